@@ -1,0 +1,22 @@
+"""Streams by name: where the tasks come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from methods.registry import Registry
+
+if TYPE_CHECKING:
+    from benchmark.streams.base import StreamSource
+
+streams: Registry[type[StreamSource]] = Registry("stream", entry_points="continual_benchmark.streams")
+for _name, _target, _summary in (
+    ("mini", "mini:MiniStream", "eight small embedded tasks at 32x32; needs no file and no network"),
+    ("folder", "folder:FolderStream", "folder:DIR[:order=a,b,c] - an ImageFolder tree or zip per task"),
+    ("split-cifar10", "torchvision_sets:SplitCIFAR10", "CIFAR-10 split into tasks (downloaded once)"),
+    ("split-cifar100", "torchvision_sets:SplitCIFAR100", "CIFAR-100 split into tasks (downloaded once)"),
+    ("split-mnist", "torchvision_sets:SplitMNIST", "MNIST split into tasks (downloaded once)"),
+    ("split-fashion-mnist", "torchvision_sets:SplitFashionMNIST", "Fashion-MNIST split into tasks (downloaded once)"),
+    ("avalanche", "avalanche_sets:AvalancheStream", "avalanche:NAME - a classic benchmark of Avalanche"),
+):
+    streams.add_lazy(_name, f"benchmark.streams.{_target}", _summary)

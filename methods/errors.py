@@ -1,0 +1,9 @@
+"""The one exception that a user sees as a sentence instead of a traceback."""
+
+
+class UserError(Exception):
+    """Input that cannot be used.
+
+    The message is one sentence: the option or file, what is wrong with it, and what would be right. The command line
+    prints it and exits with status 2, before anything trains.
+    """

@@ -1,0 +1,142 @@
+"""Specifications, `NAME[:POSITIONAL][:option=value...]`, and the constructors they call.
+
+A constructor's signature is its command line: `ewc:strength=500` calls `EWC(strength=500.0)`, each value converted to
+the annotated type of its parameter. The rule is the same for methods, streams and backbones.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from methods.errors import UserError
+
+T = TypeVar("T")
+
+# A colon starts an option only where "name=" follows, so that paths and values like "seed:7" may contain colons.
+_OPTION_START = re.compile(r":(?=[A-Za-z][A-Za-z0-9_-]*=)")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed specification.
+
+    Attributes:
+        text: as the user typed it; the label of its rows.
+        name: the part before the first colon.
+        positional: what follows the name without "option=", as the DIR of `folder:DIR`; empty if nothing does.
+        options: option name (with underscores) -> text of its value.
+    """
+
+    text: str
+    name: str
+    positional: str
+    options: dict[str, str]
+
+
+def parse_spec(text: str) -> Spec:
+    """Split `NAME[:POSITIONAL][:option=value...]`.
+
+    Raises:
+        UserError: the name is empty or an option is given twice.
+    """
+    text = text.strip()
+    head, *pairs = _OPTION_START.split(text)
+    name, _, positional = head.partition(":")
+    if not name:
+        raise UserError(f"'{text}' has no name before its first colon; write NAME or NAME:option=value")
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        key = key.replace("-", "_")
+        if key in options:
+            raise UserError(f"'{text}' gives option '{key}' twice; give it once")
+        options[key] = value
+    return Spec(text, name, positional, options)
+
+
+def option_types(cls: type) -> dict[str, Any]:
+    """Option name -> annotated type, from the constructor's signature."""
+    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+    return {name: hints.get(name, str) for name in _parameters(cls)}
+
+
+def option_values(instance: object) -> dict[str, Any]:
+    """Option name -> value of a constructed instance, which stores each option under its own name."""
+    return {name: getattr(instance, name) for name in _parameters(type(instance))}
+
+
+def construct(cls: type[T], spec: Spec) -> T:
+    """Call `cls` with the specification's options.
+
+    Raises:
+        UserError: an option is unknown (the valid ones are named), missing, of the wrong type, or refused by `cls`.
+    """
+    hints, parameters = option_types(cls), _parameters(cls)
+    arguments: dict[str, Any] = {}
+    given = dict(spec.options)
+    if spec.positional:
+        first = next(iter(parameters), None)
+        if first is None or parameters[first].default is not inspect.Parameter.empty:
+            raise UserError(f"'{spec.text}': '{spec.positional}' is not of the form option=value; {_valid(cls, spec)}")
+        given = {first: spec.positional, **given}
+    for key, value in given.items():
+        if key not in parameters:
+            close = difflib.get_close_matches(key, parameters, n=1)
+            hint = f"did you mean '{close[0]}'? " if close else ""
+            raise UserError(f"'{spec.text}' has no option '{key}': {hint}{_valid(cls, spec)}")
+        try:
+            arguments[key] = _convert(value, hints[key])
+        except ValueError as error:
+            raise UserError(f"'{spec.text}': option {key}={value} {error}") from None
+    for key, parameter in parameters.items():
+        if parameter.default is inspect.Parameter.empty and key not in arguments:
+            raise UserError(f"'{spec.text}' needs {key.upper()}: write {spec.name}:{key.upper()}")
+    try:
+        return cls(**arguments)
+    except ValueError as error:
+        raise UserError(f"'{spec.text}': {error}") from None
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    parameters = dict(inspect.signature(cls).parameters)
+    return {name: p for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _valid(cls: type, spec: Spec) -> str:
+    names = list(_parameters(cls))
+    return f"valid options of {spec.name} are {', '.join(names)}" if names else f"{spec.name} takes no options"
+
+
+def _convert(text: str, wanted: Any) -> Any:
+    """The value that `text` means for the annotation `wanted`. Raises ValueError saying what would be right."""
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (typing.Union, types.UnionType):
+        wanted = next(a for a in arguments if a is not type(None))
+        return _convert(text, wanted)
+    if origin is Literal:
+        if text not in arguments:
+            raise ValueError(f"is not one of {', '.join(arguments)}")
+        return text
+    if wanted is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError("is not true or false")
+        return text.lower() == "true"
+    if wanted is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ValueError("is not a whole number") from None
+    if wanted is float:
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError("is not a number") from None
+    if hasattr(wanted, "parse"):
+        return wanted.parse(text)
+    return text

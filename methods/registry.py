@@ -1,0 +1,137 @@
+"""Names on the command line -> classes.
+
+One small registry serves methods, streams and backbones. An entry may be lazy ("module:Class"), so that listing or
+checking names imports neither torch nor Avalanche.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from methods.errors import UserError
+
+C = TypeVar("C", bound=type)
+
+
+@dataclass
+class _Entry:
+    target: str
+    summary: str
+    value: Any = None
+
+
+class Registry(Generic[C]):
+    """A table from names to classes of one kind.
+
+    Args:
+        kind: what the entries are, for messages: "method", "stream", "backbone".
+        entry_points: the entry-point group through which installed packages add entries.
+    """
+
+    def __init__(self, kind: str, entry_points: str | None = None):
+        self.kind = kind
+        self._entries: dict[str, _Entry] = {}
+        self._entry_points = entry_points
+
+    def add_lazy(self, name: str, target: str, summary: str) -> None:
+        """Announce `name`, to be imported from `target` ("module:Class") when it is first used."""
+        self._claim(name, target)
+        self._entries[name] = _Entry(target, summary)
+
+    def register(self, name: str) -> Callable[[C], C]:
+        """Class decorator: make the class known as `name`. The first line of its docstring is its summary."""
+
+        def decorate(cls: C) -> C:
+            target = f"{cls.__module__}:{cls.__qualname__}"
+            self._claim(name, target)
+            summary = (cls.__doc__ or "").strip().partition("\n")[0]
+            known = self._entries.get(name)
+            self._entries[name] = _Entry(target, known.summary if known else summary, cls)
+            cls.name = name  # type: ignore[attr-defined]
+            return cls
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """All names, in the order they were announced."""
+        self._discover()
+        return list(self._entries)
+
+    def summary(self, name: str) -> str:
+        """One line about `name`."""
+        return self._lookup(name).summary
+
+    def check(self, name: str) -> None:
+        """Raise UserError, naming the known entries, if there is no `name`. Imports nothing."""
+        self._lookup(name)
+
+    def get(self, name: str) -> C:
+        """The class called `name`, imported now if it was not yet.
+
+        Raises:
+            UserError: there is no such entry, or its module cannot be imported.
+        """
+        entry = self._lookup(name)
+        if entry.value is None:
+            module, _, attribute = entry.target.partition(":")
+            try:
+                loaded = getattr(importlib.import_module(module), attribute)
+            except (ImportError, AttributeError) as error:
+                raise UserError(f"{self.kind} '{name}' cannot be loaded from {entry.target}: {error}") from error
+            loaded.name = name
+            entry.value = loaded
+        return entry.value
+
+    def _claim(self, name: str, target: str) -> None:
+        known = self._entries.get(name)
+        if known is not None and known.target != target:
+            raise UserError(
+                f"{self.kind} '{name}' is already defined by {known.target}; {target} needs another name"
+            )
+
+    def _lookup(self, name: str) -> _Entry:
+        self._discover()
+        if name not in self._entries:
+            close = difflib.get_close_matches(name, self._entries, n=1)
+            hint = f"did you mean '{close[0]}'? " if close else ""
+            raise UserError(f"unknown {self.kind} '{name}': {hint}known are {', '.join(self._entries)}")
+        return self._entries[name]
+
+    def _discover(self) -> None:
+        """Take in, once, what installed packages announce."""
+        group, self._entry_points = self._entry_points, None
+        if group is None:
+            return
+        for point in metadata.entry_points(group=group):
+            self.add_lazy(point.name, point.value, f"from the installed package {point.value.partition('.')[0]}")
+
+
+def load_plugin(path: str) -> None:
+    """Import a Python file, so that what it registers becomes known.
+
+    Raises:
+        UserError: the file is missing or does not import.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UserError(f"--plugin: there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"plugin_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--plugin: {path} is not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        del sys.modules[spec.name]
+        raise UserError(f"--plugin: {path} does not import: {type(error).__name__}: {error}") from error
