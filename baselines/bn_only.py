@@ -1,0 +1,21 @@
+"""Batch normalisation per task."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from methods import methods
+from methods.method import BatchNorm, Method, Part, Recipe
+
+
+@methods.register("bn-only")
+class BNOnly(Method):
+    """Frozen convolutions; each task has its own batch normalisation (affine and statistics) and head: 4 * C values.
+
+    Without batch normalisation in the backbone this is a linear probe.
+    """
+
+    recipe = Recipe(optimizer="adam", lr=1e-3)
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        return "task" if isinstance(module, BatchNorm) else "frozen"

@@ -1,0 +1,107 @@
+"""Elastic weight consolidation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
+
+from baselines.finetuning import FineTuning
+from baselines.fisher import FisherKind, fisher_diagonal
+from methods import methods
+from methods.method import BNPolicy
+
+
+class Consolidation(FineTuning):
+    """What both forms of EWC share: the shared parameters theta as one vector, and their Fisher information."""
+
+    def __init__(self, strength: float, fisher: FisherKind, samples: int, bn: BNPolicy):
+        super().__init__(bn)
+        if strength < 0:
+            raise ValueError(f"strength={strength:g} must not be negative")
+        if samples < 1:
+            raise ValueError(f"samples={samples} must be at least 1")
+        self.strength = strength
+        self.fisher = fisher
+        self.samples = samples
+
+    def shared(self, strategy: Any) -> dict[str, nn.Parameter]:
+        """The parameters that the penalty holds: everything shared; heads are left out."""
+        return strategy.shared_parameters()
+
+    def theta(self, strategy: Any) -> Tensor:
+        """The shared parameters, [P]."""
+        return parameters_to_vector(self.shared(strategy).values())
+
+    def estimate_fisher(self, strategy: Any) -> Tensor:
+        """The Fisher diagonal [P] of the task just learned, on at most `samples` of its images."""
+        data = strategy.task_data
+        chosen = torch.randperm(len(data), generator=self.generator)[: self.samples]
+        images, labels = (part[chosen].to(strategy.device) for part in (data.images, data.labels))
+        return fisher_diagonal(strategy.model, self.shared(strategy), images, labels, self.fisher, self.generator)
+
+
+@methods.register("ewc")
+class EWC(Consolidation):
+    """Elastic weight consolidation (Kirkpatrick et al., 2017, arXiv 1612.00796).
+
+    L = CE + strength/2 * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2 over the tasks t learned so far.
+
+    Args:
+        strength: the paper's lambda.
+        fisher: over which labels the Fisher information is taken, see baselines.fisher.
+        samples: images of a task on which it is estimated, at most.
+        storage: "per-task": F_t and theta*_t of each task, 2P values a task, as published; "summed": the two sums that
+            give the same penalty, 2P values whatever the number of tasks.
+        bn: see FineTuning.
+    """
+
+    def __init__(
+        self,
+        strength: float = 100.0,
+        fisher: FisherKind = "sampled",
+        samples: int = 200,
+        storage: Literal["per-task", "summed"] = "per-task",
+        bn: BNPolicy = "shared",
+    ):
+        super().__init__(strength, fisher, samples, bn)
+        self.storage = storage
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        self.quadratic = self.sum_of_penalties()
+
+    def sum_of_penalties(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """F, m, r with sum_t F_t (theta - theta*_t)^2 = F (theta - m)^2 + r: one step costs the same at any task."""
+        total: tuple[Tensor, Tensor, Tensor] | None = None
+        for name in self.kept:
+            if not name.startswith("fisher"):
+                continue
+            suffix = name.removeprefix("fisher")
+            fisher, anchor = self.kept[name], self.kept["anchor" + suffix]
+            rest = self.kept.get("rest" + suffix, fisher.new_zeros(()))
+            total = (fisher, anchor, rest) if total is None else _add(total, (fisher, anchor, rest))
+        return total
+
+    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        if self.quadratic is not None:
+            fisher, mean, rest = self.quadratic
+            penalty = (fisher * (self.theta(strategy) - mean).square()).sum() + rest
+            strategy.loss += self.strength / 2 * penalty
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        fisher, anchor = self.estimate_fisher(strategy), self.theta(strategy).detach()
+        if self.storage == "per-task":
+            self.kept |= {f"fisher.{self.task}": fisher, f"anchor.{self.task}": anchor}
+            return
+        one = (fisher, anchor, fisher.new_zeros(()))
+        total = one if self.quadratic is None else _add(self.quadratic, one)
+        self.kept |= dict(zip(("fisher", "anchor", "rest"), total, strict=True))
+
+
+def _add(a: tuple[Tensor, Tensor, Tensor], b: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum of two parabolas F (theta - m)^2 + r, in the same form, without cancellation."""
+    (f, m, r), (g, n, s) = a, b
+    share = torch.where(f + g > 0, g / (f + g), torch.zeros_like(f))
+    return f + g, m + share * (n - m), r + s + (f * share * (n - m).square()).sum()

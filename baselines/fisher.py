@@ -1,0 +1,74 @@
+"""The diagonal of the Fisher information, from per-sample gradients."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+#: Over which labels the expectation is taken: "exact": all classes, weighted by the model's probabilities; "sampled":
+#: one label per image, drawn from the model; "empirical": the given labels.
+FisherKind = Literal["exact", "sampled", "empirical"]
+
+# Per-sample gradients held at once, in float32 values: 256 MiB.
+_MOST_VALUES = 2**26
+
+
+def fisher_diagonal(
+    network: nn.Module,
+    parameters: dict[str, nn.Parameter],
+    images: Tensor,
+    labels: Tensor,
+    kind: FisherKind,
+    generator: torch.Generator,
+) -> Tensor:
+    """F_i = 1/N sum_n E_y[(d log p(y | x_n) / d theta_i)^2], batch normalisation in evaluation mode.
+
+    The square is taken of each sample's gradient; squaring the mean gradient of a batch would give a value that
+    shrinks with the batch size.
+
+    Args:
+        network: images -> logits; its mode is restored.
+        parameters: name in `network` -> parameter theta, in the order of the result.
+        images, labels: N samples; the labels are used by "empirical" only.
+        kind: the expectation over y.
+        generator: draws the labels of "sampled", on the CPU.
+
+    Returns:
+        [sum of the parameters' sizes], laid out as torch.nn.utils.parameters_to_vector does.
+    """
+
+    def log_likelihood(theta: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        return -nn.functional.cross_entropy(functional_call(network, theta, (image[None],)), label[None])
+
+    scores = vmap(grad(log_likelihood), in_dims=(None, 0, 0))
+    theta = {name: parameter.detach() for name, parameter in parameters.items()}
+    total = {name: torch.zeros_like(value) for name, value in theta.items()}
+    chunk = max(1, min(32, _MOST_VALUES // sum(value.numel() for value in theta.values())))
+
+    training = network.training
+    network.eval()
+    for x, y in zip(images.split(chunk), labels.split(chunk), strict=True):
+        with torch.no_grad():
+            probabilities = network(x).softmax(1)
+        classes = probabilities.shape[1]
+        if kind == "exact":
+            pairs = [(torch.full_like(y, c), probabilities[:, c]) for c in range(classes)]
+        elif kind == "sampled":
+            pairs = [(_draw(probabilities, generator), torch.ones_like(probabilities[:, 0]))]
+        else:
+            pairs = [(y, torch.ones_like(probabilities[:, 0]))]
+        for label, weight in pairs:
+            for name, score in scores(theta, x, label).items():
+                total[name] += torch.einsum("n,n...->...", weight, score.square())
+    network.train(training)
+    return torch.cat([value.flatten() for value in total.values()]) / len(images)
+
+
+def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
+    """One class per row, by inverting the cumulative distribution at a uniform draw made on the CPU."""
+    uniform = torch.rand(len(probabilities), 1, generator=generator).to(probabilities)
+    below = (probabilities.cumsum(1) < uniform).sum(1)
+    return below.clamp(max=probabilities.shape[1] - 1)

@@ -1,0 +1,18 @@
+"""A linear classifier per task on frozen features."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from methods import methods
+from methods.method import Method, Part, Recipe
+
+
+@methods.register("linear-probe")
+class LinearProbe(Method):
+    """Frozen backbone, a linear head per task: what the features give without adapting them. Forgets nothing."""
+
+    recipe = Recipe(lr=0.1)
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        return "frozen"

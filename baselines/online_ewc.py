@@ -1,0 +1,48 @@
+"""Elastic weight consolidation in constant memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from baselines.ewc import Consolidation
+from baselines.fisher import FisherKind
+from methods import methods
+from methods.method import BNPolicy
+
+
+@methods.register("online-ewc")
+class OnlineEWC(Consolidation):
+    """EWC with one running Fisher and the latest anchor (Schwarz et al., 2018, arXiv 1805.06370).
+
+    F~_t = decay * F~_(t-1) + F_t;  L = CE + strength/2 * decay * sum_i F~_i (theta_i - theta*_i)^2.
+
+    Args:
+        strength: the paper's lambda.
+        decay: the paper's gamma, 0 to 1: how much the Fisher information of earlier tasks counts.
+        fisher, samples: see EWC.
+        bn: see FineTuning.
+    """
+
+    def __init__(
+        self,
+        strength: float = 100.0,
+        decay: float = 0.9,
+        fisher: FisherKind = "sampled",
+        samples: int = 200,
+        bn: BNPolicy = "shared",
+    ):
+        super().__init__(strength, fisher, samples, bn)
+        if not 0 <= decay <= 1:
+            raise ValueError(f"decay={decay:g} must be between 0 and 1")
+        self.decay = decay
+
+    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        if "fisher" in self.kept:
+            distance = (self.theta(strategy) - self.kept["anchor"]).square()
+            strategy.loss += self.strength / 2 * self.decay * (self.kept["fisher"] * distance).sum()
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        fisher = self.estimate_fisher(strategy)
+        if "fisher" in self.kept:
+            fisher += self.decay * self.kept["fisher"]
+        self.kept |= {"fisher": fisher, "anchor": self.theta(strategy).detach()}

@@ -1,0 +1,11 @@
+"""Plain fine-tuning: the lower bound that forgets."""
+
+from __future__ import annotations
+
+from baselines.finetuning import FineTuning
+from methods import methods
+
+
+@methods.register("sgd")
+class SGD(FineTuning):
+    """Fine-tune everything on each task in turn, one head per task, and do nothing against forgetting."""

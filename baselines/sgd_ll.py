@@ -1,0 +1,22 @@
+"""One linear classifier for all tasks on a frozen backbone."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from methods import methods
+from methods.method import Method, Part, Recipe
+
+
+@methods.register("sgd-ll")
+class SGDLastLayer(Method):
+    """Frozen backbone and ONE linear head, as wide as the largest class count, that every task goes on training.
+
+    The task is known at test time, so a task with C classes uses the first C units.
+    """
+
+    recipe = Recipe(lr=0.1)
+    shared_head = True
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        return "frozen"

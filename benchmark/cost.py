@@ -1,0 +1,125 @@
+"""What a method costs: floating-point operations, bytes, and peak memory."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.model import Network
+
+
+def _convolution_backward(
+    grad_output: torch.Size,
+    images: torch.Size,
+    weight: torch.Size,
+    *settings: Any,
+    out_shape: Any = None,
+    **kwargs: Any,
+) -> int:
+    """Operations of a convolution's backward pass; torch's own formula ignores groups in the weight's gradient.
+
+    The gradients of the input and of the weight each repeat the forward pass's multiplications: one for each output
+    value and each weight that reaches it.
+    """
+    transposed, output_mask = settings[4], settings[7]
+    positions = images if transposed else grad_output
+    return 2 * sum(output_mask[:2]) * positions[0] * prod(positions[2:]) * prod(weight)
+
+
+class OperationCounter(FlopCounterMode):
+    """Counts the floating-point operations, 2 for a multiplication and addition, of convolutions and matrix products.
+
+    Use as a context manager; `get_total_flops()` is the count.
+    """
+
+    def __init__(self) -> None:
+        mapping = {torch.ops.aten.convolution_backward: _convolution_backward}
+        super().__init__(display=False, custom_mapping=mapping)
+
+
+def training_operations_per_image(pristine: Network, classes: int, image_size: int) -> int:
+    """Operations of one image's forward and backward pass when the whole network and a new head are trained.
+
+    This is `sgd`, the unit of normalised compute; it is found on tensors without data, so nothing is trained.
+    """
+    network = copy.deepcopy(pristine)
+    network.add_head("1", classes)
+    network.use_head("1", classes)
+    network.to("meta").train().requires_grad_(True)
+    images = torch.empty(2, 3, image_size, image_size, dtype=torch.uint8, device="meta")
+    labels = torch.empty(2, dtype=torch.int64, device="meta")
+    with OperationCounter() as counter:
+        cross_entropy(network(images), labels).backward()
+    return counter.get_total_flops() // 2
+
+
+def inference_operations_per_image(network: Network, image_size: int) -> int:
+    """Operations of one image's forward pass with the head in use; hooks included."""
+    network = copy.deepcopy(network).to("meta").eval()
+    images = torch.empty(1, 3, image_size, image_size, dtype=torch.uint8, device="meta")
+    with OperationCounter() as counter, torch.no_grad():
+        network(images)
+    return counter.get_total_flops()
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """The bytes of the tensors' values: what their file holds beside its header."""
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+class PeakMemory:
+    """`bytes` after the block: the most memory it held beyond what was held before; None where that is unknown.
+
+    On a GPU, what torch allocated; on Linux, the resident memory of the process, which the kernel tracks.
+    """
+
+    bytes: int | None
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
+    """Measure a block's peak memory; see PeakMemory."""
+    peak = PeakMemory()
+    peak.bytes = None
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield peak
+        peak.bytes = torch.cuda.max_memory_allocated(device)
+        return
+    before = _resident("VmRSS") if _reset_peak() else None
+    yield peak
+    after = _resident("VmHWM")
+    if before is not None and after is not None:
+        peak.bytes = max(0, after - before)
+
+
+def _reset_peak() -> bool:
+    """Let the kernel track the process's peak anew; False where it cannot."""
+    try:
+        # Pages that earlier methods freed would hide what this one needs.
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _resident(field: str) -> int | None:
+    """A field of the process's memory status, in bytes."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(field + ":")), None)

@@ -1,0 +1,49 @@
+"""The accuracy of a state on one task: a pure function of the tensors that the task uses."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+
+from benchmark.learner import Cell, prepare
+from benchmark.model import Network
+from benchmark.state import State, checksum_of
+from benchmark.streams.base import LabelledImages
+
+_BATCH = 256
+
+
+def network_for(cell: Cell, state: State, task: int, classes: int) -> Network:
+    """The network that answers for `task`: frozen + shared + task/`task`, in evaluation mode.
+
+    Args:
+        task: number of a learned task, from 1.
+        classes: its class count.
+    """
+    bench = prepare(cell, state, task)
+    bench.network.place(state.tasks[task])
+    bench.network.use_head(bench.head_key(task), classes)
+    return bench.network.eval()
+
+
+@torch.inference_mode()
+def evaluate(network: Network, data: LabelledImages, device: torch.device) -> float:
+    """The share of `data` that a network in evaluation mode classifies correctly."""
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    for images, labels in zip(data.images.split(_BATCH), data.labels.split(_BATCH), strict=True):
+        correct += (network(images.to(device)).argmax(1) == labels.to(device)).sum()
+    return int(correct) / len(data)
+
+
+def evaluation_fingerprint(backbone: str, checksums: Mapping[str, str], task: int, data: str) -> str:
+    """What the accuracy on `task` depends on: equal fingerprints, equal accuracy.
+
+    Args:
+        backbone: fingerprint of the frozen part.
+        checksums: of the state's files.
+        data: fingerprint of the task's images.
+    """
+    used = (backbone, checksum_of(checksums, "shared"), checksums[f"task-{task}"], data)
+    return hashlib.sha256("\n".join(used).encode()).hexdigest()

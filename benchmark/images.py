@@ -1,0 +1,93 @@
+"""From image files to one uint8 tensor."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from benchmark.streams.base import ImageSource
+from methods.errors import UserError
+
+# Large enough that handing out work costs nothing beside decoding, small enough that the threads finish together.
+_CHUNK = 32
+
+
+def decode(source: ImageSource, indices: Sequence[int], size: int) -> Tensor:
+    """The chosen images as RGB squares, in the order of `indices`; the same bytes on every call.
+
+    Images of another size are squeezed to size x size with bilinear filtering and antialiasing, whatever their aspect.
+
+    Args:
+        source: whose images.
+        indices: which of them, N positions in `source`.
+        size: height and width of the result, in pixels.
+
+    Returns:
+        uint8 [N, 3, size, size].
+
+    Raises:
+        UserError: one of them is not an image; the message names the file.
+    """
+    pixels = torch.empty((len(indices), 3, size, size), dtype=torch.uint8)
+    rows = pixels.numpy()
+
+    def fill(start: int) -> None:
+        for row, index in enumerate(indices[start : start + _CHUNK], start):
+            image = to_rgb(source.read(index))
+            if image.size != (size, size):
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+            rows[row] = np.asarray(image).transpose(2, 0, 1)
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for _ in pool.map(fill, range(0, len(indices), _CHUNK)):
+            pass
+    return pixels
+
+
+def read_image(data: bytes, name: str) -> Image.Image:
+    """The image that a file's bytes hold, fully loaded: whatever is wrong with the file comes up here.
+
+    Of an animation or a multi-page file it is the first picture. Orientation tags are not applied, as torchvision's
+    ImageFolder does not apply them.
+
+    Args:
+        data: the file's content.
+        name: how messages call the file.
+
+    Raises:
+        UserError: `data` is not an image, is truncated, or would unpack to more pixels than Pillow considers safe.
+    """
+    try:
+        image = Image.open(io.BytesIO(data))
+        # Up to twice this limit Pillow only warns.
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and image.width * image.height > limit:
+            raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels are too many")
+        image.load()
+    except UnidentifiedImageError:
+        raise UserError(f"{name} is not an image; replace or remove it") from None
+    # Decoders of broken files raise nearly anything: OSError, SyntaxError, ValueError, struct.error, IndexError.
+    except Exception as error:
+        raise UserError(f"{name} cannot be read as an image ({error}); replace or remove it") from error
+    return image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image in mode RGB: 16-bit greys scaled to 8 bits, transparent parts laid on white."""
+    if image.mode.startswith("I"):
+        # Pillow would clip these at 255. Mode "I" is 32 bits wide but holds the 16 bits of PNG and PGM files.
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        image = Image.fromarray((values // 256).astype(np.uint8))
+    elif image.has_transparency_data:
+        # What hides under transparent pixels is arbitrary.
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, layer)
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,0 +1,128 @@
+"""How a method looks in every figure of every run: decided by its label alone, never by who else is in the figure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+Dash = str | tuple[float, tuple[float, ...]]
+
+# Okabe & Ito's palette, safe for colour-blind readers, without its yellow, which white paper swallows, and with a grey.
+_VERMILLION, _BLUE, _GREEN, _PINK, _SKY, _ORANGE, _BLACK, _GREY = _COLOURS = (
+    "#D55E00",
+    "#0072B2",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#000000",
+    "#7F7F7F",
+)
+
+# One hue a family; within it, each name has a dash and a marker of its own, so that a figure survives a grey printer.
+_FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (_VERMILLION, ("clr", "clr-full", "clr-mixed")),
+    (_BLUE, ("ewc", "online-ewc", "si", "lwf")),
+    (_GREEN, ("er", "derpp")),
+    (_PINK, ("psp", "supsup", "piggyback", "packnet", "hat")),
+    (_SKY, ("ccll", "eft", "residual-adapters", "conv-lora")),
+    (_ORANGE, ("bn-only", "confit", "linear-probe", "bpn", "reprogram")),
+    (_BLACK, ("joint", "single-task")),
+    (_GREY, ("sgd", "sgd-ll")),
+)
+_FAMILY_DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2.5)))
+_FAMILY_MARKERS = "os^Dv"
+
+# Variants and methods from elsewhere take from these, so that they never look like a known name.
+_OTHER_DASHES: tuple[Dash, ...] = (
+    (0, (3, 1)),
+    (0, (2, 2)),
+    (0, (7, 1.2, 2, 1.2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (1, 2)),
+    (0, (9, 1.5, 1, 1.5, 1, 1.5)),
+    (0, (4, 3)),
+)
+_OTHER_MARKERS = "PX*<>phd"
+
+
+@dataclass(frozen=True)
+class MethodStyle:
+    """How one method is drawn: a Matplotlib colour, line style and marker."""
+
+    colour: str
+    dash: Dash
+    marker: str
+
+
+_KNOWN = {
+    name: MethodStyle(colour, _FAMILY_DASHES[k], _FAMILY_MARKERS[(family + k) % len(_FAMILY_MARKERS)])
+    for family, (colour, names) in enumerate(_FAMILIES)
+    for k, name in enumerate(names)
+}
+
+
+def method_style(label: str) -> MethodStyle:
+    """The style of a method's label, `ewc` or `ewc:strength=500`.
+
+    Variants of one name share its colour; a name that is not in the table takes a colour by its hash.
+    """
+    if label in _KNOWN:
+        return _KNOWN[label]
+    name = label.partition(":")[0]
+    colour = _KNOWN[name].colour if name in _KNOWN else _COLOURS[_hash(name) % len(_COLOURS)]
+    which, dash = divmod(_hash(label), len(_OTHER_DASHES))
+    return MethodStyle(colour, _OTHER_DASHES[dash], _OTHER_MARKERS[which % len(_OTHER_MARKERS)])
+
+
+def _hash(text: str) -> int:
+    # Python's own hash() differs from one process to the next.
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+TEXT = "#222222"
+QUIET = "#767676"
+GRID = "#E4E4E4"
+
+#: Matplotlib settings for figures that are 3.4 to 7 inches wide on paper: nothing below 8 points, the data in front.
+RC: dict[Any, Any] = {
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.labelsize": 9,
+    "axes.labelcolor": TEXT,
+    "axes.edgecolor": QUIET,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "text.color": TEXT,
+    # Labels and task names are other people's text: a dollar sign in one is a dollar sign.
+    "text.parse_math": False,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": TEXT,
+    "ytick.labelcolor": TEXT,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "lines.markeredgewidth": 0.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "savefig.dpi": 200,
+    # Text stays text, so that it can be found, copied and edited; the salt makes the ids the same in every run.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "continual-benchmark",
+}

@@ -1,0 +1,316 @@
+"""The summary of a run, and the same three tables as Markdown, as LaTeX and (through `display_tables`) as HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from benchmark import metrics
+
+SUMMARY_COLUMNS = (
+    "method",
+    "seeds",
+    "status",
+    "average_accuracy",
+    "average_accuracy_ci95",
+    "first_task_accuracy",
+    "first_task_accuracy_ci95",
+    "forgetting",
+    "backward_transfer",
+    "extra_parameters_percent",
+    "normalized_compute",
+    "normalized_seconds",
+)
+
+
+def summary_table(
+    accuracy: pd.DataFrame,
+    parameters: pd.DataFrame,
+    compute: pd.DataFrame,
+    statuses: Mapping[str, str],
+    tasks: int,
+) -> pd.DataFrame:
+    """The rows of summary.csv, one a method, in the order of `statuses`.
+
+    Means are over the seeds that finished all tasks; a method without any has its status and no numbers.
+
+    Args:
+        accuracy, parameters, compute: the rows of the CSV files of these names.
+        statuses: method label -> "succeeded", "failed" or "incomplete".
+        tasks: T, the length of the stream.
+    """
+    extra = parameters.set_index("method")
+    spent = compute.set_index("method")
+    rows = []
+    for method, status in statuses.items():
+        finished = _finished(accuracy[accuracy["method"] == method], tasks)
+        row: dict[str, Any] = {"method": method, "seeds": len(finished), "status": status}
+        if finished:
+            average = [metrics.average_accuracy(R) for R in finished]
+            first = [metrics.first_task_accuracy(R) for R in finished]
+            row |= {
+                "average_accuracy": np.mean(average),
+                "average_accuracy_ci95": metrics.confidence_interval_95(average),
+                "first_task_accuracy": np.mean(first),
+                "first_task_accuracy_ci95": metrics.confidence_interval_95(first),
+                "forgetting": np.mean([metrics.forgetting(R) for R in finished]),
+                "backward_transfer": np.mean([metrics.backward_transfer(R) for R in finished]),
+                "extra_parameters_percent": extra["extra_parameters_percent"].get(method, math.nan),
+                "normalized_compute": spent["normalized_compute"].get(method, math.nan),
+                "normalized_seconds": spent["normalized_seconds"].get(method, math.nan),
+            }
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+    return table.astype(dict.fromkeys(SUMMARY_COLUMNS[3:], float))
+
+
+def _finished(rows: pd.DataFrame, tasks: int) -> list[metrics.Array]:
+    matrices = (
+        metrics.accuracy_matrix(cell["learned"], cell["task"], cell["accuracy"], tasks)
+        for _, cell in rows.groupby("seed")
+    )
+    return [R for R in matrices if not np.isnan(R[-1]).any()]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell as a reader sees it; `best` where no method has a better value in its column."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to print: the first column holds names, the others numbers."""
+
+    name: str
+    caption: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+EMPTY = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def bytes_text(value: float) -> str:
+    """A size in bytes with three significant digits: 44.7 MB."""
+    return _prefixed(value, "B")
+
+
+def flops_text(value: float) -> str:
+    """A count of floating-point operations with three significant digits: 1.82 GFLOP."""
+    return _prefixed(value, "FLOP")
+
+
+def _prefixed(value: float, unit: str) -> str:
+    prefixes = ("", "k", "M", "G", "T", "P", "E", "Z")
+    power = 0
+    # 999.5 would be rounded to 1000.
+    while value >= 999.5 and power < len(prefixes) - 1:
+        value, power = value / 1000, power + 1
+    return f"{value:.0f} {unit}" if power == 0 else f"{_significant(value)} {prefixes[power]}{unit}"
+
+
+def _percent(value: float) -> str:
+    # Adding zero turns -0.0 into 0.0.
+    return f"{round(100 * value, 1) + 0.0:.1f}"
+
+
+def _significant(value: float) -> str:
+    """At least three significant digits."""
+    if value == 0:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _fine_ratio(value: float) -> str:
+    return f"{value:.3f}"
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    header: str
+    text: Callable[[float], str]
+    better: Literal["higher", "lower"] | None = None
+    ci: str | None = None
+
+
+_SUMMARY = (
+    _Column("seeds", "Seeds", _count),
+    _Column("average_accuracy", "Average accuracy (%)", _percent, "higher", ci="average_accuracy_ci95"),
+    _Column("first_task_accuracy", "First-task accuracy (%)", _percent, "higher", ci="first_task_accuracy_ci95"),
+    _Column("forgetting", "Forgetting (pp)", _percent, "lower"),
+    _Column("backward_transfer", "Backward transfer (pp)", _percent, "higher"),
+    _Column("extra_parameters_percent", "Extra parameters (% per task)", _significant, "lower"),
+    _Column("normalized_compute", f"Compute ({TIMES} fine-tuning)", _ratio, "lower"),
+    _Column("normalized_seconds", f"Time ({TIMES} fine-tuning)", _ratio, "lower"),
+)
+_PARAMETERS = (
+    _Column("backbone_parameters", "Backbone parameters", _count),
+    _Column("extra_parameters_per_task", "Extra parameters per task", _count, "lower"),
+    _Column("extra_parameters_percent", "of the backbone (%)", _significant, "lower"),
+    _Column("head_parameters_per_task", "Head parameters per task", _count, "lower"),
+    _Column("frozen_bytes", "Frozen", bytes_text),
+    _Column("shared_bytes", "Shared", bytes_text),
+    _Column("task_bytes", "Per-task", bytes_text),
+    _Column("memory_bytes", "Memory", bytes_text),
+    _Column("replay_bytes", "Replay", bytes_text),
+    _Column("state_bytes", "State in all", bytes_text, "lower"),
+)
+_COMPUTE = (
+    _Column("training_flops", "Training", flops_text, "lower"),
+    _Column("normalized_compute", f"{TIMES} fine-tuning", _ratio, "lower"),
+    _Column("training_seconds", "Training (s)", _significant, "lower"),
+    _Column("normalized_seconds", f"{TIMES} fine-tuning", _ratio, "lower"),
+    _Column("inference_flops_per_image", "Inference per image", flops_text, "lower"),
+    _Column("normalized_inference", f"{TIMES} backbone", _fine_ratio, "lower"),
+    _Column("evaluation_seconds", "Evaluation (s)", _significant, "lower"),
+    _Column("evaluations", "Evaluations", _count, "lower"),
+    _Column("peak_memory_bytes", "Peak memory", bytes_text, "lower"),
+)
+
+
+def display_tables(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame) -> tuple[Table, ...]:
+    """The summary, the storage and the compute tables as a reader sees them.
+
+    The summary has a column of statuses only where a method did not succeed.
+    """
+    return (
+        _table(
+            "summary",
+            "Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over seeds; "
+            "pp are percentage points.",
+            summary,
+            _SUMMARY,
+            statuses=bool((summary["status"] != "succeeded").any()),
+        ),
+        _table("storage", "What each method stores.", parameters, _PARAMETERS),
+        _table("compute", "What each method computes.", compute, _COMPUTE),
+    )
+
+
+def _table(name: str, caption: str, frame: pd.DataFrame, columns: tuple[_Column, ...], statuses: bool = False) -> Table:
+    body = [[Cell(str(method)) for method in frame["method"]]]
+    headers = ["Method"]
+    if statuses:
+        body.append([Cell(str(status)) for status in frame["status"]])
+        headers.append("Status")
+    for column in columns:
+        body.append(_cells(frame, column))
+        headers.append(column.header)
+    return Table(name, caption, tuple(headers), tuple(zip(*body, strict=True)))
+
+
+def _cells(frame: pd.DataFrame, column: _Column) -> list[Cell]:
+    values = frame[column.name].to_numpy(dtype=float)
+    texts = [EMPTY if math.isnan(value) else column.text(value) for value in values]
+    best = None
+    if column.better and np.isfinite(values).sum() > 1:
+        # Compared as printed: two methods that read the same are equally good.
+        best = texts[int(np.nanargmax(values) if column.better == "higher" else np.nanargmin(values))]
+    cells = []
+    for row, text in enumerate(texts):
+        spread = math.nan if column.ci is None else float(frame[column.ci].iloc[row])
+        shown = text if math.isnan(spread) else f"{text} ± {column.text(spread)}"
+        cells.append(Cell(shown.replace("-", MINUS), best=text == best))
+    return cells
+
+
+def to_markdown(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame) -> str:
+    """The content of summary.md: three tables, the best value of each column in bold."""
+    return "\n".join(_markdown(table) for table in display_tables(summary, parameters, compute))
+
+
+def _markdown(table: Table) -> str:
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cells) + " |\n"
+
+    def bold(cell: Cell) -> str:
+        text = _escape(cell.text, _MARKDOWN)
+        return f"**{text}**" if cell.best else text
+
+    rule = ["---", *["---:"] * (len(table.headers) - 1)]
+    rows = "".join(line([bold(cell) for cell in row]) for row in table.rows)
+    return f"{table.caption}\n\n" + line([_escape(h, _MARKDOWN) for h in table.headers]) + line(rule) + rows
+
+
+def to_latex(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame) -> str:
+    r"""The content of summary.tex: three table* environments that need \usepackage{booktabs} and nothing else."""
+    tables = "\n".join(_latex(table) for table in display_tables(summary, parameters, compute))
+    return f"% \\usepackage{{booktabs}}\n{tables}"
+
+
+def _latex(table: Table) -> str:
+    def bold(cell: Cell) -> str:
+        text = _escape(cell.text, _LATEX)
+        return rf"\textbf{{{text}}}" if cell.best else text
+
+    def header(text: str) -> str:
+        # Broken into lines of a word or two, or ten columns would not fit a page.
+        lines = " \\\\ ".join(_escape(part, _LATEX) for part in _broken(text))
+        return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
+
+    columns = "l" + "r" * (len(table.headers) - 1)
+    lines = [
+        r"\begin{table*}[t]",
+        r"\centering",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{_escape(table.caption, _LATEX)}}}",
+        rf"\label{{tab:{table.name}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join([table.headers[0], *(header(h) for h in table.headers[1:])]) + r" \\",
+        r"\midrule",
+        *(" & ".join(bold(cell) for cell in row) + r" \\" for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _broken(header: str, width: int = 12) -> list[str]:
+    lines: list[str] = []
+    for word in header.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += " " + word
+        else:
+            lines.append(word)
+    return lines
+
+
+_MARKDOWN = {character: "\\" + character for character in "\\`*_[]<>|"}
+_LATEX = {
+    **{character: "\\" + character for character in "%&#_${}"},
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    TIMES: r"$\times$",
+    MINUS: r"$-$",
+    EMPTY: "--",
+}
+
+
+def _escape(text: str, replacements: Mapping[str, str]) -> str:
+    return "".join(replacements.get(character, character) for character in text)

@@ -1,0 +1,183 @@
+"""The task boundary: a flat set of named tensors in four parts, and its files.
+
+`after-<k>.json` is written last and names the checksum of each part; a step that was interrupted before it never
+happened. What it replaces is written beside it as `*.next` and takes its place afterwards, so that at every moment one
+complete state is on the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from benchmark.cost import tensor_bytes
+from benchmark.files import write_atomically
+from benchmark.model import is_head
+from methods.method import REPLAY
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a method knows after some tasks. Tensors are on the CPU.
+
+    Attributes:
+        learned: the number of tasks learned.
+        shared: what every task uses and later tasks may overwrite.
+        tasks: task number -> what belongs to that task alone, its head included.
+        memory: what the method keeps so as to go on learning.
+    """
+
+    learned: int
+    shared: Tensors
+    tasks: dict[int, Tensors] = field(default_factory=dict)
+    memory: Tensors = field(default_factory=dict)
+
+    def parts(self) -> Iterator[tuple[str, Tensors]]:
+        """(file stem, tensors) of each part that holds anything."""
+        for number, tensors in self.tasks.items():
+            yield f"task-{number}", tensors
+        if self.shared:
+            yield f"shared-{self.learned}", self.shared
+        if self.memory:
+            yield f"memory-{self.learned}", self.memory
+
+    def count_bytes(self) -> dict[str, int]:
+        """The size of each part, and of what is reported in a column of its own: heads and stored samples."""
+        task = [tensors for _, tensors in self.tasks.items()]
+        heads = [{k: v for k, v in part.items() if is_head(k)} for part in (*task, self.shared)]
+        return {
+            "shared": tensor_bytes(self.shared),
+            "task": sum(map(tensor_bytes, task)),
+            "memory": tensor_bytes(self.memory),
+            "heads": sum(map(tensor_bytes, heads)),
+            "replay": tensor_bytes({k: v for k, v in self.memory.items() if k.startswith(REPLAY)}),
+        }
+
+
+@dataclass(frozen=True)
+class PackedState:
+    """A state as the bytes of its files.
+
+    Attributes:
+        blobs: file stem -> content, of the files that have to be written.
+        checksums: file stem -> SHA-256 of the content, of all files.
+    """
+
+    blobs: dict[str, bytes]
+    checksums: dict[str, str]
+
+
+def pack(state: State, before: State, checksums: Mapping[str, str]) -> PackedState:
+    """The files that hold `state`, less those that have not changed since the state `before`.
+
+    Args:
+        before: the state from which `state` was learned; what both share by identity is not packed again.
+        checksums: of the files of `before`.
+    """
+    old = dict(before.parts())
+    unchanged = {stem for stem, tensors in state.parts() if tensors is old.get(stem) and stem in checksums}
+    blobs = {stem: safetensors.torch.save(_contiguous(t)) for stem, t in state.parts() if stem not in unchanged}
+    new = {stem: hashlib.sha256(blob).hexdigest() for stem, blob in blobs.items()}
+    return PackedState(blobs, {**{stem: checksums[stem] for stem in unchanged}, **new})
+
+
+def checksum_of(checksums: Mapping[str, str], part: str) -> str:
+    """The checksum of "shared", "memory" or "task-3" among a state's files; empty if that part holds nothing."""
+    return next((value for stem, value in checksums.items() if stem == part or stem.startswith(part + "-")), "")
+
+
+def save(folder: Path, packed: PackedState, record: dict[str, Any], keep_states: bool = False) -> None:
+    """Write a state and what was measured while it was learned.
+
+    Args:
+        folder: of the cell; made if needed.
+        packed: the state after `record["learned"]` tasks.
+        record: content of after-<k>.json, to which the checksums are added.
+        keep_states: keep the shared and memory files of earlier tasks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    learned = record["learned"]
+    for stem, blob in packed.blobs.items():
+        path = _file(folder, stem)
+        if not path.exists():
+            write_atomically(path, blob)
+        elif _checksum(path) != packed.checksums[stem]:
+            write_atomically(_next(path), blob)
+    content = json.dumps({**record, "checksums": packed.checksums}, indent=1)
+    write_atomically(folder / f"after-{learned}.json", content.encode())
+    _promote(folder, packed.checksums)
+    if not keep_states:
+        for part in ("shared", "memory"):
+            for path in folder.glob(f"{part}-*.safetensors"):
+                if path.stem not in packed.checksums:
+                    path.unlink()
+
+
+def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[dict[str, Any]]]:
+    """The newest complete state, and the records up to it.
+
+    Args:
+        folder: of the cell; need not exist.
+        start: makes the state before the first task, for when nothing complete is there.
+
+    Returns:
+        the state, and the contents of after-1.json ... after-<learned>.json.
+    """
+    records: list[dict[str, Any]] = []
+    while (path := folder / f"after-{len(records) + 1}.json").exists():
+        records.append(json.loads(path.read_bytes()))
+    while records:
+        checksums = records[-1]["checksums"]
+        _promote(folder, checksums)
+        if all(_checksum(_file(folder, stem)) == value for stem, value in checksums.items()):
+            return _read(folder, records[-1]["learned"], checksums), records
+        records.pop()
+    return start(), []
+
+
+def _read(folder: Path, learned: int, checksums: Mapping[str, str]) -> State:
+    def part(stem: str) -> Tensors:
+        return safetensors.torch.load_file(_file(folder, stem)) if stem in checksums else {}
+
+    tasks = {number: part(f"task-{number}") for number in range(1, learned + 1)}
+    return State(learned, part(f"shared-{learned}"), tasks, part(f"memory-{learned}"))
+
+
+def _promote(folder: Path, checksums: Mapping[str, str]) -> None:
+    """Let each `*.next` file that belongs to the state take its place; remove what an interrupted step left."""
+    for path in folder.glob("*.next"):
+        final = path.with_suffix("")
+        if _checksum(path) == checksums.get(final.stem):
+            path.replace(final)
+        else:
+            path.unlink()
+
+
+def _file(folder: Path, stem: str) -> Path:
+    return folder / f"{stem}.safetensors"
+
+
+def _next(path: Path) -> Path:
+    return path.with_name(path.name + ".next")
+
+
+def _checksum(path: Path) -> str:
+    """SHA-256 of a file; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _contiguous(tensors: Tensors) -> Tensors:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}

@@ -1,0 +1,143 @@
+"""From a stream's specification to its tasks, checked, chosen, decoded and split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from benchmark.images import decode
+from benchmark.streams import streams
+from benchmark.streams.base import ImageSource, LabelledImages, RawTask, Stream, Task
+from benchmark.streams.selection import Integers, balanced, generator, hold_out_every, hold_out_per_class
+from methods.errors import UserError
+from methods.options import construct, parse_spec
+
+#: Share of a class that becomes the test split where the source has none.
+TEST_SHARE = 0.2
+#: One training image in so many is held out for validation.
+VALIDATION_EVERY = 10
+
+
+def build_stream(
+    spec_text: str,
+    *,
+    tasks: int | None = None,
+    image_size: int | None = None,
+    train_images: int | None = None,
+    test_images: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Stream:
+    """The stream that a specification means, ready to learn from.
+
+    Which images are chosen, and which of them are training, validation and test images, depends on the tasks' names and
+    on the counts asked for, never on a run's seed. Everything is checked before the first image is decoded.
+
+    Args:
+        spec_text: NAME[:POSITIONAL][:option=value...], as `folder:DIR:order=seed:7`.
+        tasks: how many of the stream's tasks, from the first; all if None.
+        image_size: height and width of the images, in pixels; the stream's own default if None.
+        train_images: training and validation images per task together, balanced over its classes; all if None.
+        test_images: test images per task, balanced over its classes; all if None.
+        progress: called with one line of text before each task is decoded.
+
+    Raises:
+        UserError: the specification, a count, or what the stream holds cannot be used.
+    """
+    if tasks is not None and tasks < 1:
+        raise UserError(f"--tasks {tasks}: a stream has at least 1 task")
+    if image_size is not None and image_size < 8:
+        raise UserError(f"--image-size {image_size}: images need at least 8 pixels a side")
+    spec = parse_spec(spec_text)
+    source = construct(streams.get(spec.name), spec)
+    raw_tasks = source.raw_tasks(tasks)
+    if tasks is not None and len(raw_tasks) < tasks:
+        raise UserError(f"--tasks {tasks}: {spec.text} has only {len(raw_tasks)}")
+    repeated = [name for name, count in Counter(raw.name for raw in raw_tasks).items() if count > 1]
+    if repeated:
+        raise UserError(f"{spec.text} has several tasks called '{repeated[0]}'; give each a name of its own")
+    plans = [_plan(raw, train_images, test_images) for raw in raw_tasks]
+
+    size = image_size or source.default_image_size
+    built = []
+    for position, (raw, plan) in enumerate(zip(raw_tasks, plans, strict=True), 1):
+        if progress:
+            progress(
+                f"reading task {position} of {len(plans)}, {raw.name}: {len(raw.classes)} classes, "
+                f"{len(plan.train)} training, {len(plan.validation)} validation and {len(plan.test)} test images"
+            )
+        train, validation, test = (
+            LabelledImages(decode(images, indices.tolist(), size), torch.from_numpy(_labels(images)[indices]))
+            for images, indices in (
+                (raw.train, plan.train),
+                (raw.train, plan.validation),
+                (plan.test_source, plan.test),
+            )
+        )
+        built.append(Task(raw.name, raw.classes, train, validation, test))
+    return Stream(spec.text, tuple(built))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which images of a task serve for what: positions in its train source, and in `test_source`."""
+
+    train: Integers
+    validation: Integers
+    test: Integers
+    test_source: ImageSource
+
+
+def _plan(raw: RawTask, train_images: int | None, test_images: int | None) -> _Plan:
+    if len(raw.classes) < 2:
+        raise UserError(f"task '{raw.name}' has {_count(len(raw.classes), 'class')}; a task needs at least 2")
+    labels = _labels(raw.train)
+    if raw.test is None:
+        # One for the test, and two so that one is left to train on when the other is held out for validation.
+        _check_classes(raw, labels, "training", at_least=3, why=" to split a test set off")
+        train, test = hold_out_per_class(labels, TEST_SHARE, generator(raw.name, "test split"))
+        test_source = raw.train
+    else:
+        _check_classes(raw, labels, "training", at_least=2)
+        _check_classes(raw, _labels(raw.test), "test", at_least=1)
+        train, test = np.arange(len(labels)), np.arange(len(raw.test.labels))
+        test_source = raw.test
+    train = _select(raw, raw.train, train, "train", train_images, per_class=2)
+    test = _select(raw, test_source, test, "test", test_images, per_class=1)
+    kept, held = hold_out_every(VALIDATION_EVERY, labels[train], generator(raw.name, "validation split"))
+    return _Plan(train[kept], train[held], test, test_source)
+
+
+def _select(
+    raw: RawTask, source: ImageSource, candidates: Integers, split: str, count: int | None, per_class: int
+) -> Integers:
+    if count is None:
+        return candidates
+    least = per_class * len(raw.classes)
+    if count < least:
+        raise UserError(
+            f"--{split}-images {count}: task '{raw.name}' has {len(raw.classes)} classes and needs at least {least}, "
+            f"{per_class} per class"
+        )
+    return candidates[balanced(_labels(source)[candidates], count, generator(raw.name, f"{split} images"))]
+
+
+def _check_classes(raw: RawTask, labels: Integers, split: str, at_least: int, why: str = "") -> None:
+    for name, count in zip(raw.classes, np.bincount(labels, minlength=len(raw.classes)), strict=True):
+        if count < at_least:
+            raise UserError(
+                f"task '{raw.name}': class '{name}' has {_count(int(count), f'{split} image')}; "
+                f"each class needs at least {at_least}{why}"
+            )
+
+
+def _labels(source: ImageSource) -> Integers:
+    return np.asarray(source.labels, dtype=np.int64)
+
+
+def _count(number: int, noun: str) -> str:
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number or 'no'} {noun}{plural if number != 1 else ''}"

@@ -1,0 +1,178 @@
+"""A task's files on disk: an ImageFolder tree in a folder or inside a zip, read without unpacking."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import threading
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+from benchmark.images import read_image
+from benchmark.streams.base import ImageSource, RawTask
+from methods.errors import UserError
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+class ImageTree(ABC):
+    """The files below one root. Paths within it are relative, with "/" between folders; the root itself is "".
+
+    What file managers and archivers leave behind (.DS_Store, __MACOSX) is not part of it.
+
+    Args:
+        root: the folder or zip.
+        folders: every folder below the root.
+        files: every file below the root; only images are kept, as their extensions tell.
+
+    Attributes:
+        root: as given.
+        folders: in ascending order.
+        images: in ascending order.
+    """
+
+    def __init__(self, root: Path, folders: Iterable[str], files: Iterable[str]):
+        self.root = root
+        self.folders = sorted(path for path in folders if not _is_litter(path))
+        self.images = sorted(path for path in files if path.lower().endswith(IMAGE_EXTENSIONS) and not _is_litter(path))
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """The content of the file at `path`. Called from several threads at once.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+
+
+class FolderTree(ImageTree):
+    """The files in a folder."""
+
+    def __init__(self, root: Path):
+        folders: list[str] = []
+        files: list[str] = []
+        for parent, folder_names, file_names in os.walk(root, followlinks=True):
+            here = Path(parent).resolve()
+            # A link to a folder around it would bring the same images in again and again.
+            folder_names[:] = [name for name in folder_names if not here.is_relative_to((here / name).resolve())]
+            below = Path(parent).relative_to(root).parts
+            folders += ["/".join((*below, name)) for name in folder_names]
+            files += ["/".join((*below, name)) for name in file_names]
+        super().__init__(root, folders, files)
+
+    def read(self, path: str) -> bytes:
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.root / path} cannot be read ({error.strerror})") from error
+
+
+class ZipTree(ImageTree):
+    """The files in a zip archive; members are read into memory when they are asked for.
+
+    Raises:
+        UserError: the file is not a zip archive.
+    """
+
+    def __init__(self, root: Path):
+        try:
+            self._archive = zipfile.ZipFile(root)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{root} is not a readable zip archive ({error}); replace or remove it") from error
+        self._lock = threading.Lock()
+        members = self._archive.infolist()
+        self._members = {_relative(member.filename): member for member in members if not member.is_dir()}
+        folders = {_relative(member.filename) for member in members if member.is_dir()}
+        # Most archives have no entries of their own for folders.
+        for folder in {posixpath.dirname(path) for path in self._members}:
+            while folder:
+                folders.add(folder)
+                folder = posixpath.dirname(folder)
+        super().__init__(root, folders, self._members)
+
+    def read(self, path: str) -> bytes:
+        try:
+            # One handle serves all threads; decoding, which takes the time, happens outside.
+            with self._lock:
+                return self._archive.read(self._members[path])
+        # RuntimeError: it is encrypted, or packed in a way that Python cannot unpack.
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise UserError(f"{self.root / path} cannot be read from the archive ({error})") from error
+
+
+class TreeImages(ImageSource):
+    """The images of one split of a tree.
+
+    Args:
+        tree: where they are.
+        classes: the folder of each class; its position is the label.
+    """
+
+    def __init__(self, tree: ImageTree, classes: list[str]):
+        self.tree = tree
+        label_of = {folder: label for label, folder in enumerate(classes)}
+        depth = classes[0].count("/") + 1
+        labelled = [(path, label_of.get("/".join(path.split("/")[:depth]))) for path in tree.images]
+        self.paths = [path for path, label in labelled if label is not None]
+        self.labels = [label for _, label in labelled if label is not None]
+
+    def read(self, index: int) -> Image.Image:
+        path = self.paths[index]
+        return read_image(self.tree.read(path), str(self.tree.root / path))
+
+
+def read_task(name: str, tree: ImageTree) -> RawTask:
+    """The task that a tree holds: train/<class>/ and test/<class>/, train/ alone, or class folders and nothing else.
+
+    One folder around all of it is tolerated. Classes are in order of their names, and images may lie at any depth below
+    the folder of their class.
+
+    Raises:
+        UserError: there are no class folders, or those of train/ and test/ differ.
+    """
+    base = _base(tree)
+    train_folder, test_folder = posixpath.join(base, "train"), posixpath.join(base, "test")
+    has_train, has_test = train_folder in tree.folders, test_folder in tree.folders
+    if has_test and not has_train:
+        raise UserError(f"{tree.root} has a folder test but no folder train; a task needs train/<class>/")
+    train = _children(tree, train_folder if has_train else base)
+    if not train:
+        raise UserError(f"{tree.root} has no class folders; a task needs train/<class>/ with images in them")
+    classes = tuple(posixpath.basename(folder) for folder in train)
+    if not has_test:
+        return RawTask(name, classes, TreeImages(tree, train), None)
+    test = _children(tree, test_folder)
+    difference = sorted(set(classes) ^ {posixpath.basename(folder) for folder in test})
+    if difference:
+        split = "train" if difference[0] in classes else "test"
+        raise UserError(
+            f"{tree.root}: train and test need the same classes, but '{difference[0]}' is only in {split}"
+            + (f" ({len(difference)} classes differ)" if len(difference) > 1 else "")
+        )
+    return RawTask(name, classes, TreeImages(tree, train), TreeImages(tree, test))
+
+
+def _base(tree: ImageTree) -> str:
+    """The root, or the one folder that wraps everything."""
+    top = _children(tree, "")
+    if len(top) != 1 or top[0] in ("train", "test") or not _children(tree, top[0]):
+        return ""
+    holds_images = any(posixpath.dirname(path) == top[0] for path in tree.images)
+    return "" if holds_images else top[0]
+
+
+def _children(tree: ImageTree, parent: str) -> list[str]:
+    return [folder for folder in tree.folders if posixpath.dirname(folder) == parent]
+
+
+def _relative(path: str) -> str:
+    return posixpath.normpath(path).lstrip("/")
+
+
+def _is_litter(path: str) -> bool:
+    return path.startswith((".", "__MACOSX")) or "/." in path or "/__MACOSX" in path

@@ -1,0 +1,63 @@
+"""Which images of a task are used, and for what: pure functions of labels and a source of randomness.
+
+Labels are int64 [N]. What comes back are positions in them, in ascending order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+
+
+def generator(task: str, purpose: str) -> np.random.RandomState:
+    """Randomness that depends on the task's name and the purpose only, so that all runs see the same data."""
+    digest = hashlib.sha256(f"{purpose}\n{task}".encode()).digest()
+    # RandomState's streams are frozen by NumPy's policy; those of its newer generators may change with its version.
+    return np.random.RandomState(np.frombuffer(digest, dtype="<u4"))
+
+
+def balanced(labels: Integers, count: int, random: np.random.RandomState) -> Integers:
+    """`count` positions, as many of each class as of the others; a class with too few gives all it has.
+
+    A larger `count` with the same randomness contains the smaller one's choice.
+    """
+    members = _shuffled_members(labels, random)
+    # What does not divide evenly goes to the classes that come first here.
+    priority = random.permutation(len(members))
+    quota = dict.fromkeys(priority, 0)
+    left = min(count, len(labels))
+    while left:
+        unfilled = [position for position in priority if quota[position] < len(members[position])]
+        share = max(1, left // len(unfilled))
+        for position in unfilled[:left]:
+            added = min(share, len(members[position]) - quota[position])
+            quota[position] += added
+            left -= added
+    return np.sort(np.concatenate([members[position][:n] for position, n in quota.items()]))
+
+
+def hold_out_per_class(labels: Integers, share: float, random: np.random.RandomState) -> tuple[Integers, Integers]:
+    """Split into (kept, held out): of every class its rounded share, and at least one image, is held out."""
+    held = [m[: max(1, round(share * len(m)))] for m in _shuffled_members(labels, random)]
+    return _complement(len(labels), np.concatenate(held))
+
+
+def hold_out_every(nth: int, labels: Integers, random: np.random.RandomState) -> tuple[Integers, Integers]:
+    """Split into (kept, held out): every `nth` of all images, counted class after class.
+
+    Exactly ceil(N / nth) of N images are held out, and at most ceil(n / nth) of a class of n, so that a class of two or
+    more keeps one.
+    """
+    return _complement(len(labels), np.concatenate(_shuffled_members(labels, random))[::nth])
+
+
+def _shuffled_members(labels: Integers, random: np.random.RandomState) -> list[Integers]:
+    return [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+
+
+def _complement(count: int, held: Integers) -> tuple[Integers, Integers]:
+    return np.setdiff1d(np.arange(count), held), np.sort(held)

@@ -1,0 +1,121 @@
+"""Well-known data sets of torchvision, their classes shared out among the tasks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import datasets
+
+from benchmark.streams import streams
+from benchmark.streams.base import ArrayImages, RawTask, StreamSource
+from methods.errors import UserError
+
+
+def default_root() -> Path:
+    """Where data sets are kept unless the user says otherwise."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "continual-benchmark" / "datasets"
+
+
+class TorchvisionSplit(StreamSource):
+    """One data set, its classes in order, an equal number for each task.
+
+    Args:
+        tasks: number of tasks; it divides the number of classes and leaves each task at least two.
+        root: the folder that holds the files, or into which they are downloaded; default_root() if None.
+    """
+
+    default_image_size = 32
+    dataset: ClassVar[type[datasets.MNIST] | type[datasets.CIFAR10]]
+    class_count: ClassVar[int] = 10
+    #: Where, below the root, torchvision looks for downloaded archives.
+    archives: ClassVar[str]
+
+    def __init__(self, tasks: int = 5, root: str | None = None):
+        possible = [n for n in range(1, self.class_count // 2 + 1) if self.class_count % n == 0]
+        if tasks not in possible:
+            raise ValueError(
+                f"tasks={tasks} does not share out {self.class_count} classes evenly, two or more to a task; "
+                f"right are {', '.join(map(str, possible))}"
+            )
+        self.tasks = tasks
+        self.root = root
+
+    def raw_tasks(self, limit: int | None) -> list[RawTask]:
+        title = self.dataset.__name__
+        train, test = self._load(train=True), self._load(train=False)
+        classes = train.classes
+        each = self.class_count // self.tasks
+        digits = len(str(self.tasks))
+        return [
+            RawTask(
+                f"{title.lower()}-{task + 1:0{digits}}",
+                tuple(classes[task * each : (task + 1) * each]),
+                _with_labels(train, task * each, each),
+                _with_labels(test, task * each, each),
+            )
+            for task in range(self.tasks if limit is None else min(limit, self.tasks))
+        ]
+
+    def _load(self, train: bool) -> datasets.MNIST | datasets.CIFAR10:
+        root = default_root() if self.root is None else Path(self.root).expanduser()
+        try:
+            return self.dataset(root, train=train, download=True)
+        # Beside failed downloads and file access: files that are cut short.
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"the files of {self.dataset.__name__} could not be fetched or read ({reason}); "
+                f"connect to the network, or put the archives that its authors publish into {root / self.archives}"
+            ) from error
+
+
+def _with_labels(dataset: datasets.MNIST | datasets.CIFAR10, first: int, count: int) -> ArrayImages:
+    """The images whose labels are first .. first+count-1, labelled 0 .. count-1."""
+    labels = np.asarray(dataset.targets) - first
+    chosen = (labels >= 0) & (labels < count)
+    images: Tensor = torch.as_tensor(dataset.data)[torch.from_numpy(chosen)]
+    if images.ndim == 3:
+        images = images.unsqueeze(-1).expand(-1, -1, -1, 3)
+    return ArrayImages(images, labels[chosen].tolist())
+
+
+@streams.register("split-cifar10")
+class SplitCIFAR10(TorchvisionSplit):
+    """CIFAR-10 split into tasks (downloaded once)."""
+
+    dataset = datasets.CIFAR10
+    archives = ""
+
+
+@streams.register("split-cifar100")
+class SplitCIFAR100(TorchvisionSplit):
+    """CIFAR-100 split into tasks (downloaded once)."""
+
+    dataset = datasets.CIFAR100
+    class_count = 100
+    archives = ""
+
+    def __init__(self, tasks: int = 20, root: str | None = None):
+        super().__init__(tasks, root)
+
+
+@streams.register("split-mnist")
+class SplitMNIST(TorchvisionSplit):
+    """MNIST split into tasks (downloaded once)."""
+
+    dataset = datasets.MNIST
+    archives = "MNIST/raw"
+
+
+@streams.register("split-fashion-mnist")
+class SplitFashionMNIST(TorchvisionSplit):
+    """Fashion-MNIST split into tasks (downloaded once)."""
+
+    dataset = datasets.FashionMNIST
+    archives = "FashionMNIST/raw"

@@ -1,0 +1,80 @@
+"""CLR: channel-wise lightweight reprogramming, and its two variants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from methods import methods
+from methods.method import BatchNorm, Method, Part, Recipe
+
+
+class ReprogrammingKernel(nn.Conv2d):
+    """A depthwise k x k convolution, stride 1, same size, no bias, that starts as the identity."""
+
+    def __init__(self, channels: int, size: int):
+        super().__init__(channels, channels, size, padding=size // 2, groups=channels, bias=False)
+        nn.init.dirac_(self.weight, groups=channels)
+
+
+def _reprogram(conv: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    return conv.get_submodule("clr")(output)
+
+
+@methods.register("clr")
+class CLR(Method):
+    """Channel-wise lightweight reprogramming (Ge et al., ICCV 2023, arXiv 2307.11386).
+
+    The pretrained backbone is frozen. After every convolution whose kernel is not 1x1 stands a depthwise 3x3
+    convolution that starts as the identity. It, batch normalisation (affine and statistics) and the head belong to the
+    task, so that tasks are independent and nothing is forgotten: 9 * C3 + 4 * C values a task.
+
+    Args:
+        penalty: coefficient of the sum of the L2 norms of the trained tensors.
+    """
+
+    recipe = Recipe(optimizer="adam", lr=1e-3, schedule="step")
+
+    def __init__(self, penalty: float = 1e-5):
+        super().__init__()
+        if penalty < 0:
+            raise ValueError(f"penalty={penalty:g} must not be negative")
+        self.penalty = penalty
+
+    def kernel_size(self, conv: nn.Conv2d) -> int | None:
+        """The size of the kernel that follows `conv`; None for no kernel."""
+        return None if conv.kernel_size == (1, 1) else 3
+
+    def adapt(self, network: nn.Module) -> None:
+        convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+        for conv in convs:
+            size = self.kernel_size(conv)
+            if size is not None:
+                # A child and a hook leave the names of the backbone's own tensors as they were.
+                conv.add_module("clr", ReprogrammingKernel(conv.out_channels, size).to(conv.weight))
+                conv.register_forward_hook(_reprogram)
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        return "task" if isinstance(module, (ReprogrammingKernel, BatchNorm)) else "frozen"
+
+    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        trained = strategy.optimizer.param_groups[0]["params"]
+        strategy.loss += self.penalty * torch.stack([tensor.norm() for tensor in trained]).sum()
+
+
+@methods.register("clr-full")
+class CLRFull(CLR):
+    """CLR with a 3x3 kernel after every convolution, 1x1 ones included: 9 * C + 4 * C values a task."""
+
+    def kernel_size(self, conv: nn.Conv2d) -> int | None:
+        return 3
+
+
+@methods.register("clr-mixed")
+class CLRMixed(CLR):
+    """CLR with a 3x3 kernel after k>1 convolutions and a 1x1 kernel, a scale per channel, after 1x1 ones."""
+
+    def kernel_size(self, conv: nn.Conv2d) -> int | None:
+        return 1 if conv.kernel_size == (1, 1) else 3

@@ -1,0 +1,93 @@
+"""What a method is: a partition of the network's tensors, and a few hooks of Avalanche's training loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from avalanche.core import SupervisedPlugin
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from benchmark.model import Network
+
+#: Where a tensor of the network belongs:
+#: "frozen"  as the backbone was given, or derived from the seed; never stored, only referred to;
+#: "shared"  used by every task, and later tasks may overwrite it;
+#: "task"    belongs to the task being learned; starts at its initial value for every new task.
+Part = Literal["frozen", "shared", "task"]
+
+#: What happens to batch normalisation, affine parameters and running statistics alike.
+BNPolicy = Literal["shared", "frozen", "per-task"]
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
+#: Names in `Method.kept` that begin so hold stored samples; their bytes are reported in a column of their own.
+REPLAY = "replay."
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method is trained unless the user says otherwise. Every task gets a new optimiser and schedule.
+
+    Attributes:
+        optimizer: "sgd" or "adam".
+        lr: initial learning rate.
+        momentum: of sgd.
+        weight_decay: L2 coefficient in the optimiser.
+        schedule: "constant", "step" (x0.1 after each third of the epochs) or "cosine" (to zero).
+    """
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "step", "cosine"] = "step"
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"lr={self.lr:g} must be above 0")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum={self.momentum:g} must be at least 0 and below 1")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay={self.weight_decay:g} must not be negative")
+
+
+class Method(SupervisedPlugin):
+    """Base class of every method.
+
+    The constructor's keyword parameters are the method's options; each is stored under its own name. A new instance is
+    made for every task and every evaluation, so that nothing but the state crosses from one task to the next: what a
+    method wants to keep goes into `kept`.
+
+    The loop is Avalanche's: override `before_training_exp`, `before_backward`, `after_training_exp`, ... In them
+    `strategy.model` is the `benchmark.model.Network`, `strategy.mb_x` and `strategy.mb_y` the minibatch (uint8 images
+    [B, 3, S, S] and labels [B]), `strategy.task_data` the task's training images, `strategy.loss` the loss so far.
+
+    Attributes:
+        name: the registered name.
+        recipe: default optimiser and schedule.
+        shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.
+        trains_old_heads: the loss of a new task reaches the heads of earlier tasks.
+        kept: what the method keeps so as to go on learning, the state's memory part: name -> tensor, on the training
+            device while a task is learned (scalars stay on the CPU). Stored, counted and restored because it is here.
+        task: the number of the task being learned or evaluated, from 1.
+        generator: the method's own random numbers, on the CPU, seeded by (seed, task).
+    """
+
+    name: ClassVar[str]
+    recipe: ClassVar[Recipe] = Recipe()
+    shared_head: ClassVar[bool] = False
+    trains_old_heads: ClassVar[bool] = False
+
+    kept: dict[str, Tensor]
+    task: int
+    generator: torch.Generator
+
+    def adapt(self, network: Network) -> None:
+        """Add the method's own modules to the backbone. Must give the same result for the same network and seed."""
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        """The part to which the tensor `name` of `module` belongs, asked for each tensor of the backbone."""
+        raise NotImplementedError(f"{type(self).__name__} does not say where {name} belongs")

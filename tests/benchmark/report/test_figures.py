@@ -1,0 +1,157 @@
+import math
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmark.report.figures import NAMES, draw_figures, place_labels, shorten, spread, text_inches
+from benchmark.report.tables import summary_table
+
+SVG = "{http://www.w3.org/2000/svg}"
+FILES = {f"{name}.{kind}" for name in NAMES for kind in ("svg", "png")}
+
+
+def frames(methods, tasks, seeds=1, learned=None):
+    """A made-up run's accuracy, summary, parameters, compute and tasks; `learned`: method -> tasks before it failed."""
+    random = np.random.default_rng(0)
+    learned = dict.fromkeys(methods, tasks) | (learned or {})
+    accuracy = pd.DataFrame(
+        [
+            (method, seed, i, j, f"task_{j}", random.uniform(), 100)
+            for method in methods
+            for seed in range(seeds)
+            for i in range(1, learned[method] + 1)
+            for j in range(1, i + 1)
+        ],
+        columns=["method", "seed", "learned", "task", "task_name", "accuracy", "images"],
+    )
+    ran = [method for method in methods if learned[method]]
+    parameters = pd.DataFrame(
+        {
+            "method": ran,
+            "extra_parameters_percent": [0.0 if k % 2 else 10.0 ** (k % 5 - 2) for k in range(len(ran))],
+            "replay_bytes": [75e6 if method == "er" else 0 for method in ran],
+        }
+    )
+    compute = pd.DataFrame({"method": ran, "normalized_compute": [1.0 + k % 4 for k in range(len(ran))]})
+    compute["normalized_seconds"] = compute["normalized_compute"]
+    statuses = {method: "succeeded" if learned[method] == tasks else "failed" for method in methods}
+    summary = summary_table(accuracy, parameters, compute, statuses, tasks)
+    names = pd.DataFrame({"task": range(1, tasks + 1), "task_name": [f"task_{j}" for j in range(1, tasks + 1)]})
+    return accuracy, summary, parameters, compute, names
+
+
+def texts(path):
+    return ["".join(element.itertext()).strip() for element in ElementTree.parse(path).iter(f"{SVG}text")]
+
+
+def test_every_figure_is_written_and_named(tmp_path):
+    methods = ["clr", "sgd", "er", "ewc:strength=500"]
+    paths = draw_figures(*frames(methods, tasks=3, seeds=2), tmp_path / "figures")
+    assert {path.name for path in paths} == FILES == {path.name for path in (tmp_path / "figures").iterdir()}
+    for name in NAMES:
+        shown = " ".join(texts(tmp_path / "figures" / f"{name}.svg"))
+        assert all(method in shown for method in methods)
+        with Image.open(tmp_path / "figures" / f"{name}.png") as image:
+            assert round(image.info["dpi"][0]) == 200
+    assert any("MB of replay" in text for text in texts(tmp_path / "figures" / "accuracy_vs_parameters.svg"))
+
+
+def test_the_same_frames_give_the_same_bytes(tmp_path):
+    run = frames(["clr", "sgd"], tasks=3, seeds=2)
+    first = draw_figures(*run, tmp_path / "a")
+    second = draw_figures(*run, tmp_path / "b")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.parametrize(("methods", "tasks"), [(1, 1), (2, 1), (1, 8), (25, 2), (6, 14), (3, 53)])
+def test_any_number_of_methods_and_tasks(tmp_path, methods, tasks):
+    names = [f"method-{k}" for k in range(methods)]
+    draw_figures(*frames(names, tasks), tmp_path)
+    for name in NAMES:
+        path = tmp_path / f"{name}.svg"
+        assert set(names) <= set(texts(path))
+        # No wider than a page.
+        assert float(ElementTree.parse(path).getroot().get("width").removesuffix("pt")) <= 7.1 * 72
+
+
+def test_matrix_values_are_written_up_to_twelve_tasks(tmp_path):
+    accuracy, *rest = frames(["clr"], tasks=2)
+    accuracy["accuracy"] = [0.912, 0.434, 0.778]
+    draw_figures(accuracy, *rest, tmp_path)
+    shown = texts(tmp_path / "accuracy_matrix.svg")
+    assert {"91", "43", "78"} <= set(shown)
+    assert shown.count("task_1") == shown.count("task_2") == 2
+
+
+def test_an_unfinished_method_is_drawn_as_far_as_it_got(tmp_path):
+    draw_figures(*frames(["clr", "er", "psp"], tasks=4, learned={"er": 2, "psp": 0}), tmp_path)
+    curve = texts(tmp_path / "average_accuracy.svg")
+    assert "er (2 of 4 tasks)" in curve
+    assert "psp" not in curve
+    scatter = texts(tmp_path / "accuracy_vs_compute.svg")
+    assert "clr" in scatter
+    assert "er" not in scatter
+
+
+def test_a_run_in_which_nothing_finished(tmp_path):
+    draw_figures(*frames(["clr"], tasks=2, learned={"clr": 0}), tmp_path)
+    assert texts(tmp_path / "average_accuracy.svg") == ["No method finished a task."]
+
+
+def test_names_are_not_markup(tmp_path):
+    run = frames(["$x^$<&>"], tasks=1)
+    draw_figures(*run, tmp_path)
+    assert "$x^$<&>" in texts(tmp_path / "average_accuracy.svg")
+
+
+def test_pyplot_and_torch_are_not_imported():
+    code = "import sys, benchmark.report.figures; print({'matplotlib.pyplot', 'torch'} & set(sys.modules))"
+    seen = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert seen.strip() == "set()"
+
+
+def test_spread_keeps_what_is_already_apart():
+    assert spread([10.0, 50.0, 30.0], 5, 0, 100) == [10.0, 50.0, 30.0]
+
+
+def test_spread_moves_as_little_as_it_can():
+    # Two at 50 move half the gap each; three at 50 leave the middle one in place.
+    assert spread([50.0, 50.0], 10, 0, 100) == [45.0, 55.0]
+    assert spread([50.0, 50.0, 50.0], 10, 0, 100) == [40.0, 50.0, 60.0]
+    # The pair pushes the third along: 50, 50, 58 less 0, 10, 20 have the mean 42.67.
+    assert spread([50.0, 50.0, 58.0], 10, 0, 100) == pytest.approx([42 + 2 / 3, 52 + 2 / 3, 62 + 2 / 3])
+
+
+def test_spread_stays_within_its_limits():
+    assert spread([0.0, 0.0, 100.0, 100.0], 10, 0, 100) == [0.0, 10.0, 90.0, 100.0]
+
+
+def test_labels_of_points_on_one_spot_do_not_overlap():
+    area = (0.0, 0.0, 6.0, 4.0)
+    points = [(0.2, 2.0)] * 12 + [(3.0, 2.0 + 0.05 * k) for k in range(12)]
+    boxes = place_labels(points, [(0.8, 0.15)] * 24, area)
+    for k, a in enumerate(boxes):
+        assert a[0] >= area[0]
+        assert a[2] <= area[2]
+        for b in boxes[:k]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_a_label_alone_stands_right_of_its_point():
+    (box,) = place_labels([(1.0, 1.0)], [(0.5, 0.2)], (0, 0, 3, 3))
+    assert box == pytest.approx((1.07, 0.9, 1.57, 1.1))
+
+
+def test_shorten_keeps_both_ends():
+    text = "avalanche:SomeVeryLongPluginName:lambda_reg=1"
+    short = shorten(text, 1.5)
+    assert text_inches(short) <= 1.5
+    assert short.startswith("avalanche")
+    assert short.endswith("reg=1")
+    assert shorten("clr", 1.5) == "clr"
+    assert not math.isclose(text_inches("clr"), 0)

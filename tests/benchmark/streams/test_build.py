@@ -1,0 +1,196 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.streams import build
+from benchmark.streams.base import ArrayImages, RawTask, StreamSource
+from benchmark.streams.build import build_stream
+from methods.errors import UserError
+
+REAL_TASKS = Path(__file__).parents[4] / "shared" / "data" / "tasks"
+
+
+def images(*per_class: int) -> ArrayImages:
+    """Images of 8x8 pixels, every one different, per_class[c] of class c, the classes taking turns."""
+    labels = [c for turn in range(max(per_class, default=0)) for c, count in enumerate(per_class) if turn < count]
+    pixels = torch.zeros(len(labels), 8, 8, 3, dtype=torch.uint8)
+    pixels[:, 0, 0, 0] = torch.arange(len(labels)) % 256
+    pixels[:, 0, 0, 1] = torch.arange(len(labels)) // 256
+    return ArrayImages(pixels, labels)
+
+
+def raw(name="task", train=(20, 20), test=(5, 5)) -> RawTask:
+    classes = tuple(f"class {c}" for c in range(len(train)))
+    return RawTask(name, classes, images(*train), None if test is None else images(*test))
+
+
+@pytest.fixture
+def stream_of(monkeypatch):
+    """stream_of(raw_task, ...)(**options): build_stream on these tasks."""
+
+    def of(*raw_tasks):
+        class Fixed(StreamSource):
+            default_image_size = 8
+
+            def raw_tasks(self, limit):
+                return list(raw_tasks)[:limit]
+
+        monkeypatch.setattr(build.streams, "get", lambda name: Fixed)
+        return lambda **options: build_stream("fixed", **options)
+
+    return of
+
+
+def numbers(part) -> list[int]:
+    """Which of a source's images these are."""
+    return (part.images[:, 0, 0, 0].int() + 256 * part.images[:, 1, 0, 0].int()).tolist()
+
+
+def counts(part) -> list[int]:
+    return torch.bincount(part.labels).tolist()
+
+
+def test_a_task_is_decoded_and_split(stream_of):
+    said = []
+    stream = stream_of(raw(train=(300, 100)), raw("other"))(progress=said.append)
+    task = stream.tasks[0]
+    assert [task.name for task in stream.tasks] == ["task", "other"]
+    assert task.classes == ("class 0", "class 1")
+    assert task.train.images.dtype == torch.uint8
+    assert task.train.images.shape == (360, 3, 8, 8)
+    assert task.train.labels.dtype == torch.int64
+    assert counts(task.train) == [270, 90]
+    assert counts(task.validation) == [30, 10]
+    assert counts(task.test) == [5, 5]
+    assert sorted(numbers(task.train) + numbers(task.validation)) == list(range(400))
+    assert said[0] == "reading task 1 of 2, task: 2 classes, 360 training, 40 validation and 10 test images"
+
+
+def test_labels_stay_with_their_images(stream_of):
+    (task,) = stream_of(raw())(train_images=14).tasks
+    for part in (task.train, task.validation, task.test):
+        assert part.labels.tolist() == [number % 2 for number in numbers(part)]
+
+
+def test_images_are_chosen_per_class(stream_of):
+    (task,) = stream_of(raw(train=(4, 90, 90), test=(1, 9, 9)))(train_images=30, test_images=5).tasks
+    assert len(task.train) == 27
+    assert len(task.validation) == 3
+    assert sum(map(torch.tensor, (counts(task.train), counts(task.validation)))).tolist() == [4, 13, 13]
+    assert counts(task.test) == [1, 2, 2]
+
+
+def test_more_images_than_there_are_means_all(stream_of):
+    (task,) = stream_of(raw())(train_images=10_000, test_images=10_000).tasks
+    assert len(task.train) + len(task.validation) == 40
+    assert len(task.test) == 10
+
+
+def test_a_test_split_is_made_where_there_is_none(stream_of):
+    (task,) = stream_of(raw(train=(100, 50), test=None))().tasks
+    assert counts(task.test) == [20, 10]
+    assert len(task.validation) == 12
+    assert sorted(numbers(task.train) + numbers(task.validation) + numbers(task.test)) == list(range(150))
+
+
+def test_the_made_test_split_does_not_depend_on_the_counts(stream_of):
+    make = stream_of(raw(train=(100, 50), test=None))
+    few, all_of_them = make(train_images=20).tasks[0], make().tasks[0]
+    assert numbers(few.test) == numbers(all_of_them.test)
+    assert not set(numbers(few.train)) & set(numbers(few.test))
+
+
+def test_the_choice_depends_on_the_task_alone(stream_of):
+    options = {"train_images": 12, "test_images": 4}
+    alone = stream_of(raw("b"))(**options).tasks[0]
+    second = stream_of(raw("a"), raw("b"))(**options).tasks[1]
+    assert alone.fingerprint == second.fingerprint
+    assert alone.fingerprint != stream_of(raw("c"))(**options).tasks[0].fingerprint
+
+
+def test_image_size(stream_of):
+    assert stream_of(raw())(image_size=16).tasks[0].image_size == 16
+
+
+def test_first_tasks(stream_of):
+    make = stream_of(raw("a"), raw("b"), raw("c"))
+    assert [task.name for task in make(tasks=2).tasks] == ["a", "b"]
+    assert len(make(tasks=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"tasks": 0}, "--tasks 0: .* at least 1"),
+        ({"tasks": 3}, "--tasks 3: fixed has only 2"),
+        ({"image_size": 7}, "--image-size 7: .* at least 8"),
+        ({"train_images": 3}, "--train-images 3: task 'a' has 2 classes and needs at least 4"),
+        ({"train_images": 0}, "--train-images 0"),
+        ({"test_images": 1}, "--test-images 1: task 'a' has 2 classes and needs at least 2"),
+        ({"test_images": -5}, "--test-images -5"),
+    ],
+)
+def test_wrong_options_are_refused(stream_of, options, says):
+    with pytest.raises(UserError, match=says):
+        stream_of(raw("a"), raw("b"))(**options)
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        (raw(train=(9,), test=(9,)), "task 'task' has 1 class; a task needs at least 2"),
+        (raw(train=(), test=()), "task 'task' has no classes; a task needs at least 2"),
+        (raw(train=(9, 0, 9), test=(1, 1, 1)), "class 'class 1' has no training images; each class needs at least 2"),
+        (raw(train=(9, 1), test=(1, 1)), "class 'class 1' has 1 training image; each class needs at least 2"),
+        (raw(train=(9, 9), test=(1, 0)), "class 'class 1' has no test images"),
+        (raw(train=(9, 2), test=None), "class 'class 1' has 2 training images; each class needs at least 3 to split"),
+    ],
+)
+def test_tasks_that_cannot_be_learned_are_refused_before_anything_is_decoded(stream_of, monkeypatch, task, says):
+    monkeypatch.setattr(build, "decode", None)
+    with pytest.raises(UserError, match=says):
+        stream_of(raw("a"), task)()
+
+
+def test_two_tasks_of_one_name_are_refused(stream_of):
+    with pytest.raises(UserError, match="several tasks called 'a'"):
+        stream_of(raw("a"), raw("b"), raw("a"))()
+
+
+def test_the_smallest_task_that_is_accepted(stream_of):
+    (task,) = stream_of(raw(train=(2, 2), test=(1, 1)))().tasks
+    assert (len(task.train), len(task.validation), len(task.test)) == (3, 1, 2)
+
+
+@pytest.mark.parametrize(("spec", "says"), [("nothing", "unknown stream"), ("folder", "needs DIR"), (":x", "no name")])
+def test_wrong_specifications_are_refused(spec, says):
+    with pytest.raises(UserError, match=says):
+        build_stream(spec)
+
+
+needs_real_tasks = pytest.mark.skipif(
+    not REAL_TASKS.is_dir(), reason="the real data sets are not beside the repository"
+)
+
+
+@needs_real_tasks
+def test_real_tasks_are_all_found():
+    zips = sorted(file.stem for file in REAL_TASKS.glob("*.zip"))
+    found = build.streams.get("folder")(str(REAL_TASKS)).raw_tasks(None)
+    assert [task.name for task in found] == zips
+    for task in found:
+        assert task.test is not None
+        assert set(task.train.labels) == set(task.test.labels) == set(range(len(task.classes)))
+
+
+@needs_real_tasks
+def test_real_tasks_are_built():
+    stream = build_stream(
+        f"folder:{REAL_TASKS}:order=scenes15,mnist,pneumonia_mnist", image_size=32, train_images=40, test_images=30
+    )
+    assert [len(task.classes) for task in stream.tasks] == [15, 10, 2]
+    for task in stream.tasks:
+        assert (len(task.train), len(task.validation), len(task.test)) == (36, 4, 30)
+        assert task.train.images.shape == (36, 3, 32, 32)
+        assert task.train.images.float().std() > 20

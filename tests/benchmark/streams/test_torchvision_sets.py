@@ -1,0 +1,109 @@
+from urllib.error import URLError
+
+import pytest
+import torch
+from torchvision import datasets
+
+from benchmark.streams import streams
+from benchmark.streams.build import build_stream
+from benchmark.streams.torchvision_sets import SplitCIFAR10, SplitCIFAR100, TorchvisionSplit, default_root
+from methods.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*arguments, **options):
+        raise URLError("no network here")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+
+
+def fills(part) -> list[int]:
+    """The colour of each image."""
+    assert (part.images == part.images[:, :1, :1, :1]).all()
+    return part.images[:, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize(("name", "folder"), [("split-mnist", "MNIST"), ("split-fashion-mnist", "FashionMNIST")])
+def test_grey_sets(tmp_path, write_mnist, name, folder):
+    write_mnist(tmp_path / folder / "raw")
+    stream = build_stream(f"{name}:tasks=2:root={tmp_path}", image_size=28)
+    assert [task.name for task in stream.tasks] == [f"{folder.lower()}-1", f"{folder.lower()}-2"]
+    first, second = stream.tasks
+    assert second.classes == tuple(getattr(datasets, folder).classes[5:])
+    assert second.test.labels.tolist() == [0, 1, 2, 3, 4] * 4
+    assert second.test.images[:, :, 10, 10].tolist() == [[20 * c + 101] * 3 for c in range(5)] * 4
+    assert (second.test.images[:, :, 3, 4] == 255).all()
+    assert len(first.train) + len(first.validation) == 20
+
+
+def test_cifar10(tmp_path, write_cifar):
+    write_cifar(datasets.CIFAR10, tmp_path, per_class=1)
+    stream = build_stream(f"split-cifar10:root={tmp_path}")
+    assert [task.name for task in stream.tasks] == [f"cifar10-{number}" for number in range(1, 6)]
+    task = stream.tasks[3]
+    assert task.classes == ("class 6", "class 7")
+    assert task.image_size == 32
+    assert fills(task.test) == [13, 15]
+    assert fills(task.train) == [12 + 2 * label for label in task.train.labels]
+    assert len(task.train) + len(task.validation) == 10
+
+
+def test_cifar100(tmp_path, write_cifar):
+    write_cifar(datasets.CIFAR100, tmp_path, per_class=2)
+    stream = build_stream(f"split-cifar100:root={tmp_path}", tasks=2)
+    assert [task.name for task in stream.tasks] == ["cifar100-01", "cifar100-02"]
+    assert stream.tasks[1].classes == tuple(f"class {c}" for c in range(5, 10))
+    assert fills(stream.tasks[1].test) == [11, 13, 15, 17, 19] * 2
+    assert len(SplitCIFAR100(tasks=4, root=str(tmp_path)).raw_tasks(None)) == 4
+
+
+@pytest.mark.parametrize("tasks", [0, -1, 3, 10])
+def test_tasks_must_share_out_the_classes(tasks):
+    with pytest.raises(UserError, match=r"evenly.*1, 2, 5"):
+        build_stream(f"split-cifar10:tasks={tasks}")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("split-cifar10", ""),
+        ("split-cifar100", ""),
+        ("split-mnist", "MNIST/raw"),
+        ("split-fashion-mnist", "FashionMNIST/raw"),
+    ],
+)
+def test_a_failed_download_says_where_files_belong(tmp_path, name, folder):
+    with pytest.raises(UserError) as refusal:
+        build_stream(f"{name}:root={tmp_path}")
+    assert "no network here" in str(refusal.value)
+    assert str(refusal.value).endswith(f"into {tmp_path / folder}")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_file_cut_short_is_refused(tmp_path, write_mnist):
+    write_mnist(tmp_path / "MNIST" / "raw")
+    file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(UserError, match="could not be fetched or read"):
+        build_stream(f"split-mnist:root={tmp_path}")
+
+
+def test_default_root(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_root() == tmp_path / "continual-benchmark" / "datasets"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_root() == tmp_path / ".cache" / "continual-benchmark" / "datasets"
+
+
+def test_all_are_registered():
+    names = ("split-cifar10", "split-cifar100", "split-mnist", "split-fashion-mnist")
+    assert all(issubclass(streams.get(name), TorchvisionSplit) for name in names)
+    assert SplitCIFAR10().tasks == 5
+
+
+def test_labels_are_int64(tmp_path, write_mnist):
+    write_mnist(tmp_path / "MNIST" / "raw")
+    stream = build_stream(f"split-mnist:root={tmp_path}", tasks=1)
+    assert stream.tasks[0].train.labels.dtype == torch.int64
