@@ -47,6 +47,8 @@ def fisher_diagonal(
     theta = {name: parameter.detach() for name, parameter in parameters.items()}
     total = {name: torch.zeros_like(value) for name, value in theta.items()}
     chunk = max(1, min(32, _MOST_VALUES // sum(value.numel() for value in theta.values())))
+    if images.is_meta:
+        chunk = len(images)  # tensors without data take no memory; their operations are counted all the same
 
     training = network.training
     network.eval()

@@ -64,9 +64,12 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
     return counter.get_total_flops() // 2
 
 
-def inference_operations_per_image(network: Network, image_size: int) -> int:
-    """Operations of one image's forward pass with the head in use; hooks included."""
-    network = copy.deepcopy(network).to("meta").eval()
+def inference_operations_per_image(network: Network, classes: int, image_size: int) -> int:
+    """Operations of one image's forward pass, hooks included, with a head of `classes` units."""
+    network = copy.deepcopy(network)
+    network.add_head("counted", classes)
+    network.use_head("counted", classes)
+    network.to("meta").eval()
     images = torch.empty(1, 3, image_size, image_size, dtype=torch.uint8, device="meta")
     with OperationCounter() as counter, torch.no_grad():
         network(images)

@@ -14,7 +14,7 @@ from avalanche.training.plugins import LRSchedulerPlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 
-from benchmark.cost import OperationCounter
+from benchmark.cost import OperationCounter, tensor_bytes
 from benchmark.model import Network, Workbench, detached, head_width, is_head
 from benchmark.seeds import derive
 from benchmark.state import State
@@ -53,7 +53,7 @@ class Training:
         recipe: optimiser and schedule.
         epochs: passes over the task's training images.
         batch_size: images per step.
-        steps: stop each epoch after so many steps; None for all. One step is enough to know the cost.
+        steps: stop each epoch after so many steps; None for all. One step of one epoch is enough to know the cost.
     """
 
     recipe: Recipe
@@ -68,14 +68,15 @@ class Learned:
 
     Attributes:
         state: after the task.
-        operations: floating-point operations of training: those of the first step for each image of each epoch, and
-            exactly those of the method's work before and after.
+        operations_per_epoch: floating-point operations of an epoch: those of the first step, for each image.
+        operations_once: exactly those of the method's work before and after the epochs.
         seconds: of training.
         losses: mean training loss of each epoch.
     """
 
     state: State
-    operations: int
+    operations_per_epoch: int
+    operations_once: int
     seconds: float
     losses: list[float]
 
@@ -123,7 +124,7 @@ class Strategy(SupervisedTemplate):
 
     Attributes:
         task_data: the task's training images and labels.
-        operations, losses: see Learned.
+        operations_per_epoch, operations_once, losses: see Learned.
     """
 
     def __init__(
@@ -151,12 +152,12 @@ class Strategy(SupervisedTemplate):
         self.plugins.remove(self.evaluator)
         self.bench = bench
         self.task_data = batches.data
-        self.operations = 0
+        self.operations_per_epoch = 0
+        self.operations_once = 0
         self.losses: list[float] = []
         self._batches = batches
         self._on_epoch = on_epoch
         self._step_counter: ExitStack | None = None
-        self._operations_per_image: float | None = None
         self._loss_sum: Tensor | float = 0.0
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
@@ -183,15 +184,15 @@ class Strategy(SupervisedTemplate):
     def _before_training_exp(self, **kwargs: Any) -> None:
         with OperationCounter() as counter:
             super()._before_training_exp(**kwargs)
-        self.operations += counter.get_total_flops()
+        self.operations_once += counter.get_total_flops()
 
     def _after_training_exp(self, **kwargs: Any) -> None:
         with OperationCounter() as counter:
             super()._after_training_exp(**kwargs)
-        self.operations += counter.get_total_flops()
+        self.operations_once += counter.get_total_flops()
 
     def _before_training_iteration(self, **kwargs: Any) -> None:
-        if self._operations_per_image is None:
+        if not self.operations_per_epoch:
             self._step_counter = ExitStack()
             self._counter = self._step_counter.enter_context(OperationCounter())
         super()._before_training_iteration(**kwargs)
@@ -201,14 +202,13 @@ class Strategy(SupervisedTemplate):
         if self._step_counter is not None:
             self._step_counter.close()
             self._step_counter = None
-            self._operations_per_image = self._counter.get_total_flops() / len(self.mb_y)
+            per_image = self._counter.get_total_flops() / len(self.mb_y)
+            self.operations_per_epoch = round(per_image * len(self.task_data))
         # A tensor, so that the device is not waited for until the epoch ends.
         self._loss_sum = self._loss_sum + self.loss.detach()
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         super()._after_training_epoch(**kwargs)
-        assert self._operations_per_image is not None
-        self.operations += round(self._operations_per_image * len(self.task_data))
         mean = self._loss_sum / len(self._batches.sizes)
         self._loss_sum = 0.0
         if isinstance(mean, Tensor) and not mean.is_meta:
@@ -259,6 +259,11 @@ def start(cell: Cell) -> State:
     return State(learned=0, shared=_shared(prepare(cell, State(learned=0, shared={}), task=1)))
 
 
+def frozen_bytes(cell: Cell) -> int:
+    """The size of the frozen part: what is referred to instead of stored."""
+    return tensor_bytes(prepare(cell, State(learned=0, shared={}), task=1).take("frozen"))
+
+
 def learn(
     cell: Cell, state: State, task: Task, training: Training, on_epoch: Callable[[], None] = lambda: None
 ) -> Learned:
@@ -300,7 +305,7 @@ def learn(
             tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
     memory = {name: detached(tensor) for name, tensor in method.kept.items()}
     learned = State(number, _shared(bench), {**tasks, number: own}, memory)
-    return Learned(learned, strategy.operations, seconds, strategy.losses)
+    return Learned(learned, strategy.operations_per_epoch, strategy.operations_once, seconds, strategy.losses)
 
 
 def _shared(bench: Workbench) -> dict[str, Tensor]:

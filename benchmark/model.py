@@ -143,7 +143,8 @@ class Workbench:
 
     def take_head(self, key: str) -> dict[str, Tensor]:
         """Copies of a head's tensors, named heads.KEY.weight and heads.KEY.bias."""
-        return {f"{_HEADS}{key}.{name}": detached(tensor) for name, tensor in self.network.heads[key].named_parameters()}
+        head = self.network.heads[key]
+        return {f"{_HEADS}{key}.{name}": detached(tensor) for name, tensor in head.named_parameters()}
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """(name, parameter) of what the optimiser may change."""

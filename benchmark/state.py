@@ -91,8 +91,9 @@ def pack(state: State, before: State, checksums: Mapping[str, str]) -> PackedSta
 
 
 def checksum_of(checksums: Mapping[str, str], part: str) -> str:
-    """The checksum of "shared", "memory" or "task-3" among a state's files; empty if that part holds nothing."""
-    return next((value for stem, value in checksums.items() if stem == part or stem.startswith(part + "-")), "")
+    """The checksum of "shared" or "task-3" among those of a state's files; empty if that part holds nothing."""
+    stem = next((stem for stem in checksums if stem == part or stem.startswith(f"{part}-")), None)
+    return checksums[stem] if stem else ""
 
 
 def save(folder: Path, packed: PackedState, record: dict[str, Any], keep_states: bool = False) -> None:

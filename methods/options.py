@@ -11,6 +11,7 @@ import inspect
 import re
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -71,46 +72,56 @@ def option_values(instance: object) -> dict[str, Any]:
     return {name: getattr(instance, name) for name in _parameters(type(instance))}
 
 
-def construct(cls: type[T], spec: Spec) -> T:
+def construct(cls: type[T], spec: Spec, also: Sequence[str] = ()) -> T:
     """Call `cls` with the specification's options.
+
+    Args:
+        also: options that are valid but are not for the constructor, for messages.
 
     Raises:
         UserError: an option is unknown (the valid ones are named), missing, of the wrong type, or refused by `cls`.
     """
+    given = arguments(cls, spec, also)
+    for key, parameter in _parameters(cls).items():
+        if parameter.default is inspect.Parameter.empty and key not in given:
+            raise UserError(f"'{spec.text}' needs {key.upper()}: write {spec.name}:{key.upper()}")
+    try:
+        return cls(**given)
+    except ValueError as error:
+        raise UserError(f"'{spec.text}': {error}") from None
+
+
+def arguments(cls: type, spec: Spec, also: Sequence[str] = ()) -> dict[str, Any]:
+    """The specification's options as keyword arguments of `cls`, converted to the annotated types.
+
+    Raises:
+        UserError: as `construct`, but what is missing or refused by `cls` is not noticed.
+    """
     hints, parameters = option_types(cls), _parameters(cls)
-    arguments: dict[str, Any] = {}
+    valid = [*parameters, *also]
+    names = f"valid options of {spec.name} are {', '.join(valid)}" if valid else f"{spec.name} takes no options"
     given = dict(spec.options)
     if spec.positional:
         first = next(iter(parameters), None)
         if first is None or parameters[first].default is not inspect.Parameter.empty:
-            raise UserError(f"'{spec.text}': '{spec.positional}' is not of the form option=value; {_valid(cls, spec)}")
+            raise UserError(f"'{spec.text}': '{spec.positional}' is not of the form option=value; {names}")
         given = {first: spec.positional, **given}
+    converted: dict[str, Any] = {}
     for key, value in given.items():
         if key not in parameters:
-            close = difflib.get_close_matches(key, parameters, n=1)
+            close = difflib.get_close_matches(key, valid, n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
-            raise UserError(f"'{spec.text}' has no option '{key}': {hint}{_valid(cls, spec)}")
+            raise UserError(f"'{spec.text}' has no option '{key}': {hint}{names}")
         try:
-            arguments[key] = _convert(value, hints[key])
+            converted[key] = _convert(value, hints[key])
         except ValueError as error:
             raise UserError(f"'{spec.text}': option {key}={value} {error}") from None
-    for key, parameter in parameters.items():
-        if parameter.default is inspect.Parameter.empty and key not in arguments:
-            raise UserError(f"'{spec.text}' needs {key.upper()}: write {spec.name}:{key.upper()}")
-    try:
-        return cls(**arguments)
-    except ValueError as error:
-        raise UserError(f"'{spec.text}': {error}") from None
+    return converted
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     parameters = dict(inspect.signature(cls).parameters)
     return {name: p for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-
-
-def _valid(cls: type, spec: Spec) -> str:
-    names = list(_parameters(cls))
-    return f"valid options of {spec.name} are {', '.join(names)}" if names else f"{spec.name} takes no options"
 
 
 def _convert(text: str, wanted: Any) -> Any:

@@ -93,9 +93,7 @@ class Registry(Generic[C]):
     def _claim(self, name: str, target: str) -> None:
         known = self._entries.get(name)
         if known is not None and known.target != target:
-            raise UserError(
-                f"{self.kind} '{name}' is already defined by {known.target}; {target} needs another name"
-            )
+            raise UserError(f"{self.kind} '{name}' is already defined by {known.target}; {target} needs another name")
 
     def _lookup(self, name: str) -> _Entry:
         self._discover()

@@ -1,8 +1,8 @@
 """Fractal pictures: labelled images made by formula, to pretrain a backbone without any photograph.
 
-A class is an iterated function system, a few random affine maps whose attractor is a fractal (FractalDB: Kataoka et al.,
-2020, arXiv 2101.08515); its pictures vary in parameters, pose, colour, stroke and background. The maps are drawn by
-singular values as in Anderson and Farrell, 2022 (arXiv 2110.03091), so that nearly every system is a picture worth seeing.
+A class is an iterated function system, a few random affine maps whose attractor is a fractal (FractalDB: Kataoka et
+al., 2020, arXiv 2101.08515); its pictures vary in parameters, pose, colour, stroke and background. The maps are drawn
+by singular values as in Anderson and Farrell, 2022 (arXiv 2110.03091), so that nearly every system is worth seeing.
 """
 
 from __future__ import annotations

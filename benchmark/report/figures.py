@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from benchmark import metrics
 from benchmark.report.style import QUIET, RC, method_style
@@ -295,7 +296,9 @@ def _curves(runs: Sequence[_Run], curve: Callable[[metrics.Array], metrics.Array
         return _nothing("No method finished a task.")
     values = [100 * np.stack([curve(R) for R in run.matrices]) for run in runs]
     tasks = values[0].shape[1]
-    seeds = max(len(v) for v in values)
+    seeds = sorted({len(v) for v in values})
+    count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}"
+    note = f" (mean of {count} seeds, band: lowest to highest)" if seeds[-1] > 1 else ""
     labels = [shorten(run.label, 2.3) for run in runs]
 
     key = 0.3
@@ -311,9 +314,7 @@ def _curves(runs: Sequence[_Run], curve: Callable[[metrics.Array], metrics.Array
     )
     figure, axes = frame.axes()
     axes.set_title(title, x=-0.3 / frame.width)
-    axes.set_xlabel(
-        "Tasks learned" if seeds == 1 else f"Tasks learned (mean of {seeds} seeds, band: lowest to highest)"
-    )
+    axes.set_xlabel(f"Tasks learned{note}")
     axes.grid(axis="x", visible=False)
     low, high = _percent_limits(np.concatenate([v.ravel() for v in values]))
     axes.set_ylim(low, high)
@@ -419,7 +420,7 @@ def _scatter(points: pd.DataFrame, xlabel: str, notes: Mapping[str, str]) -> Fig
     labels = [shorten(method, 2.3) + notes.get(method, "") for method in methods]
     sizes = [(text_inches(label) + 0.02, LINE) for label in labels]
     boxes = place_labels(where, sizes, (0.05, 0.03, frame.width, frame.height + 0.1))
-    inches = figure.dpi_scale_trans + mpl.transforms.ScaledTranslation(frame.left, frame.bottom, figure.dpi_scale_trans)
+    inches = figure.dpi_scale_trans + ScaledTranslation(frame.left, frame.bottom, figure.dpi_scale_trans)
     half = ci / (high - low) * frame.height
     for k, (method, (px, py), box) in enumerate(zip(methods, where, boxes, strict=True)):
         look = method_style(method)

@@ -39,13 +39,14 @@ a { color: inherit; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--rule); vertical-align: bottom; }
-td { white-space: nowrap; }
-th:first-child, td:first-child, .text th, .text td { text-align: left; }
-th { font-weight: 600; max-width: 8rem; }
+td, tbody th { white-space: nowrap; }
+th:first-child, .text th, .text td { text-align: left; }
+th { font-weight: 600; }
+thead th { max-width: 8rem; }
 .text td { vertical-align: top; white-space: normal; overflow-wrap: anywhere; }
 .best { font-weight: 700; background: var(--best); }
 figure { margin: 0 0 2rem; }
-figure img { display: block; max-width: 100%; height: auto; background: #ffffff; }
+figure img { display: block; background: #ffffff; }
 figcaption { font-size: .875rem; margin-top: .4rem; }
 """
 
@@ -115,29 +116,24 @@ def _section(heading: str, body: str) -> str:
 
 
 def _table(table: Table) -> str:
-    return _grid(table.headers, [[_cell(cell) for cell in row] for row in table.rows], table.caption)
-
-
-def _cell(cell: Cell) -> str:
-    mark = ' class="best"' if cell.best else ""
-    return f"<td{mark}>{escape(cell.text)}</td>"
+    return _grid(table.headers, table.rows, table.caption)
 
 
 def _tasks(tasks: pd.DataFrame) -> str:
     headers = ("Task", "Classes", "Training images", "Validation images", "Test images", "Image size", "Fingerprint")
     rows = [
         [
-            f"{row.task}. {row.task_name}",
-            f"{row.classes}",
-            f"{row.train_images:,}",
-            f"{row.validation_images:,}",
-            f"{row.test_images:,}",
-            f"{row.image_size}",
-            str(row.fingerprint)[:12],
+            Cell(f"{row.task}. {row.task_name}"),
+            Cell(f"{row.classes}"),
+            Cell(f"{row.train_images:,}"),
+            Cell(f"{row.validation_images:,}"),
+            Cell(f"{row.test_images:,}"),
+            Cell(f"{row.image_size}"),
+            Cell(str(row.fingerprint)[:12]),
         ]
         for row in tasks.itertuples()
     ]
-    return _grid(headers, [[_cell(Cell(text)) for text in row] for row in rows], "In the order they were learned.")
+    return _grid(headers, rows, "In the order they were learned.")
 
 
 def _failures(manifest: Mapping[str, Any]) -> str:
@@ -145,13 +141,13 @@ def _failures(manifest: Mapping[str, Any]) -> str:
     if not failed:
         return ""
     keys = ("method", "seed", "status", "cause")
-    rows = [[_cell(Cell(str(cell.get(key) or ""))) for key in keys] for cell in failed]
+    rows = [[Cell(_text(cell.get(key))) for key in keys] for cell in failed]
     headers = ("Method", "Seed", "Status", "Cause")
     return _section("What did not finish", _grid(headers, rows, "The other cells are not affected.", kind="text"))
 
 
 def _settings(manifest: Mapping[str, Any]) -> str:
-    rows = [[_cell(Cell(name)), _cell(Cell(text))] for name, text in _flat(manifest) if name != "cells"]
+    rows = [[Cell(name), Cell(text)] for name, text in _flat(manifest) if name != "cells"]
     return _grid(("Setting", "Value"), rows, "From manifest.json.", kind="text")
 
 
@@ -164,17 +160,26 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         elif isinstance(value, list | tuple):
             yield name, ", ".join(map(str, value))
         else:
-            yield name, "" if value is None else str(value)
+            yield name, _text(value)
 
 
-def _grid(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str, kind: str = "numbers") -> str:
-    """An HTML table of finished <td> cells."""
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _grid(headers: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, kind: str = "numbers") -> str:
     head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
-    body = "".join(f"<tr>{''.join(row)}</tr>\n" for row in rows)
+    body = "".join(f"<tr>{_row(row)}</tr>\n" for row in rows)
     return (
         f'<div class="scroll"><table class="{kind}">\n<caption>{escape(caption)}</caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
     )
+
+
+def _row(cells: Sequence[Cell]) -> str:
+    name, *values = cells
+    shown = (f'<td class="best">{escape(v.text)}</td>' if v.best else f"<td>{escape(v.text)}</td>" for v in values)
+    return f'<th scope="row">{escape(name.text)}</th>{"".join(shown)}'
 
 
 def _figure(folder: Path, name: str) -> str:
@@ -186,6 +191,6 @@ def _figure(folder: Path, name: str) -> str:
     caption = escape(_FIGURES[name])
     links = ", ".join(f'<a href="figures/{name}.{kind}">{kind.upper()}</a>' for kind in ("svg", "png"))
     return (
-        f'<figure>\n<img alt="{caption}" src="data:image/svg+xml;base64,{data}"/>\n'
+        f'<figure>\n<div class="scroll"><img alt="{caption}" src="data:image/svg+xml;base64,{data}"/></div>\n'
         f"<figcaption>{caption} {links}</figcaption>\n</figure>\n"
     )

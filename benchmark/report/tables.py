@@ -165,7 +165,7 @@ _SUMMARY = (
 _PARAMETERS = (
     _Column("backbone_parameters", "Backbone parameters", _count),
     _Column("extra_parameters_per_task", "Extra parameters per task", _count, "lower"),
-    _Column("extra_parameters_percent", "of the backbone (%)", _significant, "lower"),
+    _Column("extra_parameters_percent", "Extra (% of the backbone)", _significant, "lower"),
     _Column("head_parameters_per_task", "Head parameters per task", _count, "lower"),
     _Column("frozen_bytes", "Frozen", bytes_text),
     _Column("shared_bytes", "Shared", bytes_text),
@@ -187,23 +187,28 @@ _COMPUTE = (
 )
 
 
-def display_tables(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame) -> tuple[Table, ...]:
-    """The summary, the storage and the compute tables as a reader sees them.
-
-    The summary has a column of statuses only where a method did not succeed.
-    """
-    return (
-        _table(
-            "summary",
-            "Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over seeds; "
-            "pp are percentage points.",
-            summary,
-            _SUMMARY,
-            statuses=bool((summary["status"] != "succeeded").any()),
-        ),
-        _table("storage", "What each method stores.", parameters, _PARAMETERS),
-        _table("compute", "What each method computes.", compute, _COMPUTE),
+def summary_display(summary: pd.DataFrame) -> Table:
+    """The summary as a reader sees it; with a column of statuses only where a method did not succeed."""
+    caption = (
+        "Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over seeds; "
+        "pp are percentage points."
     )
+    return _table("summary", caption, summary, _SUMMARY, statuses=bool((summary["status"] != "succeeded").any()))
+
+
+def storage_display(parameters: pd.DataFrame) -> Table:
+    """parameters.csv as a reader sees it."""
+    return _table("storage", "What each method stores.", parameters, _PARAMETERS)
+
+
+def compute_display(compute: pd.DataFrame) -> Table:
+    """compute.csv, or those of its columns that are there, as a reader sees it."""
+    return _table("compute", "What each method computes.", compute, _COMPUTE)
+
+
+def display_tables(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame) -> tuple[Table, ...]:
+    """The summary, the storage and the compute tables as a reader sees them."""
+    return summary_display(summary), storage_display(parameters), compute_display(compute)
 
 
 def _table(name: str, caption: str, frame: pd.DataFrame, columns: tuple[_Column, ...], statuses: bool = False) -> Table:
@@ -213,8 +218,9 @@ def _table(name: str, caption: str, frame: pd.DataFrame, columns: tuple[_Column,
         body.append([Cell(str(status)) for status in frame["status"]])
         headers.append("Status")
     for column in columns:
-        body.append(_cells(frame, column))
-        headers.append(column.header)
+        if column.name in frame:
+            body.append(_cells(frame, column))
+            headers.append(column.header)
     return Table(name, caption, tuple(headers), tuple(zip(*body, strict=True)))
 
 
@@ -222,8 +228,8 @@ def _cells(frame: pd.DataFrame, column: _Column) -> list[Cell]:
     values = frame[column.name].to_numpy(dtype=float)
     texts = [EMPTY if math.isnan(value) else column.text(value) for value in values]
     best = None
-    if column.better and np.isfinite(values).sum() > 1:
-        # Compared as printed: two methods that read the same are equally good.
+    if column.better and len(set(texts) - {EMPTY}) > 1:
+        # Compared as printed: two methods that read the same are equally good, and if all do, none is best.
         best = texts[int(np.nanargmax(values) if column.better == "higher" else np.nanargmin(values))]
     cells = []
     for row, text in enumerate(texts):
@@ -231,6 +237,18 @@ def _cells(frame: pd.DataFrame, column: _Column) -> list[Cell]:
         shown = text if math.isnan(spread) else f"{text} ± {column.text(spread)}"
         cells.append(Cell(shown.replace("-", MINUS), best=text == best))
     return cells
+
+
+def to_text(table: Table) -> str:
+    """A table for a terminal: columns padded, those without any value left out."""
+    columns = [[header, *(row[i].text for row in table.rows)] for i, header in enumerate(table.headers)]
+    columns = [column for column in columns if set(column[1:]) != {EMPTY}]
+    widths = [max(map(len, column)) for column in columns]
+    lines = []
+    for cells in zip(*columns, strict=True):
+        padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join([cells[0].ljust(widths[0]), *padded[1:]]))
+    return "\n".join([table.caption, "", lines[0], "-" * len(lines[0]), *lines[1:], ""])
 
 
 def to_markdown(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame) -> str:
@@ -264,7 +282,7 @@ def _latex(table: Table) -> str:
 
     def header(text: str) -> str:
         # Broken into lines of a word or two, or ten columns would not fit a page.
-        lines = " \\\\ ".join(_escape(part, _LATEX) for part in _broken(text))
+        lines = r" \\ ".join(_escape(part, _LATEX) for part in _broken(text))
         return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
 
     columns = "l" + "r" * (len(table.headers) - 1)

@@ -1,19 +1,22 @@
 """Drawing by arithmetic that gives the same bytes on every machine.
 
 IEEE 754 rounds + - * / and the square root exactly, so elementwise arrays of them, with floor, comparison, minimum and
-maximum, are the same everywhere. Sines, powers, matrix products and sums over an axis are not: libraries compute them in
-their own ways. NumPy also promises to keep a bit generator's raw stream, but not what `Generator` makes of it. Hence no
-trigonometry here, and random numbers from raw bits.
+maximum, are the same everywhere. Sines, powers, matrix products and sums over an axis are not: libraries compute them
+in their own ways. NumPy also promises to keep a bit generator's raw stream, but not what `Generator` makes of it. Hence
+no trigonometry here, no font library, and random numbers from raw bits.
 
 Shapes are signed distances in pixels, negative inside, for all images of a batch at once; n is the batch size.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+#: In fact float32; NumPy's type stubs widen it wherever a plain number is involved.
+Array = NDArray[np.floating[Any]]
 
 #: Height and width of a picture, in pixels.
 SIZE = 32
@@ -81,7 +84,7 @@ def cover(distance: Array) -> Array:
 
 
 def segment(ax: Array, ay: Array, bx: Array, by: Array) -> tuple[Array, Array]:
-    """Distance from each pixel to the line from a to b (coordinates [n, 1, 1]), and how far along, 0 to 1: [n, S, S]."""
+    """Distance from each pixel to the line from a to b (each [n, 1, 1]), and how far along, 0 to 1: [n, S, S]."""
     dx, dy = bx - ax, by - ay
     px, py = X - ax, Y - ay
     along = np.clip((px * dx + py * dy) / (dx * dx + dy * dy + 1e-6), 0, 1)

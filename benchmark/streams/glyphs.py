@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.streams.drawing import Array, Draws, length, segment, wave
+from benchmark.streams.drawing import SIZE, Array, Draws, length, segment, wave
 
 # Polylines on a grid 4 wide and 6 high, y down: "x y" points, strokes apart.
 _FONT = {
@@ -25,11 +27,11 @@ LETTERS = tuple(_FONT)
 
 
 def _segments() -> Array:
-    """[letters, most segments, 4] as x, y, x, y around the centre, the height being 1; short letters repeat their last."""
+    """[letters, most segments, 4]: x, y, x, y around the centre, height 1; a short letter repeats its last."""
     rows = []
     for strokes in _FONT.values():
         points = [[(int(p[0]), int(p[1])) for p in stroke.split()] for stroke in strokes]
-        rows.append([(*a, *b) for line in points for a, b in zip(line, line[1:], strict=False)])
+        rows.append([(*a, *b) for line in points for a, b in pairwise(line)])
     most = max(map(len, rows))
     padded = [row + row[-1:] * (most - len(row)) for row in rows]
     return (np.array(padded, dtype=np.float32) - np.array([2, 3, 2, 3], dtype=np.float32)) / np.float32(6)
@@ -79,10 +81,9 @@ class Glyphs:
 
     def dashed(self, period: Array) -> Array:
         """The same for strokes of which every other half `period`, in pixels [n, 1, 1], is missing."""
-        nearest = None
+        kept = []
         for ax, ay, bx, by in self._strokes:
             distance, along = segment(ax, ay, bx, by)
             phase = along * length(bx - ax, by - ay) / period
-            distance = distance + 9 * (wave(phase + 0.25) < 0.5)
-            nearest = distance if nearest is None else np.minimum(nearest, distance)
-        return nearest
+            kept.append(np.where(wave(phase + 0.25) < 0.5, np.float32(SIZE), distance))
+        return np.minimum.reduce(kept)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from benchmark.streams import mini_objects, mini_pictures, mini_styles, streams
 from benchmark.streams.base import ArrayImages, RawTask, StreamSource
 from benchmark.streams.drawing import SIZE, Draws
+from benchmark.streams.glyphs import LETTERS
 
 TRAIN, TEST = 600, 240
 
@@ -47,7 +48,7 @@ class MiniTask:
 TASKS = (
     MiniTask("digits", "objects", mini_objects.DIGITS, mini_objects.digits),
     MiniTask("shapes", "objects", mini_objects.SHAPES, mini_objects.shapes),
-    MiniTask("letters", "objects", mini_objects.LETTERS, mini_objects.letters),
+    MiniTask("letters", "objects", LETTERS, mini_objects.letters),
     MiniTask("font-style", "style", mini_styles.FONTS, mini_styles.font_style),
     MiniTask("textures", "style", mini_styles.TEXTURES, mini_styles.textures),
     MiniTask("counting", "counting", mini_objects.COUNTS, mini_objects.counting),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.streams.drawing import SIZE, Array, Canvas, Draws, X, Y, cover, length, local
-from benchmark.streams.glyphs import LETTERS, Glyphs
+from benchmark.streams.glyphs import Glyphs
 
 Pictures = NDArray[np.uint8]
 
@@ -44,17 +44,17 @@ def digits(draws: Draws, label: int, n: int) -> Pictures:
 def shapes(draws: Draws, label: int, n: int) -> Pictures:
     """One filled shape, any colour, size and turn, among strokes and partly hidden by them."""
     centre_x, centre_y = draws.uniform(11, 21, n, 1, 1), draws.uniform(11, 21, n, 1, 1)
-    size = draws.uniform(5, 10, n, 1, 1)
+    size = draws.uniform(7, 11, n, 1, 1)
     u, v = local(centre_x, centre_y, draws.directions(n))
     u = u * draws.uniform(0.85, 1.15, n, 1, 1)
     distance = _OUTLINES[SHAPES[label]](u / size, v / size) * size
 
     canvas = Canvas(draws, n)
-    canvas.mottle(draws, 0.7)
-    canvas.scratch(draws, 4)
-    canvas.paint(cover(distance), canvas.ink(draws))
+    canvas.mottle(draws, 0.5)
     canvas.scratch(draws, 3)
-    return canvas.finish(draws, 0.2)
+    canvas.paint(cover(distance), canvas.ink(draws))
+    canvas.scratch(draws, 2)
+    return canvas.finish(draws, 0.1)
 
 
 def letters(draws: Draws, label: int, n: int) -> Pictures:
@@ -67,26 +67,26 @@ def letters(draws: Draws, label: int, n: int) -> Pictures:
     canvas.scratch(draws, 3)
     canvas.paint(cover(distance), canvas.ink(draws))
     canvas.scratch(draws, 2)
-    return canvas.finish(draws, 0.2)
+    return canvas.finish(draws, 0.15)
 
 
 def counting(draws: Draws, label: int, n: int) -> Pictures:
     """One to six blobs of varied size and colour that may touch, among thin strokes."""
     canvas = Canvas(draws, n)
-    canvas.mottle(draws, 0.5)
+    canvas.mottle(draws, 0.3)
     canvas.scratch(draws, 3)
     # Each blob has its own cell of a 3 x 3 grid, so none hides another; few blobs tend to be larger than many.
     cells = draws.orders(n, 9)[:, :, None, None]
-    size = draws.uniform(2.2, 4.6 - 0.2 * label, n, 1, 1)
+    size = draws.uniform(2.6, 4.8 - 0.2 * label, n, 1, 1)
     for blob in range(label + 1):
         row, column = (part.astype(np.float32) for part in np.divmod(cells[:, blob], 3))
         centre_x = 6 + 10 * column + draws.uniform(-2, 2, n, 1, 1)
         centre_y = 6 + 10 * row + draws.uniform(-2, 2, n, 1, 1)
         u, v = local(centre_x, centre_y, draws.directions(n))
         own = size * draws.uniform(0.8, 1.25, n, 1, 1)
-        distance = length(u, v * draws.uniform(1.0, 1.6, n, 1, 1)) - own
-        canvas.paint(cover(distance), canvas.ink(draws))
-    return canvas.finish(draws, 0.15)
+        distance = length(u, v * draws.uniform(1.0, 1.5, n, 1, 1)) - own
+        canvas.paint(cover(distance), canvas.ink(draws, 0.45))
+    return canvas.finish(draws, 0.08)
 
 
 @cache
@@ -136,16 +136,20 @@ def _heart(u: Array, v: Array) -> Array:
 
 # The unit vectors of three and five equal angles, as numbers because cosines are not the same everywhere.
 _THREE = ((0.0, 1.0), (0.8660254, -0.5), (-0.8660254, -0.5))
-_FIVE = ((0.0, 1.0), (0.95105652, 0.30901699), (0.58778525, -0.80901699), (-0.58778525, -0.80901699), (-0.95105652, 0.30901699))  # fmt: skip
+_FIVE = (
+    (0.0, 1.0),
+    (0.9510565, 0.309017),
+    (0.5877853, -0.809017),
+    (-0.5877853, -0.809017),
+    (-0.9510565, 0.309017),
+)
 
 _OUTLINES = {
     "circle": lambda u, v: length(u, v) - 0.88,
     "square": lambda u, v: np.maximum(np.abs(u), np.abs(v)) - 0.8,
     "triangle": lambda u, v: np.maximum.reduce(_polygon(u, v, _THREE, 0.56)),
     "star": _star,
-    "cross": lambda u, v: np.maximum(
-        np.maximum(np.abs(u), np.abs(v)) - 1, np.minimum(np.abs(u), np.abs(v)) - 0.33
-    ),
+    "cross": lambda u, v: np.maximum(np.maximum(np.abs(u), np.abs(v)) - 1, np.minimum(np.abs(u), np.abs(v)) - 0.33),
     "ring": lambda u, v: np.abs(length(u, v) - 0.75) - 0.25,
     "crescent": lambda u, v: np.maximum(length(u, v) - 1, 0.8 - length(u - 0.5, v)),
     "heart": _heart,

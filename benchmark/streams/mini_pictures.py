@@ -43,7 +43,7 @@ def cells(draws: Draws, label: int, n: int) -> Pictures:
     _cell(canvas, draws, CELLS[label], centre_x, centre_y, body, nucleus)
     canvas.mottle(draws, 0.3)
     canvas.blur(draws)
-    return canvas.finish(draws, 0.15)
+    return canvas.finish(draws, 0.06)
 
 
 def _sky(canvas: Canvas, draws: Draws, horizon: Array) -> None:
@@ -74,7 +74,7 @@ def _sea(canvas: Canvas, draws: Draws, horizon: Array) -> None:
     depth = (Y - horizon) / (SIZE - horizon + 1)
     rows = np.sqrt(np.maximum(depth, 0)) * draws.uniform(3, 6, n, 1, 1)
     ripple = wave(rows + 0.4 * blotches(draws, n, 7))
-    crest = np.clip(3 * ripple - 2, 0, 1) * (blotches(draws, n, 10) > 0.4) * (Y > horizon)
+    crest = np.clip(3 * ripple - 2, 0, 1) * (blotches(draws, n, 10) > 0.4) * (horizon < Y)
     canvas.paint(crest * draws.uniform(0.4, 0.9, n, 1, 1), _shade(colour, draws))
 
 
@@ -168,7 +168,7 @@ def _cell(
     canvas: Canvas, draws: Draws, state: str, centre_x: Array, centre_y: Array, body: Array, nucleus: Array
 ) -> None:
     n = canvas.n
-    radius = draws.uniform(8.5, 11.5, n, 1, 1)
+    radius = draws.uniform(9, 11.5, n, 1, 1)
     u, v = local(centre_x, centre_y, draws.directions(n))
     v = v * draws.uniform(1.0, 1.2, n, 1, 1)
     wobble = 9.0 if state == "irregular-membrane" else 2.0

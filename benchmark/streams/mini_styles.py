@@ -47,19 +47,19 @@ def font_style(draws: Draws, label: int, n: int) -> Pictures:
 
 def textures(draws: Draws, label: int, n: int) -> Pictures:
     """A pattern of two colours at any scale and turn, unevenly lit."""
-    period = draws.uniform(5, 11, n, 1, 1)
+    period = draws.uniform(6, 10, n, 1, 1)
     u, v = local(draws.uniform(0, 32, n, 1, 1), draws.uniform(0, 32, n, 1, 1), draws.directions(n))
     share = draws.uniform(0.35, 0.6, n, 1, 1)
     distance = _PATTERNS[TEXTURES[label]](draws, u / period, v / period, share) * period
 
     canvas = Canvas(draws, n)
-    canvas.mottle(draws, 0.6)
-    opacity = draws.uniform(0.4, 0.9, n, 1, 1)
-    canvas.paint(cover(distance) * opacity, canvas.ink(draws))
-    canvas.mottle(draws, 0.6)
+    canvas.mottle(draws, 0.4)
+    opacity = draws.uniform(0.6, 1, n, 1, 1)
+    canvas.paint(cover(distance) * opacity, canvas.ink(draws, 0.45))
+    canvas.mottle(draws, 0.3)
     canvas.scratch(draws, 2)
     canvas.blur(draws)
-    return canvas.finish(draws, 0.25)
+    return canvas.finish(draws, 0.1)
 
 
 # Each pattern takes (draws, u, v, share): coordinates in periods [n, S, S] and about how much of the ground it covers,

@@ -37,8 +37,8 @@ COMPUTE = [
 def run():
     summary = pd.DataFrame({name: [0.5, 0.25, None] for name in SUMMARY_COLUMNS})
     summary["method"], summary["seeds"], summary["status"] = METHODS, [1, 1, 0], ["succeeded", "succeeded", "failed"]
-    parameters = pd.DataFrame({"method": METHODS[:2], **dict.fromkeys(PARAMETERS, [3.0, 0.0])})
-    compute = pd.DataFrame({"method": METHODS[:2], **dict.fromkeys(COMPUTE, [2.0, 1.0])})
+    parameters = pd.DataFrame({"method": METHODS[:2], **{name: [3.0, 0.0] for name in PARAMETERS}})
+    compute = pd.DataFrame({"method": METHODS[:2], **{name: [2.0, 1.0] for name in COMPUTE}})
     tasks = pd.DataFrame(
         {
             "task": [1, 2],

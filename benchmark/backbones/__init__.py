@@ -1,0 +1,37 @@
+"""Backbones by name: the embedded one, torchvision's, and those that packages add."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from methods.registry import Registry
+
+if TYPE_CHECKING:
+    from benchmark.backbones.base import Backbone
+
+backbones: Registry[type[Backbone]] = Registry("backbone", entry_points="continual_benchmark.backbones")
+backbones.add_lazy(
+    "mini",
+    "benchmark.backbones.embedded:MiniBackbone",
+    "small ResNet for 32x32, pretrained on generated fractals; shipped",
+)
+
+_IMAGENET = "of torchvision; whole or cut (:until=layer3), :weights=random, a name of torchvision's, or a file"
+_TORCHVISION = (
+    *("alexnet", "convnext_base", "convnext_large", "convnext_small", "convnext_tiny"),
+    *("densenet121", "densenet161", "densenet169", "densenet201"),
+    *(f"efficientnet_b{size}" for size in range(8)),
+    *("efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_v2_s", "googlenet", "inception_v3"),
+    *("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
+    *("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
+    *(f"regnet_{kind}_{size}" for kind in "xy" for size in ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")),
+    "regnet_y_128gf",
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+    *("shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"),
+    *("squeezenet1_0", "squeezenet1_1"),
+    *("vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
+    *("wide_resnet50_2", "wide_resnet101_2"),
+)
+for _name in _TORCHVISION:
+    backbones.add_lazy(_name, f"benchmark.backbones.torchvision_nets:{_name}", f"{_name} {_IMAGENET}")

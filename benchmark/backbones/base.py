@@ -1,0 +1,127 @@
+"""What a backbone is, and how weights get into it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from benchmark.model import Network
+from methods.errors import UserError
+from methods.method import BatchNorm
+
+
+class Backbone(ABC):
+    """A pretrained network without its classifier. The constructor's signature is its specification's options."""
+
+    name: ClassVar[str]
+    #: Per-channel normalisation, of pixels scaled to 0..1, that the weights expect.
+    mean: ClassVar[tuple[float, float, float]]
+    std: ClassVar[tuple[float, float, float]]
+
+    @abstractmethod
+    def modules(self) -> nn.Module:
+        """The network without weights: normalised images [N, 3, S, S] -> features [N, D].
+
+        Built on torch's default device, so that it can be counted on tensors without data.
+        """
+
+    @abstractmethod
+    def load(self, modules: nn.Module) -> None:
+        """Put the weights in.
+
+        Raises:
+            UserError: they are missing or do not fit; the message names the file or the first mismatching key.
+        """
+
+    def network(self, weights: bool = True) -> Network:
+        """The backbone, ready to be adapted by a method.
+
+        Args:
+            weights: False leaves them as they were initialised.
+        """
+        torch.manual_seed(0)
+        modules = self.modules()
+        if weights:
+            self.load(modules)
+        for module in modules.modules():
+            if isinstance(module, BatchNorm):
+                # Only a momentum of None reads it; without it, every stored tensor is one that matters.
+                module.num_batches_tracked = None
+        return Network(modules, _feature_dim(modules, self.name), self.mean, self.std)
+
+
+def _feature_dim(modules: nn.Module, name: str) -> int:
+    probe = copy.deepcopy(modules).to("meta").eval()
+    try:
+        features = probe(torch.empty(1, 3, 224, 224, device="meta"))
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(f"--backbone: {name} does not run when it is cut there: {error}") from error
+    return int(features.shape[1])
+
+
+def fingerprint(network: Network) -> str:
+    """SHA-256 of a backbone's tensors and normalisation: the reference to the frozen part."""
+    digest = hashlib.sha256(network.get_buffer("scale").numpy().tobytes())
+    digest.update(network.get_buffer("shift").numpy().tobytes())
+    for name, _, tensor in network.tensors():
+        digest.update(name.encode())
+        digest.update(tensor.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_weights(path: str) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a .pth or .pt file; pickled code is never run.
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UserError(f"--backbone: there is no weights file {path}")
+    try:
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load_file(file)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever is wrong with the file, the user needs its name
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"--backbone: {path} cannot be read as a file of weights: {reason}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(f"--backbone: {path} holds no state dict (tensor names -> tensors)")
+    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+@torch.no_grad()
+def fill(modules: nn.Module, weights: Mapping[str, Tensor], ignored: tuple[str, ...], source: str) -> None:
+    """Copy `weights` into `modules`, converted to the modules' types.
+
+    Args:
+        weights: name -> tensor.
+        ignored: prefixes of names that need not fit: the classifier, and what was cut off.
+        source: where the weights come from, for messages.
+
+    Raises:
+        UserError: a tensor is missing, superfluous or of another shape; the first such name is given.
+    """
+    wanted = {name: tensor for name, tensor in modules.state_dict().items() if not name.endswith("num_batches_tracked")}
+    for name, tensor in wanted.items():
+        if name not in weights:
+            raise UserError(f"--backbone: {source} does not fit: it lacks '{name}', which the network has")
+        if weights[name].shape != tensor.shape:
+            shapes = f"{list(weights[name].shape)}, the network needs {list(tensor.shape)}"
+            raise UserError(f"--backbone: {source} does not fit: '{name}' has shape {shapes}")
+        tensor.copy_(weights[name])
+    for name in weights:
+        if name not in wanted and not name.endswith("num_batches_tracked") and not name.startswith(ignored):
+            raise UserError(f"--backbone: {source} does not fit: the network has no '{name}'")

@@ -1,0 +1,95 @@
+"""Any of torchvision's convolutional networks, whole or cut, without its classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.error import URLError
+
+import torchvision.models
+from torch import Tensor, nn
+
+from benchmark.backbones.base import Backbone, fill, read_weights
+from methods.errors import UserError
+
+# Where these networks keep their classifiers, auxiliary ones included.
+_CLASSIFIERS = ("fc", "classifier", "AuxLogits", "aux1", "aux2")
+
+
+class TorchvisionBackbone(Backbone):
+    """A network of torchvision.
+
+    Args:
+        until: the last module to keep, as `layer3` or `features.10`; empty for the whole network. What follows it is
+            left out; features are pooled over all positions.
+        weights: "random", a name among torchvision's weights for this network (IMAGENET1K_V1, DEFAULT), or a
+            .safetensors or .pth file.
+    """
+
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+
+    def __init__(self, until: str = "", weights: str = "random"):
+        self.until = until
+        self.weights = weights
+        self._left_out: tuple[str, ...] = ()
+
+    def modules(self) -> nn.Module:
+        auxiliary = {"aux_logits": False, "init_weights": True} if self.name in ("googlenet", "inception_v3") else {}
+        network = torchvision.models.get_model(self.name, weights=None, **auxiliary)
+        for name in _CLASSIFIERS:
+            if hasattr(network, name):
+                setattr(network, name, nn.Flatten(1))
+        if isinstance(getattr(network, "avgpool", None), nn.AdaptiveAvgPool2d):
+            network.avgpool = nn.AdaptiveAvgPool2d(1)
+        if self.name.startswith("squeezenet"):
+            network.classifier = nn.AdaptiveAvgPool2d(1)  # its forward pass pools nowhere else
+        self._left_out = tuple(f"{name}." for name in (*_CLASSIFIERS, *self._cut(network)))
+        return network
+
+    def _cut(self, network: nn.Module) -> list[str]:
+        """Let only the identity follow `until`; the names of the modules that were left out."""
+        left_out: list[str] = []
+        module, path = network, ""
+        for component in self.until.split(".") if self.until else []:
+            children = list(dict(module.named_children()))
+            if component not in children or not (module is network or isinstance(module, nn.Sequential)):
+                raise UserError(
+                    f"--backbone: {self.name} has no module '{self.until}' to cut at; "
+                    f"{f'inside {path[:-1]}' if path else 'it'} can be cut after {', '.join(children) or 'nothing'}"
+                )
+            for name in children[children.index(component) + 1 :]:
+                if name not in ("avgpool", *_CLASSIFIERS):
+                    module.add_module(name, nn.Identity())
+                    left_out.append(path + name)
+            module, path = module.get_submodule(component), f"{path}{component}."
+        return left_out
+
+    def load(self, modules: nn.Module) -> None:
+        if self.weights == "random":
+            return
+        if self.weights.endswith((".safetensors", ".pth", ".pt")):
+            fill(modules, read_weights(self.weights), self._left_out, self.weights)
+        else:
+            fill(modules, self._published(), self._left_out, f"{self.name}:weights={self.weights}")
+
+    def _published(self) -> dict[str, Tensor]:
+        known: Any = torchvision.models.get_model_weights(self.name)
+        if self.weights not in known.__members__:
+            raise UserError(
+                f"--backbone: {self.name} has no weights '{self.weights}': known are random, "
+                f"{', '.join(known.__members__)}, or a .safetensors or .pth file"
+            )
+        try:
+            return known[self.weights].get_state_dict(progress=False, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            raise UserError(
+                f"--backbone: the weights {self.weights} of {self.name} could not be downloaded ({error}); "
+                f"give a local file with {self.name}:weights=FILE"
+            ) from error
+
+
+def __getattr__(name: str) -> type[TorchvisionBackbone]:
+    """The class of the network `name`: the registry's lazy entries end here."""
+    if name in torchvision.models.list_models(module=torchvision.models):
+        return type(name, (TorchvisionBackbone,), {"__doc__": TorchvisionBackbone.__doc__})
+    raise AttributeError(name)

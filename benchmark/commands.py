@@ -1,0 +1,53 @@
+"""The commands that need torch, once their options are known to be good."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+# Avalanche's dependencies warn of solvers that nothing here uses.
+warnings.filterwarnings("ignore", message="no QP solver found")
+
+import pandas as pd  # noqa: E402
+from rich.console import Console  # noqa: E402
+
+from benchmark.config import Settings  # noqa: E402
+from benchmark.estimate import StreamShape, estimate  # noqa: E402
+from benchmark.progress import TerminalProgress  # noqa: E402
+from benchmark.report.tables import compute_display, storage_display, summary_display, to_text  # noqa: E402
+from benchmark.report.write import write_report  # noqa: E402
+from benchmark.results import FAILED, RunFolder  # noqa: E402
+from benchmark.runner import prepare_run, run  # noqa: E402
+
+
+def run_command(settings: Settings, folder: Path, argv: list[str], keep_states: bool, resume: str) -> int:
+    """`run`: returns the exit status."""
+    console = Console(stderr=True)
+    with console.status("loading") as status:
+        prepared = prepare_run(settings, status.update)
+    cells = len(settings.methods) * len(settings.seeds)
+    try:
+        with TerminalProgress(cells, len(prepared.stream), settings.epochs) as progress:
+            manifest = run(prepared, folder, argv, keep_states, progress)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; finished tasks are kept. Go on with: {resume}", file=sys.stderr)
+        return 130
+    print(to_text(summary_display(pd.read_csv(folder / "summary.csv"))))
+    print(f"Tables, figures and report.html are in {folder}{os.sep}")
+    return 1 if manifest["status"] == FAILED else 0
+
+
+def cost_command(settings: Settings, shape: StreamShape) -> int:
+    """`cost`: returns the exit status."""
+    parameters, compute = estimate(settings, shape)
+    print(to_text(storage_display(parameters)), to_text(compute_display(compute)), sep="\n")
+    return 0
+
+
+def report_command(path: Path) -> int:
+    """`report`: returns the exit status."""
+    write_report(RunFolder(path))
+    print(f"Tables, figures and report.html are in {path}{os.sep}")
+    return 0

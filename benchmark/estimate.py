@@ -1,0 +1,115 @@
+"""What methods would cost on a stream: the real learner on tensors without data, for the first tasks only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+
+from benchmark.backbones import backbones
+from benchmark.config import Settings
+from benchmark.cost import inference_operations_per_image, training_operations_per_image
+from benchmark.evaluation import network_for
+from benchmark.learner import Cell, Training, frozen_bytes, learn, start
+from benchmark.model import Network
+from benchmark.results import parameter_row
+from benchmark.streams.base import LabelledImages, Task
+from methods.configured import ConfiguredMethod, configure
+from methods.options import construct, parse_spec
+
+# A method's cost per task is constant or grows by the same amount each time once there is a past: from the third task
+# on, the next one differs from it as it differs from the second.
+_SIMULATED = 3
+
+
+@dataclass(frozen=True)
+class StreamShape:
+    """The size of a stream of equal tasks.
+
+    Attributes:
+        tasks: how many.
+        classes, images: per task; training images.
+        image_size: height and width in pixels.
+    """
+
+    tasks: int
+    classes: int
+    images: int
+    image_size: int
+
+
+def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The storage and compute of each method on a stream of `shape`; no data, weights or training are needed.
+
+    Returns:
+        Frames with the columns of parameters.csv, and with those of compute.csv that are not measured in seconds or
+        in memory.
+
+    Raises:
+        UserError: a method or the backbone cannot be used.
+    """
+    spec = parse_spec(settings.backbone)
+    source = construct(backbones.get(spec.name), spec)
+    with torch.device("meta"):
+        pristine = source.network(weights=False).to("meta")
+    backbone = {"parameters": sum(p.numel() for p in pristine.backbone.parameters())}
+    sgd = training_operations_per_image(pristine, shape.classes, shape.image_size)
+    sgd *= shape.images * settings.epochs * shape.tasks
+    bare = inference_operations_per_image(pristine, shape.classes, shape.image_size)
+    parameters, compute = [], []
+    for text in settings.methods:
+        records = _simulate(pristine, configure(text, settings.lr), settings, shape)
+        parameters.append(parameter_row(text, [records], backbone))
+        flops = sum(record["training_flops"] for record in records)
+        inference = records[-1]["inference_flops_per_image"]
+        compute.append((text, flops, flops / sgd, inference, inference / bare))
+    columns = ["method", "training_flops", "normalized_compute", "inference_flops_per_image", "normalized_inference"]
+    return pd.DataFrame(parameters), pd.DataFrame(compute, columns=columns)
+
+
+def _simulate(
+    pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape
+) -> list[dict[str, Any]]:
+    """A record per task, as a run would leave them."""
+    device = torch.device("meta")
+    cell = Cell(pristine, method.make, shape.classes, seed=0, device=device)
+    training = Training(method.recipe, epochs=1, batch_size=min(settings.batch_size, shape.images), steps=1)
+    state = start(cell)
+    frozen = frozen_bytes(cell)
+    records: list[dict[str, Any]] = []
+    for number in range(1, min(shape.tasks, _SIMULATED) + 1):
+        before = state.count_bytes()
+        learned = learn(cell, state, _task(shape, number), training)
+        state = learned.state
+        network = network_for(cell, state, number, shape.classes)
+        records.append(
+            {
+                "training_flops": learned.operations_once + learned.operations_per_epoch * settings.epochs,
+                "bytes_before": before,
+                "bytes": state.count_bytes() | {"frozen": frozen},
+                "inference_flops_per_image": inference_operations_per_image(network, shape.classes, shape.image_size),
+            }
+        )
+    while len(records) < shape.tasks:
+        records.append(_continue(records[-2], records[-1]))
+    return records
+
+
+def _continue(before: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
+    """The record that follows two others when everything goes on growing as it did between them."""
+    return {
+        **last,
+        "training_flops": 2 * last["training_flops"] - before["training_flops"],
+        "bytes": {part: 2 * size - before["bytes"][part] for part, size in last["bytes"].items()},
+    }
+
+
+def _task(shape: StreamShape, number: int) -> Task:
+    def data(count: int) -> LabelledImages:
+        images = torch.empty(count, 3, shape.image_size, shape.image_size, dtype=torch.uint8, device="meta")
+        return LabelledImages(images, torch.empty(count, dtype=torch.int64, device="meta"))
+
+    classes = tuple(str(number) for number in range(shape.classes))
+    return Task(f"task-{number}", classes, data(shape.images), data(0), data(0))

@@ -1,0 +1,135 @@
+"""manifest.json: what was asked for, of what, on what; enough to make every table again."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.backbones.base import fingerprint
+from benchmark.config import Settings
+from benchmark.cost import inference_operations_per_image, training_operations_per_image
+from benchmark.model import Network
+from benchmark.results import PENDING
+from benchmark.streams.base import Stream, Task
+from methods.errors import UserError
+
+_PACKAGES = ("continual-benchmark", "torch", "torchvision", "avalanche-lib", "numpy", "pillow", "safetensors")
+
+
+def new_manifest(settings: Settings, stream: Stream, backbone: Network, command: list[str]) -> dict[str, Any]:
+    """The manifest of a run that has yet to begin."""
+    return {
+        "status": PENDING,
+        "command": command,
+        "settings": settings.as_json(),
+        "seeds": list(settings.seeds),
+        "stream": {"spec": stream.spec, "fingerprint": stream.fingerprint},
+        "backbone": {
+            "spec": settings.backbone,
+            "fingerprint": fingerprint(backbone),
+            "parameters": sum(p.numel() for p in backbone.backbone.parameters()),
+        },
+        "tasks": [_task(number, task, backbone, settings) for number, task in enumerate(stream.tasks, 1)],
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "commit": _commit(),
+        "hardware": _hardware(),
+        "started": now(),
+        "finished": None,
+        "cells": [
+            {"method": method, "seed": seed, "status": PENDING, "cause": None}
+            for method in settings.methods
+            for seed in settings.seeds
+        ],
+    }
+
+
+def check_same(old: dict[str, Any], new: dict[str, Any], name: str) -> None:
+    """Refuse to go on with a run under other settings.
+
+    Raises:
+        UserError: naming the first difference.
+    """
+    for key in new["settings"]:
+        before, asked = old["settings"].get(key), new["settings"][key]
+        if before != asked:
+            raise UserError(
+                f"--name {name}: that run exists with --{key.replace('_', '-')} {_shown(before)}, not {_shown(asked)}; "
+                f"give the same settings to resume it, or another --name"
+            )
+    for key in ("stream", "backbone"):
+        if old[key]["fingerprint"] != new[key]["fingerprint"]:
+            raise UserError(
+                f"--name {name}: that run exists, but what {new[key]['spec']} holds has changed since; "
+                f"restore the {key}, or give another --name"
+            )
+
+
+def now() -> str:
+    """The time, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "(default)" if value is None else str(value)
+
+
+def _task(number: int, task: Task, backbone: Network, settings: Settings) -> dict[str, Any]:
+    classes, size = len(task.classes), task.image_size
+    per_image = training_operations_per_image(backbone, classes, size)
+    return {
+        "task": number,
+        "task_name": task.name,
+        "classes": classes,
+        "train_images": len(task.train),
+        "validation_images": len(task.validation),
+        "test_images": len(task.test),
+        "image_size": size,
+        "fingerprint": task.fingerprint,
+        "sgd_flops": per_image * len(task.train) * settings.epochs,
+        "backbone_inference_flops": inference_operations_per_image(backbone, classes, size),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The project's commit, with a mark where files differ from it; None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def _hardware() -> dict[str, Any]:
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "system": platform.platform(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

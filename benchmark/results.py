@@ -1,0 +1,253 @@
+"""The run folder: what a run leaves behind, and the tables that are computed from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.files import write_atomically
+from methods.errors import UserError
+
+#: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
+PENDING, RUNNING, SUCCEEDED, FAILED = "pending", "running", "succeeded", "failed"
+
+ACCURACY_COLUMNS = ("method", "seed", "learned", "task", "task_name", "accuracy", "images")
+TASK_COLUMNS = (
+    "task",
+    "task_name",
+    "classes",
+    "train_images",
+    "validation_images",
+    "test_images",
+    "image_size",
+    "fingerprint",
+)
+PARAMETER_COLUMNS = (
+    "method",
+    "backbone_parameters",
+    "extra_parameters_per_task",
+    "extra_parameters_percent",
+    "head_parameters_per_task",
+    "frozen_bytes",
+    "shared_bytes",
+    "task_bytes",
+    "memory_bytes",
+    "replay_bytes",
+    "state_bytes",
+)
+COMPUTE_COLUMNS = (
+    "method",
+    "training_flops",
+    "normalized_compute",
+    "training_seconds",
+    "normalized_seconds",
+    "inference_flops_per_image",
+    "normalized_inference",
+    "evaluation_seconds",
+    "evaluations",
+    "peak_memory_bytes",
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder. See results/README.md for its files."""
+
+    path: Path
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.path / "manifest.json"
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self.manifest_path.is_file()
+
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        try:
+            return json.loads(self.manifest_path.read_bytes())
+        except FileNotFoundError:
+            raise UserError(f"{self.path} is not a run folder: it holds no manifest.json") from None
+        except ValueError as error:
+            raise UserError(f"{self.manifest_path} is damaged: {error}") from error
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest, whole."""
+        write_atomically(self.manifest_path, (json.dumps(manifest, indent=1) + "\n").encode())
+
+    def cell(self, method: str, seed: int) -> Path:
+        """The folder of a cell. Characters that a file system may refuse become underscores."""
+        return self.path / "cells" / re.sub(r'[<>:"/\\|?*]', "_", method) / f"seed-{seed}"
+
+    def write_csv(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a table, whole."""
+        write_atomically(self.path / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file, whole."""
+        write_atomically(self.path / name, text.encode())
+
+
+def open_run(path: Path) -> RunFolder:
+    """The folder at `path`, made if needed.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: {path} cannot be made: {error.strerror}") from error
+    if not os.access(path, os.W_OK):
+        raise UserError(f"--out: {path} cannot be written to; choose another folder with --out DIR")
+    return RunFolder(path)
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """What a cell measured: the contents of after-1.json, after-2.json, ..."""
+    records: list[dict[str, Any]] = []
+    while (path := folder / f"after-{len(records) + 1}.json").exists():
+        records.append(json.loads(path.read_bytes()))
+    return records
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that follow from a run's manifest and records alone."""
+
+    accuracy: pd.DataFrame
+    parameters: pd.DataFrame
+    compute: pd.DataFrame
+    tasks: pd.DataFrame
+
+
+def collect(run: RunFolder, manifest: dict[str, Any]) -> Tables:
+    """Compute the tables of a run from its folder."""
+    records = {
+        (cell["method"], cell["seed"]): read_records(run.cell(cell["method"], cell["seed"]))
+        for cell in manifest["cells"]
+    }
+    labels = list(dict.fromkeys(method for method, _ in records))
+    finished = {
+        label: [r for (method, _), r in records.items() if method == label and len(r) == len(manifest["tasks"])]
+        for label in labels
+    }
+    return Tables(
+        accuracy=accuracy_table(records, manifest["tasks"]),
+        parameters=pd.DataFrame(
+            [parameter_row(label, cells, manifest["backbone"]) for label, cells in finished.items() if cells],
+            columns=list(PARAMETER_COLUMNS),
+        ),
+        compute=compute_table(finished, manifest),
+        tasks=pd.DataFrame(manifest["tasks"])[list(TASK_COLUMNS)],
+    )
+
+
+def accuracy_table(records: dict[tuple[str, int], list[dict[str, Any]]], tasks: list[dict[str, Any]]) -> pd.DataFrame:
+    """accuracy.csv: the long table of R[learned, task]."""
+    rows = [
+        (method, seed, record["learned"], e["task"], tasks[e["task"] - 1]["task_name"], e["accuracy"], e["images"])
+        for (method, seed), after in records.items()
+        for record in after
+        for e in record["evaluated"]
+    ]
+    return pd.DataFrame(rows, columns=list(ACCURACY_COLUMNS))
+
+
+def parameter_row(label: str, cells: list[list[dict[str, Any]]], backbone: dict[str, Any]) -> dict[str, Any]:
+    """A row of parameters.csv.
+
+    The extra parameters per task are the growth of the state per task from the first task on (from the start, where
+    there is one task only), without heads and stored samples, in float32-equivalents: what is kept once, whatever the
+    number of tasks, is seen in the byte columns.
+
+    Args:
+        cells: the records of each finished seed.
+        backbone: its entry in the manifest.
+    """
+
+    def extra(sizes: dict[str, int]) -> int:
+        return sizes["shared"] + sizes["task"] + sizes["memory"] - sizes["heads"] - sizes["replay"]
+
+    def growth(after: list[dict[str, Any]]) -> float:
+        last = extra(after[-1]["bytes"])
+        if len(after) == 1:
+            return last - extra(after[0]["bytes_before"])
+        return (last - extra(after[0]["bytes"])) / (len(after) - 1)
+
+    mean = {
+        part: _mean(after[-1]["bytes"][part] for after in cells)
+        for part in ("frozen", "shared", "task", "memory", "heads", "replay")
+    }
+    per_task = _mean(growth(after) / 4 for after in cells)
+    return {
+        "method": label,
+        "backbone_parameters": backbone["parameters"],
+        "extra_parameters_per_task": per_task,
+        "extra_parameters_percent": 100 * per_task / backbone["parameters"],
+        "head_parameters_per_task": mean["heads"] / 4 / len(cells[0]),
+        "frozen_bytes": round(mean["frozen"]),
+        "shared_bytes": round(mean["shared"]),
+        "task_bytes": round(mean["task"]),
+        "memory_bytes": round(mean["memory"]),
+        "replay_bytes": round(mean["replay"]),
+        "state_bytes": round(mean["frozen"] + mean["shared"] + mean["task"] + mean["memory"]),
+    }
+
+
+def compute_table(finished: dict[str, list[list[dict[str, Any]]]], manifest: dict[str, Any]) -> pd.DataFrame:
+    """compute.csv. Normalised compute needs no sgd row: the cost of sgd is known from the network alone."""
+    sgd = sum(task["sgd_flops"] for task in manifest["tasks"])
+    seconds = {
+        label: _mean(sum(record["training_seconds"] for record in after) for after in cells)
+        for label, cells in finished.items()
+        if cells
+    }
+    rows = []
+    for label, cells in finished.items():
+        if not cells:
+            continue
+        flops = _mean(sum(record["training_flops"] for record in after) for after in cells)
+        inference = _mean(after[-1]["inference_flops_per_image"] for after in cells)
+        peaks = [record["peak_memory_bytes"] for after in cells for record in after]
+        rows.append(
+            {
+                "method": label,
+                "training_flops": round(flops),
+                "normalized_compute": flops / sgd,
+                "training_seconds": seconds[label],
+                "normalized_seconds": seconds[label] / seconds["sgd"] if "sgd" in seconds else float("nan"),
+                "inference_flops_per_image": round(inference),
+                "normalized_inference": inference / manifest["tasks"][-1]["backbone_inference_flops"],
+                "evaluation_seconds": _mean(sum(record["evaluation_seconds"] for record in after) for after in cells),
+                "evaluations": round(_mean(sum(record["evaluations"] for record in after) for after in cells)),
+                "peak_memory_bytes": None if None in peaks else max(peaks),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(COMPUTE_COLUMNS))
+
+
+def statuses(manifest: dict[str, Any]) -> dict[str, str]:
+    """Each method's status: failed if a cell failed, succeeded if all succeeded, else incomplete."""
+    result: dict[str, str] = {}
+    for label in dict.fromkeys(cell["method"] for cell in manifest["cells"]):
+        own = {cell["status"] for cell in manifest["cells"] if cell["method"] == label}
+        result[label] = FAILED if FAILED in own else SUCCEEDED if own == {SUCCEEDED} else "incomplete"
+    return result
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed)
