@@ -44,7 +44,8 @@ class State:
     def parts(self) -> Iterator[tuple[str, Tensors]]:
         """(file stem, tensors) of each part that holds anything."""
         for number, tensors in self.tasks.items():
-            yield f"task-{number}", tensors
+            if tensors:
+                yield f"task-{number}", tensors
         if self.shared:
             yield f"shared-{self.learned}", self.shared
         if self.memory:
@@ -52,7 +53,7 @@ class State:
 
     def count_bytes(self) -> dict[str, int]:
         """The size of each part, and of what is reported in a column of its own: heads and stored samples."""
-        task = [tensors for _, tensors in self.tasks.items()]
+        task = list(self.tasks.values())
         heads = [{k: v for k, v in part.items() if is_head(k)} for part in (*task, self.shared)]
         return {
             "shared": tensor_bytes(self.shared),

@@ -17,7 +17,8 @@ from torch import Generator, Tensor
 #: Affine maps per system; a system with fewer gives the rest probability zero.
 MAPS = 4
 
-_WALKERS, _STEPS = 96, 24
+# Points per picture, after steps that bring the walkers to the attractor; pictures at once, for the cache's sake.
+_WALKERS, _STEPS, _BURN_IN = 96, 24, 8
 _CHUNK = 1024
 
 
@@ -101,8 +102,7 @@ def _singular_values(active: Tensor, generator: Generator) -> Tensor:
 
 
 def _rotations(count: int, maps: int, generator: Generator) -> Tensor:
-    angle = torch.rand(count, maps, generator=generator) * 2 * math.pi
-    return _rotation(angle)
+    return _rotation(torch.rand(count, maps, generator=generator) * 2 * math.pi)
 
 
 def _rotation(angle: Tensor) -> Tensor:
@@ -123,11 +123,11 @@ def _orbit(systems: Systems, labels: Tensor, generator: Generator) -> tuple[Tens
     first = torch.arange(n)[:, None] * MAPS
     x = torch.zeros(n, _WALKERS, 2)
     points, choices = [], []
-    for step in range(_STEPS + 8):
+    for step in range(_BURN_IN + _STEPS):
         choice = table.gather(1, torch.randint(256, (n, _WALKERS), generator=generator))
         m = maps[first + choice]
         x = torch.stack([(m[..., :2] * x).sum(-1), (m[..., 2:4] * x).sum(-1)], -1) + m[..., 4:]
-        if step >= 8:
+        if step >= _BURN_IN:
             points.append(x)
             choices.append(choice)
     return torch.cat(points, 1), torch.cat(choices, 1)

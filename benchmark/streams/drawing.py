@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 #: In fact float32; NumPy's type stubs widen it wherever a plain number is involved.
 Array = NDArray[np.floating[Any]]
 
+#: Finished pictures, [n, SIZE, SIZE, 3].
+Pictures = NDArray[np.uint8]
+
 #: Height and width of a picture, in pixels.
 SIZE = 32
 
@@ -160,7 +163,7 @@ class Canvas:
             amount = draws.uniform(0, strength, self.n, 1, 1)
             self.paint(blotches(draws, self.n, cells) * amount, colour)
 
-    def scratch(self, draws: Draws, most: int, contrast: float = 0.0) -> None:
+    def scratch(self, draws: Draws, most: int) -> None:
         """Up to `most` short strokes in random colours, wherever they fall."""
         present = draws.whole(0, most, self.n, 1, 1)
         for stroke in range(most):
@@ -169,7 +172,7 @@ class Canvas:
             reach = draws.uniform(3, 14, self.n, 1, 1)
             distance, _ = segment(ax, ay, ax + cos * reach, ay + sin * reach)
             width = draws.uniform(0.3, 1.0, self.n, 1, 1)
-            self.paint(cover(distance - width) * (present > stroke), self.ink(draws, contrast))
+            self.paint(cover(distance - width) * (present > stroke), draws.uniform(0, 1, self.n, 3))
 
     def blur(self, draws: Draws) -> None:
         """Soften each picture by its own amount."""
@@ -181,8 +184,8 @@ class Canvas:
             before, after = np.take(padded, range(SIZE), axis), np.take(padded, range(2, SIZE + 2), axis)
             self.pixels += amount * ((before + after) * 0.5 - self.pixels) * 0.5
 
-    def finish(self, draws: Draws, noise: float) -> NDArray[np.uint8]:
-        """Add pixel noise of up to `noise` and round: uint8 [n, SIZE, SIZE, 3]."""
+    def finish(self, draws: Draws, noise: float) -> Pictures:
+        """Add pixel noise of up to `noise` and round to bytes."""
         amount = draws.uniform(0, 2 * noise, self.n, 1, 1, 1)
         grain = draws.noise(self.n, 3, SIZE, SIZE) * amount
         levels = np.floor(np.clip(self.pixels + grain, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -11,7 +11,7 @@
 | scenes | scene | 6 | how a landscape is laid out |
 | cells | medical | 5 | the state of the cell in the middle |
 
-Colours, places, sizes, clutter and noise are drawn alike for every class of a task, so that none of them gives it away.
+Colours, places, clutter and noise are drawn alike for every class of a task, so that none of them gives it away.
 Each task has 600 training and 240 test pictures, drawn apart, as many of each class as of any other. Why the bytes are
 the same everywhere: see `benchmark.streams.drawing`.
 """
@@ -23,16 +23,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmark.streams import mini_objects, mini_pictures, mini_styles, streams
 from benchmark.streams.base import ArrayImages, RawTask, StreamSource
-from benchmark.streams.drawing import SIZE, Draws
+from benchmark.streams.drawing import SIZE, Draws, Pictures
 from benchmark.streams.glyphs import LETTERS
 
 TRAIN, TEST = 600, 240
 
-Painter = Callable[[Draws, int, int], NDArray[np.uint8]]
+#: (draws, label, n) -> n pictures of that class.
+Painter = Callable[[Draws, int, int], Pictures]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.streams.drawing import SIZE, Array, Canvas, Draws, X, Y, cover, length, local
+from benchmark.streams.drawing import SIZE, Array, Canvas, Draws, Pictures, X, Y, cover, length, local
 from benchmark.streams.glyphs import Glyphs
-
-Pictures = NDArray[np.uint8]
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "crescent", "heart")
@@ -44,17 +42,17 @@ def digits(draws: Draws, label: int, n: int) -> Pictures:
 def shapes(draws: Draws, label: int, n: int) -> Pictures:
     """One filled shape, any colour, size and turn, among strokes and partly hidden by them."""
     centre_x, centre_y = draws.uniform(11, 21, n, 1, 1), draws.uniform(11, 21, n, 1, 1)
-    size = draws.uniform(7, 11, n, 1, 1)
+    size = draws.uniform(5.5, 10, n, 1, 1)
     u, v = local(centre_x, centre_y, draws.directions(n))
     u = u * draws.uniform(0.85, 1.15, n, 1, 1)
     distance = _OUTLINES[SHAPES[label]](u / size, v / size) * size
 
     canvas = Canvas(draws, n)
-    canvas.mottle(draws, 0.5)
-    canvas.scratch(draws, 3)
+    canvas.mottle(draws, 0.8)
+    canvas.scratch(draws, 4)
     canvas.paint(cover(distance), canvas.ink(draws))
-    canvas.scratch(draws, 2)
-    return canvas.finish(draws, 0.1)
+    canvas.scratch(draws, 4)
+    return canvas.finish(draws, 0.2)
 
 
 def letters(draws: Draws, label: int, n: int) -> Pictures:
@@ -63,28 +61,28 @@ def letters(draws: Draws, label: int, n: int) -> Pictures:
     distance = glyphs.distance() - draws.uniform(0.4, 2.0, n, 1, 1)
 
     canvas = Canvas(draws, n)
-    canvas.mottle(draws, 0.7)
+    canvas.mottle(draws, 0.8)
     canvas.scratch(draws, 3)
     canvas.paint(cover(distance), canvas.ink(draws))
-    canvas.scratch(draws, 2)
-    return canvas.finish(draws, 0.15)
+    canvas.scratch(draws, 3)
+    return canvas.finish(draws, 0.25)
 
 
 def counting(draws: Draws, label: int, n: int) -> Pictures:
     """One to six blobs of varied size and colour that may touch, among thin strokes."""
     canvas = Canvas(draws, n)
     canvas.mottle(draws, 0.3)
-    canvas.scratch(draws, 3)
+    canvas.scratch(draws, 2)
     # Each blob has its own cell of a 3 x 3 grid, so none hides another; few blobs tend to be larger than many.
     cells = draws.orders(n, 9)[:, :, None, None]
-    size = draws.uniform(2.6, 4.8 - 0.2 * label, n, 1, 1)
+    size = draws.uniform(2.8, 4.2 - 0.1 * label, n, 1, 1)
     for blob in range(label + 1):
         row, column = (part.astype(np.float32) for part in np.divmod(cells[:, blob], 3))
         centre_x = 6 + 10 * column + draws.uniform(-2, 2, n, 1, 1)
         centre_y = 6 + 10 * row + draws.uniform(-2, 2, n, 1, 1)
         u, v = local(centre_x, centre_y, draws.directions(n))
-        own = size * draws.uniform(0.8, 1.25, n, 1, 1)
-        distance = length(u, v * draws.uniform(1.0, 1.5, n, 1, 1)) - own
+        own = size * draws.uniform(0.85, 1.2, n, 1, 1)
+        distance = length(u, v * draws.uniform(1.0, 1.4, n, 1, 1)) - own
         canvas.paint(cover(distance), canvas.ink(draws, 0.45))
     return canvas.finish(draws, 0.08)
 

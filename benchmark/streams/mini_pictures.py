@@ -6,11 +6,22 @@ A painter takes (draws, label, n) and returns n pictures of one class, uint8 [n,
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmark.streams.drawing import SIZE, Array, Canvas, Draws, X, Y, blotches, cover, length, local, profile, wave
-
-Pictures = NDArray[np.uint8]
+from benchmark.streams.drawing import (
+    SIZE,
+    Array,
+    Canvas,
+    Draws,
+    Pictures,
+    X,
+    Y,
+    blotches,
+    cover,
+    length,
+    local,
+    profile,
+    wave,
+)
 
 SCENES = ("sea", "mountains", "forest", "city", "desert", "road")
 CELLS = ("normal", "large-nucleus", "two-nuclei", "granular", "irregular-membrane")
@@ -20,7 +31,7 @@ def scenes(draws: Draws, label: int, n: int) -> Pictures:
     """A landscape in any colours: the layout alone tells which."""
     canvas = Canvas(draws, n)
     horizon = draws.uniform(10, 22, n, 1, 1)
-    _sky(canvas, draws, horizon)
+    _sky(canvas, draws)
     _LANDSCAPES[SCENES[label]](canvas, draws, horizon)
     canvas.scratch(draws, 2)
     canvas.blur(draws)
@@ -38,7 +49,7 @@ def cells(draws: Draws, label: int, n: int) -> Pictures:
     for _ in range(3):
         away_x, away_y = draws.directions(n)
         reach = draws.uniform(15, 21, n, 1, 1)
-        _cell(canvas, draws, "any", 16 + away_x * reach, 16 + away_y * reach, body, nucleus)
+        _cell(canvas, draws, "normal", 16 + away_x * reach, 16 + away_y * reach, body, nucleus)
     centre_x, centre_y = draws.uniform(13, 19, n, 1, 1), draws.uniform(13, 19, n, 1, 1)
     _cell(canvas, draws, CELLS[label], centre_x, centre_y, body, nucleus)
     canvas.mottle(draws, 0.3)
@@ -46,7 +57,7 @@ def cells(draws: Draws, label: int, n: int) -> Pictures:
     return canvas.finish(draws, 0.06)
 
 
-def _sky(canvas: Canvas, draws: Draws, horizon: Array) -> None:
+def _sky(canvas: Canvas, draws: Draws) -> None:
     """A gradient, perhaps a sun, perhaps clouds."""
     n = canvas.n
     canvas.paint(Y / SIZE * draws.uniform(0, 0.8, n, 1, 1), draws.uniform(0, 1, n, 3))

@@ -6,12 +6,9 @@ A painter takes (draws, label, n) and returns n pictures of one class, uint8 [n,
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmark.streams.drawing import Array, Canvas, Draws, blotches, cover, length, local, wave
+from benchmark.streams.drawing import Array, Canvas, Draws, Pictures, blotches, cover, length, local, wave
 from benchmark.streams.glyphs import LETTERS, Glyphs
-
-Pictures = NDArray[np.uint8]
 
 FONTS = ("thin", "bold", "slanted", "outlined", "dashed", "shadowed")
 TEXTURES = ("stripes", "checks", "dots", "bricks", "waves", "rings", "blobs", "weave")
@@ -47,19 +44,19 @@ def font_style(draws: Draws, label: int, n: int) -> Pictures:
 
 def textures(draws: Draws, label: int, n: int) -> Pictures:
     """A pattern of two colours at any scale and turn, unevenly lit."""
-    period = draws.uniform(6, 10, n, 1, 1)
+    period = draws.uniform(5, 10, n, 1, 1)
     u, v = local(draws.uniform(0, 32, n, 1, 1), draws.uniform(0, 32, n, 1, 1), draws.directions(n))
     share = draws.uniform(0.35, 0.6, n, 1, 1)
     distance = _PATTERNS[TEXTURES[label]](draws, u / period, v / period, share) * period
 
     canvas = Canvas(draws, n)
     canvas.mottle(draws, 0.4)
-    opacity = draws.uniform(0.6, 1, n, 1, 1)
-    canvas.paint(cover(distance) * opacity, canvas.ink(draws, 0.45))
+    opacity = draws.uniform(0.5, 1, n, 1, 1)
+    canvas.paint(cover(distance) * opacity, canvas.ink(draws))
     canvas.mottle(draws, 0.3)
     canvas.scratch(draws, 2)
     canvas.blur(draws)
-    return canvas.finish(draws, 0.1)
+    return canvas.finish(draws, 0.18)
 
 
 # Each pattern takes (draws, u, v, share): coordinates in periods [n, S, S] and about how much of the ground it covers,

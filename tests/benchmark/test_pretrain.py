@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from benchmark.backbones.mini import MiniResNet
 from benchmark.pretrain import pretrain
 
-TOY = {"classes": 5, "images_per_class": 60, "epochs": 4}
+TOY = {"classes": 4, "images_per_class": 150, "epochs": 8}
+TINY = {"classes": 3, "images_per_class": 50, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def result(tmp_path_factory):
 
 
 def test_learns_above_chance(result):
-    assert result.accuracy > 0.3
+    assert result.accuracy > 0.25 + 0.15
 
 
 def test_file_loads_strictly_and_records_its_making(result):
@@ -34,10 +35,11 @@ def test_leaves_no_partial_file(result):
     assert [path.name for path in result.path.parent.iterdir()] == ["toy.safetensors"]
 
 
-def test_same_seed_same_bytes_and_another_seed_others(result, tmp_path):
-    state = torch.random.get_rng_state()
-    again = pretrain(tmp_path / "again.safetensors", **TOY)
-    assert again.path.read_bytes() == result.path.read_bytes()
-    other = pretrain(tmp_path / "other.safetensors", **TOY, seed=1)
-    assert other.path.read_bytes() != result.path.read_bytes()
+def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    first, again, other = (
+        pretrain(tmp_path / f"{i}.safetensors", **TINY, seed=seed) for i, seed in enumerate((0, 0, 1))
+    )
+    assert first.path.read_bytes() == again.path.read_bytes() != other.path.read_bytes()
     assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.get_num_threads() == threads

@@ -14,7 +14,17 @@ from benchmark.streams.base import RawTask
 from benchmark.streams.drawing import Draws, unit
 from benchmark.streams.mini import TASKS, MiniStream
 
-FINGERPRINTS = {}
+# SHA-256 of each task's images and labels. They change only if the stream does, and then every result with it.
+FINGERPRINTS = {
+    "digits": "3b3b9cdcebcb5fbe27909f2a8ea7cf073ec5953fc7e1d825a0671c4b7fee4748",
+    "shapes": "a8045492ac10761aadb41c05930b0991ca04efefc5a8f509b98154a900cc0101",
+    "letters": "408be34343e482d010868377a0e7161127c2667417317bfeb115dd9696fff782",
+    "font-style": "12ca6796c233073eb374e6b457f3d37549830afdb6079a46d06a627b0b745c75",
+    "textures": "d87a28c137b6796d2ff8676c5cab1ea994ad25277d19ee8ed41dd9644a6d3b2f",
+    "counting": "86810aeb6b2698b7705cfea568ee58943bc2aebb43a2e0111fb9eacfb3c8d14a",
+    "scenes": "bbfd0470d5bcf2a3f7bdf792a54dd931236b202b5909246d70df61b2fc3715bd",
+    "cells": "7c1cc1873580e53baf70f44e33ad7ac85e40daf5bc5743f5e360c3201f4668c5",
+}
 
 
 @pytest.fixture(scope="module")

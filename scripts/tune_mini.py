@@ -1,0 +1,73 @@
+"""Choose the methods' defaults on the validation images of the embedded stream; test images are never touched.
+
+    python scripts/tune_mini.py [SPEC ...]
+
+Learns the whole stream with each specification and prints its average validation accuracy after the last task, the
+mean over seeds 100 and 101 (not the seeds of a default run). Without arguments, tries every value in docs/tuning.md.
+One process per core; about a minute of one core per line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+
+SEEDS = (100, 101)
+RATES = {
+    "sgd": (0.003, 0.01, 0.03, 0.1),
+    "er": (0.003, 0.01, 0.03, 0.1),
+    "clr": (0.001, 0.003, 0.01, 0.03),
+    "bn-only": (0.003, 0.01, 0.03, 0.1),
+    "sgd-ll": (0.003, 0.01, 0.03, 0.1),
+    "linear-probe": (0.01, 0.03, 0.1, 0.3),
+}
+STRENGTHS = {"ewc": (1, 10, 100, 1000, 10000), "online-ewc": (1, 10, 100, 1000, 10000)}
+TRIED = [
+    *(f"{name}:lr={rate}" for name, rates in RATES.items() for rate in rates),
+    *(f"{name}:strength={strength}" for name, strengths in STRENGTHS.items() for strength in strengths),
+]
+
+
+def validation_accuracy(text: str, seed: int) -> float:
+    """The average accuracy on the tasks' validation images after the whole stream."""
+    warnings.filterwarnings("ignore", message="no QP solver found")
+    import torch
+
+    from benchmark.backbones.embedded import MiniBackbone
+    from benchmark.config import Settings
+    from benchmark.evaluation import evaluate, network_for
+    from benchmark.learner import Cell, Training, learn, start
+    from benchmark.streams.build import build_stream
+    from methods.configured import configure
+
+    torch.set_num_threads(1)
+    settings = Settings(methods=(text,))
+    method, stream = configure(text), build_stream("mini")
+    cell = Cell(MiniBackbone().network(), method.make, stream.most_classes, seed, torch.device("cpu"))
+    training = Training(method.recipe, settings.epochs, settings.batch_size)
+    state = start(cell)
+    for task in stream.tasks:
+        state = learn(cell, state, task, training).state
+    accuracies = [
+        evaluate(network_for(cell, state, number, len(task.classes)), task.validation, cell.device)
+        for number, task in enumerate(stream.tasks, 1)
+    ]
+    return sum(accuracies) / len(accuracies)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("specs", nargs="*", metavar="SPEC", help="for example ewc:strength=300")
+    specs = parser.parse_args().specs or TRIED
+    # One thread a process: the threads of several processes would wait for each other.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        futures = {spec: [pool.submit(validation_accuracy, spec, seed) for seed in SEEDS] for spec in specs}
+        for spec, runs in futures.items():
+            print(f"| `{spec}` | {100 * sum(run.result() for run in runs) / len(SEEDS):.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""What every registered method must do, known or new: learn, be saved, be loaded, go on identically, and be counted."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.evaluation import evaluate, network_for
+from benchmark.learner import Cell, Training, learn, prepare, start
+from benchmark.model import is_head
+from benchmark.state import State, load, pack, save
+from benchmark.streams.base import Task
+from methods import methods
+from methods.configured import configure
+from methods.options import option_types, option_values
+
+every_method = pytest.mark.parametrize("name", methods.names())
+
+
+def training(name: str, epochs: int = 2) -> Training:
+    return Training(methods.get(name).recipe, epochs=epochs, batch_size=8)
+
+
+def fold(cell: Cell, tasks: tuple[Task, ...], how: Training, state: State | None = None) -> list[State]:
+    states = [state or start(cell)]
+    for task in tasks:
+        states.append(learn(cell, states[-1], task, how).state)
+    return states
+
+
+def flat(state: State) -> dict[str, torch.Tensor]:
+    return {f"{stem}/{name}": tensor for stem, part in state.parts() for name, tensor in part.items()}
+
+
+def assert_equal(a: State, b: State) -> None:
+    first, second = flat(a), flat(b)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+@every_method
+def test_goes_on_identically_after_being_saved_and_loaded(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], tmp_path: Path
+) -> None:
+    cell, how = make_cell(name), training(name)
+    straight = fold(cell, tiny_tasks, how)
+    checksums: dict[str, str] = {}
+    for before, state in zip(straight[:2], straight[1:3], strict=True):
+        packed = pack(state, before, checksums)
+        save(tmp_path, packed, {"learned": state.learned})
+        checksums = packed.checksums
+    loaded, records = load(tmp_path, lambda: pytest.fail("nothing was saved"))
+    assert len(records) == 2
+    assert_equal(loaded, straight[2])
+    assert_equal(learn(cell, loaded, tiny_tasks[2], how).state, straight[3])
+
+
+@every_method
+def test_does_not_change_the_state_it_learns_from(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    cell, how = make_cell(name), training(name)
+    state = fold(cell, tiny_tasks[:1], how)[-1]
+    before = {key: tensor.clone() for key, tensor in flat(state).items()}
+    learn(cell, state, tiny_tasks[1], how)
+    assert all(torch.equal(before[key], tensor) for key, tensor in flat(state).items())
+
+
+@every_method
+def test_leaves_frozen_what_it_declares_frozen(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    cell = make_cell(name)
+    given = {key: tensor.detach().clone() for key, _, tensor in cell.pristine.tensors()}
+    state = fold(cell, tiny_tasks[:2], training(name))[-1]
+    assert all(torch.equal(given[key], tensor) for key, _, tensor in cell.pristine.tensors())
+    parts = prepare(cell, state, 1).parts
+    frozen = {key for key, part in parts.items() if part == "frozen"}
+    assert frozen.isdisjoint(state.shared)
+    assert all(frozen.isdisjoint(own) for own in state.tasks.values())
+    network = network_for(cell, state, 2, 2)
+    live = {key: tensor for key, _, tensor in network.tensors()}
+    assert all(torch.equal(live[key], given[key]) for key in frozen & given.keys())
+
+
+@every_method
+def test_learns_something(name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
+    cell = make_cell(name)
+    how = Training(replace(methods.get(name).recipe, lr=0.05, schedule="constant"), epochs=20, batch_size=8)
+    before, after = fold(cell, tiny_tasks[:1], how)
+    bench = prepare(cell, before, 1)
+    changed = [key for key, tensor in after.tasks[1].items() if not is_head(key)]
+    moved = sum(not torch.equal(after.tasks[1][k], bench.network.state_dict()[k]) for k in changed)
+    assert moved or changed == []
+    accuracy = evaluate(network_for(cell, after, 1, 3), tiny_tasks[0].train, torch.device("cpu"))
+    assert accuracy > 0.5, "chance is 1/3"
+
+
+@every_method
+def test_counted_bytes_are_the_files_bytes(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], tmp_path: Path
+) -> None:
+    cell = make_cell(name)
+    before, _, state = fold(cell, tiny_tasks[:2], training(name))
+    save(tmp_path, pack(state, before, {}), {"learned": 2})
+    counted = state.count_bytes()
+    on_disk = {"task": 0, "shared": 0, "memory": 0}
+    for path in tmp_path.glob("*.safetensors"):
+        header = 8 + struct.unpack("<Q", path.read_bytes()[:8])[0]
+        on_disk[path.stem.partition("-")[0]] += path.stat().st_size - header
+    assert on_disk == {part: counted[part] for part in on_disk}
+    assert counted["replay"] <= counted["memory"]
+    assert counted["heads"] > 0
+
+
+@every_method
+def test_options_round_trip(name: str) -> None:
+    method = configure(name).make()
+    values = option_values(method)
+    assert values.keys() == option_types(type(method)).keys()
+    text = ":".join([name, *(f"{key}={value}" for key, value in values.items())])
+    again = configure(text.replace("True", "true").replace("False", "false"))
+    assert option_values(again.make()) == values
+    assert again.recipe == type(method).recipe
+
+
+@every_method
+def test_seed_changes_the_result_and_nothing_else_does(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    how = training(name)
+    first = fold(make_cell(name, seed=1), tiny_tasks[:2], how)[-1]
+    torch.rand(3)  # the global random state must not matter
+    assert_equal(first, fold(make_cell(name, seed=1), tiny_tasks[:2], how)[-1])
+    other = flat(fold(make_cell(name, seed=2), tiny_tasks[:2], how)[-1])
+    assert not all(torch.equal(tensor, other[key]) for key, tensor in flat(first).items())
+
+
+@every_method
+def test_describes_itself(name: str) -> None:
+    cls = methods.get(name)
+    assert cls.__doc__
+    assert methods.summary(name)
+    json.dumps({key: str(value) for key, value in option_values(configure(name).make()).items()})
+
+
+@every_method
+def test_isolated_tasks_are_not_forgotten(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    """Where nothing that task 1 uses has changed, its logits are the same bit for bit; where it has, they differ."""
+    cell, how = make_cell(name), training(name)
+    _, one, two = fold(cell, tiny_tasks[:2], how)
+    same_shared = all(torch.equal(tensor, two.shared[key]) for key, tensor in one.shared.items())
+    same_task = all(torch.equal(tensor, two.tasks[1][key]) for key, tensor in one.tasks[1].items())
+    images = tiny_tasks[0].test.images
+    with torch.no_grad():
+        before, after = (network_for(cell, state, 1, 3)(images) for state in (one, two))
+    assert torch.equal(before, after) == (same_shared and same_task)
