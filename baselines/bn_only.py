@@ -15,7 +15,7 @@ class BNOnly(Method):
     Without batch normalisation in the backbone this is a linear probe.
     """
 
-    recipe = Recipe(optimizer="adam", lr=1e-3)
+    recipe = Recipe(optimizer="adam", lr=0.01)
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if isinstance(module, BatchNorm) else "frozen"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from methods.method import BatchNorm, BNPolicy, Method, Part
+from methods.method import BatchNorm, BNPolicy, Method, Part, Recipe
 
 
 class FineTuning(Method):
@@ -14,6 +14,8 @@ class FineTuning(Method):
         bn: "shared": batch normalisation is overwritten like everything else, statistics included; "frozen": it stays
             as the backbone's, in evaluation mode; "per-task": each task keeps its own.
     """
+
+    recipe = Recipe(lr=0.03)
 
     def __init__(self, bn: BNPolicy = "shared"):
         super().__init__()

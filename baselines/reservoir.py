@@ -64,7 +64,8 @@ class Reservoir:
         stored = self.kept[REPLAY + "images"]
         chosen = torch.randint(len(stored), (count,), generator=self.generator).to(stored.device)
         labels, tasks = self.kept[REPLAY + "labels"], self.kept[REPLAY + "tasks"]
-        return stored[chosen], labels[chosen].long(), tasks[chosen].long()
+        images = stored[chosen].contiguous(memory_format=torch.channels_last)
+        return images, labels[chosen].long(), tasks[chosen].long()
 
     def offer(self, data: Any, task: int) -> None:
         """Offer every sample of `data` (images, labels) once; afterwards the memory is uniform over all offered."""

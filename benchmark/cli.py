@@ -34,6 +34,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         # The reader of our output, as `head`, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -141,7 +144,7 @@ def _default_name(settings: Settings) -> str:
 def _cost(arguments: argparse.Namespace, argv: list[str]) -> int:
     for option in ("tasks", "classes", "images", "image_size"):
         value = getattr(arguments, option)
-        least = 2 if option in ("classes", "images") else 1
+        least = {"tasks": 1, "classes": 2, "images": 2, "image_size": 8}[option]
         if value < least:
             raise UserError(f"--{option.replace('_', '-')} {value} must be at least {least}")
     settings = Settings(
@@ -186,6 +189,8 @@ def _list(arguments: argparse.Namespace, argv: list[str]) -> int:
 
 def _pretrain(arguments: argparse.Namespace, argv: list[str]) -> int:
     out = Path(arguments.out)
+    if out.is_dir():
+        raise UserError(f"--out: {out} is a folder; give the name of a file")
     if not out.parent.is_dir():
         raise UserError(f"--out: there is no folder {out.parent}; make it, or write elsewhere")
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmark.backbones import backbones
+from benchmark.files import folder_name
 from benchmark.streams import streams
 from methods import methods
 from methods.errors import UserError
 from methods.options import parse_spec
+
+# A larger number is rather meant as a seed.
+_MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ class Settings:
             raise UserError(f"--methods gives '{repeated[0]}' twice; give each specification once")
         for text in self.methods:
             methods.check(parse_spec(text).name)
+        folders: dict[str, str] = {}
+        for text in self.methods:
+            other = folders.setdefault(folder_name(text).casefold(), text)
+            if other != text:
+                raise UserError(f"--methods: '{other}' and '{text}' would share a folder; run one of them by itself")
         streams.check(parse_spec(self.stream).name)
         backbones.check(parse_spec(self.backbone).name)
         for option in ("tasks", "image_size", "train_images", "test_images", "epochs", "batch_size"):
@@ -58,8 +68,8 @@ class Settings:
                 raise UserError(f"--{option.replace('_', '-')} {value} must be at least 1")
         if self.batch_size < 2:
             raise UserError("--batch-size 1 must be at least 2: batch normalisation cannot train on one image")
-        if self.lr is not None and self.lr <= 0:
-            raise UserError(f"--lr {self.lr:g} must be above 0")
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise UserError(f"--lr {self.lr:g} must be a number above 0")
         if len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"--seeds {','.join(map(str, self.seeds))} gives a seed twice; give each once")
 
@@ -77,7 +87,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """`3` is the seeds 0, 1, 2; `4,7` those two.
 
     Raises:
-        UserError: neither a number above 0 nor a list of whole numbers.
+        UserError: neither a number from 1 to 1000 nor a list of whole numbers from 0.
     """
     try:
         numbers = tuple(int(item) for item in text.split(",") if item.strip())
@@ -85,4 +95,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         numbers = ()
     if not numbers or min(numbers) < 0 or (numbers == (0,) and "," not in text):
         raise UserError(f"--seeds {text} is neither how many seeds (3) nor a list of them (4,7)")
-    return numbers if "," in text else tuple(range(numbers[0]))
+    if "," in text:
+        return numbers
+    if numbers[0] > _MOST_SEEDS:
+        raise UserError(f"--seeds {text} is more than {_MOST_SEEDS} seeds; to name one seed, write {text},")
+    return tuple(range(numbers[0]))

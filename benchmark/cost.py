@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.model import Network
+from methods.errors import UserError, first_line
 
 
 def _convolution_backward(
@@ -52,6 +53,9 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
     """Operations of one image's forward and backward pass when the whole network and a new head are trained.
 
     This is `sgd`, the unit of normalised compute; it is found on tensors without data, so nothing is trained.
+
+    Raises:
+        UserError: the backbone cannot take images of that size.
     """
     network = copy.deepcopy(pristine)
     network.add_head("1", classes)
@@ -60,7 +64,13 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
     images = torch.empty(2, 3, image_size, image_size, dtype=torch.uint8, device="meta")
     labels = torch.empty(2, dtype=torch.int64, device="meta")
     with OperationCounter() as counter:
-        cross_entropy(network(images), labels).backward()
+        try:
+            logits = network(images)
+        except RuntimeError as error:
+            raise UserError(
+                f"--image-size {image_size} does not suit the backbone, try a larger one: {first_line(error)}"
+            ) from error
+        cross_entropy(logits, labels).backward()
     return counter.get_total_flops() // 2
 
 

@@ -52,8 +52,7 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
     """
     spec = parse_spec(settings.backbone)
     source = construct(backbones.get(spec.name), spec)
-    with torch.device("meta"):
-        pristine = source.network(weights=False).to("meta")
+    pristine = source.network(weights=False).to("meta")
     backbone = {"parameters": sum(p.numel() for p in pristine.backbone.parameters())}
     sgd = training_operations_per_image(pristine, shape.classes, shape.image_size)
     sgd *= shape.images * settings.epochs * shape.tasks
@@ -79,7 +78,9 @@ def _simulate(
     state = start(cell)
     frozen = frozen_bytes(cell)
     records: list[dict[str, Any]] = []
-    for number in range(1, min(shape.tasks, _SIMULATED) + 1):
+    for number in range(1, shape.tasks + 1):
+        if number > _SIMULATED and not _filling(records):
+            break
         before = state.count_bytes()
         learned = learn(cell, state, _task(shape, number), training)
         state = learned.state
@@ -95,6 +96,11 @@ def _simulate(
     while len(records) < shape.tasks:
         records.append(_continue(records[-2], records[-1]))
     return records
+
+
+def _filling(records: list[dict[str, Any]]) -> bool:
+    """Whether stored samples took more room after the last task than before it, as until a memory is full."""
+    return records[-1]["bytes"]["replay"] > records[-2]["bytes"]["replay"]
 
 
 def _continue(before: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:

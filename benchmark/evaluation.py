@@ -33,7 +33,8 @@ def evaluate(network: Network, data: LabelledImages, device: torch.device) -> fl
     """The share of `data` that a network in evaluation mode classifies correctly."""
     correct = torch.zeros((), dtype=torch.int64, device=device)
     for images, labels in zip(data.images.split(_BATCH), data.labels.split(_BATCH), strict=True):
-        correct += (network(images.to(device)).argmax(1) == labels.to(device)).sum()
+        images = images.to(device, memory_format=torch.channels_last)
+        correct += (network(images).argmax(1) == labels.to(device)).sum()
     return int(correct) / len(data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -17,3 +18,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def folder_name(label: str) -> str:
+    """The folder for a label: characters that a file system may refuse become underscores, what is long is cut."""
+    return re.sub(r'[<>:"/\\|?*]', "_", label)[:200]

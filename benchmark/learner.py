@@ -113,7 +113,9 @@ class Batches:
     def __iter__(self) -> Iterator[list[Tensor]]:
         order = torch.randperm(len(self.data), generator=self.generator)
         for chosen in order[: sum(self.sizes)].split(self.sizes):
-            batch = [self.data.images[chosen], self.data.labels[chosen]]
+            # Convolutions are faster on channels-last inputs, on CPUs and GPUs alike.
+            images = self.data.images[chosen].contiguous(memory_format=torch.channels_last)
+            batch = [images, self.data.labels[chosen]]
             if self.device.type == "cuda":
                 batch = [part.pin_memory().to(self.device, non_blocking=True) for part in batch]
             yield batch

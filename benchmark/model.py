@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -124,6 +125,9 @@ class Workbench:
             self.network.add_head("shared", most_classes)
         self.network.to(device)
         self.parts: dict[str, Part] = {name: method.part(owner, name) for name, owner, _ in self.network.tensors()}
+        for name, part in self.parts.items():
+            if part not in get_args(Part):
+                raise ValueError(f"{type(method).__name__} puts {name} into the unknown part '{part}'")
         self.network._still_norms = [
             module
             for name, module in self.network.backbone.named_modules(prefix="backbone")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.files import write_atomically
+from benchmark.files import folder_name, write_atomically
 from methods.errors import UserError
 
 #: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
@@ -77,19 +76,22 @@ class RunFolder:
             UserError: there is none, or it cannot be read.
         """
         try:
-            return json.loads(self.manifest_path.read_bytes())
+            manifest = json.loads(self.manifest_path.read_bytes())
         except FileNotFoundError:
             raise UserError(f"{self.path} is not a run folder: it holds no manifest.json") from None
         except ValueError as error:
             raise UserError(f"{self.manifest_path} is damaged: {error}") from error
+        if not isinstance(manifest, dict) or not {"settings", "cells", "tasks"} <= manifest.keys():
+            raise UserError(f"{self.manifest_path} is not the manifest of a run; give the folder of a run")
+        return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest, whole."""
         write_atomically(self.manifest_path, (json.dumps(manifest, indent=1) + "\n").encode())
 
     def cell(self, method: str, seed: int) -> Path:
-        """The folder of a cell. Characters that a file system may refuse become underscores."""
-        return self.path / "cells" / re.sub(r'[<>:"/\\|?*]', "_", method) / f"seed-{seed}"
+        """The folder of a cell."""
+        return self.path / "cells" / folder_name(method) / f"seed-{seed}"
 
     def write_csv(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table, whole."""
@@ -116,11 +118,13 @@ def open_run(path: Path) -> RunFolder:
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """What a cell measured: the contents of after-1.json, after-2.json, ..."""
+    """What a cell measured: the contents of after-1.json, after-2.json, ... up to the first that is not readable."""
     records: list[dict[str, Any]] = []
-    while (path := folder / f"after-{len(records) + 1}.json").exists():
-        records.append(json.loads(path.read_bytes()))
-    return records
+    while True:
+        try:
+            records.append(json.loads((folder / f"after-{len(records) + 1}.json").read_bytes()))
+        except (FileNotFoundError, ValueError):
+            return records
 
 
 @dataclass(frozen=True)

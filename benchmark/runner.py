@@ -117,6 +117,7 @@ def run(prepared: Prepared, folder: Path, command: list[str], keep_states: bool,
     manifest["status"] = RUNNING
     for entry in manifest["cells"]:
         entry["status"], entry["cause"] = RUNNING, None
+        entry.pop("traceback", None)
         run_folder.write_manifest(manifest)
         method = next(m for m in prepared.methods if m.label == entry["method"])
         try:
@@ -126,9 +127,7 @@ def run(prepared: Prepared, folder: Path, command: list[str], keep_states: bool,
         except Exception as error:  # whatever it is, the other cells go on
             entry["status"] = FAILED
             entry["cause"] = f"{type(error).__name__}: {error}"
-            cell_folder = run_folder.cell(method.label, entry["seed"])
-            cell_folder.mkdir(parents=True, exist_ok=True)
-            (cell_folder / "error.txt").write_text(traceback.format_exc())
+            entry["traceback"] = traceback.format_exc()
             progress.failed(method.label, entry["seed"], entry["cause"])
         else:
             entry["status"] = SUCCEEDED

@@ -20,6 +20,7 @@ from torch import Tensor
 from benchmark.cost import tensor_bytes
 from benchmark.files import write_atomically
 from benchmark.model import is_head
+from benchmark.results import read_records
 from methods.method import REPLAY
 
 Tensors = dict[str, Tensor]
@@ -134,13 +135,12 @@ def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[dict[str
     Returns:
         the state, and the contents of after-1.json ... after-<learned>.json.
     """
-    records: list[dict[str, Any]] = []
-    while (path := folder / f"after-{len(records) + 1}.json").exists():
-        records.append(json.loads(path.read_bytes()))
+    records = read_records(folder)
     while records:
         checksums = records[-1]["checksums"]
-        _promote(folder, checksums)
-        if all(_checksum(_file(folder, stem)) == value for stem, value in checksums.items()):
+        parts = [(_file(folder, stem), value) for stem, value in checksums.items()]
+        if all(value in (_checksum(path), _checksum(_next(path))) for path, value in parts):
+            _promote(folder, checksums)
             return _read(folder, records[-1]["learned"], checksums), records
         records.pop()
     return start(), []

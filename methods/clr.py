@@ -35,7 +35,7 @@ class CLR(Method):
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
     """
 
-    recipe = Recipe(optimizer="adam", lr=1e-3, schedule="step")
+    recipe = Recipe(optimizer="adam", lr=0.01)
 
     def __init__(self, penalty: float = 1e-5):
         super().__init__()

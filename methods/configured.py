@@ -41,6 +41,8 @@ def configure(text: str, lr: float | None = None) -> ConfiguredMethod:
     """
     spec = parse_spec(text)
     cls = methods.get(spec.name)
+    if not (isinstance(cls, type) and issubclass(cls, Method)):
+        raise UserError(f"method '{spec.name}' is no subclass of methods.Method; derive it from that class")
     of_recipe = [field.name for field in fields(Recipe)]
     own = {key: value for key, value in spec.options.items() if key not in of_recipe}
     training = {key: value for key, value in spec.options.items() if key in of_recipe}

@@ -7,3 +7,8 @@ class UserError(Exception):
     The message is one sentence: the option or file, what is wrong with it, and what would be right. The command line
     prints it and exits with status 2, before anything trains.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What another library says is wrong, as a part of a sentence: its exception's type and first line."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")

@@ -43,7 +43,7 @@ class Recipe:
     lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: Literal["constant", "step", "cosine"] = "step"
+    schedule: Literal["constant", "step", "cosine"] = "cosine"
 
     def __post_init__(self) -> None:
         if self.lr <= 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import re
 import types
 import typing
@@ -145,9 +146,12 @@ def _convert(text: str, wanted: Any) -> Any:
             raise ValueError("is not a whole number") from None
     if wanted is float:
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
             raise ValueError("is not a number") from None
+        if not math.isfinite(number):
+            raise ValueError("is not a finite number")
+        return number
     if hasattr(wanted, "parse"):
         return wanted.parse(text)
     return text

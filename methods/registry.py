@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from methods.errors import UserError
+from methods.errors import UserError, first_line
 
 C = TypeVar("C", bound=type)
 
@@ -84,8 +84,11 @@ class Registry(Generic[C]):
             module, _, attribute = entry.target.partition(":")
             try:
                 loaded = getattr(importlib.import_module(module), attribute)
-            except (ImportError, AttributeError) as error:
-                raise UserError(f"{self.kind} '{name}' cannot be loaded from {entry.target}: {error}") from error
+            except UserError:
+                raise
+            except Exception as error:  # whatever a package does when it is imported
+                reason = first_line(error)
+                raise UserError(f"{self.kind} '{name}' cannot be loaded from {entry.target}: {reason}") from error
             loaded.name = name
             entry.value = loaded
         return entry.value
@@ -109,7 +112,7 @@ class Registry(Generic[C]):
         if group is None:
             return
         for point in metadata.entry_points(group=group):
-            self.add_lazy(point.name, point.value, f"from the installed package {point.value.partition('.')[0]}")
+            self.add_lazy(point.name, point.value, f"from the installed package {point.module.partition('.')[0]}")
 
 
 def load_plugin(path: str) -> None:
@@ -130,6 +133,6 @@ def load_plugin(path: str) -> None:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise UserError(f"--plugin: {path} does not import: {type(error).__name__}: {error}") from error
+        raise UserError(f"--plugin: {path} does not import: {first_line(error)}") from error

@@ -31,14 +31,14 @@ TRIED = [
 
 
 def validation_accuracy(text: str, seed: int) -> float:
-    """The average accuracy on the tasks' validation images after the whole stream."""
+    """The average accuracy on the tasks' validation images after the whole stream; NaN if the training diverged."""
     warnings.filterwarnings("ignore", message="no QP solver found")
     import torch
 
     from benchmark.backbones.embedded import MiniBackbone
     from benchmark.config import Settings
     from benchmark.evaluation import evaluate, network_for
-    from benchmark.learner import Cell, Training, learn, start
+    from benchmark.learner import Cell, DivergedError, Training, learn, start
     from benchmark.streams.build import build_stream
     from methods.configured import configure
 
@@ -48,8 +48,11 @@ def validation_accuracy(text: str, seed: int) -> float:
     cell = Cell(MiniBackbone().network(), method.make, stream.most_classes, seed, torch.device("cpu"))
     training = Training(method.recipe, settings.epochs, settings.batch_size)
     state = start(cell)
-    for task in stream.tasks:
-        state = learn(cell, state, task, training).state
+    try:
+        for task in stream.tasks:
+            state = learn(cell, state, task, training).state
+    except DivergedError:
+        return float("nan")
     accuracies = [
         evaluate(network_for(cell, state, number, len(task.classes)), task.validation, cell.device)
         for number, task in enumerate(stream.tasks, 1)

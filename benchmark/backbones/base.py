@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.model import Network
-from methods.errors import UserError
+from methods.errors import UserError, first_line
 from methods.method import BatchNorm
 
 
@@ -29,10 +29,7 @@ class Backbone(ABC):
 
     @abstractmethod
     def modules(self) -> nn.Module:
-        """The network without weights: normalised images [N, 3, S, S] -> features [N, D].
-
-        Built on torch's default device, so that it can be counted on tensors without data.
-        """
+        """The network without weights: normalised images [N, 3, S, S] -> features [N, D]."""
 
     @abstractmethod
     def load(self, modules: nn.Module) -> None:
@@ -64,7 +61,7 @@ def _feature_dim(modules: nn.Module, name: str) -> int:
     try:
         features = probe(torch.empty(1, 3, 224, 224, device="meta"))
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise UserError(f"--backbone: {name} does not run when it is cut there: {error}") from error
+        raise UserError(f"--backbone: {name} does not run when it is cut there: {first_line(error)}") from error
     return int(features.shape[1])
 
 
@@ -92,8 +89,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
             return safetensors.torch.load_file(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever is wrong with the file, the user needs its name
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"--backbone: {path} cannot be read as a file of weights: {reason}") from error
+        raise UserError(f"--backbone: {path} cannot be read as a file of weights: {first_line(error)}") from error
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

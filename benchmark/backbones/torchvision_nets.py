@@ -51,11 +51,13 @@ class TorchvisionBackbone(Backbone):
         left_out: list[str] = []
         module, path = network, ""
         for component in self.until.split(".") if self.until else []:
+            if not (module is network or isinstance(module, nn.Sequential)):
+                raise UserError(f"--backbone: {self.name} cannot be cut inside {path[:-1]}; it can be cut after it")
             children = list(dict(module.named_children()))
-            if component not in children or not (module is network or isinstance(module, nn.Sequential)):
+            if component not in children:
                 raise UserError(
                     f"--backbone: {self.name} has no module '{self.until}' to cut at; "
-                    f"{f'inside {path[:-1]}' if path else 'it'} can be cut after {', '.join(children) or 'nothing'}"
+                    f"{f'inside {path[:-1]} ' if path else ''}it can be cut after {', '.join(children)}"
                 )
             for name in children[children.index(component) + 1 :]:
                 if name not in ("avgpool", *_CLASSIFIERS):

@@ -55,9 +55,7 @@ def test_loss_is_ce_of_the_batch_plus_ce_of_the_replay_batch_through_each_images
     assert tasks == {1, 2}
 
 
-def test_replay_trains_the_heads_of_earlier_tasks(
-    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
-) -> None:
+def test_replay_trains_the_heads_of_earlier_tasks(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
     one, two = (after(make_cell("er"), tiny_tasks[:n]) for n in (1, 2))
     assert not torch.equal(one.tasks[1]["heads.1.weight"], two.tasks[1]["heads.1.weight"])
 

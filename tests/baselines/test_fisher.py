@@ -35,7 +35,7 @@ def squared_score(network: Network, image: Tensor, label: int) -> tuple[Tensor, 
     network.zero_grad()
     log_p = log_softmax(network(image[None]), 1)[0, label]
     log_p.backward()
-    return torch.cat([p.grad.flatten() for p in network.backbone.parameters()]).square(), float(log_p.exp())
+    return torch.cat([p.grad.flatten() for p in network.backbone.parameters()]).square(), log_p.exp().item()
 
 
 def estimate(network: Network, kind: str) -> Tensor:
@@ -62,9 +62,7 @@ def test_sampled_is_unbiased_for_exact(network: Network) -> None:
     """The mean of many estimates with drawn labels approaches the expectation over them."""
     parameters = {name: p for name, p in network.named_parameters() if not name.startswith("heads")}
     generator = torch.Generator().manual_seed(5)
-    repeated = [
-        fisher_diagonal(network, parameters, IMAGES, LABELS, "sampled", generator).sum() for _ in range(300)
-    ]
+    repeated = [fisher_diagonal(network, parameters, IMAGES, LABELS, "sampled", generator).sum() for _ in range(300)]
     mean, spread = torch.stack(repeated).mean(), torch.stack(repeated).std() / 300**0.5
     assert abs(mean - estimate(network, "exact").sum()) < 4 * spread
     assert spread > 0

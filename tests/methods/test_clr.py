@@ -93,7 +93,9 @@ def test_logits_and_gradients_equal_a_plain_implementation(resnet: Network, trai
     network = adapted(resnet, CLR()).train(training)
     named = dict(network.backbone.named_parameters()) | dict(network.backbone.named_buffers())
     plain = {name: tensor.detach().clone().requires_grad_(tensor.requires_grad) for name, tensor in named.items()}
-    kernels = {name.removesuffix(".clr.weight"): plain.pop(name) for name in list(plain) if name.endswith(".clr.weight")}
+    kernels = {
+        name.removesuffix(".clr.weight"): plain.pop(name) for name in list(plain) if name.endswith(".clr.weight")
+    }
     plain |= {f"head.{name}": p.detach().clone().requires_grad_() for name, p in network.heads["1"].named_parameters()}
     images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
     labels = torch.tensor([0, 6, 3, 1])

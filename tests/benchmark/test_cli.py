@@ -1,0 +1,414 @@
+"""The command line as its user meets it: what cannot be used is one sentence, and a run leaves every file behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from benchmark.backbones import backbones
+from benchmark.backbones.mini import MiniResNet
+from benchmark.cli import main
+from benchmark.report.tables import SUMMARY_COLUMNS
+from benchmark.results import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
+from benchmark.streams import streams
+from methods import methods
+
+ROOT = Path(__file__).parents[2]
+
+# A method that can be told to fail, and things that are none.
+PLUGIN = """
+from pathlib import Path
+from methods import Method, methods
+
+@methods.register("fragile")
+class Fragile(Method):
+    \"\"\"Fails in training while a file lies beside it.\"\"\"
+    def part(self, module, name):
+        return "shared"
+    def before_backward(self, strategy, **kwargs):
+        if Path(__file__).with_name("fail").exists():
+            raise RuntimeError("out of luck")
+
+@methods.register("pathological")
+class Pathological(Method):
+    \"\"\"Takes any text.\"\"\"
+    def __init__(self, text: str = ""):
+        super().__init__()
+        self.text = text
+
+@methods.register("not-a-method")
+class NotAMethod:
+    \"\"\"Only registered.\"\"\"
+"""
+
+
+def write_images(folder: Path, count: int, colour: int) -> None:
+    folder.mkdir(parents=True)
+    random = np.random.RandomState(colour)
+    for number in range(count):
+        pixels = random.randint(colour, colour + 60, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def write_task(folder: Path, classes: tuple[str, ...] = ("dark", "light"), train: int = 8) -> None:
+    for index, name in enumerate(classes):
+        write_images(folder / "train" / name, train, 20 + 100 * index)
+        write_images(folder / "test" / name, 4, 20 + 100 * index)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with good and bad streams, weights and plugins."""
+    place = tmp_path_factory.mktemp("place")
+    write_task(place / "good" / "one")
+    write_task(place / "good" / "two", ("dark", "light", "very-light"))
+    write_task(place / "single" / "task", ("only",))
+    write_task(place / "empty" / "task")
+    for path in (place / "empty" / "task" / "train" / "dark").iterdir():
+        path.unlink()
+    write_task(place / "broken" / "task")
+    (place / "broken" / "task" / "train" / "dark" / "3.png").write_bytes(b"no picture")
+    (place / "nothing").mkdir()
+    (place / "file").write_text("text")
+    (place / "plugin.py").write_text(PLUGIN)
+    (place / "bad_plugin.py").write_text("import no_such_module\n")
+    weights = MiniResNet().state_dict()
+    del weights["layer2.0.bn1.bias"]
+    torch.save(weights, place / "lacking.pth")
+    (place / "junk.pth").write_bytes(b"")
+    (place / "hollow").mkdir()
+    (place / "hollow" / "manifest.json").write_text("{}")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in that folder; methods that plugins add are forgotten afterwards."""
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+
+
+RUN = "run --stream folder:good --epochs 1 --image-size 16 --device cpu"
+
+
+@pytest.fixture(scope="module")
+def finished(place: Path) -> Path:
+    """The folder of a finished run of two methods and two tasks."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(place)
+        assert main(f"{RUN} --methods clr,sgd:lr=0.01 --name finished".split()) == 0
+    return place / "results" / "finished"
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("run --methods clrr", "unknown method 'clrr': did you mean 'clr'? known are clr, clr-full, clr-mixed, sgd, "),
+        ("run --methods clr --stream minni", "unknown stream 'minni': did you mean 'mini'? known are mini, folder, "),
+        ("run --methods clr --backbone resnet19", "unknown backbone 'resnet19': did you mean 'resnet1"),
+        (
+            "run --methods clr:penlty=1",
+            "'clr:penlty=1' has no option 'penlty': did you mean 'penalty'? valid options of clr are penalty, "
+            "optimizer, lr, momentum, weight_decay, schedule\n",
+        ),
+        ("run --methods ewc:strength=x", "'ewc:strength=x': option strength=x is not a number\n"),
+        ("run --methods ewc:strength=nan", "'ewc:strength=nan': option strength=nan is not a finite number\n"),
+        ("run --methods clr:lr=0", "'clr:lr=0': lr=0 must be above 0\n"),
+        ("run --methods clr:3", "'clr:3': '3' is not of the form option=value; valid options of clr are penalty, "),
+        ("run --methods ,", "--methods names no method; write for example --methods clr,ewc,er\n"),
+        ("run --methods clr,clr", "--methods gives 'clr' twice; give each specification once\n"),
+        ("run --methods clr --stream folder:", "'folder:' needs DIR: write folder:DIR\n"),
+        ("run --methods clr --stream folder:gone", "there is no folder gone; folder:DIR needs one that holds a folder"),
+        ("run --methods clr --stream folder:file", "file is a file; folder:DIR needs a folder"),
+        ("run --methods clr --stream folder:nothing", "nothing holds no task; it needs a folder or a zip per task\n"),
+        ("run --methods clr --stream folder:good:ordr=a", "'folder:good:ordr=a' has no option 'ordr': did you mean 'o"),
+        ("run --methods clr --stream folder:single", "task 'task' has 1 class; a task needs at least 2\n"),
+        (
+            "run --methods clr --stream folder:empty",
+            "task 'task': class 'dark' has no training images; each class needs at least 2\n",
+        ),
+        (
+            "run --methods clr --stream folder:broken",
+            "broken/task/train/dark/3.png is not an image; replace or remove it\n",
+        ),
+        ("run --methods clr --backbone resnet18:until=nope", "--backbone: resnet18 has no module 'nope' to cut at; "),
+        ("run --methods clr --backbone mini:weights=gone.pth", "--backbone: there is no weights file gone.pth\n"),
+        (
+            "run --methods clr --backbone mini:weights=lacking.pth",
+            "--backbone: lacking.pth does not fit: it lacks 'layer2.0.bn1.bias', which the network has\n",
+        ),
+        (
+            "run --methods clr --backbone mini:weights=junk.pth",
+            "--backbone: junk.pth cannot be read as a file of weight",
+        ),
+        (f"{RUN} --methods clr --backbone vgg11", "--image-size 16 does not suit the backbone, try a larger one: "),
+        ("run --methods clr --seeds many", "--seeds many is neither how many seeds (3) nor a list of them (4,7)\n"),
+        ("run --methods clr --seeds 12345", "--seeds 12345 is more than 1000 seeds; to name one seed, write 12345,\n"),
+        ("run --methods clr --batch-size 1", "--batch-size 1 must be at least 2: batch normalisation cannot train"),
+        ("run --methods clr --epochs 0", "--epochs 0 must be at least 1\n"),
+        ("run --methods clr --lr 0", "--lr 0 must be a number above 0\n"),
+        ("run --methods clr --lr nan", "--lr nan must be a number above 0\n"),
+        ("run --methods clr --device cuda", "--device cuda: torch sees no GPU here; use --device cpu, or auto\n"),
+        ("run --methods clr --name a/b", "--name a/b: write a folder's name of letters, digits and . , = + - _ only\n"),
+        ("run --methods clr --name ..", "--name ..: write a folder's name of letters, digits and . , = + - _ only\n"),
+        (f"{RUN} --methods clr --out file", "--out: file/folder-mini-"),
+        (f"{RUN} --methods clr --out . --name file", "--out: file cannot be made: File exists\n"),
+        (
+            f"{RUN} --methods clr --out . --name hollow",
+            "hollow/manifest.json is not the manifest of a run; give the fol",
+        ),
+        (f"{RUN} --methods clr --tasks 3", "--tasks 3: folder:good has only 2\n"),
+        (
+            f"{RUN} --methods clr --train-images 5",
+            "--train-images 5: task 'two' has 3 classes and needs at least 6, 2 per class\n",
+        ),
+        ("run --methods clr --image-size 4", "--image-size 4: images need at least 8 pixels a side\n"),
+        ("run --methods clr --plugin gone.py", "--plugin: there is no file gone.py\n"),
+        ("run --methods clr --plugin file", "--plugin: file is not a Python file; its name must end in .py\n"),
+        (
+            "run --methods clr --plugin bad_plugin.py",
+            "--plugin: bad_plugin.py does not import: ModuleNotFoundError: No module named 'no_such_module'\n",
+        ),
+        (
+            "run --methods not-a-method --plugin plugin.py",
+            "method 'not-a-method' is no subclass of methods.Method; derive it from that class\n",
+        ),
+        (
+            "run --methods pathological:text=a/b,pathological:text=a?b --plugin plugin.py",
+            "--methods: 'pathological:text=a/b' and 'pathological:text=a?b' would share a folder; run one of ",
+        ),
+        ("report gone", "report: there is no run folder gone; give its path, or its name in results/\n"),
+        ("report good", "good is not a run folder: it holds no manifest.json\n"),
+        ("report hollow", "hollow/manifest.json is not the manifest of a run; give the folder of a run\n"),
+        ("cost --methods clrr", "unknown method 'clrr': did you mean 'clr'? known are clr, "),
+        ("cost --methods clr --classes 1", "--classes 1 must be at least 2\n"),
+        ("cost --methods clr --image-size 7", "--image-size 7 must be at least 8\n"),
+        (
+            "cost --methods clr --backbone vgg11 --image-size 16",
+            "--image-size 16 does not suit the backbone, try a lar",
+        ),
+        ("pretrain --out gone/w.safetensors", "--out: there is no folder gone; make it, or write elsewhere\n"),
+        ("pretrain --out good", "--out: good is a folder; give the name of a file\n"),
+        ("methods --plugin bad_plugin.py", "--plugin: bad_plugin.py does not import: "),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(command, says, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(command.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: {says}")
+    assert printed.err.count("\n") == 1
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("", "the following arguments are required: COMMAND"),
+        ("walk", "argument COMMAND: invalid choice: 'walk'"),
+        ("run", "the following arguments are required: --methods"),
+        ("run --methods clr --epochs x", "argument --epochs: invalid int value: 'x'"),
+        ("run --methods clr --device tpu", "argument --device: invalid choice: 'tpu'"),
+        ("run --methods clr --epoch-size 3", "unrecognized arguments: --epoch-size 3"),
+    ],
+)
+def test_arguments_that_cannot_be_parsed(command, says, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(command.split())
+    assert stopped.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("--lr 0.5", "--lr (default), not 0.5"),
+        ("--epochs 2", "--epochs 1, not 2"),
+        ("--seeds 2", "--seeds 0, not 0,1"),
+        ("--train-images 12", "--train-images (default), not 12"),
+        ("--methods sgd", "--methods clr,sgd:lr=0.01, not sgd"),
+        ("--backbone mini:weights=random", "--backbone mini, not mini:weights=random"),
+    ],
+)
+def test_a_run_goes_on_under_the_same_settings_only(finished, change, says, capsys):
+    before = (finished / "manifest.json").read_bytes()
+    assert main(f"{RUN} --methods clr,sgd:lr=0.01 --name finished {change}".split()) == 2
+    assert capsys.readouterr().err == (
+        f"error: --name finished: that run exists with {says}; give the same settings to resume it, or another --name\n"
+    )
+    assert (finished / "manifest.json").read_bytes() == before
+
+
+def test_a_run_does_not_go_on_with_other_images(finished, place, capsys):
+    picture = place / "good" / "one" / "train" / "dark" / "0.png"
+    content = picture.read_bytes()
+    try:
+        Image.new("RGB", (16, 16)).save(picture)
+        assert main(f"{RUN} --methods clr,sgd:lr=0.01 --name finished".split()) == 2
+    finally:
+        picture.write_bytes(content)
+    assert capsys.readouterr().err == (
+        "error: --name finished: that run exists, but what folder:good holds has changed since; "
+        "restore the stream, or give another --name\n"
+    )
+
+
+def test_a_run_leaves_every_file_behind(finished):
+    names = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
+    cell = ["after-1.json", "after-2.json", "task-1.safetensors", "task-2.safetensors"]
+    figures = ("accuracy_matrix", "accuracy_vs_compute", "accuracy_vs_parameters", "average_accuracy")
+    assert names == sorted(
+        [
+            *(f"{name}.csv" for name in ("accuracy", "summary", "parameters", "compute", "tasks")),
+            *("summary.md", "summary.tex", "manifest.json", "report.html"),
+            *(f"figures/{name}.{kind}" for name in (*figures, "first_task_accuracy") for kind in ("svg", "png")),
+            *(f"cells/clr/seed-0/{name}" for name in cell),
+            *(f"cells/sgd_lr=0.01/seed-0/{name}" for name in (*cell, "shared-2.safetensors")),
+        ]
+    )
+
+
+def test_the_tables_of_a_run(finished):
+    tables = {path.stem: pd.read_csv(path) for path in finished.glob("*.csv")}
+    assert {name: tuple(table.columns) for name, table in tables.items()} == {
+        "accuracy": ACCURACY_COLUMNS,
+        "summary": SUMMARY_COLUMNS,
+        "parameters": PARAMETER_COLUMNS,
+        "compute": COMPUTE_COLUMNS,
+        "tasks": TASK_COLUMNS,
+    }
+    labels = ["clr", "sgd:lr=0.01"]
+    assert all(tables[name]["method"].tolist() == labels for name in ("summary", "parameters", "compute"))
+    assert tables["summary"]["status"].tolist() == ["succeeded", "succeeded"]
+    assert tables["summary"]["forgetting"][0] == 0
+    assert tables["tasks"][["task_name", "classes", "test_images"]].to_numpy().tolist() == [
+        ["one", 2, 8],
+        ["two", 3, 12],
+    ]
+    rows = tables["accuracy"][["method", "learned", "task", "images"]].to_numpy().tolist()
+    assert rows == [[label, i, j, 4 + 4 * j] for label in labels for i, j in ((1, 1), (2, 1), (2, 2))]
+    assert tables["compute"]["evaluations"].tolist() == [2, 3]
+    assert tables["compute"]["normalized_compute"].round(2).tolist()[1] == 1
+
+
+def test_the_manifest_of_a_run(finished, place):
+    manifest = json.loads((finished / "manifest.json").read_text())
+    assert manifest["status"] == "succeeded"
+    assert manifest["command"] == f"{RUN} --methods clr,sgd:lr=0.01 --name finished".split()
+    assert manifest["settings"]["methods"] == ["clr", "sgd:lr=0.01"]
+    assert manifest["seeds"] == [0]
+    assert [(c["method"], c["seed"], c["status"], c["cause"]) for c in manifest["cells"]] == [
+        ("clr", 0, "succeeded", None),
+        ("sgd:lr=0.01", 0, "succeeded", None),
+    ]
+    assert manifest["versions"]["torch"] == metadata.version("torch")
+    assert manifest["finished"] >= manifest["started"]
+    assert str(place) not in json.dumps(manifest), "only what the user typed"
+
+
+def test_report_makes_the_same_files_again(finished, capsys):
+    made = [path for path in finished.iterdir() if path.suffix in (".csv", ".md", ".tex")]
+    before = {path: path.read_bytes() for path in made}
+    for path in [*made, finished / "report.html"]:
+        path.unlink()
+    assert main(["report", "finished"]) == 0
+    assert {path: path.read_bytes() for path in made} == before
+    assert (finished / "report.html").read_text().startswith("<!")
+    assert "report.html are in results/finished" in capsys.readouterr().out
+
+
+def test_a_finished_run_is_not_trained_again(finished, capsys, monkeypatch):
+    monkeypatch.setattr("benchmark.runner.learn", lambda *arguments: pytest.fail("it was"))
+    before = (finished / "summary.csv").read_bytes()
+    assert main(f"{RUN} --methods clr,sgd:lr=0.01 --name finished".split()) == 0
+    assert (finished / "summary.csv").read_bytes() == before
+    assert "Average accuracy" in capsys.readouterr().out
+
+
+def test_a_method_that_fails_does_not_stop_the_others_and_is_tried_again(place, capsys):
+    command = f"{RUN} --methods fragile,linear-probe --name luck --plugin plugin.py".split()
+    run = place / "results" / "luck"
+    (place / "fail").write_text("")
+    assert main(command) == 1
+    assert "fragile, seed 0 failed: RuntimeError: out of luck" in capsys.readouterr().err
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["status"] == "failed"
+    assert [(cell["status"], cell["cause"]) for cell in manifest["cells"]] == [
+        ("failed", "RuntimeError: out of luck"),
+        ("succeeded", None),
+    ]
+    assert "out of luck" in (run / "cells" / "fragile" / "seed-0" / "error.txt").read_text()
+    assert pd.read_csv(run / "summary.csv")["status"].tolist() == ["failed", "succeeded"]
+    assert set(pd.read_csv(run / "accuracy.csv")["method"]) == {"linear-probe"}
+    assert "out of luck" in (run / "report.html").read_text()
+
+    finished_before = (run / "cells" / "linear-probe" / "seed-0" / "after-2.json").read_bytes()
+    (place / "fail").unlink()
+    assert main(command) == 0
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["status"] == "succeeded"
+    assert [cell["cause"] for cell in manifest["cells"]] == [None, None]
+    assert pd.read_csv(run / "summary.csv")["status"].tolist() == ["succeeded", "succeeded"]
+    assert (run / "cells" / "linear-probe" / "seed-0" / "after-2.json").read_bytes() == finished_before
+
+
+def test_an_interrupted_run_says_how_to_go_on(place, capsys, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmark.runner.learn", interrupted)
+    assert main(f"{RUN} --methods clr --out elsewhere".split()) == 130
+    (run,) = (place / "elsewhere").iterdir()
+    said = f"python -m benchmark {RUN} --methods clr --out elsewhere --name {run.name}\n"
+    assert capsys.readouterr().err.endswith(f"interrupted; finished tasks are kept. Go on with: {said}")
+
+
+def test_cost_needs_no_data(capsys):
+    command = "cost --methods clr,sgd --tasks 2 --images 8 --image-size 32 --backbone resnet18"
+    assert main(command.split()) == 0
+    printed = capsys.readouterr()
+    (clr,) = [line.split() for line in printed.out.splitlines() if line.startswith("clr") and "54,336" in line]
+    assert clr[1:4] == ["11,176,512", "54,336", "0.486"]
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "registry"), [("methods", methods), ("streams", streams), ("backbones", backbones)]
+)
+def test_everything_is_listed_one_line_each(command, registry, capsys):
+    assert main([command]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == registry.names()
+    assert [line.split(maxsplit=1)[1] for line in lines] == [registry.summary(name) for name in registry.names()]
+
+
+def test_methods_of_plugins_are_listed_too(capsys):
+    assert main(["methods", "--plugin", "plugin.py"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "fragile       Fails in training while a file lies beside it." in lines
+
+
+@pytest.mark.parametrize("command", ["", "run", "cost", "report", "methods", "streams", "backbones", "pretrain"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), "--help"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: python -m benchmark {command}".rstrip())
+
+
+def test_help_imports_nothing_heavy():
+    command = [sys.executable, "-X", "importtime", "-m", "benchmark", "--help"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "benchmark.cli" in imported
+    assert imported.isdisjoint({"torch", "torchvision", "avalanche", "numpy", "pandas", "matplotlib"})

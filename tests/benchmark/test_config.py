@@ -1,0 +1,109 @@
+"""What may be asked of a run."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from benchmark.config import Settings, parse_list, parse_seeds
+from methods.errors import UserError
+
+
+def refusal(call, *arguments, **options) -> str:
+    with pytest.raises(UserError) as caught:
+        call(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_methods_alone_are_enough():
+    settings = Settings(methods=("clr", "ewc:strength=500"))
+    assert (settings.stream, settings.backbone, settings.seeds, settings.device) == ("mini", "mini", (0,), "auto")
+    assert (settings.epochs, settings.batch_size, settings.lr, settings.tasks) == (8, 32, None, None)
+
+
+def test_settings_survive_the_manifest():
+    settings = Settings(methods=("clr", "er"), seeds=(4, 7), tasks=2, lr=0.1)
+    read = json.loads(json.dumps(settings.as_json()))
+    assert read["methods"] == ["clr", "er"]
+    assert read["seeds"] == [4, 7]
+    assert (
+        Settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in read.items()}) == settings
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"methods": ()}, "--methods names no method; write for example --methods clr,ewc,er"),
+        ({"methods": ("er", "clr", "er")}, "--methods gives 'er' twice; give each specification once"),
+        ({"methods": ("clr", "eer")}, "unknown method 'eer': did you mean 'er'? known are clr, "),
+        ({"methods": (":x=1",)}, "':x=1' has no name before its first colon"),
+        ({"stream": "minni"}, "unknown stream 'minni': did you mean 'mini'? known are mini, folder, "),
+        ({"stream": ""}, "'' has no name before its first colon"),
+        ({"backbone": "resnet17"}, "unknown backbone 'resnet17': did you mean 'resnet1"),
+        ({"tasks": 0}, "--tasks 0 must be at least 1"),
+        ({"image_size": 0}, "--image-size 0 must be at least 1"),
+        ({"train_images": -3}, "--train-images -3 must be at least 1"),
+        ({"test_images": 0}, "--test-images 0 must be at least 1"),
+        ({"epochs": 0}, "--epochs 0 must be at least 1"),
+        ({"batch_size": 0}, "--batch-size 0 must be at least 1"),
+        ({"batch_size": 1}, "--batch-size 1 must be at least 2: batch normalisation cannot train on one image"),
+        ({"lr": 0.0}, "--lr 0 must be a number above 0"),
+        ({"lr": -0.1}, "--lr -0.1 must be a number above 0"),
+        ({"lr": math.nan}, "--lr nan must be a number above 0"),
+        ({"lr": math.inf}, "--lr inf must be a number above 0"),
+        ({"seeds": (4, 7, 4)}, "--seeds 4,7,4 gives a seed twice; give each once"),
+    ],
+)
+def test_what_is_refused(settings, says):
+    assert refusal(Settings, **({"methods": ("clr",)} | settings)).startswith(says)
+
+
+def test_smallest_values_are_accepted():
+    Settings(methods=("clr",), tasks=1, image_size=1, train_images=1, test_images=1, epochs=1, batch_size=2, lr=1e-30)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("er:memory=1", "er_memory=1"), ("clr:penalty=a/b", "clr:penalty=a?b"), ("clr:x=A", "clr:x=a")],
+)
+def test_two_labels_never_share_a_folder(first, second, monkeypatch):
+    monkeypatch.setattr("benchmark.config.methods.check", lambda name: None)
+    expected = f"--methods: '{first}' and '{second}' would share a folder; run one of them by itself"
+    assert refusal(Settings, methods=(first, "sgd", second)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("clr", ("clr",)),
+        ("clr,ewc:strength=500,er:memory=10MB", ("clr", "ewc:strength=500", "er:memory=10MB")),
+        (" clr , er ,", ("clr", "er")),
+        (",", ()),
+        ("", ()),
+    ],
+)
+def test_a_list_is_separated_by_commas(text, items):
+    assert parse_list(text) == items
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("1", (0,)), ("3", (0, 1, 2)), ("4,7", (4, 7)), ("7,4", (7, 4)), ("5,", (5,)), ("0,", (0,)), (" 4 , 7 ", (4, 7))],
+)
+def test_seeds_are_a_count_or_a_list(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", ",", "0", "-1", "3,-1", "a", "1.5", "1;2", "4,x"])
+def test_seeds_that_are_neither_are_refused(text):
+    assert refusal(parse_seeds, text) == f"--seeds {text} is neither how many seeds (3) nor a list of them (4,7)"
+
+
+def test_a_number_that_is_rather_meant_as_a_seed_is_refused():
+    assert len(parse_seeds("1000")) == 1000
+    assert refusal(parse_seeds, "1234") == "--seeds 1234 is more than 1000 seeds; to name one seed, write 1234,"
+    assert parse_seeds("1234,") == (1234,)

@@ -1,0 +1,102 @@
+"""One task: the order of the images, the schedule, what is counted, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmark.cost import OperationCounter
+from benchmark.learner import Batches, Cell, DivergedError, Training, decay, learn, start
+from benchmark.streams.base import LabelledImages, Task
+from methods import Method, methods
+from methods.method import Recipe
+
+
+def numbered(count: int) -> LabelledImages:
+    return LabelledImages(torch.zeros(count, 3, 2, 2, dtype=torch.uint8), torch.arange(count))
+
+
+def batches(count: int, size: int, seed: int = 0, steps: int | None = None) -> Batches:
+    return Batches(numbered(count), size, torch.Generator().manual_seed(seed), torch.device("cpu"), steps)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"), [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (9, 4, [4, 5]), (1, 4, [1]), (3, 4, [3])]
+)
+def test_an_epoch_is_every_image_once_and_no_batch_of_one(count: int, size: int, sizes: list[int]) -> None:
+    labels = [labels for _, labels in batches(count, size)]
+    assert [len(part) for part in labels] == sizes
+    assert sorted(torch.cat(labels).tolist()) == list(range(count))
+
+
+def test_every_epoch_has_its_own_order_and_the_seed_decides_it() -> None:
+    one, again = batches(50, 8), batches(50, 8)
+    orders = [torch.cat([labels for _, labels in part]).tolist() for part in (one, one, again, batches(50, 8, seed=1))]
+    assert orders[0] != orders[1]
+    assert orders[0] == orders[2]
+    assert orders[0] != orders[3]
+
+
+def test_steps_stop_an_epoch_early() -> None:
+    assert [len(labels) for _, labels in batches(10, 4, steps=1)] == [4]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("constant", [1, 1, 1, 1, 1, 1]),
+        ("step", [1, 1, 0.1, 0.1, 0.01, 0.01]),
+        ("cosine", [1, 0.9330127, 0.75, 0.5, 0.25, 0.0669873]),
+    ],
+)
+def test_schedules(schedule: str, factors: list[float]) -> None:
+    factor = decay(Training(Recipe(schedule=schedule), epochs=6, batch_size=8))
+    assert [factor(epoch) for epoch in range(6)] == pytest.approx(factors)
+
+
+def test_every_method_sees_the_same_images_in_the_same_order(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[list[int]]] = {}
+
+    def spy(self: Method, strategy, **kwargs) -> None:
+        seen.setdefault(self.name, []).append(strategy.mb_y.tolist())
+
+    monkeypatch.setattr(Method, "before_forward", spy)
+    for name in ("sgd", "clr", "er"):
+        cell = make_cell(name)
+        learn(cell, start(cell), tiny_tasks[0], Training(methods.get(name).recipe, epochs=2, batch_size=8))
+    assert seen["sgd"] == seen["clr"] == seen["er"]
+    assert len(seen["sgd"]) == 10
+
+
+@pytest.mark.parametrize("name", ["sgd", "clr", "linear-probe"])
+def test_sampled_operations_are_those_of_the_whole_epoch(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    """Counting every step of 40 images in batches of 8 gives what one step, multiplied out, says."""
+    cell = make_cell(name)
+    with OperationCounter() as counter:
+        learned = learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=3, batch_size=8))
+    assert learned.operations_once == 0
+    assert counter.get_total_flops() == 3 * learned.operations_per_epoch > 0
+
+
+def test_operations_of_hooks_are_counted_exactly(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
+    """The Fisher information of twice as many samples costs twice as much."""
+
+    def once(samples: int) -> int:
+        cell = make_cell("ewc", samples=samples)
+        return learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=1, batch_size=8)).operations_once
+
+    assert once(32) == 2 * once(16) > 0
+
+
+def test_a_loss_that_is_no_number_stops_the_task(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
+    cell = make_cell("sgd")
+    recipe = replace(Recipe(), lr=1e30)
+    with pytest.raises(DivergedError, match="epoch 1 of task 1"):
+        learn(cell, start(cell), tiny_tasks[0], Training(recipe, epochs=2, batch_size=8))

@@ -1,0 +1,331 @@
+"""The run folder, and its tables against examples worked by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark import results
+from benchmark.report.tables import SUMMARY_COLUMNS
+from benchmark.results import (
+    RunFolder,
+    accuracy_table,
+    collect,
+    compute_table,
+    open_run,
+    parameter_row,
+    read_records,
+    statuses,
+)
+from methods.errors import UserError
+
+
+def test_columns_are_the_documented_ones():
+    assert results.ACCURACY_COLUMNS == ("method", "seed", "learned", "task", "task_name", "accuracy", "images")
+    assert SUMMARY_COLUMNS == (
+        "method",
+        "seeds",
+        "status",
+        "average_accuracy",
+        "average_accuracy_ci95",
+        "first_task_accuracy",
+        "first_task_accuracy_ci95",
+        "forgetting",
+        "backward_transfer",
+        "extra_parameters_percent",
+        "normalized_compute",
+        "normalized_seconds",
+    )
+    assert results.PARAMETER_COLUMNS == (
+        "method",
+        "backbone_parameters",
+        "extra_parameters_per_task",
+        "extra_parameters_percent",
+        "head_parameters_per_task",
+        "frozen_bytes",
+        "shared_bytes",
+        "task_bytes",
+        "memory_bytes",
+        "replay_bytes",
+        "state_bytes",
+    )
+    assert results.COMPUTE_COLUMNS == (
+        "method",
+        "training_flops",
+        "normalized_compute",
+        "training_seconds",
+        "normalized_seconds",
+        "inference_flops_per_image",
+        "normalized_inference",
+        "evaluation_seconds",
+        "evaluations",
+        "peak_memory_bytes",
+    )
+    assert results.TASK_COLUMNS == (
+        "task",
+        "task_name",
+        "classes",
+        "train_images",
+        "validation_images",
+        "test_images",
+        "image_size",
+        "fingerprint",
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "folder"),
+    [
+        ("clr", "clr"),
+        ("ewc:strength=500:lr=0.1", "ewc_strength=500_lr=0.1"),
+        ('a<b>c:d"e/f\\g|h?i*j', "a_b_c_d_e_f_g_h_i_j"),
+        ("../../etc", ".._.._etc"),
+        ("x" * 300, "x" * 200),
+    ],
+)
+def test_a_cells_folder_is_a_name_that_file_systems_take(label, folder):
+    assert RunFolder(Path("run")).cell(label, 4) == Path("run") / "cells" / folder / "seed-4"
+
+
+def sizes(shared: int, task: int, memory: int, heads: int, replay: int = 0, frozen: int = 0) -> dict[str, int]:
+    return {"shared": shared, "task": task, "memory": memory, "heads": heads, "replay": replay, "frozen": frozen}
+
+
+def after(before: dict[str, int], now: dict[str, int]) -> dict:
+    return {"bytes_before": before, "bytes": now}
+
+
+def test_extra_parameters_are_the_growth_from_the_first_task_on():
+    """Each task adds 60 bytes and a head of 40; after the first, 400 bytes of Fisher information that stay."""
+    empty = sizes(shared=1000, task=0, memory=0, heads=0)
+    one = sizes(shared=1000, task=100, memory=400, heads=40)
+    two = sizes(shared=1000, task=200, memory=400, heads=80)
+    three = sizes(shared=1000, task=300, memory=400, heads=120, frozen=8)
+    cell = [after(empty, one), after(one, two), after(two, three)]
+    assert parameter_row("m", [cell], {"parameters": 250}) == {
+        "method": "m",
+        "backbone_parameters": 250,
+        "extra_parameters_per_task": 15,
+        "extra_parameters_percent": 6,
+        "head_parameters_per_task": 10,
+        "frozen_bytes": 8,
+        "shared_bytes": 1000,
+        "task_bytes": 300,
+        "memory_bytes": 400,
+        "replay_bytes": 0,
+        "state_bytes": 1708,
+    }
+
+
+def test_of_a_single_task_the_growth_is_from_the_start():
+    empty, one = sizes(shared=1000, task=0, memory=0, heads=0), sizes(shared=1000, task=100, memory=400, heads=40)
+    assert parameter_row("m", [[after(empty, one)]], {"parameters": 250})["extra_parameters_per_task"] == 460 / 4
+
+
+def test_stored_samples_are_reported_beside_the_extra_parameters():
+    empty = sizes(shared=1000, task=0, memory=0, heads=0)
+    one = sizes(shared=1000, task=40, memory=508, heads=40, replay=500)
+    two = sizes(shared=1000, task=80, memory=1016, heads=80, replay=1000)
+    row = parameter_row("er", [[after(empty, one), after(one, two)]], {"parameters": 250})
+    assert row["extra_parameters_per_task"] == 2, "8 bytes a task that are neither heads nor samples"
+    assert (row["memory_bytes"], row["replay_bytes"], row["head_parameters_per_task"]) == (1016, 1000, 10)
+
+
+def test_masks_of_bits_count_as_parts_of_a_parameter():
+    empty, one, two = (sizes(shared=0, task=size, memory=0, heads=0) for size in (0, 3, 6))
+    row = parameter_row("m", [[after(empty, one), after(one, two)]], {"parameters": 300})
+    assert row["extra_parameters_per_task"] == 0.75
+    assert row["extra_parameters_percent"] == 0.25
+
+
+def test_seeds_are_averaged():
+    empty = sizes(shared=0, task=0, memory=0, heads=0)
+    cells = [[after(empty, sizes(shared=0, task=size, memory=0, heads=0))] for size in (40, 80)]
+    row = parameter_row("m", cells, {"parameters": 100})
+    assert (row["extra_parameters_per_task"], row["task_bytes"]) == (15, 60)
+
+
+def cost(flops: int, seconds: float, inference: int, evaluations: int, peak: int | None = 100) -> dict:
+    return {
+        "training_flops": flops,
+        "training_seconds": seconds,
+        "inference_flops_per_image": inference,
+        "evaluation_seconds": 0.5,
+        "evaluations": evaluations,
+        "peak_memory_bytes": peak,
+    }
+
+
+MANIFEST = {
+    "tasks": [
+        {"sgd_flops": 600, "backbone_inference_flops": 8},
+        {"sgd_flops": 400, "backbone_inference_flops": 10},
+    ]
+}
+
+
+def test_compute_is_summed_over_tasks_and_set_against_fine_tuning():
+    finished = {
+        "sgd": [[cost(600, 3.0, 8, 1), cost(400, 1.0, 10, 2, peak=700)]],
+        "clr": [
+            [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)],
+            [cost(300, 4.0, 9, 1), cost(300, 3.0, 12, 1, peak=None)],
+        ],
+        "unfinished": [],
+    }
+    table = compute_table(finished, MANIFEST)
+    assert tuple(table.columns) == results.COMPUTE_COLUMNS
+    assert table.iloc[0].to_dict() == {
+        "method": "sgd",
+        "training_flops": 1000,
+        "normalized_compute": 1.0,
+        "training_seconds": 4.0,
+        "normalized_seconds": 1.0,
+        "inference_flops_per_image": 10,
+        "normalized_inference": 1.0,
+        "evaluation_seconds": 1.0,
+        "evaluations": 3,
+        "peak_memory_bytes": 700,
+    }
+    clr = table.iloc[1]
+    assert (clr["training_flops"], clr["normalized_compute"]) == (550, 0.55)
+    assert (clr["training_seconds"], clr["normalized_seconds"]) == (5.0, 1.25)
+    assert (clr["inference_flops_per_image"], clr["normalized_inference"]) == (12, 1.2)
+    assert math.isnan(clr["peak_memory_bytes"]), "one of its numbers is not known"
+    assert len(table) == 2
+
+
+def test_without_fine_tuning_in_the_run_compute_is_normalised_all_the_same_but_seconds_are_not():
+    table = compute_table({"clr": [[cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)]]}, MANIFEST)
+    assert table["normalized_compute"][0] == 0.5
+    assert math.isnan(table["normalized_seconds"][0])
+
+
+def evaluated(*accuracies: float) -> list[dict]:
+    return [{"task": task, "accuracy": value, "images": 10 * task} for task, value in enumerate(accuracies, 1)]
+
+
+def test_accuracy_has_a_row_for_each_evaluation():
+    records = {
+        ("clr", 0): [
+            {"learned": 1, "evaluated": evaluated(0.5)},
+            {"learned": 2, "evaluated": evaluated(0.5, 0.75)},
+        ],
+        ("er", 3): [{"learned": 1, "evaluated": evaluated(0.25)}],
+        ("er", 4): [],
+    }
+    table = accuracy_table(records, [{"task_name": "digits"}, {"task_name": "shapes"}])
+    assert tuple(table.columns) == results.ACCURACY_COLUMNS
+    assert table.to_numpy().tolist() == [
+        ["clr", 0, 1, 1, "digits", 0.5, 10],
+        ["clr", 0, 2, 1, "digits", 0.5, 10],
+        ["clr", 0, 2, 2, "shapes", 0.75, 20],
+        ["er", 3, 1, 1, "digits", 0.25, 10],
+    ]
+
+
+def test_a_methods_status():
+    cells = {
+        "good": ["succeeded", "succeeded"],
+        "bad": ["succeeded", "failed"],
+        "worse": ["failed", "pending"],
+        "begun": ["succeeded", "running"],
+        "waiting": ["pending"],
+    }
+    manifest = {
+        "cells": [{"method": m, "seed": s, "status": v} for m, all_ in cells.items() for s, v in enumerate(all_)]
+    }
+    assert statuses(manifest) == {
+        "good": "succeeded",
+        "bad": "failed",
+        "worse": "failed",
+        "begun": "incomplete",
+        "waiting": "incomplete",
+    }
+
+
+def record(learned: int) -> dict:
+    growing = {part: sizes(0, 40 * count, 0, 0) for part, count in (("bytes_before", learned - 1), ("bytes", learned))}
+    return {"learned": learned, "evaluated": evaluated(*[0.5] * learned)} | growing | cost(100, 1.0, 10, 1)
+
+
+def test_only_seeds_that_finished_count_for_the_costs(tmp_path):
+    run = RunFolder(tmp_path)
+    tasks = [
+        dict.fromkeys(results.TASK_COLUMNS, 0) | {"task_name": name, "sgd_flops": 100, "backbone_inference_flops": 10}
+        for name in ("a", "b")
+    ]
+    cells = (("clr", 0, 2), ("clr", 1, 1), ("er", 0, 1))
+    for method, seed, learned in cells:
+        folder = run.cell(method, seed)
+        folder.mkdir(parents=True)
+        for number in range(1, learned + 1):
+            (folder / f"after-{number}.json").write_text(json.dumps(record(number)))
+    manifest = {
+        "tasks": tasks,
+        "backbone": {"parameters": 100},
+        "cells": [{"method": method, "seed": seed, "status": "running"} for method, seed, _ in cells],
+    }
+    tables = collect(run, manifest)
+    assert len(tables.accuracy) == 3 + 1 + 1
+    assert tables.parameters["method"].tolist() == tables.compute["method"].tolist() == ["clr"]
+    assert tables.parameters["extra_parameters_per_task"].tolist() == [10]
+    assert tables.compute["normalized_compute"].tolist() == [1.0]
+    assert tuple(tables.tasks.columns) == results.TASK_COLUMNS
+
+
+def test_records_end_at_the_first_that_is_missing_or_not_readable(tmp_path):
+    assert read_records(tmp_path) == []
+    for number in (1, 2, 4):
+        (tmp_path / f"after-{number}.json").write_text(json.dumps({"learned": number}))
+    assert read_records(tmp_path) == [{"learned": 1}, {"learned": 2}]
+    (tmp_path / "after-2.json").write_text("{")
+    assert read_records(tmp_path) == [{"learned": 1}]
+
+
+def test_the_manifest_is_read_as_it_was_written(tmp_path):
+    run = open_run(tmp_path / "new" / "run")
+    assert not run.exists()
+    manifest = {"settings": {"methods": ["clr"]}, "cells": [], "tasks": [], "cause": "wörds\n"}
+    run.write_manifest(manifest)
+    assert run.exists()
+    assert run.read_manifest() == manifest
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "is not a run folder: it holds no manifest.json"),
+        ("{", "manifest.json is damaged: "),
+        ("", "manifest.json is damaged: "),
+        ("[]", "manifest.json is not the manifest of a run"),
+        ('{"settings": {}}', "manifest.json is not the manifest of a run"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(tmp_path, content, says):
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match=says) as caught:
+        RunFolder(tmp_path).read_manifest()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^--out: .*file.run cannot be made: Not a directory$"):
+        open_run(tmp_path / "file" / "run")
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match="cannot be written to; choose another folder with --out DIR"):
+        open_run(tmp_path)
+
+
+def test_a_table_is_the_same_bytes_everywhere(tmp_path):
+    RunFolder(tmp_path).write_csv("t", pd.DataFrame({"method": ["a,b", "c"], "x": [0.1, float("nan")], "n": [1, 2]}))
+    assert (tmp_path / "t.csv").read_bytes() == b'method,x,n\n"a,b",0.1,1\nc,,2\n'

@@ -1,0 +1,100 @@
+"""From the text of a specification to a method and its recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from methods import methods
+from methods.configured import configure
+from methods.errors import UserError
+from methods.method import Recipe
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(UserError) as caught:
+        configure(text)
+    return str(caught.value)
+
+
+def test_own_options_and_those_of_the_recipe_may_be_mixed():
+    configured = configure("ewc:strength=500:lr=0.1:optimizer=adam")
+    assert configured.label == "ewc:strength=500:lr=0.1:optimizer=adam"
+    assert configured.make().strength == 500.0
+    assert configured.recipe == replace(methods.get("ewc").recipe, lr=0.1, optimizer="adam")
+
+
+def test_without_options_everything_is_the_methods_own():
+    configured = configure("clr")
+    assert configured.recipe == methods.get("clr").recipe
+    assert configured.make().penalty == methods.get("clr")().penalty
+
+
+@pytest.mark.parametrize(
+    ("text", "lr", "expected"),
+    [
+        ("clr", 0.25, 0.25),
+        ("clr:lr=0.5", 0.25, 0.5),
+        ("clr:lr=0.5", None, 0.5),
+    ],
+)
+def test_learning_rate_specification_before_command_line_before_recipe(text, lr, expected, monkeypatch):
+    monkeypatch.setattr(methods.get("clr"), "recipe", Recipe(lr=0.75))
+    assert configure("clr").recipe.lr == 0.75
+    assert configure(text, lr).recipe.lr == expected
+
+
+def test_command_lines_learning_rate_changes_nothing_else():
+    assert configure("clr:schedule=cosine", 0.25).recipe == replace(
+        methods.get("clr").recipe, lr=0.25, schedule="cosine"
+    )
+
+
+def test_every_instance_is_a_new_one():
+    configured = configure("er:memory=7")
+    first, second = configured.make(), configured.make()
+    assert first is not second
+    assert first.memory.images == second.memory.images == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ewc:lr=0", "'ewc:lr=0': lr=0 must be above 0"),
+        ("ewc:lr=nan", "'ewc:lr=nan': option lr=nan is not a finite number"),
+        ("ewc:momentum=1", "'ewc:momentum=1': momentum=1 must be at least 0 and below 1"),
+        ("ewc:weight-decay=-1", "'ewc:weight-decay=-1': weight_decay=-1 must not be negative"),
+        ("ewc:optimizer=rms", "'ewc:optimizer=rms': option optimizer=rms is not one of sgd, adam"),
+        ("ewc:schedule=x", "'ewc:schedule=x': option schedule=x is not one of constant, step, cosine"),
+        ("ewc:strength=-1", "'ewc:strength=-1': strength=-1 must not be negative"),
+        ("ewc:samples=0", "'ewc:samples=0': samples=0 must be at least 1"),
+        ("er:memory=0", "'er:memory=0': option memory=0 is not a memory size"),
+        ("er:bn=per-task", "'er:bn=per-task': bn=per-task cannot be used"),
+        ("clr:penalty=-1", "'clr:penalty=-1': penalty=-1 must not be negative"),
+        ("online-ewc:decay=2", "'online-ewc:decay=2': decay=2 must be between 0 and 1"),
+    ],
+)
+def test_values_that_are_refused(text, says):
+    assert refusal(text).startswith(says)
+
+
+def test_misspelt_option_is_answered_with_all_that_are_valid():
+    assert refusal("clr:optimiser=adam") == (
+        "'clr:optimiser=adam' has no option 'optimiser': did you mean 'optimizer'? "
+        "valid options of clr are penalty, optimizer, lr, momentum, weight_decay, schedule"
+    )
+
+
+def test_unknown_method_is_refused():
+    assert refusal("ewcc").startswith("unknown method 'ewcc': did you mean 'ewc'? known are clr, ")
+
+
+def test_what_is_no_method_is_refused(monkeypatch):
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+
+    @methods.register("thing")
+    class Thing:
+        """No method."""
+
+    assert refusal("thing") == "method 'thing' is no subclass of methods.Method; derive it from that class"

@@ -1,0 +1,189 @@
+"""Specifications, and the constructors they call."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from methods.errors import UserError
+from methods.options import Spec, construct, option_types, option_values, parse_spec
+
+
+class Size:
+    def __init__(self, text: str):
+        self.text = text
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        if text == "no":
+            raise ValueError("is no size")
+        return cls(text)
+
+
+class Thing:
+    def __init__(
+        self,
+        count: int = 1,
+        rate: float = 0.5,
+        flag: bool = False,
+        kind: Literal["a", "b"] = "a",
+        maybe: int | None = None,
+        text: str = "",
+        size: Size = Size("default"),  # noqa: B008
+    ):
+        if count > 100:
+            raise ValueError(f"count={count} is too many")
+        self.count, self.rate, self.flag, self.kind = count, rate, flag, kind
+        self.maybe, self.text, self.size = maybe, text, size
+
+
+class Reader:
+    def __init__(self, dir: str, order: str = "name"):
+        self.dir, self.order = dir, order
+
+
+class Bare:
+    pass
+
+
+def make(text: str, cls: type = Thing):
+    return construct(cls, parse_spec(text))
+
+
+def refusal(text: str, cls: type = Thing) -> str:
+    with pytest.raises(UserError) as caught:
+        make(text, cls)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "positional", "options"),
+    [
+        ("ewc", "ewc", "", {}),
+        (" ewc ", "ewc", "", {}),
+        ("ewc:strength=500", "ewc", "", {"strength": "500"}),
+        ("ewc:strength=500:bn=frozen", "ewc", "", {"strength": "500", "bn": "frozen"}),
+        ("folder:data/tasks", "folder", "data/tasks", {}),
+        ("folder:/a b/c.d", "folder", "/a b/c.d", {}),
+        (r"folder:C:\data\tasks", "folder", r"C:\data\tasks", {}),
+        (r"folder:C:\data:order=a", "folder", r"C:\data", {"order": "a"}),
+        ("folder:data:order=seed:7", "folder", "data", {"order": "seed:7"}),
+        ("folder:data:order=seed:7:limit=3", "folder", "data", {"order": "seed:7", "limit": "3"}),
+        (
+            "net:weights=s3://host:80/x.pth:until=layer3",
+            "net",
+            "",
+            {"weights": "s3://host:80/x.pth", "until": "layer3"},
+        ),
+        ("m:weight-decay=0.1", "m", "", {"weight_decay": "0.1"}),
+        ("m:text=", "m", "", {"text": ""}),
+        ("m:text=a=b", "m", "", {"text": "a=b"}),
+        ("m:=3", "m", "=3", {}),
+        ("m:3=4", "m", "3=4", {}),
+        ("m:", "m", "", {}),
+    ],
+)
+def test_a_specification_is_split_where_options_begin(text, name, positional, options):
+    assert parse_spec(text) == Spec(text.strip(), name, positional, options)
+
+
+@pytest.mark.parametrize("text", ["", "  ", ":", ":x=1"])
+def test_a_specification_begins_with_a_name(text):
+    with pytest.raises(UserError, match="has no name before its first colon"):
+        parse_spec(text)
+
+
+@pytest.mark.parametrize("text", ["m:a=1:a=2", "m:weight-decay=1:weight_decay=2"])
+def test_an_option_is_given_once(text):
+    with pytest.raises(UserError, match=r"gives option '(a|weight_decay)' twice; give it once"):
+        parse_spec(text)
+
+
+def test_nothing_given_means_the_defaults():
+    assert option_values(make("thing")) == option_values(Thing())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("count=7", 7),
+        ("count=-7", -7),
+        ("rate=1e-3", 0.001),
+        ("rate=2", 2.0),
+        ("flag=true", True),
+        ("flag=True", True),
+        ("flag=FALSE", False),
+        ("kind=b", "b"),
+        ("maybe=3", 3),
+        ("text=a:b c", "a:b c"),
+    ],
+)
+def test_values_are_converted_to_the_annotated_type(option, value):
+    found = option_values(make(f"thing:{option}"))[option.partition("=")[0]]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_type_of_its_own_parses_its_text():
+    size = make("thing:size=10MB").size
+    assert isinstance(size, Size)
+    assert size.text == "10MB"
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("count=1.5", "is not a whole number"),
+        ("count=", "is not a whole number"),
+        ("maybe=x", "is not a whole number"),
+        ("rate=fast", "is not a number"),
+        ("rate=nan", "is not a finite number"),
+        ("rate=inf", "is not a finite number"),
+        ("rate=-inf", "is not a finite number"),
+        ("flag=1", "is not true or false"),
+        ("flag=yes", "is not true or false"),
+        ("kind=c", "is not one of a, b"),
+        ("size=no", "is no size"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused(option, says):
+    assert refusal(f"thing:{option}") == f"'thing:{option}': option {option} {says}"
+
+
+def test_unknown_option_names_the_valid_ones_and_suggests():
+    valid = "valid options of thing are count, rate, flag, kind, maybe, text, size"
+    assert refusal("thing:cuont=3") == f"'thing:cuont=3' has no option 'cuont': did you mean 'count'? {valid}"
+    assert refusal("thing:zzz=3") == f"'thing:zzz=3' has no option 'zzz': {valid}"
+    assert refusal("bare:x=1", Bare) == "'bare:x=1' has no option 'x': bare takes no options"
+
+
+def test_options_of_others_are_named_and_suggested_too():
+    with pytest.raises(UserError, match=r"did you mean 'optimizer'\? .*, size, optimizer$"):
+        construct(Thing, parse_spec("thing:optimiser=adam"), also=["optimizer"])
+
+
+def test_refusal_of_the_constructor_names_the_specification():
+    assert refusal("thing:count=101") == "'thing:count=101': count=101 is too many"
+
+
+def test_positional_is_the_first_parameter_without_default():
+    assert option_values(make("reader:some/dir:order=a", Reader)) == {"dir": "some/dir", "order": "a"}
+    assert option_values(make("reader:dir=x", Reader)) == {"dir": "x", "order": "name"}
+
+
+@pytest.mark.parametrize("text", ["reader", "reader:", "reader:order=a"])
+def test_missing_positional_is_asked_for(text):
+    assert refusal(text, Reader) == f"'{text}' needs DIR: write reader:DIR"
+
+
+def test_positional_that_nothing_takes_is_refused():
+    valid = "valid options of thing are count, rate, flag, kind, maybe, text, size"
+    assert refusal("thing:seven") == f"'thing:seven': 'seven' is not of the form option=value; {valid}"
+    assert refusal("bare:7", Bare) == "'bare:7': '7' is not of the form option=value; bare takes no options"
+
+
+def test_option_types_are_the_annotations():
+    assert option_types(Reader) == {"dir": str, "order": str}
+    assert option_types(Thing)["maybe"] == int | None
+    assert option_types(Bare) == {}

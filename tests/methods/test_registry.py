@@ -1,0 +1,205 @@
+"""Names, and what they are looked up in."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from benchmark.backbones import backbones
+from benchmark.backbones.base import Backbone
+from benchmark.streams import streams
+from benchmark.streams.base import StreamSource
+from methods import Method, methods
+from methods.errors import UserError
+from methods.registry import Registry, load_plugin
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry("thing")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """module(name, source): a module that can be imported while the test runs."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name: str, source: str) -> None:
+        (tmp_path / f"{name}.py").write_text(source)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    yield write
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def refusal(call, *arguments) -> str:
+    with pytest.raises(UserError) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_lazy_entry_is_imported_when_it_is_first_got(registry, module):
+    module("lazy_entry", "class Thing:\n    pass\n")
+    registry.add_lazy("one", "lazy_entry:Thing", "the only one")
+    assert registry.names() == ["one"]
+    assert registry.summary("one") == "the only one"
+    registry.check("one")
+    assert "lazy_entry" not in sys.modules
+    cls = registry.get("one")
+    assert cls is sys.modules["lazy_entry"].Thing
+    assert cls.name == "one"
+    assert registry.get("one") is cls
+
+
+def test_names_keep_the_order_in_which_they_came(registry):
+    for name in ("b", "c", "a"):
+        registry.add_lazy(name, f"m:{name}", "")
+    assert registry.names() == ["b", "c", "a"]
+
+
+def test_registered_class_is_known_by_its_name_and_first_line(registry):
+    @registry.register("new")
+    class New:
+        """What it is.
+
+        More about it.
+        """
+
+    assert registry.get("new") is New
+    assert New.name == "new"
+    assert registry.summary("new") == "What it is."
+
+
+def test_unknown_name_lists_what_is_known_and_suggests(registry):
+    registry.add_lazy("online-ewc", "m:A", "")
+    registry.add_lazy("er", "m:B", "")
+    for call in (registry.check, registry.get, registry.summary):
+        expected = "unknown thing 'online_ewc': did you mean 'online-ewc'? known are online-ewc, er"
+        assert refusal(call, "online_ewc") == expected
+    assert refusal(registry.check, "zzz") == "unknown thing 'zzz': known are online-ewc, er"
+
+
+def test_a_name_belongs_to_one_target(registry):
+    registry.add_lazy("one", "m:A", "")
+    registry.add_lazy("one", "m:A", "again")
+    expected = "thing 'one' is already defined by m:A; m:B needs another name"
+    assert refusal(registry.add_lazy, "one", "m:B", "") == expected
+    assert "already defined by m:A" in refusal(registry.register("one"), Backbone)
+    assert registry.names() == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def f(:", "SyntaxError"),
+        ("raise RuntimeError('first\\nsecond')", "RuntimeError: first"),
+        ("", "has no attribute 'Thing'"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_sentence(registry, module, source, says):
+    module("broken_entry", source)
+    registry.add_lazy("one", "broken_entry:Thing", "")
+    message = refusal(registry.get, "one")
+    assert message.startswith("thing 'one' cannot be loaded from broken_entry:Thing: ")
+    assert says in message
+
+
+def test_installed_packages_add_entries(module, monkeypatch):
+    module("some_package", "class Theirs:\n    pass\n")
+    point = metadata.EntryPoint("theirs", "some_package:Theirs", "a.group")
+    asked = []
+    monkeypatch.setattr(metadata, "entry_points", lambda group: asked.append(group) or [point])
+    registry = Registry("thing", entry_points="a.group")
+    registry.add_lazy("ours", "m:A", "")
+    assert asked == []
+    assert registry.names() == ["ours", "theirs"]
+    assert registry.summary("theirs") == "from the installed package some_package"
+    assert "some_package" not in sys.modules
+    assert registry.get("theirs") is sys.modules["some_package"].Theirs
+    assert asked == ["a.group"], "looked for once"
+
+
+def test_installed_package_cannot_take_a_name_that_is_taken(monkeypatch):
+    point = metadata.EntryPoint("ours", "some_package:Theirs", "a.group")
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [point])
+    registry = Registry("thing", entry_points="a.group")
+    registry.add_lazy("ours", "m:A", "")
+    expected = "thing 'ours' is already defined by m:A; some_package:Theirs needs another name"
+    assert refusal(registry.names) == expected
+
+
+def test_plugin_file_registers(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from methods import registry\nregistry.marker = 'was here'\n")
+    from methods import registry
+
+    try:
+        load_plugin(str(file))
+        assert registry.marker == "was here"
+        assert "plugin_mine" in sys.modules
+    finally:
+        sys.modules.pop("plugin_mine", None)
+        vars(registry).pop("marker", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "says"),
+    [
+        ("missing.py", None, "--plugin: there is no file {path}"),
+        ("notes.txt", "", "--plugin: {path} is not a Python file; its name must end in .py"),
+        ("bad.py", "import no_such_module", "--plugin: {path} does not import: ModuleNotFoundError: No module named"),
+        ("bad.py", "def f(:", "--plugin: {path} does not import: SyntaxError: invalid syntax"),
+        ("bad.py", "raise KeyError('a\\nb')", "--plugin: {path} does not import: KeyError: "),
+        ("bad.py", "import sys; sys.exit(3)", "--plugin: {path} does not import: SystemExit: 3"),
+        ("bad.py", "from methods import UserError; raise UserError('own sentence')", "own sentence"),
+    ],
+)
+def test_plugin_that_cannot_be_used_is_one_sentence(tmp_path, name, source, says):
+    path = tmp_path / name
+    if source is not None:
+        path.write_text(source)
+    try:
+        assert refusal(load_plugin, str(path)).startswith(says.format(path=path))
+    finally:
+        sys.modules.pop("plugin_bad", None)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_resolves_and_says_what_it_is(name):
+    cls = methods.get(name)
+    assert issubclass(cls, Method)
+    assert cls.name == name
+    assert inspect.cleandoc(cls.__dict__["__doc__"])
+    assert methods.summary(name)
+
+
+@pytest.mark.parametrize(("registry", "base"), [(streams, StreamSource), (backbones, Backbone)])
+def test_every_stream_and_backbone_resolves(registry, base):
+    for name in registry.names():
+        cls = registry.get(name)
+        assert issubclass(cls, base)
+        assert not inspect.isabstract(cls)
+        assert cls.name == name
+        assert registry.summary(name)
+
+
+def test_listing_names_imports_neither_torch_nor_avalanche():
+    code = (
+        "import sys\n"
+        "from methods import methods\n"
+        "from benchmark.streams import streams\n"
+        "from benchmark.backbones import backbones\n"
+        "names = [r.summary(n) for r in (methods, streams, backbones) for n in r.names()]\n"
+        "assert len(names) > 50\n"
+        "print([name for name in ('torch', 'torchvision', 'avalanche', 'numpy') if name in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert (result.stdout, result.stderr) == ("[]\n", "")
