@@ -60,7 +60,7 @@ class EWC(Consolidation):
 
     def __init__(
         self,
-        strength: float = 10.0,
+        strength: float = 1.0,
         fisher: FisherKind = "sampled",
         samples: int = 200,
         storage: Literal["per-task", "summed"] = "per-task",

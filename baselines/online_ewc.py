@@ -25,7 +25,7 @@ class OnlineEWC(Consolidation):
 
     def __init__(
         self,
-        strength: float = 10.0,
+        strength: float = 1.0,
         decay: float = 0.9,
         fisher: FisherKind = "sampled",
         samples: int = 200,

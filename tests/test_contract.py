@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_goes_on_identically_after_being_saved_and_loaded(
     cell, how = make_cell(name), training(name)
     straight = fold(cell, tiny_tasks, how)
     checksums: dict[str, str] = {}
-    for before, state in zip(straight[:2], straight[1:3], strict=True):
+    for before, state in pairwise(straight[:3]):
         packed = pack(state, before, checksums)
         save(tmp_path, packed, {"learned": state.learned})
         checksums = packed.checksums
