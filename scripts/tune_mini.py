@@ -15,18 +15,15 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 
 SEEDS = (100, 101)
-RATES = {
-    "sgd": (0.003, 0.01, 0.03, 0.1),
-    "er": (0.003, 0.01, 0.03, 0.1),
-    "clr": (0.001, 0.003, 0.01, 0.03),
-    "bn-only": (0.003, 0.01, 0.03, 0.1),
-    "sgd-ll": (0.003, 0.01, 0.03, 0.1),
-    "linear-probe": (0.01, 0.03, 0.1, 0.3),
-}
-STRENGTHS = {"ewc": (1, 10, 100, 1000, 10000), "online-ewc": (1, 10, 100, 1000, 10000)}
 TRIED = [
-    *(f"{name}:lr={rate}" for name, rates in RATES.items() for rate in rates),
-    *(f"{name}:strength={strength}" for name, strengths in STRENGTHS.items() for strength in strengths),
+    *(f"clr:lr={rate}" for rate in (0.003, 0.01, 0.03)),
+    *(f"bn-only:lr={rate}" for rate in (0.01, 0.03)),
+    *(f"linear-probe:lr={rate}" for rate in (0.1, 0.3)),
+    *(f"sgd-ll:lr={rate}" for rate in (0.03, 0.1)),
+    *(f"sgd:lr={rate}" for rate in (0.01, 0.03)),
+    *(f"er:lr={rate}" for rate in (0.01, 0.03)),
+    *(f"ewc:strength={strength}" for strength in (1, 10, 30)),
+    *(f"online-ewc:strength={strength}" for strength in (1, 10)),
 ]
 
 

@@ -21,7 +21,6 @@ from benchmark.streams.base import Task
 from methods import methods
 from methods.clr import CLR, CLRFull, CLRMixed, ReprogrammingKernel
 
-
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -23,8 +23,7 @@ def source(text: str):
 
 def shape_of(text: str):
     """The network without data."""
-    with torch.device("meta"):
-        return source(text).network(weights=False).to("meta")
+    return source(text).network(weights=False).to("meta")
 
 
 def refusal(call, *arguments) -> str:
