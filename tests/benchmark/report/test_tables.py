@@ -7,12 +7,15 @@ from benchmark.report.tables import (
     EMPTY,
     MINUS,
     SUMMARY_COLUMNS,
+    Cell,
+    Table,
     bytes_text,
     display_tables,
     flops_text,
     summary_table,
     to_latex,
     to_markdown,
+    to_text,
 )
 
 
@@ -195,3 +198,22 @@ def test_bytes(value, text):
 
 def test_flops():
     assert flops_text(1.82e9) == "1.82 GFLOP"
+
+
+def test_text_for_a_terminal_breaks_headers_and_leaves_out_empty_columns() -> None:
+    table = Table(
+        "t",
+        "A caption.",
+        ("Method", "Average accuracy (%)", "Empty"),
+        ((Cell("clr"), Cell("81.5"), Cell(EMPTY)), (Cell("online-ewc"), Cell("9.0"), Cell(EMPTY))),
+    )
+    assert to_text(table) == (
+        "A caption.\n"
+        "\n"
+        "             Average\n"
+        "            accuracy\n"
+        "Method           (%)\n"
+        "--------------------\n"
+        "clr             81.5\n"
+        "online-ewc       9.0\n"
+    )
