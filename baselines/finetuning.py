@@ -15,7 +15,8 @@ class FineTuning(Method):
             as the backbone's, in evaluation mode; "per-task": each task keeps its own.
     """
 
-    recipe = Recipe(lr=0.03)
+    # Without batch normalisation, the first steps on a pretrained network diverge unless they are limited.
+    recipe = Recipe(lr=0.03, clip=1.0)
 
     def __init__(self, bn: BNPolicy = "shared"):
         super().__init__()

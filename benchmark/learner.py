@@ -164,6 +164,7 @@ class Strategy(SupervisedTemplate):
         self.losses: list[float] = []
         self._batches = batches
         self._on_epoch = on_epoch
+        self._clip = training.recipe.clip
         self._step_counter: ExitStack | None = None
         self._loss_sum: Tensor | float = 0.0
 
@@ -187,6 +188,11 @@ class Strategy(SupervisedTemplate):
 
     def _unpack_minibatch(self) -> None:
         pass
+
+    def optimizer_step(self) -> None:
+        if self._clip:
+            nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], self._clip)
+        super().optimizer_step()
 
     def _before_training_exp(self, **kwargs: Any) -> None:
         with OperationCounter() as counter:

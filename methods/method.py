@@ -36,6 +36,7 @@ class Recipe:
         lr: initial learning rate.
         momentum: of sgd.
         weight_decay: L2 coefficient in the optimiser.
+        clip: largest L2 norm of the whole gradient of a step, which is scaled down to it; 0 for no limit.
         schedule: "constant", "step" (x0.1 after each third of the epochs) or "cosine" (to zero).
     """
 
@@ -43,6 +44,7 @@ class Recipe:
     lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
+    clip: float = 0.0
     schedule: Literal["constant", "step", "cosine"] = "cosine"
 
     def __post_init__(self) -> None:
@@ -52,6 +54,8 @@ class Recipe:
             raise ValueError(f"momentum={self.momentum:g} must be at least 0 and below 1")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay={self.weight_decay:g} must not be negative")
+        if self.clip < 0:
+            raise ValueError(f"clip={self.clip:g} must not be negative")
 
 
 class Method(SupervisedPlugin):

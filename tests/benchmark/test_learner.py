@@ -10,6 +10,7 @@ import torch
 
 from benchmark.cost import OperationCounter
 from benchmark.learner import Batches, Cell, DivergedError, Training, decay, learn, start
+from benchmark.seeds import derive
 from benchmark.streams.base import LabelledImages, Task
 from methods import Method, methods
 from methods.method import Recipe
@@ -100,3 +101,17 @@ def test_a_loss_that_is_no_number_stops_the_task(make_cell: Callable[..., Cell],
     recipe = replace(Recipe(), lr=1e30)
     with pytest.raises(DivergedError, match="epoch 1 of task 1"):
         learn(cell, start(cell), tiny_tasks[0], Training(recipe, epochs=2, batch_size=8))
+
+
+def test_clip_limits_a_step(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
+    """One step of plain gradient descent at learning rate 1 is as long as the clipped gradient."""
+    cell = make_cell("sgd", bn="frozen")
+    recipe = Recipe(lr=1.0, momentum=0.0, clip=1e-3)
+    before = start(cell)
+    after = learn(cell, before, tiny_tasks[0], Training(recipe, epochs=1, batch_size=40)).state
+    torch.manual_seed(derive(0, 1, "head"))
+    head = torch.nn.Linear(5, 3)
+    steps = [after.shared[name] - before.shared[name] for name in before.shared]
+    steps += [after.tasks[1]["heads.1.weight"] - head.weight, after.tasks[1]["heads.1.bias"] - head.bias]
+    length = torch.cat([step.detach().flatten() for step in steps]).norm().item()
+    assert length == pytest.approx(1e-3, rel=1e-2)
