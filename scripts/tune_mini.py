@@ -17,13 +17,11 @@ from concurrent.futures import ProcessPoolExecutor
 SEEDS = (100, 101)
 TRIED = [
     *(f"clr:lr={rate}" for rate in (0.003, 0.01, 0.03)),
-    *(f"bn-only:lr={rate}" for rate in (0.01, 0.03)),
+    *(f"clr:lr={rate}:schedule=step" for rate in (0.003, 0.01)),
     *(f"linear-probe:lr={rate}" for rate in (0.1, 0.3)),
     *(f"sgd-ll:lr={rate}" for rate in (0.03, 0.1)),
-    *(f"sgd:lr={rate}" for rate in (0.01, 0.03)),
-    *(f"er:lr={rate}" for rate in (0.01, 0.03)),
-    *(f"ewc:strength={strength}" for strength in (1, 10, 30)),
-    *(f"online-ewc:strength={strength}" for strength in (1, 10)),
+    *(f"sgd:lr={rate}:clip=0" for rate in (0.01, 0.03)),
+    *(f"ewc:strength={strength}:clip=0" for strength in (1, 10, 30)),
 ]
 
 
