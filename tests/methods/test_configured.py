@@ -82,7 +82,7 @@ def test_values_that_are_refused(text, says):
 def test_misspelt_option_is_answered_with_all_that_are_valid():
     assert refusal("clr:optimiser=adam") == (
         "'clr:optimiser=adam' has no option 'optimiser': did you mean 'optimizer'? "
-        "valid options of clr are penalty, optimizer, lr, momentum, weight_decay, schedule"
+        "valid options of clr are penalty, optimizer, lr, momentum, weight_decay, clip, schedule"
     )
 
 
