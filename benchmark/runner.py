@@ -150,6 +150,7 @@ def learn_cell(
     state, records = load(folder, lambda: start(cell))
     checksums: dict[str, str] = records[-1]["checksums"] if records else {}
     known = {e["fingerprint"]: e["accuracy"] for record in records for e in record["evaluated"]}
+    frozen = frozen_bytes(cell)
     progress.cell(method.label, seed, len(records))
     for number in range(state.learned + 1, len(tasks) + 1):
         progress.task(number, tasks[number - 1].name)
@@ -164,7 +165,7 @@ def learn_cell(
             "losses": learned.losses,
             "peak_memory_bytes": peak.bytes,
             "bytes_before": state.count_bytes(),
-            "bytes": learned.state.count_bytes() | {"frozen": frozen_bytes(cell)},
+            "bytes": learned.state.count_bytes() | {"frozen": frozen},
             **_evaluate_all(cell, learned, packed, prepared, known),
         }
         save(folder, packed, record, keep_states)
