@@ -16,6 +16,7 @@ class BNOnly(Method):
     """
 
     recipe = Recipe(optimizer="adam", lr=0.01)
+    isolates_tasks = True
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if isinstance(module, BatchNorm) else "frozen"

@@ -39,8 +39,8 @@ class ER(FineTuning):
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:
         if self.task > 1:
             images, labels, tasks = self.reservoir.draw(len(strategy.mb_y))
-            logits, first = strategy.model.own_head_logits(strategy.model.features(images), tasks)
-            strategy.loss += cross_entropy(logits, first + labels)
+            network = strategy.model
+            strategy.loss += cross_entropy(network.heads.own(network.features(images), tasks), labels)
 
     @torch.no_grad()
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:

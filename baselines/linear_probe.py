@@ -13,6 +13,7 @@ class LinearProbe(Method):
     """Frozen backbone, a linear head per task: what the features give without adapting them. Forgets nothing."""
 
     recipe = Recipe(lr=0.1)
+    isolates_tasks = True
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "frozen"

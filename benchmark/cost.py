@@ -58,7 +58,7 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
         UserError: the backbone cannot take images of that size.
     """
     network = copy.deepcopy(pristine)
-    network.add_head("1", classes)
+    network.heads.add("1", classes)
     network.use_head("1", classes)
     network.to("meta").train().requires_grad_(True)
     images = torch.empty(2, 3, image_size, image_size, dtype=torch.uint8, device="meta")
@@ -77,7 +77,7 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
 def inference_operations_per_image(network: Network, classes: int, image_size: int) -> int:
     """Operations of one image's forward pass, hooks included, with a head of `classes` units."""
     network = copy.deepcopy(network)
-    network.add_head("counted", classes)
+    network.heads.add("counted", classes)
     network.use_head("counted", classes)
     network.to("meta").eval()
     images = torch.empty(1, 3, image_size, image_size, dtype=torch.uint8, device="meta")

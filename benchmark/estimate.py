@@ -12,9 +12,10 @@ from benchmark.backbones import backbones
 from benchmark.config import Settings
 from benchmark.cost import inference_operations_per_image, training_operations_per_image
 from benchmark.evaluation import network_for
-from benchmark.learner import Cell, Training, frozen_bytes, learn, start
+from benchmark.learner import Cell, frozen_bytes, learn, start
 from benchmark.model import Network
 from benchmark.results import parameter_row
+from benchmark.strategy import Training
 from benchmark.streams.base import LabelledImages, Task
 from methods.configured import ConfiguredMethod, configure
 from methods.options import construct, parse_spec
@@ -74,12 +75,12 @@ def _simulate(
     """A record per task, as a run would leave them."""
     device = torch.device("meta")
     cell = Cell(pristine, method.make, shape.classes, seed=0, device=device)
-    training = Training(method.recipe, epochs=1, batch_size=min(settings.batch_size, shape.images), steps=1)
+    training = Training(method.recipe, settings.epochs, min(settings.batch_size, shape.images), dry=True)
     state = start(cell)
     frozen = frozen_bytes(cell)
     records: list[dict[str, Any]] = []
     for number in range(1, shape.tasks + 1):
-        if number > _SIMULATED and not _filling(records):
+        if number > _SIMULATED and method.grows_evenly and not _filling(records):
             break
         before = state.count_bytes()
         learned = learn(cell, state, _task(shape, number), training)
@@ -87,7 +88,7 @@ def _simulate(
         network = network_for(cell, state, number, shape.classes)
         records.append(
             {
-                "training_flops": learned.operations_once + learned.operations_per_epoch * settings.epochs,
+                "training_flops": learned.operations,
                 "bytes_before": before,
                 "bytes": state.count_bytes() | {"frozen": frozen},
                 "inference_flops_per_image": inference_operations_per_image(network, shape.classes, shape.image_size),

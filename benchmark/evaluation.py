@@ -22,9 +22,13 @@ def network_for(cell: Cell, state: State, task: int, classes: int) -> Network:
         task: number of a learned task, from 1.
         classes: its class count.
     """
-    bench = prepare(cell, state, task)
-    bench.network.place(state.tasks[task])
-    bench.network.use_head(bench.head_key(task), classes)
+    bench = prepare(cell, task)
+    key = bench.head_key(task)
+    if not bench.method.shared_head:
+        bench.network.heads.add(key, classes)
+    bench.restore(state.shared)
+    bench.restore(state.tasks[task])
+    bench.network.use_head(key, classes)
     return bench.network.eval()
 
 

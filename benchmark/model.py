@@ -9,10 +9,8 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from methods.errors import UserError
+from benchmark.heads import Heads, is_head
 from methods.method import BatchNorm, Method, Part
-
-_HEADS = "heads."
 
 
 class Network(nn.Module):
@@ -27,13 +25,13 @@ class Network(nn.Module):
     def __init__(self, backbone: nn.Module, feature_dim: int, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.backbone = backbone
-        self.heads = nn.ModuleDict()
-        self.feature_dim = feature_dim
+        self.heads = Heads(feature_dim)
         # Folded so that uint8 pixels are normalised by one multiplication and one addition.
         scale = 1 / (255 * torch.tensor(std, device="cpu"))
         shift = -torch.tensor(mean, device="cpu") / torch.tensor(std, device="cpu")
         self.register_buffer("scale", scale.view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
+        #: Which head answers, and with how many of its units.
         self.head_key = ""
         self.classes = 0
         self._still_norms: list[nn.Module] = []
@@ -45,38 +43,15 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images [N, 3, S, S] -> logits [N, classes of the current task]."""
-        return self.heads[self.head_key](self.features(images))[:, : self.classes]
+        return self.answer(self.features(images))
 
-    def add_head(self, key: str, classes: int) -> None:
-        """Add a linear head under `key`, initialised from torch's global random state."""
-        # Made on the CPU, so that the initial values do not depend on the device.
-        self.heads[key] = nn.Linear(self.feature_dim, classes).to(self.get_buffer("scale"))
+    def answer(self, features: Tensor) -> Tensor:
+        """Features [N, D] -> logits [N, classes of the current task]."""
+        return self.heads(features, self.head_key)[:, : self.classes]
 
     def use_head(self, key: str, classes: int) -> None:
-        """Let `forward` answer with the first `classes` units of head `key`."""
+        """Let the network answer with the first `classes` units of head `key`."""
         self.head_key, self.classes = key, classes
-
-    def own_head_logits(self, features: Tensor, tasks: Tensor) -> tuple[Tensor, Tensor]:
-        """Each sample's logits from the head of its own task, for a batch of mixed tasks.
-
-        One matrix product over all heads side by side, so that neither the number of tasks nor which of them are
-        present costs a synchronisation; what is not the sample's own head is -inf and gets no gradient.
-
-        Args:
-            features: [B, D].
-            tasks: int64 [B], task numbers from 1.
-
-        Returns:
-            logits [B, sum of classes], and the column [B] at which each sample's own head begins.
-        """
-        heads = [self.heads[str(number)] for number in range(1, len(self.heads) + 1)]
-        weight = torch.cat([head.get_parameter("weight") for head in heads])
-        bias = torch.cat([head.get_parameter("bias") for head in heads])
-        widths = torch.tensor([head.get_parameter("bias").numel() for head in heads])
-        owner = torch.repeat_interleave(torch.arange(1, len(heads) + 1), widths).to(features.device)
-        begins = (widths.cumsum(0) - widths).to(features.device)
-        logits = nn.functional.linear(features, weight, bias)
-        return logits.masked_fill(tasks[:, None] != owner, float("-inf")), begins[tasks - 1]
 
     def train(self, mode: bool = True) -> Network:
         """Train or evaluation mode; batch normalisation whose statistics are frozen always evaluates."""
@@ -95,14 +70,16 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def place(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy values into the live tensors of the same names.
+        """Copy values into the live tensors of the same names; of heads, into those that the network has.
 
         Raises:
             KeyError: a name is not in the network.
         """
-        live = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        live = {name: tensor for name, _, tensor in self.tensors()}
         for name, value in tensors.items():
-            live[name].copy_(value)
+            if not is_head(name):
+                live[name].copy_(value)
+        self.heads.place(tensors)
 
 
 class Workbench:
@@ -122,50 +99,45 @@ class Workbench:
         torch.manual_seed(seed)
         method.adapt(self.network)
         if method.shared_head:
-            self.network.add_head("shared", most_classes)
+            self.network.heads.add("shared", most_classes)
         self.network.to(device)
         self.parts: dict[str, Part] = {name: method.part(owner, name) for name, owner, _ in self.network.tensors()}
         for name, part in self.parts.items():
             if part not in get_args(Part):
                 raise ValueError(f"{type(method).__name__} puts {name} into the unknown part '{part}'")
+        trained = {
+            name: self.parts[name] != "frozen" and method.trains(owner, name)
+            for name, owner, _ in self.network.tensors()
+        }
         self.network._still_norms = [
             module
             for name, module in self.network.backbone.named_modules(prefix="backbone")
-            if isinstance(module, BatchNorm) and self.parts.get(f"{name}.running_mean") == "frozen"
+            if isinstance(module, BatchNorm) and not trained.get(f"{name}.running_mean", True)
         ]
         for name, _, tensor in self.network.tensors():
             if isinstance(tensor, nn.Parameter):
-                tensor.requires_grad_(self.parts[name] != "frozen")
+                tensor.requires_grad_(trained[name])
 
     def head_key(self, task: int) -> str:
         """The name of the head that answers for a task."""
         return "shared" if self.method.shared_head else str(task)
 
     def take(self, part: Part) -> dict[str, Tensor]:
-        """Copies, on the CPU, of the backbone tensors that belong to `part`."""
-        return {name: detached(tensor) for name, _, tensor in self.network.tensors() if self.parts[name] == part}
+        """What is stored of the backbone tensors that belong to `part`: copies, on the CPU."""
+        tensors = {name: detached(tensor) for name, _, tensor in self.network.tensors() if self.parts[name] == part}
+        return self.method.stored(self.network, tensors)
 
     def take_head(self, key: str) -> dict[str, Tensor]:
         """Copies of a head's tensors, named heads.KEY.weight and heads.KEY.bias."""
-        head = self.network.heads[key]
-        return {f"{_HEADS}{key}.{name}": detached(tensor) for name, tensor in head.named_parameters()}
+        return {name: detached(tensor) for name, tensor in self.network.heads.take(key).items()}
+
+    def restore(self, stored: Mapping[str, Tensor]) -> None:
+        """Put in place what was stored of a part; the shared part comes before that of a task."""
+        self.network.place(self.method.restored(self.network, dict(stored)))
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """(name, parameter) of what the optimiser may change."""
         return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-
-
-def is_head(name: str) -> bool:
-    """Whether a tensor's name is that of a head."""
-    return name.startswith(_HEADS)
-
-
-def head_width(tensors: Mapping[str, Tensor], key: str) -> int:
-    """The number of classes of head `key` among a part's tensors."""
-    try:
-        return len(tensors[f"{_HEADS}{key}.bias"])
-    except KeyError:
-        raise UserError(f"the state holds no head '{key}'; the run folder is damaged") from None
 
 
 def detached(tensor: Tensor) -> Tensor:

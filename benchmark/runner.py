@@ -15,12 +15,13 @@ from benchmark.backbones import backbones
 from benchmark.config import Settings
 from benchmark.cost import inference_operations_per_image, peak_memory
 from benchmark.evaluation import evaluate, evaluation_fingerprint, network_for
-from benchmark.learner import Cell, Learned, Training, frozen_bytes, learn, start
+from benchmark.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.manifest import check_same, new_manifest, now
 from benchmark.model import Network
 from benchmark.report.write import write_report
 from benchmark.results import FAILED, RUNNING, SUCCEEDED, open_run
 from benchmark.state import PackedState, State, load, pack, save
+from benchmark.strategy import Training
 from benchmark.streams.base import Stream
 from benchmark.streams.build import build_stream
 from methods.configured import ConfiguredMethod, configure
@@ -160,7 +161,7 @@ def learn_cell(
         record = {
             "learned": number,
             "task_name": tasks[number - 1].name,
-            "training_flops": learned.operations_once + learned.operations_per_epoch * settings.epochs,
+            "training_flops": learned.operations,
             "training_seconds": learned.seconds,
             "losses": learned.losses,
             "peak_memory_bytes": peak.bytes,

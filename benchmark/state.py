@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmark.cost import tensor_bytes
 from benchmark.files import write_atomically
-from benchmark.model import is_head
+from benchmark.heads import is_head
 from benchmark.results import read_records
 from methods.method import REPLAY
 

@@ -36,6 +36,7 @@ class CLR(Method):
     """
 
     recipe = Recipe(optimizer="adam", lr=0.01)
+    isolates_tasks = True
 
     def __init__(self, penalty: float = 1e-5):
         super().__init__()

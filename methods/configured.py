@@ -17,12 +17,17 @@ class ConfiguredMethod:
     Attributes:
         label: the specification as typed; the name of its row.
         recipe: optimiser and schedule: the method's own, less what the user said.
+        grows_evenly: see Method.
     """
 
     label: str
     recipe: Recipe
     _cls: type[Method]
     _options: Spec
+
+    @property
+    def grows_evenly(self) -> bool:
+        return self._cls.grows_evenly
 
     def make(self) -> Method:
         """A fresh instance."""

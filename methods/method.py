@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from avalanche.core import SupervisedPlugin
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from benchmark.model import Network
+    from benchmark.streams.base import LabelledImages
 
 #: Where a tensor of the network belongs:
 #: "frozen"  as the backbone was given, or derived from the seed; never stored, only referred to;
@@ -58,6 +60,15 @@ class Recipe:
             raise ValueError(f"clip={self.clip:g} must not be negative")
 
 
+@dataclass(frozen=True)
+class Range:
+    """Values of an option that `tune` tries: from `low` to `high`, evenly on a logarithmic scale where `log`."""
+
+    low: float
+    high: float
+    log: bool = True
+
+
 class Method(SupervisedPlugin):
     """Base class of every method.
 
@@ -74,6 +85,13 @@ class Method(SupervisedPlugin):
         recipe: default optimiser and schedule.
         shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.
         trains_old_heads: the loss of a new task reaches the heads of earlier tasks.
+        isolates_tasks: nothing that a task's answers depend on changes once it is learned. The tests compare this with
+            what really happens; nothing else relies on it.
+        continues: a task's own tensors start at those that the task before left, instead of at their initial values.
+        starts_over: each task is learned from the backbone as given; what was learned before is replaced.
+        grows_evenly: from the third task on each adds as much storage and compute as the one before, so that a stream's
+            cost can be known from its first tasks.
+        search: option, its own or the recipe's -> the values that `tune` tries: a Range, or a tuple of values.
         kept: what the method keeps so as to go on learning, the state's memory part: name -> tensor, on the training
             device while a task is learned (scalars stay on the CPU). Stored, counted and restored because it is here.
         task: the number of the task being learned or evaluated, from 1.
@@ -84,14 +102,48 @@ class Method(SupervisedPlugin):
     recipe: ClassVar[Recipe] = Recipe()
     shared_head: ClassVar[bool] = False
     trains_old_heads: ClassVar[bool] = False
+    isolates_tasks: ClassVar[bool] = False
+    continues: ClassVar[bool] = False
+    starts_over: ClassVar[bool] = False
+    grows_evenly: ClassVar[bool] = True
+    search: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {"lr": Range(1e-3, 0.3)}
 
     kept: dict[str, Tensor]
     task: int
     generator: torch.Generator
 
     def adapt(self, network: Network) -> None:
-        """Add the method's own modules to the backbone. Must give the same result for the same network and seed."""
+        """Add the method's own modules to the backbone.
+
+        Torch's random state is the same for all tasks of a seed here, that of `generator` the task's own: the result
+        must depend on nothing else but the network and `task`.
+        """
 
     def part(self, module: nn.Module, name: str) -> Part:
         """The part to which the tensor `name` of `module` belongs, asked for each tensor of the backbone."""
         raise NotImplementedError(f"{type(self).__name__} does not say where {name} belongs")
+
+    def trains(self, module: nn.Module, name: str) -> bool:
+        """Whether this task may change a tensor that is not frozen; of batch normalisation, its statistics too."""
+        return True
+
+    def training_data(self, data: LabelledImages, network: Network) -> LabelledImages:
+        """What the epochs go over: the task's training images, unless a method trains on more."""
+        return data
+
+    def forward(self, strategy: Any) -> Tensor:
+        """The minibatch's logits [B, classes], from which its loss is computed."""
+        return strategy.model(strategy.mb_x)
+
+    def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The form in which tensors of the shared part or of a task are stored, under the same names.
+
+        Args:
+            network: from which they were taken.
+            tensors: copies of their values, on the CPU.
+        """
+        return tensors
+
+    def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The inverse of `stored`: the values to put into the network."""
+        return tensors

@@ -33,7 +33,8 @@ def validation_accuracy(text: str, seed: int) -> float:
     from benchmark.backbones.embedded import MiniBackbone
     from benchmark.config import Settings
     from benchmark.evaluation import evaluate, network_for
-    from benchmark.learner import Cell, DivergedError, Training, learn, start
+    from benchmark.learner import Cell, learn, start
+    from benchmark.strategy import DivergedError, Training
     from benchmark.streams.build import build_stream
     from methods.configured import configure
 

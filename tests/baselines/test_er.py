@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from baselines.er import ER
 from baselines.reservoir import MemorySize
-from benchmark.learner import Cell, Training, learn, start
+from benchmark.learner import Cell, learn, start
 from benchmark.state import State
+from benchmark.strategy import Training
 from benchmark.streams.base import Task
 
 TRAINING = Training(ER.recipe, epochs=1, batch_size=8)
@@ -39,10 +40,10 @@ def test_loss_is_ce_of_the_batch_plus_ce_of_the_replay_batch_through_each_images
         if self.task < 3 or seen:
             return
         network, (images, labels, tasks) = strategy.model, drawn[0]
-        ce_batch = cross_entropy(network.heads["3"](network.features(strategy.mb_x)), strategy.mb_y)
+        ce_batch = cross_entropy(network.heads(network.features(strategy.mb_x), "3"), strategy.mb_y)
         features = network.features(images)
         each = [
-            cross_entropy(network.heads[str(int(task))](f[None]), label[None])
+            cross_entropy(network.heads(f[None], str(int(task))), label[None])
             for f, label, task in zip(features, labels, tasks, strict=True)
         ]
         expected = ce_batch + torch.stack(each).mean()

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from baselines.ewc import EWC
 from baselines.online_ewc import OnlineEWC
-from benchmark.learner import Cell, Training, learn, start
+from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
+from benchmark.strategy import Training
 from benchmark.streams.base import Task
 from methods import Method, methods
 

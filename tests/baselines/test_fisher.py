@@ -17,7 +17,7 @@ from benchmark.model import Network
 def network(tiny_network: Network) -> Network:
     network = copy.deepcopy(tiny_network).double()
     torch.manual_seed(3)
-    network.add_head("1", 3)
+    network.heads.add("1", 3)
     network.use_head("1", 3)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from benchmark.evaluation import network_for
-from benchmark.learner import Cell, Training, learn, prepare, start
-from benchmark.model import is_head
+from benchmark.heads import is_head
+from benchmark.learner import Cell, learn, prepare, start
 from benchmark.state import State
+from benchmark.strategy import Training
 from benchmark.streams.base import Task
 from methods import methods
 
@@ -19,7 +20,7 @@ NORMS = {f"backbone.{i}.{name}" for i in (1, 4) for name in ("weight", "bias", "
 
 
 def parts(cell: Cell) -> dict[str, set[str]]:
-    named = prepare(cell, start(cell), 1).parts
+    named = prepare(cell, 1).parts
     return {part: {name for name, p in named.items() if p == part} for part in ("frozen", "shared", "task")}
 
 

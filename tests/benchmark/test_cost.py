@@ -84,7 +84,7 @@ def test_counting_leaves_the_network_as_it_was(tiny_network: Network):
     before = {name: tensor.clone() for name, tensor in tiny_network.state_dict().items()}
     training_operations_per_image(tiny_network, 4, 8)
     inference_operations_per_image(tiny_network, 4, 8)
-    assert len(tiny_network.heads) == 0
+    assert not tiny_network.heads.rows
     assert not any(p.requires_grad for p in tiny_network.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in tiny_network.state_dict().items())
 

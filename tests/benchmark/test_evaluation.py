@@ -10,10 +10,11 @@ from torch import nn
 
 from benchmark.config import Settings
 from benchmark.evaluation import evaluate, evaluation_fingerprint, network_for
-from benchmark.learner import Training, learn, start
+from benchmark.learner import learn, start
 from benchmark.model import Network
 from benchmark.results import read_records
 from benchmark.runner import Prepared, learn_cell
+from benchmark.strategy import Training
 from benchmark.streams.base import LabelledImages, Stream
 from methods import methods
 from methods.configured import configure
@@ -39,7 +40,7 @@ class Silent:
 def brightest() -> Network:
     """Answers with the brightest channel of a one-pixel image."""
     network = Network(nn.Flatten(), 3, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    network.add_head("1", 3)
+    network.heads.add("1", 3)
     network.use_head("1", 3)
     network.place({"heads.1.weight": torch.eye(3), "heads.1.bias": torch.zeros(3)})
     return network.eval()
@@ -98,7 +99,7 @@ def test_the_network_that_answers_holds_the_tensors_of_its_task(make_cell, tiny_
     for number, classes in ((1, 3), (2, 2)):
         network = network_for(cell, state, number, classes)
         assert not any(module.training for module in network.modules())
-        live = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        live = {name: tensor for name, _, tensor in network.tensors()} | network.heads.take(str(number))
         assert all(torch.equal(live[name], tensor) for name, tensor in state.tasks[number].items())
         assert network(tiny_tasks[number - 1].test.images).shape == (20, classes)
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from benchmark.cost import OperationCounter
-from benchmark.learner import Batches, Cell, DivergedError, Training, decay, learn, start
+from benchmark.learner import Cell, learn, start
 from benchmark.seeds import derive
+from benchmark.strategy import Batches, DivergedError, Training, decay
 from benchmark.streams.base import LabelledImages, Task
 from methods import Method, methods
 from methods.method import Recipe
@@ -20,8 +21,8 @@ def numbered(count: int) -> LabelledImages:
     return LabelledImages(torch.zeros(count, 3, 2, 2, dtype=torch.uint8), torch.arange(count))
 
 
-def batches(count: int, size: int, seed: int = 0, steps: int | None = None) -> Batches:
-    return Batches(numbered(count), size, torch.Generator().manual_seed(seed), torch.device("cpu"), steps)
+def batches(count: int, size: int, seed: int = 0, dry: bool = False) -> Batches:
+    return Batches(numbered(count), size, torch.Generator().manual_seed(seed), torch.device("cpu"), dry)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +42,8 @@ def test_every_epoch_has_its_own_order_and_the_seed_decides_it() -> None:
     assert orders[0] != orders[3]
 
 
-def test_steps_stop_an_epoch_early() -> None:
-    assert [len(labels) for _, labels in batches(10, 4, steps=1)] == [4]
+def test_a_dry_epoch_is_one_batch() -> None:
+    assert [len(labels) for _, labels in batches(10, 4, dry=True)] == [4]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,32 @@ def test_sampled_operations_are_those_of_the_whole_epoch(
     cell = make_cell(name)
     with OperationCounter() as counter:
         learned = learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=3, batch_size=8))
-    assert learned.operations_once == 0
-    assert counter.get_total_flops() == 3 * learned.operations_per_epoch > 0
+    assert counter.get_total_flops() == learned.operations > 0
+
+
+def test_a_dry_run_knows_the_operations_of_a_method_that_trains_other_tensors_from_epoch_to_epoch(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backbone is trained in the last two of three epochs; one step of each kind tells the cost of all."""
+
+    def before_training_epoch(self: Method, strategy, **kwargs) -> None:
+        steps.append(0)
+        strategy.model.backbone.requires_grad_(len(steps) > 1)
+
+    def after_training_iteration(self: Method, strategy, **kwargs) -> None:
+        steps[-1] += 1
+
+    monkeypatch.setattr(Method, "before_training_epoch", before_training_epoch)
+    monkeypatch.setattr(Method, "after_training_iteration", after_training_iteration)
+    cell, how = make_cell("sgd"), Training(Recipe(), epochs=3, batch_size=8)
+    with OperationCounter() as counter:
+        steps: list[int] = []
+        learned = learn(cell, start(cell), tiny_tasks[0], how)
+        assert steps == [5, 5, 5]
+    steps = []
+    dry = learn(cell, start(cell), tiny_tasks[0], replace(how, dry=True))
+    assert steps == [1, 1, 0]
+    assert counter.get_total_flops() == learned.operations == dry.operations
 
 
 def test_operations_of_hooks_are_counted_exactly(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
@@ -91,9 +116,11 @@ def test_operations_of_hooks_are_counted_exactly(make_cell: Callable[..., Cell],
 
     def once(samples: int) -> int:
         cell = make_cell("ewc", samples=samples)
-        return learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=1, batch_size=8)).operations_once
+        return learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=1, batch_size=8)).operations
 
-    assert once(32) == 2 * once(16) > 0
+    sgd = make_cell("sgd")
+    training = learn(sgd, start(sgd), tiny_tasks[0], Training(Recipe(), epochs=1, batch_size=8)).operations
+    assert once(32) - training == 2 * (once(16) - training) > 0
 
 
 def test_a_loss_that_is_no_number_stops_the_task(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:

@@ -15,8 +15,9 @@ from torchvision.models import resnet18
 
 from benchmark.backbones import backbones
 from benchmark.evaluation import network_for
-from benchmark.learner import Cell, Training, learn, prepare, start
+from benchmark.learner import Cell, learn, prepare, start
 from benchmark.model import Network
+from benchmark.strategy import Training
 from benchmark.streams.base import Task
 from methods import methods
 from methods.clr import CLR, CLRFull, CLRMixed, ReprogrammingKernel
@@ -79,7 +80,7 @@ def adapted(resnet: Network, method: CLR) -> Network:
     network.scale, network.shift = 1 / (255 * std), -mean / std  # not rounded to single precision
     method.adapt(network)
     torch.manual_seed(1)
-    network.add_head("1", 7)
+    network.heads.add("1", 7)
     network.use_head("1", 7)
     for module in network.modules():
         if isinstance(module, ReprogrammingKernel):
@@ -95,7 +96,7 @@ def test_logits_and_gradients_equal_a_plain_implementation(resnet: Network, trai
     kernels = {
         name.removesuffix(".clr.weight"): plain.pop(name) for name in list(plain) if name.endswith(".clr.weight")
     }
-    plain |= {f"head.{name}": p.detach().clone().requires_grad_() for name, p in network.heads["1"].named_parameters()}
+    plain |= {f"head.{name}": p.detach().clone().requires_grad_() for name, p in network.heads.named_parameters()}
     images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
     labels = torch.tensor([0, 6, 3, 1])
 
@@ -113,7 +114,7 @@ def test_logits_and_gradients_equal_a_plain_implementation(resnet: Network, trai
     assert len(norms) == 2 * 20
     for name in norms:
         torch.testing.assert_close(named[name].grad, plain[name].grad, rtol=1e-7, atol=1e-10)
-    torch.testing.assert_close(network.heads["1"].weight.grad, plain["head.weight"].grad, rtol=1e-7, atol=1e-10)
+    torch.testing.assert_close(network.heads.weight.grad, plain["head.weight"].grad, rtol=1e-7, atol=1e-10)
 
 
 @pytest.mark.parametrize("method", [CLR, CLRFull, CLRMixed])
@@ -128,7 +129,7 @@ def test_starts_exactly_as_the_backbone(resnet: Network, method: type[CLR]) -> N
 @pytest.mark.parametrize(("method", "count"), [("clr", 54_336), ("clr-mixed", 55_232), ("clr-full", 62_400)])
 def test_a_task_holds_as_many_values_as_the_definition_says(resnet: Network, method: str, count: int) -> None:
     cell = Cell(resnet, methods.get(method), 2, 0, torch.device("cpu"))
-    task = prepare(cell, start(cell), 1).take("task")
+    task = prepare(cell, 1).take("task")
     assert sum(tensor.numel() for tensor in task.values()) == count
     assert all(tensor.dtype == torch.float32 for tensor in task.values())
 
@@ -169,7 +170,7 @@ def test_penalty_is_the_sum_of_norms_of_what_is_trained(
         learn(cell, start(cell), tiny_tasks[0], training).state.tasks[1]
         for cell in (make_cell("clr", penalty=0.0), make_cell("clr", penalty=0.1))
     )
-    initial = prepare(make_cell("clr"), start(make_cell("clr")), 1).network.state_dict()
+    initial = prepare(make_cell("clr"), 1).network.state_dict()
     for name in ("backbone.0.clr.weight", "backbone.1.weight"):
         direction = initial[name] / initial[name].norm()
         torch.testing.assert_close(plain[name] - penalised[name], 0.5 * 0.1 * direction, rtol=1e-3, atol=1e-6)
@@ -180,7 +181,7 @@ def test_works_on_real_backbones_of_other_kinds(shared_data: Path, file: str) ->
     """Depthwise convolutions, and a network without batch normalisation."""
     network = backbones.get(file)(weights=str(shared_data / "backbones" / f"{file}.pth")).network()
     cell = Cell(network, CLR, 5, 0, torch.device("cpu"))
-    parts = prepare(cell, start(cell), 1).parts
+    parts = prepare(cell, 1).parts
     kernels = [name for name in parts if name.endswith("clr.weight")]
     wide = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)]
     assert len(kernels) == len(wide) > 0

@@ -1,0 +1,85 @@
+"""Linear classifiers side by side: a head per task, of exactly its class count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, pad
+
+_PREFIX = "heads."
+
+
+class Heads(nn.Module):
+    """Heads as the rows of one weight, so that a step over all of them costs the same however many there are.
+
+    Args:
+        features: D, the length of the backbone's feature vector.
+    """
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(0, features, device="cpu"))
+        self.bias = nn.Parameter(torch.empty(0, device="cpu"))
+        self.rows: dict[str, slice] = {}
+        # [heads, widest]: the column of each unit among all logits; one past the last column where a head is narrower.
+        self.register_buffer("layout", torch.empty(0, 0, dtype=torch.int64), persistent=False)
+
+    def add(self, key: str, classes: int) -> None:
+        """Add a head under `key`, initialised from torch's global random state."""
+        # Made on the CPU, so that the initial values do not depend on the device.
+        new = nn.Linear(self.weight.shape[1], classes, device="cpu")
+        self.rows[key] = slice(len(self.bias), len(self.bias) + classes)
+        self.weight = nn.Parameter(torch.cat([self.weight.detach(), new.weight.detach().to(self.weight)]))
+        self.bias = nn.Parameter(torch.cat([self.bias.detach(), new.bias.detach().to(self.bias)]))
+        columns = torch.arange(len(self.bias), device="cpu")
+        layout = [columns[rows] for rows in self.rows.values()]
+        padded = nn.utils.rnn.pad_sequence(layout, batch_first=True, padding_value=len(columns))
+        self.layout = padded.to(self.bias.device)
+
+    def forward(self, features: Tensor, key: str) -> Tensor:
+        """Features [N, D] -> logits of one head [N, its classes]."""
+        rows = self.rows[key]
+        return linear(features, self.weight[rows], self.bias[rows])
+
+    def flat(self, features: Tensor) -> Tensor:
+        """Features [N, D] -> logits of all heads side by side [N, sum of classes], in the order they were added."""
+        return linear(features, self.weight, self.bias)
+
+    def every(self, features: Tensor) -> Tensor:
+        """Features [N, D] -> logits [N, heads, widest]; -inf, without a gradient, where a head is narrower."""
+        flat = pad(self.flat(features), (0, 1), value=float("-inf"))
+        return flat.index_select(1, self.layout.flatten()).unflatten(1, self.layout.shape)
+
+    def own(self, features: Tensor, tasks: Tensor) -> Tensor:
+        """Each sample's logits from the head of its own task, for a batch of mixed tasks, without synchronisation.
+
+        Args:
+            features: [N, D].
+            tasks: int64 [N], task numbers from 1; the heads are those of the tasks 1, 2, ... in order.
+
+        Returns:
+            [N, widest], -inf beyond the sample's own classes.
+        """
+        logits = self.every(features)
+        chosen = (tasks - 1).view(-1, 1, 1).expand(-1, 1, logits.shape[2])
+        return logits.gather(1, chosen).squeeze(1)
+
+    def take(self, key: str) -> dict[str, Tensor]:
+        """A head's live values, named heads.KEY.weight and heads.KEY.bias."""
+        rows = self.rows[key]
+        return {f"{_PREFIX}{key}.weight": self.weight[rows], f"{_PREFIX}{key}.bias": self.bias[rows]}
+
+    @torch.no_grad()
+    def place(self, tensors: Mapping[str, Tensor]) -> None:
+        """Copy in the values of the heads that are here, named as by `take`."""
+        for key in self.rows:
+            for name, live in self.take(key).items():
+                if name in tensors:
+                    live.copy_(tensors[name])
+
+
+def is_head(name: str) -> bool:
+    """Whether a tensor's name is that of a head."""
+    return name.startswith(_PREFIX)
