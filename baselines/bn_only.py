@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from methods import methods
-from methods.method import BatchNorm, Method, Part, Recipe
+from methods.method import BatchNorm, Method, Part, Range, Recipe
 
 
 @methods.register("bn-only")
@@ -16,6 +16,7 @@ class BNOnly(Method):
     """
 
     recipe = Recipe(optimizer="adam", lr=0.01)
+    search = {"lr": Range(1e-3, 0.1)}
     isolates_tasks = True
 
     def part(self, module: nn.Module, name: str) -> Part:

@@ -11,11 +11,13 @@ from torch.nn.utils import parameters_to_vector
 from baselines.finetuning import FineTuning
 from baselines.fisher import FisherKind, fisher_diagonal
 from methods import methods
-from methods.method import BNPolicy
+from methods.method import BNPolicy, Range
 
 
 class Consolidation(FineTuning):
     """What both forms of EWC share: the shared parameters theta as one vector, and their Fisher information."""
+
+    search = {**FineTuning.search, "strength": Range(0.1, 100.0)}
 
     def __init__(self, strength: float, fisher: FisherKind, samples: int, bn: BNPolicy):
         super().__init__(bn)

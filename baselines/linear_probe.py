@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from methods import methods
-from methods.method import Method, Part, Recipe
+from methods.method import Method, Part, Range, Recipe
 
 
 @methods.register("linear-probe")
@@ -13,6 +13,7 @@ class LinearProbe(Method):
     """Frozen backbone, a linear head per task: what the features give without adapting them. Forgets nothing."""
 
     recipe = Recipe(lr=0.1)
+    search = {"lr": Range(1e-2, 1.0)}
     isolates_tasks = True
 
     def part(self, module: nn.Module, name: str) -> Part:

@@ -1,20 +1,16 @@
-"""A uniform sample of everything seen, of fixed size."""
+"""Samples of past tasks in what a method keeps, and the choice of those that stay when the room is limited."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from methods.method import REPLAY
 
 _UNITS = {"": None, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-# Beside its pixels, a sample's label and task number are stored as int16 each.
-_BYTES_BESIDE_PIXELS = 4
 
 
 @dataclass(frozen=True)
@@ -36,63 +32,58 @@ class MemorySize:
     def __str__(self) -> str:
         return str(self.images) if self.images is not None else f"{self.bytes}B"
 
-    def capacity(self, image_bytes: int) -> int:
-        """How many samples of `image_bytes` bytes of pixels fit; at least one."""
+    def capacity(self, sample_bytes: int) -> int:
+        """How many samples of `sample_bytes` bytes fit; at least one."""
         if self.images is not None:
             return self.images
         assert self.bytes is not None
-        return max(1, self.bytes // (image_bytes + _BYTES_BESIDE_PIXELS))
+        return max(1, self.bytes // sample_bytes)
 
 
-class Reservoir:
-    """Reservoir sampling (Vitter, 1985, algorithm R) over all samples offered, stored in what a method keeps.
+DEFAULT_MEMORY = MemorySize(images=500)
+
+
+def samples_of(task: int, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """A task's samples as they are stored: pixels as they are, label and task number in two bytes each."""
+    tasks = torch.full_like(labels, task, dtype=torch.int16)
+    return {"images": images, "labels": labels.to(torch.int16), "tasks": tasks}
+
+
+def append(kept: dict[str, Tensor], samples: dict[str, Tensor], stay: Tensor | None = None) -> None:
+    """Store samples behind those that a method keeps, on the device of the new ones.
 
     Args:
-        kept: the method's `kept`; its entries replay.images (uint8 [M, 3, S, S]), replay.labels and replay.tasks
-            (int16 [M]) and seen (int64 scalar, samples offered so far) are read and replaced here.
-        size: the capacity.
-        generator: random numbers, on the CPU.
+        kept: the method's `kept`, whose entries replay.* have a row per stored sample; replaced here.
+        samples: name after "replay." -> rows of the new samples.
+        stay: int64, the rows that are kept of those stored; all of them if None.
     """
+    for name, new in samples.items():
+        old = kept.get(REPLAY + name, new[:0])
+        old = old if stay is None else old[stay.to(old.device)]
+        kept[REPLAY + name] = torch.cat([old.to(new.device), new])
 
-    def __init__(self, kept: dict[str, Tensor], size: MemorySize, generator: torch.Generator):
-        self.kept = kept
-        self.size = size
-        self.generator = generator
 
-    def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """`count` stored samples at random, with replacement: images, labels (int64) and task numbers (int64)."""
-        stored = self.kept[REPLAY + "images"]
-        chosen = torch.randint(len(stored), (count,), generator=self.generator).to(stored.device)
-        labels, tasks = self.kept[REPLAY + "labels"], self.kept[REPLAY + "tasks"]
-        images = stored[chosen].contiguous(memory_format=torch.channels_last)
-        return images, labels[chosen].long(), tasks[chosen].long()
+def draw(kept: dict[str, Tensor], count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """`count` stored samples at random, with replacement: name after "replay." -> rows."""
+    stored = {name.removeprefix(REPLAY): rows for name, rows in kept.items() if name.startswith(REPLAY)}
+    chosen = torch.randint(len(stored["labels"]), (count,), generator=generator).to(stored["labels"].device)
+    return {name: rows[chosen] for name, rows in stored.items()}
 
-    def offer(self, data: Any, task: int) -> None:
-        """Offer every sample of `data` (images, labels) once; afterwards the memory is uniform over all offered."""
-        device = self.kept[REPLAY + "images"].device if self.kept else data.images.device
-        new = {
-            "images": data.images,
-            "labels": data.labels.to(torch.int16),
-            "tasks": torch.full_like(data.labels, task, dtype=torch.int16),
-        }
-        old = {key: self.kept[REPLAY + key].to(value.device) for key, value in new.items()} if self.kept else {}
-        seen = int(self.kept["seen"]) if self.kept else 0
-        held = len(old["images"]) if old else 0
-        # The k-th sample ever offered takes slot k while there is room; after that a random one of k slots, if that
-        # slot exists. Of several that take the same slot the last one stays.
-        number = np.arange(seen, seen + len(data.labels))
-        capacity = self.size.capacity(data.images[0].nbytes)
-        uniform = torch.rand(len(number), generator=self.generator, dtype=torch.float64).numpy()
-        slot = np.where(number < capacity, number, np.floor(uniform * (number + 1)).astype(np.int64))
-        taken = slot < capacity
-        source = np.full(min(capacity, seen + len(number)), -1)
-        source[slot[taken]] = np.flatnonzero(taken)
-        replaced = torch.from_numpy(np.flatnonzero(source >= 0))
-        chosen = torch.from_numpy(source[source >= 0])
-        for key, value in new.items():
-            merged = value.new_empty((len(source), *value.shape[1:]))
-            if old:
-                merged[:held] = old[key]
-            merged[replaced] = value[chosen]
-            self.kept[REPLAY + key] = merged.to(device)
-        self.kept["seen"] = torch.tensor(seen + len(number))
+
+def reservoir_step(
+    seen: int, held: int, count: int, capacity: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Reservoir sampling (Vitter, 1985) of `count` new samples at once, so that what is stored stays a uniform sample.
+
+    Args:
+        seen: samples offered before; `held` of them, a uniform sample, are stored.
+        capacity: how many may be stored from now on; not more than before.
+
+    Returns:
+        which of the stored samples stay, and which of the new ones enter: int64, ascending.
+    """
+    sample = torch.randperm(seen + count, generator=generator)[:capacity]
+    enter = sample[sample >= seen] - seen
+    # How many of the old ones belong to the sample is known now; any so many of the stored ones will do.
+    stay = torch.randperm(held, generator=generator)[: len(sample) - len(enter)]
+    return stay.sort().values, enter.sort().values

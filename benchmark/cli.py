@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import shlex
@@ -10,13 +11,21 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from benchmark.config import Settings, parse_list, parse_seeds
+from benchmark.backbones import backbones
+from benchmark.config import Settings, parse_methods, parse_seeds
+from benchmark.streams import streams
+from benchmark.text import aligned
+from benchmark.tuned import tuned_methods
+from methods import methods
 from methods.errors import UserError
 from methods.registry import Registry, load_plugin
 
 _STREAM_HELP = "NAME[:option=value...], see `python -m benchmark streams`"
 _BACKBONE_HELP = "NAME[:option=value...], see `python -m benchmark backbones`"
-_METHODS_HELP = "comma-separated specifications NAME[:option=value...], see `python -m benchmark methods`"
+_METHODS_HELP = "comma-separated: NAME[:option=value...], or a group as `all`; see `python -m benchmark methods`"
+
+# The stream of which the cost is told, unless the user says otherwise.
+_SHAPE = {"tasks": 8, "classes": 10, "images": 540, "image_size": 224}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,42 +62,54 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="learn the stream with each method, write tables and figures")
     run.set_defaults(command=_run)
     run.add_argument("--methods", required=True, metavar="LIST", help=_METHODS_HELP)
-    run.add_argument("--stream", default="mini", metavar="SPEC", help=f"{_STREAM_HELP}; default mini")
-    run.add_argument("--backbone", default="mini", metavar="SPEC", help=f"{_BACKBONE_HELP}; default mini")
+    _add_stream(run)
     run.add_argument("--tasks", type=int, metavar="N", help="only the first N tasks of the stream")
-    run.add_argument("--image-size", type=int, metavar="PIXELS", help="resize images to this square")
-    run.add_argument("--train-images", type=int, metavar="N", help="per task, balanced over classes, 10 %% validation")
     run.add_argument("--test-images", type=int, metavar="N", help="per task, balanced over classes")
     _add_training(run)
     run.add_argument("--lr", type=float, help="initial learning rate of all methods; default: each method's own")
     run.add_argument("--seeds", default="1", metavar="N|LIST", help="how many seeds (3), or which (4,7); default 1")
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto: a GPU if any")
+    _add_device(run)
     run.add_argument("--out", default="results", metavar="DIR", help="folder of runs; default results")
     run.add_argument("--name", help="the run's folder in DIR; the name of an existing run resumes it")
+    run.add_argument("--tuned", metavar="FILE", help="take the methods' options that `tune` wrote there")
     run.add_argument("--keep-states", action="store_true", help="keep the shared and memory parts after every task")
     _add_plugin(run)
 
     cost = commands.add_parser("cost", help="storage and compute of each method, without data, weights or training")
-    cost.set_defaults(command=_cost)
+    cost.set_defaults(command=_cost, **_SHAPE)
     cost.add_argument("--methods", required=True, metavar="LIST", help=_METHODS_HELP)
     cost.add_argument("--backbone", default="mini", metavar="SPEC", help=f"{_BACKBONE_HELP}; default mini")
-    cost.add_argument("--tasks", type=int, default=8, metavar="N", help="length of the stream; default 8")
-    cost.add_argument("--classes", type=int, default=10, metavar="N", help="classes per task; default 10")
-    cost.add_argument("--images", type=int, default=540, metavar="N", help="training images per task; default 540")
-    cost.add_argument("--image-size", type=int, default=224, metavar="PIXELS", help="default 224")
+    cost.add_argument("--tasks", type=int, metavar="N", help="length of the stream; default %(default)s")
+    cost.add_argument("--classes", type=int, metavar="N", help="classes per task; default %(default)s")
+    cost.add_argument("--images", type=int, metavar="N", help="training images per task; default %(default)s")
+    cost.add_argument("--image-size", type=int, metavar="PIXELS", help="default %(default)s")
     _add_training(cost)
     _add_plugin(cost)
+
+    tune = commands.add_parser("tune", help="choose each method's options on validation images")
+    tune.set_defaults(command=_tune)
+    tune.add_argument("--methods", required=True, metavar="LIST", help=_METHODS_HELP)
+    tune.add_argument("--budget", required=True, type=int, metavar="N", help="trials per method; defaults come first")
+    tune.add_argument("--tuning-tasks", type=int, default=3, metavar="K", help="on the first K tasks; default 3")
+    _add_stream(tune)
+    _add_training(tune)
+    tune.add_argument("--seed", type=int, default=100, metavar="N", help="not one of the runs'; default %(default)s")
+    _add_device(tune)
+    tune.add_argument("--out", default="tuned.json", metavar="FILE", help="is made or added to; default %(default)s")
+    _add_plugin(tune)
 
     report = commands.add_parser("report", help="make tables, figures and the page of a run again")
     report.set_defaults(command=_report)
     report.add_argument("run", metavar="RUN", help="a run's folder, or its name in results/")
 
-    for name, help_text in (
-        ("methods", "list the methods"),
-        ("streams", "list the streams"),
-        ("backbones", "list the backbones"),
-    ):
-        listing = commands.add_parser(name, help=help_text)
+    about = commands.add_parser("methods", help="list the methods and groups of them, or tell everything about one")
+    about.set_defaults(command=_methods)
+    about.add_argument("spec", nargs="?", metavar="NAME", help="a method, with options or without, or a group")
+    about.add_argument("--backbone", metavar="SPEC", help=f"{_BACKBONE_HELP}; default mini")
+    _add_plugin(about)
+
+    for name in ("streams", "backbones"):
+        listing = commands.add_parser(name, help=f"list the {name}")
         listing.set_defaults(command=_list, listed=name)
         _add_plugin(listing)
 
@@ -96,6 +117,17 @@ def _parser() -> argparse.ArgumentParser:
     pretrain.set_defaults(command=_pretrain)
     pretrain.add_argument("--out", default="mini.safetensors", metavar="FILE", help="default mini.safetensors")
     return parser
+
+
+def _add_stream(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stream", default="mini", metavar="SPEC", help=f"{_STREAM_HELP}; default mini")
+    parser.add_argument("--backbone", default="mini", metavar="SPEC", help=f"{_BACKBONE_HELP}; default mini")
+    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="resize images to this square")
+    parser.add_argument("--train-images", type=int, metavar="N", help="per task, balanced, 10 %% of them validation")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default auto: a GPU if any")
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
@@ -108,8 +140,13 @@ def _add_plugin(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    chosen = parse_methods(arguments.methods)
+    if arguments.tuned:
+        if arguments.lr is not None:
+            raise UserError("--lr and --tuned both say what the learning rates are; give one of them")
+        chosen = tuned_methods(chosen, Path(arguments.tuned))
     settings = Settings(
-        methods=parse_list(arguments.methods),
+        methods=chosen,
         stream=arguments.stream,
         backbone=arguments.backbone,
         tasks=arguments.tasks,
@@ -142,13 +179,9 @@ def _default_name(settings: Settings) -> str:
 
 
 def _cost(arguments: argparse.Namespace, argv: list[str]) -> int:
-    for option in ("tasks", "classes", "images", "image_size"):
-        value = getattr(arguments, option)
-        least = {"tasks": 1, "classes": 2, "images": 2, "image_size": 8}[option]
-        if value < least:
-            raise UserError(f"--{option.replace('_', '-')} {value} must be at least {least}")
+    _check_least(arguments, tasks=1, classes=2, images=2, image_size=8)
     settings = Settings(
-        methods=parse_list(arguments.methods),
+        methods=parse_methods(arguments.methods),
         backbone=arguments.backbone,
         tasks=arguments.tasks,
         image_size=arguments.image_size,
@@ -160,6 +193,51 @@ def _cost(arguments: argparse.Namespace, argv: list[str]) -> int:
 
     shape = StreamShape(arguments.tasks, arguments.classes, arguments.images, arguments.image_size)
     return cost_command(settings, shape)
+
+
+def _check_least(arguments: argparse.Namespace, **least: int) -> None:
+    """Refuse an option below its least value."""
+    for option, value in least.items():
+        given = getattr(arguments, option)
+        if given < value:
+            raise UserError(f"--{option.replace('_', '-')} {given} must be at least {value}")
+
+
+def _tune(arguments: argparse.Namespace, argv: list[str]) -> int:
+    _check_least(arguments, budget=1, tuning_tasks=1, seed=0)
+    settings = Settings(
+        methods=parse_methods(arguments.methods),
+        stream=arguments.stream,
+        backbone=arguments.backbone,
+        tasks=arguments.tuning_tasks,
+        image_size=arguments.image_size,
+        train_images=arguments.train_images,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        seeds=(arguments.seed,),
+        device=arguments.device,
+    )
+    out = _output_file(arguments.out)
+    if importlib.util.find_spec("optuna") is None:
+        raise UserError('tune needs Optuna, which is not installed; install it with: pip install ".[tune]"')
+
+    from benchmark.commands import tune_command
+
+    return tune_command(settings, arguments.budget, out)
+
+
+def _output_file(path: str) -> Path:
+    """A file that can be written.
+
+    Raises:
+        UserError: it cannot.
+    """
+    out = Path(path)
+    if out.is_dir():
+        raise UserError(f"--out: {out} is a folder; give the name of a file")
+    if not out.parent.is_dir():
+        raise UserError(f"--out: there is no folder {out.parent}; make it, or write elsewhere")
+    return out
 
 
 def _report(arguments: argparse.Namespace, argv: list[str]) -> int:
@@ -174,25 +252,38 @@ def _report(arguments: argparse.Namespace, argv: list[str]) -> int:
     return report_command(path)
 
 
-def _list(arguments: argparse.Namespace, argv: list[str]) -> int:
-    from benchmark.backbones import backbones
-    from benchmark.streams import streams
-    from methods import methods
+def _methods(arguments: argparse.Namespace, argv: list[str]) -> int:
+    named = arguments.spec
+    if arguments.backbone and (named is None or named in methods.groups()):
+        raise UserError("--backbone says on which network to describe one method; write methods NAME --backbone SPEC")
+    if named is None:
+        groups = [(name, f"group: {methods.summary(name)}") for name in methods.groups()]
+        print(*aligned(_summaries(methods, methods.names()) + groups), sep="\n")
+        return 0
+    if named in methods.groups():
+        print(*aligned(_summaries(methods, methods.members(named))), sep="\n")
+        return 0
+    settings = Settings(methods=(named,), backbone=arguments.backbone or "mini")
 
-    registries: dict[str, Registry] = {"methods": methods, "streams": streams, "backbones": backbones}
+    from benchmark.commands import describe_command
+    from benchmark.estimate import StreamShape
+
+    return describe_command(settings, StreamShape(**_SHAPE))
+
+
+def _list(arguments: argparse.Namespace, argv: list[str]) -> int:
+    registries: dict[str, Registry] = {"streams": streams, "backbones": backbones}
     registry = registries[arguments.listed]
-    width = max(map(len, registry.names()))
-    for name in registry.names():
-        print(f"{name:{width}}  {registry.summary(name)}")
+    print(*aligned(_summaries(registry, registry.names())), sep="\n")
     return 0
 
 
+def _summaries(registry: Registry, names: list[str]) -> list[tuple[str, str]]:
+    return [(name, registry.summary(name)) for name in names]
+
+
 def _pretrain(arguments: argparse.Namespace, argv: list[str]) -> int:
-    out = Path(arguments.out)
-    if out.is_dir():
-        raise UserError(f"--out: {out} is a folder; give the name of a file")
-    if not out.parent.is_dir():
-        raise UserError(f"--out: there is no folder {out.parent}; make it, or write elsewhere")
+    out = _output_file(arguments.out)
 
     from benchmark.pretrain import pretrain
 

@@ -14,6 +14,8 @@ import pandas as pd  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from benchmark.config import Settings  # noqa: E402
+from benchmark.describe import describe  # noqa: E402
+from benchmark.describe import to_text as description_text  # noqa: E402
 from benchmark.estimate import StreamShape, estimate  # noqa: E402
 from benchmark.progress import TerminalProgress  # noqa: E402
 from benchmark.report.tables import compute_display, storage_display, summary_display, to_text  # noqa: E402
@@ -43,6 +45,30 @@ def cost_command(settings: Settings, shape: StreamShape) -> int:
     """`cost`: returns the exit status."""
     parameters, compute = estimate(settings, shape)
     print(to_text(storage_display(parameters)), to_text(compute_display(compute)), sep="\n")
+    return 0
+
+
+def tune_command(settings: Settings, budget: int, out: Path) -> int:
+    """`tune`: returns the exit status."""
+    from benchmark.tune import Tuning, to_text  # the one command that needs Optuna
+
+    console = Console(stderr=True)
+    with console.status("loading") as status:
+        tuning = Tuning(prepare_run(settings, status.update, tuning=True), budget, out)
+    try:
+        with TerminalProgress(len(tuning.pending) * budget, len(tuning.prepared.stream), settings.epochs) as progress:
+            found = tuning.run(progress)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the methods that are done are in {out}, the same command goes on", file=sys.stderr)
+        return 130
+    print(to_text(found))
+    print(f"The best specifications are in {out}; run them with --tuned {out}")
+    return 0 if len(found) == len(settings.methods) else 1
+
+
+def describe_command(settings: Settings, shape: StreamShape) -> int:
+    """`methods NAME`: returns the exit status."""
+    print(description_text(describe(settings, shape)), end="")
     return 0
 
 

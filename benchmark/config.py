@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from benchmark.backbones import backbones
@@ -50,9 +52,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.methods:
             raise UserError("--methods names no method; write for example --methods clr,ewc,er")
-        repeated = sorted({text for text in self.methods if self.methods.count(text) > 1})
-        if repeated:
-            raise UserError(f"--methods gives '{repeated[0]}' twice; give each specification once")
+        _refuse_repeated(self.methods)
         for text in self.methods:
             methods.check(parse_spec(text).name)
         folders: dict[str, str] = {}
@@ -78,9 +78,31 @@ class Settings:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def parse_list(text: str) -> tuple[str, ...]:
-    """`a,b:x=1,c` -> its items."""
-    return tuple(item for item in (part.strip() for part in text.split(",")) if item)
+def parse_methods(text: str) -> tuple[str, ...]:
+    """`paper,er:memory=1000` -> the specifications that it means: a group's name stands for its members.
+
+    What is named more than once by groups, or by a group and the list, appears once, where it is first named.
+
+    Raises:
+        UserError: the list itself names something twice, or gives options to a group.
+    """
+    items = [item for item in (part.strip() for part in text.split(",")) if item]
+    _refuse_repeated(items)
+    groups = methods.groups()
+    for item in items:
+        name = item.partition(":")[0]
+        if name in groups and item != name:
+            raise UserError(
+                f"--methods: '{item}' gives options to a group; give them to a method, as in {name},er:memory=1000"
+            )
+    expanded = (methods.members(item) if item in groups else [item] for item in items)
+    return tuple(dict.fromkeys(chain.from_iterable(expanded)))
+
+
+def _refuse_repeated(texts: Sequence[str]) -> None:
+    repeated = sorted({text for text in texts if texts.count(text) > 1})
+    if repeated:
+        raise UserError(f"--methods gives '{repeated[0]}' twice; give each specification once")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -12,9 +12,10 @@ from benchmark.backbones import backbones
 from benchmark.config import Settings
 from benchmark.cost import inference_operations_per_image, training_operations_per_image
 from benchmark.evaluation import network_for
-from benchmark.learner import Cell, frozen_bytes, learn, start
+from benchmark.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.model import Network
 from benchmark.results import parameter_row
+from benchmark.state import State
 from benchmark.strategy import Training
 from benchmark.streams.base import LabelledImages, Task
 from methods.configured import ConfiguredMethod, configure
@@ -51,16 +52,15 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
     Raises:
         UserError: a method or the backbone cannot be used.
     """
-    spec = parse_spec(settings.backbone)
-    source = construct(backbones.get(spec.name), spec)
-    pristine = source.network(weights=False).to("meta")
+    pristine = empty_backbone(settings.backbone)
     backbone = {"parameters": sum(p.numel() for p in pristine.backbone.parameters())}
     sgd = training_operations_per_image(pristine, shape.classes, shape.image_size)
     sgd *= shape.images * settings.epochs * shape.tasks
     bare = inference_operations_per_image(pristine, shape.classes, shape.image_size)
     parameters, compute = [], []
     for text in settings.methods:
-        records = _simulate(pristine, configure(text, settings.lr), settings, shape)
+        method = configure(text, settings.lr)
+        records = _records(Simulation(pristine, method, settings, shape), method.grows_evenly)
         parameters.append(parameter_row(text, [records], backbone))
         flops = sum(record["training_flops"] for record in records)
         inference = records[-1]["inference_flops_per_image"]
@@ -69,21 +69,47 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
     return pd.DataFrame(parameters), pd.DataFrame(compute, columns=columns)
 
 
-def _simulate(
-    pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape
-) -> list[dict[str, Any]]:
+def empty_backbone(text: str) -> Network:
+    """The backbone of a specification, without values.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    spec = parse_spec(text)
+    return construct(backbones.get(spec.name), spec).network(weights=False).to("meta")
+
+
+class Simulation:
+    """A cell on tensors without data.
+
+    Args:
+        pristine: from `empty_backbone`.
+        method: what learns.
+        settings: epochs and batch size are taken from them.
+        shape: of the stream.
+    """
+
+    def __init__(self, pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape):
+        self.shape = shape
+        self.cell = Cell(pristine, method.make, shape.classes, seed=0, device=torch.device("meta"))
+        self.training = Training(method.recipe, settings.epochs, min(settings.batch_size, shape.images), dry=True)
+
+    def learn(self, state: State) -> Learned:
+        """Learn the next task."""
+        return learn(self.cell, state, _task(self.shape, state.learned + 1), self.training)
+
+
+def _records(simulated: Simulation, grows_evenly: bool) -> list[dict[str, Any]]:
     """A record per task, as a run would leave them."""
-    device = torch.device("meta")
-    cell = Cell(pristine, method.make, shape.classes, seed=0, device=device)
-    training = Training(method.recipe, settings.epochs, min(settings.batch_size, shape.images), dry=True)
+    cell, shape = simulated.cell, simulated.shape
     state = start(cell)
     frozen = frozen_bytes(cell)
     records: list[dict[str, Any]] = []
     for number in range(1, shape.tasks + 1):
-        if number > _SIMULATED and method.grows_evenly and not _filling(records):
+        if number > _SIMULATED and grows_evenly and not _filling(records):
             break
         before = state.count_bytes()
-        learned = learn(cell, state, _task(shape, number), training)
+        learned = simulated.learn(state)
         state = learned.state
         network = network_for(cell, state, number, shape.classes)
         records.append(

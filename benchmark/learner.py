@@ -102,7 +102,9 @@ def learn(
         bench.restore({name: value for name, value in state.tasks[number - 1].items() if not is_head(name)})
     bench.network.use_head(key, len(task.classes))
     method.generator = torch.Generator().manual_seed(derive(cell.seed, number, "method"))
-    method.kept = {k: v.to(cell.device, copy=True) if v.ndim else v.clone() for k, v in state.memory.items()}
+    # In a simulation, what has values keeps them: they could not be copied to a device without data.
+    moves = cell.device.type != "meta"
+    method.kept = {k: v.to(cell.device, copy=True) if v.ndim and moves else v.clone() for k, v in state.memory.items()}
 
     torch.manual_seed(derive(cell.seed, number, "training"))
     order = torch.Generator().manual_seed(derive(cell.seed, number, "order"))

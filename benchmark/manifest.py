@@ -50,8 +50,13 @@ def new_manifest(settings: Settings, stream: Stream, backbone: Network, command:
     }
 
 
-def check_same(old: dict[str, Any], new: dict[str, Any], name: str) -> None:
-    """Refuse to go on with a run under other settings.
+def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: object, kind: str = "run") -> None:
+    """Refuse to go on under other settings.
+
+    Args:
+        old, new: manifests, or their entries "settings", "stream" and "backbone".
+        option, name: how the user called what is there, for the message.
+        kind: what that is.
 
     Raises:
         UserError: naming the first difference.
@@ -60,14 +65,14 @@ def check_same(old: dict[str, Any], new: dict[str, Any], name: str) -> None:
         before, asked = old["settings"].get(key), new["settings"][key]
         if before != asked:
             raise UserError(
-                f"--name {name}: that run exists with --{key.replace('_', '-')} {_shown(before)}, not {_shown(asked)}; "
-                f"give the same settings to resume it, or another --name"
+                f"{option} {name}: that {kind} exists with --{key.replace('_', '-')} {_shown(before)}, "
+                f"not {_shown(asked)}; give the same settings to resume it, or another {option}"
             )
     for key in ("stream", "backbone"):
         if old[key]["fingerprint"] != new[key]["fingerprint"]:
             raise UserError(
-                f"--name {name}: that run exists, but what {new[key]['spec']} holds has changed since; "
-                f"restore the {key}, or give another --name"
+                f"{option} {name}: that {kind} exists, but what {new[key]['spec']} holds has changed since; "
+                f"restore the {key}, or give another {option}"
             )
 
 

@@ -20,7 +20,7 @@ from benchmark.manifest import check_same, new_manifest, now
 from benchmark.model import Network
 from benchmark.report.write import write_report
 from benchmark.results import FAILED, RUNNING, SUCCEEDED, open_run
-from benchmark.state import PackedState, State, load, pack, save
+from benchmark.state import PackedState, load, pack, save
 from benchmark.strategy import Training
 from benchmark.streams.base import Stream
 from benchmark.streams.build import build_stream
@@ -59,8 +59,12 @@ class Prepared:
     device: torch.device
 
 
-def prepare_run(settings: Settings, note: Callable[[str], None]) -> Prepared:
+def prepare_run(settings: Settings, note: Callable[[str], None], tuning: bool = False) -> Prepared:
     """Load the stream and the backbone, and check the methods' options.
+
+    Args:
+        note: called with one line of text before anything that takes time.
+        tuning: whether methods' options are to be chosen; see build_stream.
 
     Raises:
         UserError: something cannot be used.
@@ -77,6 +81,7 @@ def prepare_run(settings: Settings, note: Callable[[str], None]) -> Prepared:
         image_size=settings.image_size,
         train_images=settings.train_images,
         test_images=settings.test_images,
+        tuning=tuning,
         progress=note,
     )
     return Prepared(settings, configured, stream, backbone, device)
@@ -110,7 +115,7 @@ def run(prepared: Prepared, folder: Path, command: list[str], keep_states: bool,
     run_folder = open_run(folder)
     if run_folder.exists():
         old = run_folder.read_manifest()
-        check_same(old, manifest, folder.name)
+        check_same(old, manifest, "--name", folder.name)
         manifest = {**old, "finished": None}
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
@@ -177,22 +182,22 @@ def _evaluate_all(
     cell: Cell, learned: Learned, packed: PackedState, prepared: Prepared, known: dict[str, float]
 ) -> dict[str, Any]:
     """The accuracies on all tasks so far; what nothing has changed since it was evaluated is not evaluated again."""
-    began = time.perf_counter()
+    state = learned.state
+    tasks = prepared.stream.tasks[: state.learned]
     evaluated, new = [], 0
-    state: State = learned.state
-    for number, task in enumerate(prepared.stream.tasks[: state.learned], 1):
+    began = time.perf_counter()
+    for number, task in enumerate(tasks, 1):
         key = evaluation_fingerprint(packed.checksums, number, task.fingerprint)
-        if key not in known:
+        if key not in known or number == len(tasks):
             network = network_for(cell, state, number, len(task.classes))
+        if key not in known:
             known[key] = evaluate(network, task.test, prepared.device)
             new += 1
         evaluated.append({"task": number, "accuracy": known[key], "images": len(task.test), "fingerprint": key})
     seconds = time.perf_counter() - began
-    last = prepared.stream.tasks[state.learned - 1]
-    network = network_for(cell, state, state.learned, len(last.classes))
     return {
         "evaluated": evaluated,
         "evaluations": new,
         "evaluation_seconds": seconds,
-        "inference_flops_per_image": inference_operations_per_image(network, len(last.classes), last.image_size),
+        "inference_flops_per_image": inference_operations_per_image(network, len(task.classes), task.image_size),
     }

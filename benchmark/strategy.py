@@ -92,6 +92,7 @@ class Strategy(SupervisedTemplate):
 
     Attributes:
         task_data: the task's training images and labels.
+        steps_per_epoch: minibatches of an epoch.
         operations: floating-point operations so far. Those of an epoch are its first step's, for each image; those of
             the method's work before and after the epochs are counted exactly.
         losses: mean training loss of each epoch.
@@ -121,6 +122,7 @@ class Strategy(SupervisedTemplate):
         )
         self.bench = bench
         self.task_data = task_data
+        self.steps_per_epoch = len(batches.sizes)
         self.operations = 0
         self.losses: list[float] = []
         self._batches = batches

@@ -34,9 +34,39 @@ for _name, _target, _summary in (
     ("bn-only", "baselines.bn_only:BNOnly", "frozen convolutions, batch normalisation and head per task"),
     ("ewc", "baselines.ewc:EWC", "elastic weight consolidation, Fisher and anchor kept for each task"),
     ("online-ewc", "baselines.online_ewc:OnlineEWC", "elastic weight consolidation with one running Fisher"),
+    ("si", "baselines.si:SI", "synaptic intelligence: importance from the path of each weight"),
+    ("lwf", "baselines.lwf:LwF", "learning without forgetting: distils the old heads' answers on new images"),
     ("er", "baselines.er:ER", "experience replay from a reservoir of past images"),
+    ("derpp", "baselines.derpp:DERpp", "dark experience replay: stored logits beside images and labels"),
+    ("agem", "baselines.agem:AGEM", "gradients projected so that the loss on stored images does not rise"),
+    ("psp", "baselines.psp:PSP", "one set of weights, seen through a context of signs per task"),
+    ("supsup", "baselines.supsup:SupSup", "random frozen weights, a binary mask per task"),
+    ("piggyback", "baselines.piggyback:Piggyback", "pretrained frozen weights, a binary mask per task"),
+    ("packnet", "baselines.packnet:PackNet", "each task trains and keeps a share of the weights still free"),
+    ("hat", "baselines.hat:HAT", "hard attention to the task: gates that protect the units of earlier tasks"),
+    ("ccll", "baselines.ccll:CCLL", "calibration of each convolution's output, spatially and per channel"),
+    ("confit", "baselines.confit:ConFiT", "fine-tuning in three stages; calibrated batch normalisation per task"),
+    ("eft", "baselines.eft:EFT", "group-wise and point-wise convolutions per task after every convolution"),
+    ("bpn", "baselines.bpn:BPN", "frozen backbone, a bias per channel and task"),
+    ("residual-adapters", "baselines.residual_adapters:ResidualAdapters", "frozen backbone, 1x1 convolutions per task"),
+    ("conv-lora", "baselines.conv_lora:ConvLoRA", "frozen backbone, a low-rank change of its weights per task"),
+    ("reprogram", "baselines.reprogram:Reprogram", "frozen backbone, a perturbation of the input per task"),
+    ("single-task", "baselines.single_task:SingleTask", "a fine-tuned copy of the backbone per task: an upper bound"),
+    ("joint", "baselines.joint:Joint", "all tasks so far together, from the backbone: an upper bound"),
+    ("avalanche", "baselines.avalanche_plugins:AvalanchePlugin", "a plugin of Avalanche: avalanche:MASPlugin"),
 ):
     methods.add_lazy(_name, _target, _summary)
+
+# `avalanche` has to be told which plugin.
+methods.add_group("all", "every method that needs nothing but its name", without=("avalanche",))
+methods.add_group(
+    "paper",
+    "CLR and the thirteen baselines of its article",
+    members=(
+        *("clr", "ewc", "online-ewc", "si", "lwf", "er", "derpp"),
+        *("supsup", "psp", "ccll", "confit", "eft", "sgd", "sgd-ll"),
+    ),
+)
 
 
 def __getattr__(name: str) -> Any:

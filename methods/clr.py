@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from methods import methods
-from methods.method import BatchNorm, Method, Part, Recipe
+from methods.method import BatchNorm, Method, Part, Range, Recipe
 
 
 class ReprogrammingKernel(nn.Conv2d):
@@ -36,6 +36,7 @@ class CLR(Method):
     """
 
     recipe = Recipe(optimizer="adam", lr=0.01)
+    search = {"lr": Range(1e-3, 0.1)}
     isolates_tasks = True
 
     def __init__(self, penalty: float = 1e-5):

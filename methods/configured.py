@@ -17,21 +17,22 @@ class ConfiguredMethod:
     Attributes:
         label: the specification as typed; the name of its row.
         recipe: optimiser and schedule: the method's own, less what the user said.
+        cls: the method's class.
         grows_evenly: see Method.
     """
 
     label: str
     recipe: Recipe
-    _cls: type[Method]
+    cls: type[Method]
     _options: Spec
 
     @property
     def grows_evenly(self) -> bool:
-        return self._cls.grows_evenly
+        return self.cls.grows_evenly
 
     def make(self) -> Method:
         """A fresh instance."""
-        return construct(self._cls, self._options)
+        return construct(self.cls, self._options)
 
 
 def configure(text: str, lr: float | None = None) -> ConfiguredMethod:
@@ -48,6 +49,7 @@ def configure(text: str, lr: float | None = None) -> ConfiguredMethod:
     cls = methods.get(spec.name)
     if not (isinstance(cls, type) and issubclass(cls, Method)):
         raise UserError(f"method '{spec.name}' is no subclass of methods.Method; derive it from that class")
+    cls = cls.specialised(spec)
     of_recipe = [field.name for field in fields(Recipe)]
     own = {key: value for key, value in spec.options.items() if key not in of_recipe}
     training = {key: value for key, value in spec.options.items() if key in of_recipe}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from benchmark.model import Network
     from benchmark.streams.base import LabelledImages
+    from methods.options import Spec
 
 #: Where a tensor of the network belongs:
 #: "frozen"  as the backbone was given, or derived from the seed; never stored, only referred to;
@@ -111,6 +112,11 @@ class Method(SupervisedPlugin):
     kept: dict[str, Tensor]
     task: int
     generator: torch.Generator
+
+    @classmethod
+    def specialised(cls, spec: Spec) -> type[Method]:
+        """The class that a specification means: this one, unless which options there are depends on what it says."""
+        return cls
 
     def adapt(self, network: Network) -> None:
         """Add the method's own modules to the backbone.

@@ -6,6 +6,7 @@ the annotated type of its parameter. The rule is the same for methods, streams a
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import math
@@ -64,13 +65,22 @@ def parse_spec(text: str) -> Spec:
 
 def option_types(cls: type) -> dict[str, Any]:
     """Option name -> annotated type, from the constructor's signature."""
-    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
-    return {name: hints.get(name, str) for name in _parameters(cls)}
+    return {name: str if p.annotation is p.empty else p.annotation for name, p in _parameters(cls).items()}
 
 
 def option_values(instance: object) -> dict[str, Any]:
     """Option name -> value of a constructed instance, which stores each option under its own name."""
     return {name: getattr(instance, name) for name in _parameters(type(instance))}
+
+
+def option_defaults(cls: type) -> dict[str, Any]:
+    """Option name -> default, of the options that have one."""
+    return {name: p.default for name, p in _parameters(cls).items() if p.default is not inspect.Parameter.empty}
+
+
+def required_options(cls: type) -> list[str]:
+    """The options without which `cls` cannot be constructed."""
+    return [name for name in _parameters(cls) if name not in option_defaults(cls)]
 
 
 def construct(cls: type[T], spec: Spec, also: Sequence[str] = ()) -> T:
@@ -83,9 +93,10 @@ def construct(cls: type[T], spec: Spec, also: Sequence[str] = ()) -> T:
         UserError: an option is unknown (the valid ones are named), missing, of the wrong type, or refused by `cls`.
     """
     given = arguments(cls, spec, also)
-    for key, parameter in _parameters(cls).items():
-        if parameter.default is inspect.Parameter.empty and key not in given:
-            raise UserError(f"'{spec.text}' needs {key.upper()}: write {spec.name}:{key.upper()}")
+    for index, key in enumerate(required_options(cls)):
+        if key not in given:
+            missing = f"{spec.text}:{key}={key.upper()}" if index else f"{spec.name}:{key.upper()}"
+            raise UserError(f"'{spec.text}' needs {key.upper()}: write {missing}")
     try:
         return cls(**given)
     except ValueError as error:
@@ -120,8 +131,15 @@ def arguments(cls: type, spec: Spec, also: Sequence[str] = ()) -> dict[str, Any]
     return converted
 
 
+def value_text(value: Any) -> str:
+    """An option's value as a specification has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    parameters = dict(inspect.signature(cls).parameters)
+    parameters = dict(inspect.signature(cls, eval_str=True).parameters)
     return {name: p for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
@@ -129,8 +147,7 @@ def _convert(text: str, wanted: Any) -> Any:
     """The value that `text` means for the annotation `wanted`. Raises ValueError saying what would be right."""
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):
-        wanted = next(a for a in arguments if a is not type(None))
-        return _convert(text, wanted)
+        return _convert_to_first(text, arguments)
     if origin is Literal:
         if text not in arguments:
             raise ValueError(f"is not one of {', '.join(arguments)}")
@@ -155,3 +172,14 @@ def _convert(text: str, wanted: Any) -> Any:
     if hasattr(wanted, "parse"):
         return wanted.parse(text)
     return text
+
+
+def _convert_to_first(text: str, alternatives: Sequence[Any]) -> Any:
+    """The value of the first alternative that `text` fits. Raises ValueError saying what the last would need."""
+    if type(None) in alternatives and text.lower() == "none":
+        return None
+    *others, last = (wanted for wanted in alternatives if wanted is not type(None))
+    for wanted in others:
+        with contextlib.suppress(ValueError):
+            return _convert(text, wanted)
+    return _convert(text, last)

@@ -10,13 +10,14 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from methods.errors import UserError, first_line
+from methods.options import required_options
 
 C = TypeVar("C", bound=type)
 
@@ -26,6 +27,13 @@ class _Entry:
     target: str
     summary: str
     value: Any = None
+
+
+@dataclass(frozen=True)
+class _Group:
+    summary: str
+    members: tuple[str, ...] | None
+    without: tuple[str, ...]
 
 
 class Registry(Generic[C]):
@@ -39,6 +47,7 @@ class Registry(Generic[C]):
     def __init__(self, kind: str, entry_points: str | None = None):
         self.kind = kind
         self._entries: dict[str, _Entry] = {}
+        self._groups: dict[str, _Group] = {}
         self._entry_points = entry_points
 
     def add_lazy(self, name: str, target: str, summary: str) -> None:
@@ -60,14 +69,38 @@ class Registry(Generic[C]):
 
         return decorate
 
+    def add_group(
+        self, name: str, summary: str, members: Sequence[str] | None = None, without: Sequence[str] = ()
+    ) -> None:
+        """Let `name`, which no entry may have, stand for several entries.
+
+        Args:
+            name: of the group.
+            summary: one line about it.
+            members: the entries' names; None for all that need no option, those that are announced later included.
+            without: entries that need one, which their class cannot say before it is imported.
+        """
+        self._groups[name] = _Group(summary, None if members is None else tuple(members), tuple(without))
+
     def names(self) -> list[str]:
         """All names, in the order they were announced."""
         self._discover()
         return list(self._entries)
 
+    def groups(self) -> list[str]:
+        """The names of the groups."""
+        return list(self._groups)
+
+    def members(self, group: str) -> list[str]:
+        """The names that `group` stands for. Imports nothing."""
+        chosen = self._groups[group]
+        if chosen.members is not None:
+            return list(chosen.members)
+        return [name for name in self.names() if name not in chosen.without and not self._needs_options(name)]
+
     def summary(self, name: str) -> str:
-        """One line about `name`."""
-        return self._lookup(name).summary
+        """One line about an entry or a group."""
+        return self._groups[name].summary if name in self._groups else self._lookup(name).summary
 
     def check(self, name: str) -> None:
         """Raise UserError, naming the known entries, if there is no `name`. Imports nothing."""
@@ -93,7 +126,14 @@ class Registry(Generic[C]):
             entry.value = loaded
         return entry.value
 
+    def _needs_options(self, name: str) -> bool:
+        """Whether a class that was imported already says so."""
+        cls = self._entries[name].value
+        return cls is not None and bool(required_options(cls))
+
     def _claim(self, name: str, target: str) -> None:
+        if name in self._groups:
+            raise UserError(f"{self.kind} '{name}' would have the name of a group; {target} needs another name")
         known = self._entries.get(name)
         if known is not None and known.target != target:
             raise UserError(f"{self.kind} '{name}' is already defined by {known.target}; {target} needs another name")
@@ -103,7 +143,8 @@ class Registry(Generic[C]):
         if name not in self._entries:
             close = difflib.get_close_matches(name, self._entries, n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
-            raise UserError(f"unknown {self.kind} '{name}': {hint}known are {', '.join(self._entries)}")
+            groups = f"; groups are {', '.join(self._groups)}" if self._groups else ""
+            raise UserError(f"unknown {self.kind} '{name}': {hint}known are {', '.join(self._entries)}{groups}")
         return self._entries[name]
 
     def _discover(self) -> None:

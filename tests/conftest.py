@@ -12,7 +12,8 @@ from torch import nn
 from benchmark.learner import Cell
 from benchmark.model import Network
 from benchmark.streams.base import LabelledImages, Task
-from methods import methods
+from methods.configured import configure
+from methods.options import option_values
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -76,10 +77,11 @@ def tiny_network() -> Network:
 
 @pytest.fixture
 def make_cell(tiny_network: Network) -> Callable[..., Cell]:
-    """make_cell("ewc", strength=3.0) -> a cell of that method on the tiny network."""
+    """make_cell("ewc", strength=3.0) -> a cell of that method, given as a specification, on the tiny network."""
 
-    def make(name: str, network: Network | None = None, seed: int = 0, **options: object) -> Cell:
-        cls = methods.get(name)
-        return Cell(network or tiny_network, lambda: cls(**options), 4, seed, torch.device("cpu"))
+    def make(spec: str, network: Network | None = None, seed: int = 0, **options: object) -> Cell:
+        configured = configure(spec)
+        values = option_values(configured.make()) | options
+        return Cell(network or tiny_network, lambda: configured.cls(**values), 4, seed, torch.device("cpu"))
 
     return make

@@ -20,13 +20,14 @@ from benchmark.strategy import Training
 from benchmark.streams.base import Task
 from methods import methods
 from methods.configured import configure
-from methods.options import option_types, option_values
+from methods.options import option_types, option_values, parse_spec
 
-every_method = pytest.mark.parametrize("name", methods.names())
+SPECIFICATIONS = (*methods.members("all"), "avalanche:MASPlugin", "avalanche:EWCPlugin:ewc_lambda=1")
+every_method = pytest.mark.parametrize("spec", SPECIFICATIONS)
 
 
-def training(name: str, epochs: int = 2) -> Training:
-    return Training(methods.get(name).recipe, epochs=epochs, batch_size=8)
+def training(spec: str, epochs: int = 2) -> Training:
+    return Training(configure(spec).recipe, epochs=epochs, batch_size=8)
 
 
 def fold(cell: Cell, tasks: tuple[Task, ...], how: Training, state: State | None = None) -> list[State]:
@@ -49,9 +50,9 @@ def assert_equal(a: State, b: State) -> None:
 
 @every_method
 def test_goes_on_identically_after_being_saved_and_loaded(
-    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], tmp_path: Path
+    spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], tmp_path: Path
 ) -> None:
-    cell, how = make_cell(name), training(name)
+    cell, how = make_cell(spec), training(spec)
     straight = fold(cell, tiny_tasks, how)
     checksums: dict[str, str] = {}
     for before, state in pairwise(straight[:3]):
@@ -66,9 +67,9 @@ def test_goes_on_identically_after_being_saved_and_loaded(
 
 @every_method
 def test_does_not_change_the_state_it_learns_from(
-    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+    spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
 ) -> None:
-    cell, how = make_cell(name), training(name)
+    cell, how = make_cell(spec), training(spec)
     state = fold(cell, tiny_tasks[:1], how)[-1]
     before = {key: tensor.clone() for key, tensor in flat(state).items()}
     learn(cell, state, tiny_tasks[1], how)
@@ -77,11 +78,11 @@ def test_does_not_change_the_state_it_learns_from(
 
 @every_method
 def test_leaves_frozen_what_it_declares_frozen(
-    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+    spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
 ) -> None:
-    cell = make_cell(name)
+    cell = make_cell(spec)
     given = {key: tensor.detach().clone() for key, _, tensor in cell.pristine.tensors()}
-    state = fold(cell, tiny_tasks[:2], training(name))[-1]
+    state = fold(cell, tiny_tasks[:2], training(spec))[-1]
     assert all(torch.equal(given[key], tensor) for key, _, tensor in cell.pristine.tensors())
     parts = prepare(cell, 1).parts
     frozen = {key for key, part in parts.items() if part == "frozen"}
@@ -93,9 +94,9 @@ def test_leaves_frozen_what_it_declares_frozen(
 
 
 @every_method
-def test_learns_something(name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
-    cell = make_cell(name)
-    how = Training(replace(methods.get(name).recipe, lr=0.05, schedule="constant"), epochs=20, batch_size=8)
+def test_learns_something(spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
+    cell = make_cell(spec)
+    how = Training(replace(configure(spec).cls.recipe, lr=0.05, schedule="constant"), epochs=20, batch_size=8)
     after = fold(cell, tiny_tasks[:1], how)[-1]
     bench = prepare(cell, 1)
     changed = [key for key, tensor in after.tasks[1].items() if not is_head(key)]
@@ -107,10 +108,10 @@ def test_learns_something(name: str, make_cell: Callable[..., Cell], tiny_tasks:
 
 @every_method
 def test_counted_bytes_are_the_files_bytes(
-    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], tmp_path: Path
+    spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], tmp_path: Path
 ) -> None:
-    cell = make_cell(name)
-    before, _, state = fold(cell, tiny_tasks[:2], training(name))
+    cell = make_cell(spec)
+    before, _, state = fold(cell, tiny_tasks[:2], training(spec))
     save(tmp_path, pack(state, before, {}), {"learned": 2})
     counted = state.count_bytes()
     on_disk = {"task": 0, "shared": 0, "memory": 0}
@@ -123,11 +124,11 @@ def test_counted_bytes_are_the_files_bytes(
 
 
 @every_method
-def test_options_round_trip(name: str) -> None:
-    method = configure(name).make()
+def test_options_round_trip(spec: str) -> None:
+    method = configure(spec).make()
     values = option_values(method)
     assert values.keys() == option_types(type(method)).keys()
-    text = ":".join([name, *(f"{key}={value}" for key, value in values.items())])
+    text = ":".join([parse_spec(spec).name, *(f"{key}={value}" for key, value in values.items())])
     again = configure(text.replace("True", "true").replace("False", "false"))
     assert option_values(again.make()) == values
     assert again.recipe == type(method).recipe
@@ -135,36 +136,36 @@ def test_options_round_trip(name: str) -> None:
 
 @every_method
 def test_seed_changes_the_result_and_nothing_else_does(
-    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+    spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
 ) -> None:
-    how = training(name)
-    first = fold(make_cell(name, seed=1), tiny_tasks[:2], how)[-1]
+    how = training(spec)
+    first = fold(make_cell(spec, seed=1), tiny_tasks[:2], how)[-1]
     torch.rand(3)  # the global random state must not matter
-    assert_equal(first, fold(make_cell(name, seed=1), tiny_tasks[:2], how)[-1])
-    other = flat(fold(make_cell(name, seed=2), tiny_tasks[:2], how)[-1])
+    assert_equal(first, fold(make_cell(spec, seed=1), tiny_tasks[:2], how)[-1])
+    other = flat(fold(make_cell(spec, seed=2), tiny_tasks[:2], how)[-1])
     assert not all(torch.equal(tensor, other[key]) for key, tensor in flat(first).items())
 
 
 @every_method
-def test_describes_itself(name: str) -> None:
-    cls = methods.get(name)
+def test_describes_itself(spec: str) -> None:
+    cls = configure(spec).cls
     assert cls.__doc__
-    assert methods.summary(name)
-    json.dumps({key: str(value) for key, value in option_values(configure(name).make()).items()})
+    assert methods.summary(parse_spec(spec).name)
+    json.dumps({key: str(value) for key, value in option_values(configure(spec).make()).items()})
 
 
 @every_method
 def test_isolates_its_tasks_exactly_if_it_says_so(
-    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+    spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
 ) -> None:
     """Task 1 answers the same, bit for bit, after two more tasks, if and only if the method isolates tasks."""
-    cell, how = make_cell(name), training(name)
+    cell, how = make_cell(spec), training(spec)
     _, one, *later = fold(cell, tiny_tasks, how)
     images = tiny_tasks[0].test.images
     with torch.no_grad():
         before, *after = (network_for(cell, state, 1, 3)(images) for state in (one, *later))
     unchanged = [torch.equal(before, logits) for logits in after]
-    assert unchanged == [methods.get(name).isolates_tasks] * 2
+    assert unchanged == [configure(spec).cls.isolates_tasks] * 2
     used = [{**state.shared, **state.tasks[1]} for state in (one, *later)]
     same_tensors = [all(torch.equal(used[0][key], state[key]) for key in used[0]) for state in used[1:]]
-    assert unchanged == same_tensors or methods.get(name).isolates_tasks, "what has not changed answers the same"
+    assert unchanged == same_tensors or configure(spec).cls.isolates_tasks, "what has not changed answers the same"

@@ -24,7 +24,7 @@ _VERMILLION, _BLUE, _GREEN, _PINK, _SKY, _ORANGE, _BLACK, _GREY = _COLOURS = (
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (_VERMILLION, ("clr", "clr-full", "clr-mixed")),
     (_BLUE, ("ewc", "online-ewc", "si", "lwf")),
-    (_GREEN, ("er", "derpp")),
+    (_GREEN, ("er", "derpp", "agem")),
     (_PINK, ("psp", "supsup", "piggyback", "packnet", "hat")),
     (_SKY, ("ccll", "eft", "residual-adapters", "conv-lora")),
     (_ORANGE, ("bn-only", "confit", "linear-probe", "bpn", "reprogram")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ def build_stream(
     image_size: int | None = None,
     train_images: int | None = None,
     test_images: int | None = None,
+    tuning: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Stream:
     """The stream that a specification means, ready to learn from.
@@ -42,6 +43,8 @@ def build_stream(
         image_size: height and width of the images, in pixels; the stream's own default if None.
         train_images: training and validation images per task together, balanced over its classes; all if None.
         test_images: test images per task, balanced over its classes; all if None.
+        tuning: whether methods' options are to be chosen on it: no test image is read, the test splits are empty, and a
+            stream of fewer than `tasks` tasks will do.
         progress: called with one line of text before each task is decoded.
 
     Raises:
@@ -54,12 +57,14 @@ def build_stream(
     spec = parse_spec(spec_text)
     source = construct(streams.get(spec.name), spec)
     raw_tasks = source.raw_tasks(tasks)
-    if tasks is not None and len(raw_tasks) < tasks:
+    if tasks is not None and len(raw_tasks) < tasks and not tuning:
         raise UserError(f"--tasks {tasks}: {spec.text} has only {len(raw_tasks)}")
     repeated = [name for name, count in Counter(raw.name for raw in raw_tasks).items() if count > 1]
     if repeated:
         raise UserError(f"{spec.text} has several tasks called '{repeated[0]}'; give each a name of its own")
     plans = [_plan(raw, train_images, test_images) for raw in raw_tasks]
+    if tuning:
+        plans = [replace(plan, test=plan.test[:0]) for plan in plans]
 
     size = image_size or source.default_image_size
     built = []

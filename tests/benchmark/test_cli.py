@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from benchmark.cli import main
 from benchmark.report.tables import SUMMARY_COLUMNS
 from benchmark.results import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
 from benchmark.streams import streams
+from benchmark.tuned import write_tuned
 from methods import methods
 
 ROOT = Path(__file__).parents[2]
@@ -183,6 +185,20 @@ def finished(place: Path) -> Path:
             "method 'not-a-method' is no subclass of methods.Method; derive it from that class\n",
         ),
         (
+            "run --methods paper:lr=1",
+            "--methods: 'paper:lr=1' gives options to a group; give them to a method, as in paper,er:memory=1000\n",
+        ),
+        (
+            "run --methods clr --tuned gone.json",
+            "--tuned: there is no file gone.json; `python -m benchmark tune` makes",
+        ),
+        ("run --methods clr --tuned file", "--tuned: file is damaged: Expecting value: line 1 column 1 (char 0)\n"),
+        (
+            "run --methods clr --tuned hollow/manifest.json",
+            "--tuned: hollow/manifest.json is no file of `python -m ben",
+        ),
+        ("run --methods clr --tuned file --lr 1", "--lr and --tuned both say what the learning rates are; give one of"),
+        (
             "run --methods pathological:text=a/b,pathological:text=a?b --plugin plugin.py",
             "--methods: 'pathological:text=a/b' and 'pathological:text=a?b' would share a folder; run one of ",
         ),
@@ -195,6 +211,26 @@ def finished(place: Path) -> Path:
         (
             "cost --methods clr --backbone vgg11 --image-size 16",
             "--image-size 16 does not suit the backbone, try a lar",
+        ),
+        ("cost --methods paper,paper", "--methods gives 'paper' twice; give each specification once\n"),
+        ("tune --methods clrr --budget 2", "unknown method 'clrr': did you mean 'clr'? known are clr, "),
+        ("tune --methods clr --budget 0", "--budget 0 must be at least 1\n"),
+        ("tune --methods clr --budget 2 --tuning-tasks 0", "--tuning-tasks 0 must be at least 1\n"),
+        ("tune --methods clr --budget 2 --seed -1", "--seed -1 must be at least 0\n"),
+        (
+            "tune --methods clr --budget 2 --out gone/t.json",
+            "--out: there is no folder gone; make it, or write elsewhe",
+        ),
+        ("tune --methods clr --budget 2 --out good", "--out: good is a folder; give the name of a file\n"),
+        ("methods clrr", "unknown method 'clrr': did you mean 'clr'? known are clr, "),
+        (
+            "methods clr:penlty=1",
+            "'clr:penlty=1' has no option 'penlty': did you mean 'penalty'? valid options of clr ",
+        ),
+        ("methods clr --backbone resnet19", "unknown backbone 'resnet19': did you mean 'resnet1"),
+        (
+            "methods --backbone mini",
+            "--backbone says on which network to describe one method; write methods NAME --backbone SPEC\n",
         ),
         ("pretrain --out gone/w.safetensors", "--out: there is no folder gone; make it, or write elsewhere\n"),
         ("pretrain --out good", "--out: good is a folder; give the name of a file\n"),
@@ -217,6 +253,7 @@ def test_what_cannot_be_used_is_one_sentence(command, says, capsys, monkeypatch)
         ("", "the following arguments are required: COMMAND"),
         ("walk", "argument COMMAND: invalid choice: 'walk'"),
         ("run", "the following arguments are required: --methods"),
+        ("tune --methods clr", "the following arguments are required: --budget"),
         ("run --methods clr --epochs x", "argument --epochs: invalid int value: 'x'"),
         ("run --methods clr --device tpu", "argument --device: invalid choice: 'tpu'"),
         ("run --methods clr --epoch-size 3", "unrecognized arguments: --epoch-size 3"),
@@ -387,18 +424,55 @@ def test_cost_needs_no_data(capsys):
 )
 def test_everything_is_listed_one_line_each(command, registry, capsys):
     assert main([command]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == registry.names()
-    assert [line.split(maxsplit=1)[1] for line in lines] == [registry.summary(name) for name in registry.names()]
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        *([name, registry.summary(name)] for name in registry.names()),
+        *([name, f"group: {registry.summary(name)}"] for name in registry.groups()),
+    ]
+
+
+def test_members_of_a_group_are_listed(capsys):
+    assert main(["methods", "paper"]) == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [[name, methods.summary(name)] for name in methods.members("paper")]
+
+
+def test_a_method_is_described(capsys):
+    assert main(["methods", "sgd:bn=frozen", "--backbone", "resnet18:until=layer1"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("sgd:bn=frozen\n\nFine-tune everything on each task in turn")
+    assert "Cost: backbone resnet18:until=layer1, 8 tasks of 10 classes" in printed.out
+    assert printed.err == ""
+
+
+def test_a_run_of_a_group_of_tuned_methods_says_what_was_run(place, monkeypatch):
+    monkeypatch.setitem(methods._groups, "two", replace(methods._groups["all"], members=("linear-probe", "sgd-ll")))
+    content = {"settings": {}, "stream": {}, "backbone": {}, "methods": {}}
+    for label, best in (("linear-probe", "linear-probe:lr=0.2"), ("sgd-ll", "sgd-ll")):
+        content["methods"][label] = {"best": best, "accuracy": None, "default_accuracy": None, "trials": []}
+    write_tuned(place / "tuned.json", content)
+    assert main(f"{RUN} --methods sgd-ll,two --name tuned --tuned tuned.json".split()) == 0
+    run, labels = place / "results" / "tuned", ["sgd-ll", "linear-probe:lr=0.2"]
+    assert json.loads((run / "manifest.json").read_text())["settings"]["methods"] == labels
+    assert pd.read_csv(run / "summary.csv")["method"].tolist() == labels
+
+
+def test_tune_without_optuna_is_one_sentence(capsys, monkeypatch):
+    monkeypatch.setattr("benchmark.cli.importlib.util.find_spec", lambda name: None)
+    assert main(["tune", "--methods", "clr", "--budget", "2"]) == 2
+    expected = 'error: tune needs Optuna, which is not installed; install it with: pip install ".[tune]"\n'
+    assert capsys.readouterr().err == expected
 
 
 def test_methods_of_plugins_are_listed_too(capsys):
     assert main(["methods", "--plugin", "plugin.py"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert "fragile       Fails in training while a file lies beside it." in lines
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert ["fragile", "Fails in training while a file lies beside it."] in lines
 
 
-@pytest.mark.parametrize("command", ["", "run", "cost", "report", "methods", "streams", "backbones", "pretrain"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "cost", "tune", "report", "methods", "streams", "backbones", "pretrain"]
+)
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([*command.split(), "--help"])

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from benchmark.config import Settings, parse_list, parse_seeds
+from benchmark.config import Settings, parse_methods, parse_seeds
+from methods import methods
 from methods.errors import UserError
 
 
@@ -76,6 +77,12 @@ def test_two_labels_never_share_a_folder(first, second, monkeypatch):
     assert refusal(Settings, methods=(first, "sgd", second)) == expected
 
 
+PAPER = (
+    *("clr", "ewc", "online-ewc", "si", "lwf", "er", "derpp"),
+    *("supsup", "psp", "ccll", "confit", "eft", "sgd", "sgd-ll"),
+)
+
+
 @pytest.mark.parametrize(
     ("text", "items"),
     [
@@ -84,10 +91,50 @@ def test_two_labels_never_share_a_folder(first, second, monkeypatch):
         (" clr , er ,", ("clr", "er")),
         (",", ()),
         ("", ()),
+        ("paper", PAPER),
+        ("paper,single-task,joint", (*PAPER, "single-task", "joint")),
+        ("paper,er:memory=1000", (*PAPER, "er:memory=1000")),
+        ("joint,er,paper,ewc", ("joint", "er", *(name for name in PAPER if name != "er"))),
     ],
 )
-def test_a_list_is_separated_by_commas(text, items):
-    assert parse_list(text) == items
+def test_a_list_is_separated_by_commas_and_groups_stand_for_their_members(text, items):
+    assert parse_methods(text) == items
+
+
+def test_all_are_all_methods_that_need_nothing_but_their_name():
+    names = parse_methods("all")
+    assert names == tuple(name for name in methods.names() if name != "avalanche")
+    assert set(PAPER) < set(names)
+    assert parse_methods("paper,all") == (*PAPER, *(name for name in names if name not in PAPER))
+
+
+def test_methods_of_plugins_are_among_all_unless_they_need_an_option(monkeypatch):
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+
+    @methods.register("free")
+    class Free:
+        def __init__(self, x: int = 1): ...
+
+    @methods.register("needy")
+    class Needy:
+        def __init__(self, x: int): ...
+
+    assert parse_methods("all")[-1] == "free"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("er,clr,er", "--methods gives 'er' twice; give each specification once"),
+        ("paper,paper", "--methods gives 'paper' twice; give each specification once"),
+        (
+            "clr,paper:lr=0.1",
+            "--methods: 'paper:lr=0.1' gives options to a group; give them to a method, as in paper,er:memory=1000",
+        ),
+    ],
+)
+def test_lists_that_are_refused(text, says):
+    assert refusal(parse_methods, text) == says
 
 
 @pytest.mark.parametrize(

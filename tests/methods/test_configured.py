@@ -10,6 +10,7 @@ from methods import methods
 from methods.configured import configure
 from methods.errors import UserError
 from methods.method import Recipe
+from methods.options import parse_spec
 
 
 def refusal(text: str) -> str:
@@ -84,6 +85,26 @@ def test_misspelt_option_is_answered_with_all_that_are_valid():
         "'clr:optimiser=adam' has no option 'optimiser': did you mean 'optimizer'? "
         "valid options of clr are penalty, optimizer, lr, momentum, weight_decay, clip, schedule"
     )
+
+
+def test_a_method_may_choose_its_options_by_what_is_given(monkeypatch):
+    """The class that `specialised` returns stands for the method, in all that depends on it."""
+
+    class Wide(methods.get("clr")):
+        recipe = Recipe(lr=0.125)
+
+        def __init__(self, width: int = 2):
+            super().__init__()
+            self.width = width
+
+    asked = []
+    monkeypatch.setattr(methods.get("clr"), "specialised", lambda spec: asked.append(spec) or Wide)
+    configured = configure("clr:width=3")
+    assert configured.cls is Wide
+    assert configured.make().width == 3
+    assert configured.recipe == Wide.recipe
+    assert asked == [parse_spec("clr:width=3")]
+    assert "valid options of clr are width, optimizer" in refusal("clr:penalty=1")
 
 
 def test_unknown_method_is_refused():

@@ -7,7 +7,16 @@ from typing import Literal
 import pytest
 
 from methods.errors import UserError
-from methods.options import Spec, construct, option_types, option_values, parse_spec
+from methods.options import (
+    Spec,
+    construct,
+    option_defaults,
+    option_types,
+    option_values,
+    parse_spec,
+    required_options,
+    value_text,
+)
 
 
 class Size:
@@ -41,6 +50,11 @@ class Thing:
 class Reader:
     def __init__(self, dir: str, order: str = "name"):
         self.dir, self.order = dir, order
+
+
+class Scale:
+    def __init__(self, factor: int | float, *, offset: float, limit: int | float | None = None):
+        self.factor, self.offset, self.limit = factor, offset, limit
 
 
 class Bare:
@@ -125,6 +139,20 @@ def test_values_are_converted_to_the_annotated_type(option, value):
     assert type(found) is type(value)
 
 
+@pytest.mark.parametrize(("text", "value"), [("3", 3), ("0.5", 0.5), ("1e3", 1000.0), ("none", None), ("None", None)])
+def test_of_several_types_the_first_that_fits(text, value):
+    found = make(f"scale:1:offset=0:limit={text}", Scale).limit
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_of_several_types_the_last_says_what_is_wrong():
+    text = "scale:x:offset=0"
+    assert refusal(text, Scale) == f"'{text}': option factor=x is not a number"
+    text = "scale:none:offset=0"
+    assert refusal(text, Scale) == f"'{text}': option factor=none is not a number"
+
+
 def test_a_type_of_its_own_parses_its_text():
     size = make("thing:size=10MB").size
     assert isinstance(size, Size)
@@ -177,6 +205,10 @@ def test_missing_positional_is_asked_for(text):
     assert refusal(text, Reader) == f"'{text}' needs DIR: write reader:DIR"
 
 
+def test_what_else_is_missing_is_asked_for_by_name():
+    assert refusal("scale:2:limit=1", Scale) == "'scale:2:limit=1' needs OFFSET: write scale:2:limit=1:offset=OFFSET"
+
+
 def test_positional_that_nothing_takes_is_refused():
     valid = "valid options of thing are count, rate, flag, kind, maybe, text, size"
     assert refusal("thing:seven") == f"'thing:seven': 'seven' is not of the form option=value; {valid}"
@@ -187,3 +219,17 @@ def test_option_types_are_the_annotations():
     assert option_types(Reader) == {"dir": str, "order": str}
     assert option_types(Thing)["maybe"] == int | None
     assert option_types(Bare) == {}
+
+
+def test_options_have_defaults_or_are_required():
+    assert (option_defaults(Reader), required_options(Reader)) == ({"order": "name"}, ["dir"])
+    assert (option_defaults(Bare), required_options(Bare)) == ({}, [])
+    assert required_options(Thing) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3, "3"), (0.5, "0.5"), (1.0, "1"), (1e-5, "1e-05"), (True, "true"), (False, "false"), ("a", "a")],
+)
+def test_values_as_a_specification_has_them(value, text):
+    assert value_text(value) == text

@@ -95,6 +95,34 @@ def test_a_name_belongs_to_one_target(registry):
     assert registry.names() == ["one"]
 
 
+def test_a_group_stands_for_its_members(registry, module):
+    module("lazy_entry", "raise ImportError('too early')\n")
+    for name in ("a", "b", "c"):
+        registry.add_lazy(name, f"lazy_entry:{name}", "")
+    registry.add_group("some", "two of them", members=("c", "a"))
+    registry.add_group("most", "all but one", without=("b",))
+    assert registry.groups() == ["some", "most"]
+    assert registry.summary("some") == "two of them"
+    assert registry.members("some") == ["c", "a"]
+    assert registry.members("most") == ["a", "c"]
+    assert registry.names() == ["a", "b", "c"]
+    assert refusal(registry.check, "zzz") == "unknown thing 'zzz': known are a, b, c; groups are some, most"
+
+
+def test_nothing_can_have_the_name_of_a_group(registry):
+    registry.add_group("most", "all of them")
+    expected = "thing 'most' would have the name of a group; m:A needs another name"
+    assert refusal(registry.add_lazy, "most", "m:A", "") == expected
+    assert "would have the name of a group" in refusal(registry.register("most"), Backbone)
+    assert registry.names() == []
+
+
+@pytest.mark.parametrize("group", methods.groups())
+def test_every_member_of_a_group_can_be_constructed_by_its_name(group):
+    for name in methods.members(group):
+        methods.get(name)()
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [
@@ -197,7 +225,9 @@ def test_listing_names_imports_neither_torch_nor_avalanche():
         "from methods import methods\n"
         "from benchmark.streams import streams\n"
         "from benchmark.backbones import backbones\n"
+        "from benchmark.config import parse_methods\n"
         "names = [r.summary(n) for r in (methods, streams, backbones) for n in r.names()]\n"
+        "names += parse_methods('all')\n"
         "assert len(names) > 50\n"
         "print([name for name in ('torch', 'torchvision', 'avalanche', 'numpy') if name in sys.modules])\n"
     )

@@ -119,6 +119,25 @@ def test_first_tasks(stream_of):
     assert len(make(tasks=3)) == 3
 
 
+@pytest.mark.parametrize("test", [(5, 5), None])
+def test_for_tuning_no_test_image_is_read_and_the_others_are_the_same(stream_of, monkeypatch, test):
+    make = stream_of(raw(train=(30, 20), test=test))
+    (task,) = make().tasks
+    read = []
+    original = ArrayImages.read
+    monkeypatch.setattr(ArrayImages, "read", lambda self, index: read.append((self, index)) or original(self, index))
+    (tuned,) = make(tuning=True).tasks
+    assert len(tuned.test) == 0
+    assert numbers(tuned.train) == numbers(task.train)
+    assert numbers(tuned.validation) == numbers(task.validation)
+    assert len({id(source) for source, _ in read}) == 1, "the source of training images alone"
+    assert sorted(index for _, index in read) == sorted(numbers(task.train) + numbers(task.validation))
+
+
+def test_for_tuning_fewer_tasks_will_do(stream_of):
+    assert len(stream_of(raw("a"), raw("b"))(tasks=3, tuning=True)) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -1,0 +1,36 @@
+"""Averaged gradient episodic memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from baselines.replay import Replay
+from methods import methods
+
+
+@methods.register("agem")
+class AGEM(Replay):
+    """A-GEM (Chaudhry et al., 2019, arXiv 1812.00420): a step must not raise the loss on stored images.
+
+    g is the gradient of CE(batch), g_ref that of CE(replay batch of the same size), each replayed image through its own
+    task's head, over all trained parameters, heads included. Where g.g_ref < 0, the step is made with
+    g - (g.g_ref / g_ref.g_ref) g_ref, else with g. The memory is a uniform sample of all images of the tasks learned
+    so far.
+
+    Args:
+        memory, bn: see Replay.
+    """
+
+    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
+        if self.task == 1:
+            return
+        trained = strategy.optimizer.param_groups[0]["params"]
+        gradients = [parameter.grad for parameter in trained]
+        references = torch.autograd.grad(self.replay_loss(strategy), trained)
+        g, g_ref = (torch.cat([part.flatten() for part in parts]) for parts in (gradients, references))
+        # Clamped instead of compared, so that the device is not waited for; g_ref may be all zero.
+        excess = g.dot(g_ref).clamp(max=0) / g_ref.dot(g_ref).clamp(min=torch.finfo(g.dtype).tiny)
+        for gradient, reference in zip(gradients, references, strict=True):
+            gradient.sub_(excess * reference)

@@ -1,0 +1,47 @@
+"""A bias per channel and task."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from baselines.convolutions import convolutions
+from baselines.per_task import PerTask
+from methods import methods
+
+
+class Bias(nn.Module):
+    """b: a number per channel, zero at first."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+
+def _add_bias(conv: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    return output + conv.get_parameter("bpn.bias")
+
+
+@methods.register("bpn")
+class BPN(PerTask):
+    """Beneficial perturbation network (Wen et al., 2020, arXiv 2009.13954), with a bias per channel.
+
+    After every convolution, with output c: c + b_t. The backbone is frozen; b_t starts at zero, so that the network
+    starts exactly as the backbone: C values a task.
+
+    Args:
+        bn: "frozen", or "per-task", whose own shift leaves nothing to a bias before it; see PerTask.
+    """
+
+    own = (Bias,)
+
+    def __init__(self, bn: Literal["per-task", "frozen"] = "frozen"):
+        super().__init__(bn)
+
+    def adapt(self, network: nn.Module) -> None:
+        for conv in convolutions(network):
+            # A child and a hook leave the names of the backbone's own tensors as they were.
+            conv.add_module("bpn", Bias(conv.out_channels).to(conv.weight))
+            conv.register_forward_hook(_add_bias)

@@ -1,0 +1,78 @@
+"""Calibration of the activation maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.anchored import Anchored
+from baselines.convolutions import convolutions, norm_after
+from methods import methods
+
+
+class Spatial(nn.Conv2d):
+    """DW: a depthwise 3x3 convolution, same size, no bias, that starts at zero."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels, 3, padding=1, groups=channels, bias=False)
+        nn.init.zeros_(self.weight)
+
+
+class Gate(nn.Module):
+    """sigmoid(BN'(w * GAP(u))): a factor per image and channel that starts at 1/2 whatever u is."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.norm = nn.BatchNorm2d(channels)
+        self.norm.num_batches_tracked = None
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, u: Tensor) -> Tensor:
+        return torch.sigmoid(self.norm(self.weight * u.mean((2, 3), keepdim=True)))
+
+
+def _add_spatial(conv: nn.Module, inputs: Any, c: Tensor) -> Tensor:
+    return c + conv.get_submodule("spatial")(c)
+
+
+def _apply_gate(layer: nn.Module, inputs: Any, u: Tensor) -> Tensor:
+    return u * layer.get_submodule("gate")(u)
+
+
+@methods.register("ccll")
+class CCLL(Anchored):
+    """Calibrating CNNs for lifelong learning (Singh et al., NeurIPS 2020).
+
+    After every convolution, with output c: u = BN_t(c + DW_t(c)), out = u * sigmoid(BN'_t(w_t * GAP(u))). DW is a
+    depthwise 3x3 convolution, w a weight per channel, GAP the mean over the pixels, BN the network's own batch
+    normalisation after that convolution (u = c + DW_t(c) where none follows), BN' another: 14 * C values a task and
+    4 * C statistics.
+
+    The gate starts at 1/2 (BN' with scale and shift 0), and what it halves starts doubled: scale and shift of BN, or
+    c itself, by DW = identity, where there is no BN. So the network starts exactly as the backbone.
+
+    Args:
+        anchor: see Anchored.
+    """
+
+    own = (Spatial, Gate)
+
+    @torch.no_grad()
+    def adapt(self, network: nn.Module) -> None:
+        norms = norm_after(network)
+        for conv in convolutions(network):
+            spatial, gate = Spatial(conv.out_channels), Gate(conv.out_channels)
+            if conv in norms:
+                for tensor in norms[conv].parameters():
+                    tensor.mul_(2)
+            else:
+                nn.init.dirac_(spatial.weight, groups=conv.out_channels)
+            # Children and hooks leave the names of the backbone's own tensors as they were.
+            conv.add_module("spatial", spatial.to(conv.weight))
+            conv.register_forward_hook(_add_spatial)
+            gated = norms.get(conv, conv)
+            gated.add_module("gate", gate.to(conv.weight))
+            gated.register_forward_hook(_apply_gate)

@@ -1,0 +1,56 @@
+"""Low-rank adaptation of convolutions."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+from baselines.convolutions import convolutions
+from baselines.per_task import PerTask
+from methods import methods
+from methods.method import Range
+
+
+class LowRank(nn.Module):
+    """W + B A for a weight W [C_out, ...] seen as a matrix [C_out, K]: A [rank, K] is random, B [C_out, rank] zero."""
+
+    def __init__(self, weight: Tensor, rank: int):
+        super().__init__()
+        # Drawn on the CPU, so that the initial values do not depend on the device.
+        down = torch.empty(rank, weight[0].numel(), device="cpu")
+        nn.init.kaiming_uniform_(down, a=math.sqrt(5))
+        self.down = nn.Parameter(down.to(weight))
+        self.up = nn.Parameter(weight.new_zeros(len(weight), rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + (self.up @ self.down).view_as(weight)
+
+
+@methods.register("conv-lora")
+class ConvLoRA(PerTask):
+    """Low-rank adaptation (Hu et al., 2021, arXiv 2106.09685) of every convolution of a frozen backbone.
+
+    W_t = W + B_t A_t, where W is seen as a matrix [C_out, C_in / groups * k * k]; the paper's factor alpha / r is 1.
+    B_t starts at zero, the network therefore as the backbone: rank * (K + C) values a task.
+
+    Args:
+        rank: the paper's r.
+        bn: see PerTask.
+    """
+
+    own = (LowRank,)
+    search = {"lr": Range(1e-3, 0.1), "rank": (1, 2, 4, 8, 16)}
+
+    def __init__(self, rank: int = 4, bn: Literal["per-task", "frozen"] = "frozen"):
+        super().__init__(bn)
+        if rank < 1:
+            raise ValueError(f"rank={rank} must be at least 1")
+        self.rank = rank
+
+    def adapt(self, network: nn.Module) -> None:
+        for conv in convolutions(network):
+            register_parametrization(conv, "weight", LowRank(conv.weight, self.rank))

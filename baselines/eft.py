@@ -1,0 +1,54 @@
+"""Small convolutions per task after each convolution."""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import Any
+
+from torch import Tensor, nn
+
+from baselines.anchored import Anchored
+from baselines.convolutions import convolutions
+from methods import methods
+
+
+class Grouped(nn.Conv2d):
+    """A convolution that keeps the size, with bias, zero at first, in groups of `size` channels.
+
+    Where `size` does not divide the channels, the groups have as many as divides both.
+    """
+
+    def __init__(self, channels: int, kernel: int, size: int):
+        super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels // gcd(channels, size))
+        for tensor in self.parameters():
+            nn.init.zeros_(tensor)
+
+
+def _transform(conv: nn.Module, inputs: Any, c: Tensor) -> Tensor:
+    return conv.get_submodule("groupwise")(c) + conv.get_submodule("pointwise")(c)
+
+
+@methods.register("eft")
+class EFT(Anchored):
+    """Efficient feature transformations (Verma et al., CVPR 2021, arXiv 2103.13558).
+
+    After every convolution, with output c: y = BN_t(GW_t(c) + PW_t(c)). GW is a 3x3 convolution in groups of 8
+    channels, PW a 1x1 convolution in groups of 16, BN the network's own batch normalisation after that convolution:
+    92 * C values a task and 2 * C statistics. GW starts at zero and PW as the identity, so that the first task starts
+    exactly as the backbone; each later one starts at the values of the task before.
+
+    Args:
+        anchor: see Anchored.
+    """
+
+    own = (Grouped,)
+    continues = True
+
+    def adapt(self, network: nn.Module) -> None:
+        for conv in convolutions(network):
+            groupwise, pointwise = Grouped(conv.out_channels, 3, size=8), Grouped(conv.out_channels, 1, size=16)
+            nn.init.dirac_(pointwise.weight, groups=pointwise.groups)
+            # Children and a hook leave the names of the backbone's own tensors as they were.
+            conv.add_module("groupwise", groupwise.to(conv.weight))
+            conv.add_module("pointwise", pointwise.to(conv.weight))
+            conv.register_forward_hook(_transform)

@@ -1,0 +1,61 @@
+"""Learning without forgetting."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baselines.all_heads import AllHeads
+from baselines.finetuning import FineTuning
+from methods import methods
+from methods.method import BNPolicy, Range
+
+
+@methods.register("lwf")
+class LwF(AllHeads):
+    """Learning without forgetting (Li and Hoiem, 2016, arXiv 1606.09282).
+
+    L = CE + strength * sum over old heads of CE(softmax(z_old / T), softmax(z / T)), the mean over the batch. z_old are
+    the old heads' logits on the new task's images from the network as the last task left it, in evaluation mode.
+
+    Teacher and student each pass through the backbone once per batch, however many heads there are.
+
+    Args:
+        strength: the paper's lambda.
+        temperature: the paper's T.
+        bn: see AllHeads.
+    """
+
+    search = {**FineTuning.search, "strength": Range(0.1, 10.0)}
+
+    def __init__(self, strength: float = 1.0, temperature: float = 2.0, bn: BNPolicy = "shared"):
+        super().__init__(bn)
+        if strength < 0:
+            raise ValueError(f"strength={strength:g} must not be negative")
+        if temperature <= 0:
+            raise ValueError(f"temperature={temperature:g} must be above 0")
+        self.strength = strength
+        self.temperature = temperature
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        if self.task > 1:
+            self.teacher = copy.deepcopy(strategy.model).eval().requires_grad_(False)
+
+    def forward(self, strategy: Any) -> Tensor:
+        self.features = strategy.model.features(strategy.mb_x)
+        return strategy.model.answer(self.features)
+
+    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        if self.task > 1:
+            # The last head is the new task's.
+            with torch.no_grad():
+                old = self.teacher.heads.every(self.teacher.features(strategy.mb_x))[:, :-1]
+            new = strategy.model.heads.every(self.features)[:, :-1]
+            targets = (old / self.temperature).softmax(-1)
+            log_answers = (new / self.temperature).log_softmax(-1)
+            # Where a head is narrower, 0 * -inf would not be a number.
+            cross_entropies = -(targets * log_answers.masked_fill(new.isneginf(), 0)).sum(-1)
+            strategy.loss += self.strength * cross_entropies.sum(1).mean()

@@ -1,0 +1,150 @@
+"""PackNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
+
+from baselines.bits import pack_bits, unpack_bits
+from baselines.convolutions import convolutions
+from baselines.finetuning import FineTuning
+from methods import methods
+from methods.method import BatchNorm, Method, Part, Range
+
+if TYPE_CHECKING:
+    from benchmark.model import Network
+
+
+class Ownership(nn.Module):
+    """A parametrisation: of a convolution's weights a task sees its own and earlier tasks', and trains its own.
+
+    Args:
+        weight: the weights.
+        task: the number of the task that is learned or evaluated.
+
+    Attributes:
+        owner: int16, of the weight's shape: the number of the task that keeps it, 0 while it is free.
+    """
+
+    owner: Tensor
+
+    def __init__(self, weight: Tensor, task: int):
+        super().__init__()
+        self.task = task
+        self.register_buffer("owner", torch.zeros_like(weight, dtype=torch.int16))
+
+    def own(self) -> Tensor:
+        """Which weights are the task's."""
+        return self.owner == self.task
+
+    def forward(self, weight: Tensor) -> Tensor:
+        earlier = (self.owner > 0) & (self.owner < self.task)
+        return torch.where(self.own(), weight, torch.where(earlier, weight.detach(), 0.0))
+
+
+@methods.register("packnet")
+class PackNet(Method):
+    """PackNet (Mallya and Lazebnik, 2018, arXiv 1711.05769).
+
+    A task trains the weights of every convolution that are still free. Then it prunes, in each, those of them with the
+    smallest |w|, and trains the rest on: these it keeps for good, the pruned ones are free for later tasks. A task sees
+    the weights of the tasks up to its own. All in all this costs ceil(log2(T + 1)) bits a weight after T tasks.
+
+    The first task starts from the backbone as given; later ones find the free weights at 0, as published, and so start
+    as the network of the task before. No symmetry has to be broken: the gradient of a free weight depends on the kept
+    weights around it, which differ. Shares are rounded down, so that a task keeps some weight wherever one is free;
+    where none is, it uses those of earlier tasks. All that is not a convolution's weight, biases too, is trained by the
+    first task only.
+
+    Args:
+        pruned: the share of its free weights that a task prunes.
+        train_share: the share of the epochs before it does; of a single epoch, all.
+        bn: "first-task": batch normalisation is trained by the first task and then stays, as published; "per-task":
+            each task has its own, affine and statistics, 4C values.
+    """
+
+    recipe = FineTuning.recipe
+    isolates_tasks = True
+    grows_evenly = False
+    search = {"lr": Range(1e-3, 0.3), "pruned": (0.5, 0.75, 0.9)}
+
+    def __init__(
+        self, pruned: float = 0.75, train_share: float = 2 / 3, bn: Literal["first-task", "per-task"] = "first-task"
+    ):
+        super().__init__()
+        for name, share in (("pruned", pruned), ("train_share", train_share)):
+            if not 0 < share < 1:
+                raise ValueError(f"{name}={share:g} must be above 0 and below 1")
+        self.pruned = pruned
+        self.train_share = train_share
+        self.bn = bn
+
+    def adapt(self, network: Network) -> None:
+        for conv in convolutions(network):
+            register_parametrization(conv, "weight", Ownership(conv.weight.detach(), self.task))
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        return "task" if isinstance(module, BatchNorm) and self.bn == "per-task" else "shared"
+
+    def trains(self, module: nn.Module, name: str) -> bool:
+        return self.task == 1 or isinstance(module, ParametrizationList) or self.part(module, name) == "task"
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        self.layers = _layers(strategy.model)
+        for _, ownership in self.layers:
+            # Until it prunes, a task has all that is free.
+            ownership.owner.masked_fill_(ownership.owner == 0, self.task)
+        self.hold()
+
+    def hold(self) -> None:
+        """Remember the weights as they are now, for those that must stay so."""
+        self.held = [weight.detach().clone() for weight, _ in self.layers]
+
+    @torch.no_grad()
+    def after_update(self, strategy: Any, **kwargs: Any) -> None:
+        # Without a gradient, momentum and weight decay still move a weight.
+        for (weight, ownership), held in zip(self.layers, self.held, strict=True):
+            weight.copy_(torch.where(ownership.own(), weight, held))
+
+    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        epoch = strategy.clock.train_exp_epochs + 1
+        if epoch == max(1, round(self.train_share * strategy.train_epochs)):
+            self.prune()
+            self.hold()
+
+    @torch.no_grad()
+    def prune(self) -> None:
+        """In each layer, set the smallest of the task's weights to 0, and free them."""
+        for weight, ownership in self.layers:
+            own = ownership.own()
+            count = 0 if weight.is_meta else int(self.pruned * int(own.sum()))
+            if count:
+                cutoff = weight[own].abs().kthvalue(count).values
+                smallest = own & (weight.abs() <= cutoff)
+                weight.masked_fill_(smallest, 0.0)
+                ownership.owner.masked_fill_(smallest, 0)
+
+    def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        bits = {
+            name: torch.stack([pack_bits(tensors[name] >> bit & 1) for bit in range(self.task.bit_length())])
+            for name, module, _ in network.tensors()
+            if isinstance(module, Ownership) and name in tensors
+        }
+        return tensors | bits
+
+    def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        owners = {
+            name: torch.stack([unpack_bits(p, live.shape).short() << bit for bit, p in enumerate(tensors[name])]).sum(0)
+            for name, module, live in network.tensors()
+            if isinstance(module, Ownership) and name in tensors
+        }
+        return tensors | owners
+
+
+def _layers(network: nn.Module) -> list[tuple[Tensor, Ownership]]:
+    """The weights of each convolution, and who owns them."""
+    lists = [module for module in network.modules() if isinstance(module, ParametrizationList)]
+    return [(one.original, ownership) for one in lists for ownership in one if isinstance(ownership, Ownership)]

@@ -1,0 +1,57 @@
+"""Piggyback."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from baselines.masks import Mask, MaskedConvolutions
+from methods import methods
+from methods.method import Range, Recipe
+
+_START = 1e-2
+
+
+class ThresholdMask(Mask):
+    """Keeps the weights whose score is above a threshold.
+
+    Args:
+        scores: initial values, of the weight's shape.
+        threshold: at least 0 and below 1.
+    """
+
+    def __init__(self, scores: Tensor, threshold: float):
+        super().__init__(scores)
+        self.threshold = threshold
+
+    def step(self, relevance: Tensor) -> Tensor:
+        return relevance > self.threshold
+
+
+@methods.register("piggyback")
+class Piggyback(MaskedConvolutions):
+    """Piggyback (Mallya et al., 2018, arXiv 1801.06519).
+
+    y = conv(x, W * m_t), m_t = 1 where s_t > threshold, else 0. W is the backbone's and never trained; the gradient of
+    m_t is taken for that of s_t. All scores start at 0.01, so that a task begins with the backbone as it is, and costs
+    one bit a weight beside its batch normalisation.
+
+    Args:
+        threshold: below the value at which the scores start.
+        bn: see PerTask.
+    """
+
+    # A step of Adam moves a score by about lr, and all of them start 0.005 from the threshold.
+    recipe = Recipe(optimizer="adam", lr=0.001)
+    search = {"lr": Range(1e-4, 1e-2)}
+
+    def __init__(self, threshold: float = 5e-3, bn: Literal["per-task", "frozen"] = "per-task"):
+        super().__init__(bn)
+        if not 0 <= threshold < _START:
+            raise ValueError(f"threshold={threshold:g} must be at least 0 and below {_START:g}, where the scores start")
+        self.threshold = threshold
+
+    def mask(self, weight: Tensor) -> Mask:
+        return ThresholdMask(torch.full_like(weight, _START), self.threshold)

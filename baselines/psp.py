@@ -1,0 +1,81 @@
+"""Parameter superposition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+from baselines.bits import pack_bits, unpack_bits
+from baselines.convolutions import convolutions
+from baselines.finetuning import FineTuning
+from methods import methods
+from methods.method import BNPolicy, Part
+
+if TYPE_CHECKING:
+    from benchmark.model import Network
+
+
+class Context(nn.Module):
+    """A parametrisation, W -> W * o, with signs o that all output channels share.
+
+    Args:
+        signs: +1 and -1, [C_in / groups, k, k].
+        stored: whether the signs are part of the state.
+    """
+
+    signs: Tensor
+
+    def __init__(self, signs: Tensor, stored: bool):
+        super().__init__()
+        self.register_buffer("signs", signs, persistent=stored)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.signs
+
+
+@methods.register("psp")
+class PSP(FineTuning):
+    """Parameter superposition (Cheung et al., 2019, arXiv 1902.05522), with binary contexts.
+
+    y = conv(x, W * o_t): W is shared and trained by every task, o_t in {+1, -1}^(C_in * k * k) is random, the task's
+    own, and the same for all output channels. Seen through its context, a task's weights stay what they were but for
+    noise from the others, since sums of products of unrelated signs nearly cancel. o_1 is all ones, so that the first
+    task starts from the backbone as given.
+
+    Args:
+        contexts: "seed": drawn again from the seed whenever they are needed, nothing is stored; "stored": one bit each.
+        bn: see FineTuning.
+    """
+
+    def __init__(self, contexts: Literal["seed", "stored"] = "seed", bn: BNPolicy = "shared"):
+        super().__init__(bn)
+        self.contexts = contexts
+
+    def adapt(self, network: Network) -> None:
+        for conv in convolutions(network):
+            signs = torch.ones(conv.weight.shape[1:], device="cpu")
+            if self.task > 1:
+                signs -= 2 * torch.randint(2, signs.shape, generator=self.generator, device="cpu")
+            register_parametrization(conv, "weight", Context(signs.to(conv.weight), self.contexts == "stored"))
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        return "task" if isinstance(module, Context) else super().part(module, name)
+
+    def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        bits = {
+            name: pack_bits(tensors[name] > 0)
+            for name, module, _ in network.tensors()
+            if isinstance(module, Context) and name in tensors
+        }
+        return tensors | bits
+
+    def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        signs = {
+            name: torch.where(unpack_bits(tensors[name], live.shape), 1.0, -1.0)
+            for name, module, live in network.tensors()
+            if isinstance(module, Context) and name in tensors
+        }
+        return tensors | signs

@@ -1,0 +1,74 @@
+"""Synaptic intelligence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from baselines.finetuning import FineTuning
+from methods import methods
+from methods.method import BNPolicy, Range
+
+
+@methods.register("si")
+class SI(FineTuning):
+    """Synaptic intelligence (Zenke et al., 2017, arXiv 1703.04200).
+
+    L = CE + strength * sum_i Omega_i (theta_i - theta*_i)^2, theta the shared parameters, theta* where the last task
+    left them. At the end of a task Omega_i += relu(omega_i / ((theta_i - theta*_i)^2 + damping)), where omega_i is the
+    sum of -g_i dtheta_i over its steps; in the first task theta* is where it starts.
+
+    g is the gradient of CE alone: the penalty's is known without autograd, and is added to it after it was read.
+    dtheta is the optimiser's real step: of the whole gradient, limited, with momentum. The loss shown is CE.
+
+    Args:
+        strength: the paper's c.
+        damping: the paper's xi.
+        bn: see FineTuning.
+    """
+
+    search = {**FineTuning.search, "strength": Range(0.01, 10.0)}
+
+    def __init__(self, strength: float = 0.1, damping: float = 1e-3, bn: BNPolicy = "shared"):
+        super().__init__(bn)
+        if strength < 0:
+            raise ValueError(f"strength={strength:g} must not be negative")
+        if damping <= 0:
+            raise ValueError(f"damping={damping:g} must be above 0")
+        self.strength = strength
+        self.damping = damping
+
+    @torch.no_grad()
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        self.shared = list(strategy.shared_parameters().values())
+        self.sizes = [parameter.numel() for parameter in self.shared]
+        start = self.theta()
+        self.anchor = self.kept.get("anchor", start)
+        self.importance = self.kept.get("importance", torch.zeros_like(start))
+        self.omega = torch.zeros_like(start)
+
+    def theta(self) -> Tensor:
+        """A copy of the shared parameters, [P]."""
+        return parameters_to_vector(self.shared)
+
+    @torch.no_grad()
+    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
+        self.before = self.theta()
+        self.gradient = parameters_to_vector([parameter.grad for parameter in self.shared])
+        pull = 2 * self.strength * self.importance * (self.before - self.anchor)
+        for parameter, part in zip(self.shared, pull.split(self.sizes), strict=True):
+            parameter.grad += part.view_as(parameter)
+
+    @torch.no_grad()
+    def after_update(self, strategy: Any, **kwargs: Any) -> None:
+        self.omega -= self.gradient * (self.theta() - self.before)
+
+    @torch.no_grad()
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        theta = self.theta()
+        moved = (theta - self.anchor).square()
+        self.kept["importance"] = self.importance + (self.omega / (moved + self.damping)).relu()
+        self.kept["anchor"] = theta

@@ -1,0 +1,20 @@
+"""A network per task: the upper bound without forgetting."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from baselines.finetuning import FineTuning
+from methods import methods
+from methods.method import Method, Part
+
+
+@methods.register("single-task")
+class SingleTask(Method):
+    """A copy of the backbone per task, fine-tuned on that task alone: nothing is shared, nothing is forgotten."""
+
+    recipe = FineTuning.recipe
+    isolates_tasks = True
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        return "task"

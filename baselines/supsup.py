@@ -1,0 +1,93 @@
+"""Supermasks in superposition."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from baselines.masks import Mask, MaskedConvolutions
+from methods import methods
+from methods.method import BatchNorm, Part, Range
+
+if TYPE_CHECKING:
+    from benchmark.model import Network
+
+
+class TopMask(Mask):
+    """Keeps the weights with the largest |score|.
+
+    Args:
+        scores: initial values, of the weight's shape.
+        share: of the weights that are kept, at least one; more where scores are equal.
+    """
+
+    def __init__(self, scores: Tensor, share: float):
+        super().__init__(scores)
+        self.kept = max(1, round(share * scores.numel()))
+
+    def relevance(self, scores: Tensor) -> Tensor:
+        return scores.abs()
+
+    def step(self, relevance: Tensor) -> Tensor:
+        smallest_kept = relevance.flatten().kthvalue(relevance.numel() - self.kept + 1).values
+        return relevance >= smallest_kept
+
+
+@methods.register("supsup")
+class SupSup(MaskedConvolutions):
+    """Supermasks in superposition, task given (Wortsman et al., 2020, arXiv 2006.14769).
+
+    y = conv(x, W * m_t). W is random, never trained and the same for all tasks: +-sqrt(2 / fan_in), without biases. m_t
+    keeps the weights with the largest |s_t| of each convolution; the gradient of m_t is taken for that of |s_t|, and
+    s_t starts from Kaiming's uniform distribution with a = sqrt(5). Batch normalisation has statistics of each task's
+    own and no trained affine part: a task costs one bit a weight and 2C values.
+
+    Args:
+        sparsity: the share of the weights that a mask keeps.
+        init: "signed-constant": W as above, drawn from the seed, nothing is left of the backbone's convolutions and
+            batch normalisation; "pretrained": they stay as they are.
+    """
+
+    search = {"lr": Range(1e-3, 0.1), "sparsity": (0.3, 0.5, 0.7)}
+
+    def __init__(self, sparsity: float = 0.5, init: Literal["signed-constant", "pretrained"] = "signed-constant"):
+        super().__init__()
+        if not 0 < sparsity <= 1:
+            raise ValueError(f"sparsity={sparsity:g} must be above 0 and at most 1: it is the share that is kept")
+        self.sparsity = sparsity
+        self.init = init
+
+    def adapt(self, network: Network) -> None:
+        if self.init == "signed-constant":
+            for module in network.modules():
+                _start_over(module)
+        super().adapt(network)
+
+    def mask(self, weight: Tensor) -> Mask:
+        scores = torch.empty(weight.shape, device="cpu")
+        nn.init.kaiming_uniform_(scores, a=math.sqrt(5), generator=self.generator)
+        return TopMask(scores.to(weight), self.sparsity)
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        if isinstance(module, BatchNorm):
+            return "task" if name.endswith(("running_mean", "running_var")) else "frozen"
+        return super().part(module, name)
+
+
+@torch.no_grad()
+def _start_over(module: nn.Module) -> None:
+    """Signed constants for the weight of a convolution, no bias; batch normalisation as if it were new."""
+    if isinstance(module, nn.Conv2d):
+        signs = torch.randint(2, module.weight.shape, device="cpu") * 2 - 1
+        module.weight.copy_(signs).mul_(math.sqrt(2 / module.weight[0].numel()))
+        values = [(module.bias, 0.0)]
+    elif isinstance(module, BatchNorm):
+        values = [(module.weight, 1.0), (module.bias, 0.0), (module.running_mean, 0.0), (module.running_var, 1.0)]
+    else:
+        return
+    for tensor, value in values:
+        if tensor is not None:
+            tensor.fill_(value)

@@ -1,0 +1,79 @@
+"""What the tests of baselines share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.learner import Cell, learn, start
+from benchmark.model import Network
+from benchmark.state import State
+from benchmark.strategy import Training
+from benchmark.streams.base import Task
+
+
+@pytest.fixture
+def states() -> Callable[..., list[State]]:
+    """states(cell, tasks) -> the state after each task, of one epoch in batches of 8 by the method's own recipe."""
+
+    def fold(cell: Cell, tasks: tuple[Task, ...], training: Training | None = None) -> list[State]:
+        training = training or Training(cell.make_method().recipe, epochs=1, batch_size=8)
+        found = [start(cell)]
+        for task in tasks:
+            found.append(learn(cell, found[-1], task, training).state)
+        return found[1:]
+
+    return fold
+
+
+@pytest.fixture
+def mixed_network() -> Network:
+    """In double precision: 24 channels with batch normalisation that is no identity; 6 with a bias, without it."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(24)
+    norm.num_batches_tracked = None
+    for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        nn.init.uniform_(tensor, 0.5, 1.5)
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 24, 3, padding=1, bias=False),
+        norm,
+        nn.ReLU(),
+        nn.Conv2d(24, 6, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+    return Network(backbone, 6, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).double()
+
+
+@pytest.fixture
+def assert_computes() -> Callable[[Network, Callable[[Tensor, dict[str, Tensor]], Tensor]], set[str]]:
+    """assert_computes(network, formula) -> names of what is trained, after a comparison with all tensors changed.
+
+    `formula` gives the features of normalised images from the backbone's tensors by their names. The network must give
+    the same, and the same gradients.
+    """
+
+    def check(network: Network, formula: Callable[[Tensor, dict[str, Tensor]], Tensor]) -> set[str]:
+        torch.manual_seed(1)
+        for _, _, tensor in network.tensors():
+            tensor.data += 0.2 * torch.rand_like(tensor)
+        trained = {name: p for name, p in network.backbone.named_parameters() if p.requires_grad}
+        tensors = {name: tensor.detach().clone() for name, tensor in network.backbone.state_dict().items()}
+        for name in trained:
+            tensors[name].requires_grad_()
+        images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
+        expected = formula(images * network.scale + network.shift, tensors)
+        features = network.features(images)
+        torch.testing.assert_close(features, expected, rtol=1e-10, atol=1e-12)
+        direction = torch.rand_like(expected)
+        (features * direction).sum().backward()
+        (expected * direction).sum().backward()
+        for name, parameter in trained.items():
+            torch.testing.assert_close(parameter.grad, tensors[name].grad, rtol=1e-8, atol=1e-12, msg=name)
+        return set(trained)
+
+    return check

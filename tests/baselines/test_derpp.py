@@ -1,0 +1,109 @@
+"""Dark experience replay against its definition: the loss, the logits it stores, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+import baselines.replay
+from baselines.derpp import DERpp
+from baselines.reservoir import MemorySize
+from benchmark.evaluation import network_for
+from benchmark.learner import Cell, learn, start
+from benchmark.model import Network
+from benchmark.state import State
+from benchmark.strategy import Training
+from benchmark.streams.base import Task
+
+CLASSES = {1: 3, 2: 2, 3: 4}
+
+
+def test_loss_in_the_first_step_of_the_third_task(
+    make_cell: Callable[..., Cell],
+    states: Callable[..., list[State]],
+    tiny_tasks: tuple[Task, ...],
+    tiny_network: Network,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Worked image by image, when heads of 3, 2 and 4 classes exist; no other head's logit counts."""
+    draw, hook = baselines.replay.draw, DERpp.before_backward
+    drawn: list[dict[str, Tensor]] = []
+    seen = []
+
+    def record(*args: Any) -> dict[str, Tensor]:
+        drawn.append(draw(*args))
+        return drawn[-1]
+
+    def spy(self: DERpp, strategy: Any, **kwargs: Any) -> None:
+        drawn.clear()
+        hook(self, strategy, **kwargs)
+        if self.task < 3 or seen:
+            return
+        network, (first, second) = strategy.model, drawn
+        expected = cross_entropy(network(strategy.mb_x), strategy.mb_y)
+        for samples, weight in ((first, 0.2), (second, 0.9)):
+            features = network.features(samples["images"])
+            for n, (feature, task) in enumerate(zip(features, samples["tasks"].tolist(), strict=True)):
+                logits = network.heads(feature[None], str(task))[0]
+                stored = samples["logits"][n, : CLASSES[task]]
+                mse = sum((a - b) ** 2 for a, b in zip(logits, stored, strict=True)) / CLASSES[task]
+                ce = cross_entropy(logits, samples["labels"][n].long())
+                expected = expected + weight / len(features) * (mse if samples is first else ce)
+        seen.append((strategy.loss.item(), expected.item(), set(first["tasks"].tolist()), first, second))
+
+    monkeypatch.setattr(baselines.replay, "draw", record)
+    monkeypatch.setattr(DERpp, "before_backward", spy)
+    tiny_network.double()
+    states(make_cell("derpp", alpha=0.2, beta=0.9), tiny_tasks)
+    loss, expected, tasks, first, second = seen[0]
+    # Avalanche sums the loss in single precision, and stored logits are in single precision.
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert tasks == {1, 2}
+    assert len(first["labels"]) == len(second["labels"]) == 8
+    assert not torch.equal(first["images"], second["images"])
+
+
+def test_stored_logits_are_those_of_the_network_at_the_end_of_the_samples_task(
+    make_cell: Callable[..., Cell], states: Callable[..., list[State]], tiny_tasks: tuple[Task, ...]
+) -> None:
+    """In evaluation mode, for each sample whenever it is found in the memory; zeros beyond its head's classes."""
+    cell = make_cell("derpp", memory=MemorySize(images=30))
+    found = states(cell, tiny_tasks)
+    answering = {task: network_for(cell, found[task - 1], task, CLASSES[task]) for task in CLASSES}
+    for state, widest in zip(found, (3, 3, 4), strict=True):
+        logits = state.memory["replay.logits"]
+        assert logits.shape == (30, widest)
+        assert logits.dtype == torch.float32
+        expected = torch.zeros(30, widest)
+        for n, task in enumerate(state.memory["replay.tasks"].tolist()):
+            image = state.memory["replay.images"][n]
+            expected[n, : CLASSES[task]] = answering[task](image[None]).detach()[0]
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_costs_three_steps_and_a_forward_pass_over_what_enters(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    """By hand at 8x8: 64 positions x 6 x 27, whose images need no gradient; 64 x 5 x 6; heads of 5 x classes."""
+    cell = make_cell("derpp", memory=MemorySize(images=30))
+    state, classes = start(cell), 0
+    for number, task in enumerate(tiny_tasks, 1):
+        learned = learn(cell, state, task, Training(DERpp.recipe, epochs=2, batch_size=8))
+        state, classes = learned.state, classes + len(task.classes)
+        entered = int((state.memory["replay.tasks"] == number).sum())
+        forward, step = 64 * 6 * 27 + 64 * 5 * 6, 2 * 64 * 6 * 27 + 3 * 64 * 5 * 6
+        own = step + 3 * 5 * len(task.classes)
+        replay = 2 * (step + 3 * 5 * classes) if number > 1 else 0
+        stored = entered * (forward + 5 * len(task.classes))
+        assert learned.operations == 2 * (40 * 2 * (own + replay) + stored)
+
+
+@pytest.mark.parametrize("options", [{"alpha": -1.0}, {"beta": -1.0}])
+def test_bad_options_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        DERpp(**options)

@@ -1,0 +1,213 @@
+"""What each method stores and computes, for the whole of ResNet-18 and ResNet-50: against values worked out by hand."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from benchmark.backbones import backbones
+from benchmark.config import Settings
+from benchmark.estimate import StreamShape, estimate
+
+# Parameters, convolution weights, output channels of all convolutions and of those that are not 1x1, and the sum of
+# C_in k k; classifiers excluded. Beyond the table of the paper's symbols: sums of C_out^2 and of C_in * C_out over the
+# convolutions that are not 1x1, and of C_in * stride^2.
+SYMBOLS = {
+    "resnet18": {
+        "P": 11_176_512,
+        "W": 11_166_912,
+        "C": 4_800,
+        "C3": 3_904,
+        "K": 31_123,
+        "OUT2": 1_396_736,
+        "INOUT": 1_220_800,
+        "IN_PHASES": 6_540,
+    },
+    "resnet50": {
+        "P": 23_508_032,
+        "W": 23_454_912,
+        "C": 26_560,
+        "C3": 3_840,
+        "K": 52_883,
+        "OUT2": 1_261_568,
+        "INOUT": 1_257_664,
+        "IN_PHASES": 30_604,
+    },
+}
+
+
+def per_task(s: dict[str, int]) -> dict[str, float]:
+    """Float32 values of state that each task adds, heads and replay left out."""
+    statistics, norms = 2 * s["C"], 4 * s["C"]
+    return {
+        "clr": 9 * s["C3"] + norms,
+        "clr-mixed": 9 * s["C3"] + (s["C"] - s["C3"]) + norms,
+        "clr-full": 9 * s["C"] + norms,
+        "bn-only": norms,
+        "ccll": 14 * s["C"] + 2 * statistics,
+        "ccll:anchor=pretrained": 14 * s["C"] + 2 * statistics,
+        "eft": 92 * s["C"] + statistics,
+        "confit": norms + s["IN_PHASES"],
+        "bpn": s["C"],
+        "supsup": s["W"] / 32 + statistics,
+        "psp": 0,
+        "psp:contexts=stored": (s["K"] + 7) // 8 / 4,
+        "ewc": 2 * s["P"],
+        "ewc:storage=summed": 0,
+        "online-ewc": 0,
+        "si": 0,
+        "lwf": 0,
+        "er": 0,
+        "derpp": 0,
+        "agem": 0,
+        "joint": 0,
+        "sgd": 0,
+        "sgd-ll": 0,
+        "sgd:bn=per-task": norms,
+        "linear-probe": 0,
+        "single-task": s["P"] + statistics,
+        "piggyback:bn=frozen": s["W"] / 32,
+        "piggyback:bn=per-task": s["W"] / 32 + norms,
+        "conv-lora:rank=3:bn=frozen": 3 * (s["K"] + s["C"]),
+        "residual-adapters:form=series:bn=frozen": s["OUT2"],
+        "residual-adapters:form=parallel:bn=per-task": s["INOUT"] + norms,
+        "reprogram:size=32": 3 * 32 * 32,
+    }
+
+
+# As a percentage of the backbone's parameters, in the digits of the published comparison's definition.
+PERCENT = {
+    "resnet18": {
+        "clr": "0.486",
+        "clr-mixed": "0.494",
+        "clr-full": "0.558",
+        "bn-only": "0.172",
+        "bpn": "0.043",
+        "ewc": "200.000",
+        "ccll": "0.773",
+        "confit": "0.230",
+    },
+    "resnet50": {"clr": "0.599", "clr-mixed": "0.696", "clr-full": "1.469", "bn-only": "0.452", "bpn": "0.113"},
+}
+
+CASES = [(backbone, method) for backbone, symbols in SYMBOLS.items() for method in per_task(symbols)]
+
+
+@cache
+def tables(backbone: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two tasks of 32 images at 64x64; proportions hardly depend on the size."""
+    settings = Settings(methods=tuple(per_task(SYMBOLS[backbone])), backbone=backbone, epochs=8)
+    parameters, compute = estimate(settings, StreamShape(tasks=2, classes=10, images=32, image_size=64))
+    return parameters.set_index("method"), compute.set_index("method")
+
+
+@pytest.mark.parametrize("name", SYMBOLS)
+def test_the_symbol_table(name: str) -> None:
+    with torch.device("meta"):
+        network = backbones.get(name)().network(weights=False)
+    convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    large = [conv for conv in convs if conv.kernel_size != (1, 1)]
+    assert {
+        "P": sum(p.numel() for p in network.backbone.parameters()),
+        "W": sum(c.weight.numel() for c in convs),
+        "C": sum(c.out_channels for c in convs),
+        "C3": sum(c.out_channels for c in large),
+        "K": sum(c.in_channels * c.kernel_size[0] * c.kernel_size[1] for c in convs),
+        "OUT2": sum(c.out_channels**2 for c in large),
+        "INOUT": sum(c.in_channels * c.out_channels for c in large),
+        "IN_PHASES": sum(c.in_channels * c.stride[0] * c.stride[1] for c in convs),
+    } == SYMBOLS[name]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert sum(norm.num_features for norm in norms) == SYMBOLS[name]["C"]
+
+
+@pytest.mark.parametrize(("backbone", "method"), CASES)
+def test_extra_parameters_per_task(backbone: str, method: str) -> None:
+    row = tables(backbone)[0].loc[method]
+    assert row["extra_parameters_per_task"] == per_task(SYMBOLS[backbone])[method]
+    assert row["backbone_parameters"] == SYMBOLS[backbone]["P"]
+    if method in PERCENT[backbone]:
+        assert f"{row['extra_parameters_percent']:.3f}" == PERCENT[backbone][method]
+
+
+def test_the_bytes_of_a_whole_state() -> None:
+    """ResNet-18's parameters and 2 x 4,800 statistics; two heads of 512 x 10 + 10, or one."""
+    parameters, _ = tables("resnet18")
+    network, head = 4 * (11_176_512 + 2 * 4_800), 4 * 5_130
+    pixels, label_and_task, logits = 3 * 64 * 64, 2 + 2, 4 * 10
+
+    def of(method: str) -> list[int]:
+        row = parameters.loc[method]
+        return [row[f"{part}_bytes"] for part in ("frozen", "shared", "task", "memory", "replay", "state")]
+
+    frozen = network - 4 * 4 * 4_800
+    clr = 2 * (4 * 54_336 + head)
+    assert of("clr") == [frozen, 0, clr, 0, 0, frozen + clr]
+    assert of("sgd") == [0, network, 2 * head, 0, 0, network + 2 * head]
+    assert of("sgd-ll") == [network, head, 0, 0, 0, network + head]
+    fisher = 2 * 2 * 4 * 11_176_512
+    assert of("ewc") == [0, network, 2 * head, fisher, 0, network + 2 * head + fisher]
+    assert of("single-task") == [0, 0, 2 * (network + head), 0, 0, 2 * (network + head)]
+    assert of("lwf")[3] == 0
+    # 2P once, whatever the number of tasks.
+    assert of("online-ewc")[3] == of("si")[3] == 2 * 4 * 11_176_512
+    # All 64 images fit; beside them the count of images seen, an int64.
+    sample = pixels + label_and_task
+    assert of("er")[3:5] == of("agem")[3:5] == [64 * sample + 8, 64 * sample]
+    assert of("derpp")[3:5] == [64 * (sample + logits) + 8, 64 * (sample + logits)]
+    assert of("joint")[4] == 64 * sample
+    # What ccll and eft learn on the first task is kept once: the network less its batch normalisation.
+    assert of("ccll")[1] == of("eft")[1] == network - 4 * 4 * 4_800
+    assert parameters.loc["sgd", "head_parameters_per_task"] == 5_130
+    assert parameters.loc["sgd-ll", "head_parameters_per_task"] == 5_130 / 2
+
+
+def test_packnet_stores_which_task_owns_a_weight_in_as_few_bits_as_tell_the_tasks_apart() -> None:
+    """1 bit for one task, 2 for two and three, 3 for four to seven; and what is shared is kept once."""
+    settings = Settings(methods=("packnet",), backbone="resnet18")
+    shared = [estimate(settings, StreamShape(tasks, 2, 16, 64))[0]["shared_bytes"][0] for tasks in (1, 2, 3, 4)]
+    bits = [(size - 4 * (11_176_512 + 2 * 4_800)) * 8 / 11_166_912 for size in shared]
+    assert bits == [1, 2, 2, 3]
+
+
+def test_normalised_compute() -> None:
+    compute = tables("resnet18")[1]["normalized_compute"]
+    assert compute["sgd"] == compute["single-task"] == 1
+    assert f"{compute['clr']:.2f}" == "0.67"
+    assert f"{tables('resnet50')[1]['normalized_compute']['clr']:.2f}" == "0.67"
+    assert f"{tables('resnet50')[1]['normalized_compute']['clr-full']:.2f}" == "0.69"
+    # Of the backbone only the forward pass.
+    assert 1 / 3 < compute["linear-probe"] < 0.35
+    assert compute["sgd-ll"] == compute["linear-probe"]
+    assert compute["bn-only"] < compute["clr"] < compute["clr-mixed"] < compute["clr-full"] < 1
+    # The first of two tasks has no past; the second's steps take one or two more passes, forward and backward.
+    assert compute["er"] == pytest.approx((1 + 2) / 2, abs=1e-3)
+    assert compute["derpp"] == pytest.approx((1 + 3) / 2 + (1 / 24), abs=0.01)
+    assert compute["agem"] == pytest.approx((1 + 2) / 2, abs=1e-3)
+    # A teacher's forward pass.
+    assert compute["lwf"] == pytest.approx((1 + 4 / 3) / 2, abs=0.01)
+    # The second task is learned together with the first.
+    assert compute["joint"] == pytest.approx((1 + 2) / 2, abs=1e-3)
+    # A step of the head costs a third; of an eighth of the epochs. One of eight trains the head, three batch norm too.
+    assert 0.6 < compute["confit"] < 1
+    assert compute["si"] == compute["psp"] == 1
+
+
+def test_the_fisher_information_is_counted() -> None:
+    """A forward pass to draw labels, and a pass forward and backward, on each image once in 8 epochs: (1 + 3) / 24."""
+    compute = tables("resnet18")[1]["normalized_compute"]
+    assert compute["ewc"] == pytest.approx(1 + 4 / 24, abs=0.01)
+    assert compute["online-ewc"] == compute["ewc"]
+
+
+@pytest.mark.parametrize(("backbone", "percent"), [("resnet18", "1.15"), ("resnet50", "0.48")])
+def test_inference_of_clr(backbone: str, percent: str) -> None:
+    compute = tables(backbone)[1]["normalized_inference"]
+    assert f"{100 * (compute['clr'] - 1):.2f}" == percent
+    for method in ("bn-only", "sgd", "supsup", "psp", "confit", "packnet"):
+        if method in compute:
+            assert compute[method] == 1
