@@ -6,8 +6,9 @@ from typing import Literal
 
 from torch import nn
 
+from baselines.finetuning import FineTuning
 from baselines.per_task import PerTask
-from methods.method import Part, Recipe
+from methods.method import Part
 
 Anchor = Literal["first-task", "pretrained"]
 
@@ -20,8 +21,8 @@ class Anchored(PerTask):
             the backbone as given, from the first task on.
     """
 
-    # The first task is fine-tuning, and Adam's rate for what the task adds is too high for the whole network.
-    recipe = Recipe(lr=0.03, clip=1.0)
+    # The first task trains the whole network.
+    recipe = FineTuning.recipe
 
     def __init__(self, anchor: Anchor = "first-task"):
         super().__init__()

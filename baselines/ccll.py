@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -58,6 +59,7 @@ class CCLL(Anchored):
         anchor: see Anchored.
     """
 
+    recipe = replace(Anchored.recipe, lr=0.1)
     own = (Spatial, Gate)
 
     @torch.no_grad()

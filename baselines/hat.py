@@ -57,7 +57,7 @@ class HAT(Method):
 
     where a_j^<t of a convolution's input is what its channels carry of earlier gates, through skip connections too: C
     values for a task's embeddings, beside batch normalisation, and C for a^<t. The isolation of tasks is approximate,
-    since gates are not exactly 0 or 1; weight decay would move protected weights.
+    since gates are not exactly 0 or 1. Weight decay would move protected weights, and Adam undo factors short of 0.
 
     e starts uniformly between 0 and 2, where the paper's starts are normal and close half of the gates at random, which
     leaves little of a pretrained network. Of open gates those near 0 are the first to close.
@@ -68,8 +68,10 @@ class HAT(Method):
         bn: "per-task" or "frozen", see PerTask; if it were shared, nothing would protect it.
     """
 
-    recipe = Recipe(lr=0.03, clip=1.0)
-    search = {"lr": Range(1e-3, 0.3), "strength": Range(0.05, 5.0), "smax": (100.0, 200.0, 400.0, 800.0)}
+    # Without momentum, as in the paper: with it a small layer's gates can all close before the weights have learned.
+    # Compensated gradients of the embeddings are long; a lower limit would leave the weights hardly any step.
+    recipe = Recipe(lr=0.2, momentum=0.0, clip=5.0)
+    search = {"lr": Range(0.01, 1.0), "strength": Range(0.05, 5.0), "smax": (100.0, 200.0, 400.0, 800.0)}
 
     def __init__(self, strength: float = 0.75, smax: float = 400.0, bn: Literal["per-task", "frozen"] = "per-task"):
         super().__init__()

@@ -159,7 +159,8 @@ def _values(annotation: Any) -> str:
     """What an option's annotated type accepts."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        return _values(next(argument for argument in arguments if argument is not type(None)))
+        # Of several, the last accepts what the others do: int | float.
+        return _values([argument for argument in arguments if argument is not type(None)][-1])
     if origin is Literal:
         return ", ".join(arguments)
     names = {bool: "true, false", int: "whole number", float: "number", str: "text"}

@@ -25,6 +25,7 @@ class Network(nn.Module):
     def __init__(self, backbone: nn.Module, feature_dim: int, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.backbone = backbone
+        self.feature_dim = feature_dim
         self.heads = Heads(feature_dim)
         # Folded so that uint8 pixels are normalised by one multiplication and one addition.
         scale = 1 / (255 * torch.tensor(std, device="cpu"))

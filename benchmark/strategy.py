@@ -163,6 +163,14 @@ class Strategy(SupervisedTemplate):
             nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], self._clip)
         super().optimizer_step()
 
+    def train(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            # A step that failed while it was counted must not leave everything after it counted, and slow.
+            if self._counting is not None:
+                self._counting.close()
+
     def _before_training_exp(self, **kwargs: Any) -> None:
         with OperationCounter() as counter:
             super()._before_training_exp(**kwargs)

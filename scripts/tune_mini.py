@@ -22,6 +22,8 @@ TRIED = [
     *(f"sgd-ll:lr={rate}" for rate in (0.03, 0.1)),
     *(f"sgd:lr={rate}:clip=0" for rate in (0.01, 0.03)),
     *(f"ewc:strength={strength}:clip=0" for strength in (1, 10, 30)),
+    *(f"eft:lr={rate}" for rate in (0.03, 0.1)),
+    *(f"ccll:lr={rate}" for rate in ("0.01:clip=0", 0.03, 0.1, "0.001:optimizer=adam:clip=0")),
 ]
 
 

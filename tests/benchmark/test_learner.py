@@ -123,6 +123,19 @@ def test_operations_of_hooks_are_counted_exactly(make_cell: Callable[..., Cell],
     assert once(32) - training == 2 * (once(16) - training) > 0
 
 
+def test_a_step_that_fails_leaves_nothing_counting(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Method, strategy, **kwargs) -> None:
+        raise RuntimeError("in the first step")
+
+    monkeypatch.setattr(Method, "before_backward", fail)
+    cell = make_cell("sgd")
+    with pytest.raises(RuntimeError, match="in the first step"):
+        learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=1, batch_size=8))
+    assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
+
+
 def test_a_loss_that_is_no_number_stops_the_task(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
     cell = make_cell("sgd")
     recipe = replace(Recipe(), lr=1e30)
