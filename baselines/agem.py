@@ -20,7 +20,8 @@ class AGEM(Replay):
     so far.
 
     Args:
-        memory, bn: see Replay.
+        memory: capacity, in images (500) or bytes (10MB).
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
     def after_backward(self, strategy: Any, **kwargs: Any) -> None:

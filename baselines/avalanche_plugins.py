@@ -70,7 +70,7 @@ class AvalanchePlugin(AllHeads):
 
     Args:
         plugin: its class's name in avalanche.training.plugins, or PACKAGE.MODULE.CLASS of another package.
-        bn: see AllHeads.
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         options: the plugin's own, as far as they are numbers, words, or true and false.
     """
 

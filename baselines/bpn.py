@@ -32,7 +32,8 @@ class BPN(PerTask):
     starts exactly as the backbone: C values a task.
 
     Args:
-        bn: "frozen", or "per-task", whose own shift leaves nothing to a bias before it; see PerTask.
+        bn: batch normalisation "frozen" as the backbone's, or "per-task", whose own shift leaves nothing to a bias
+            before it.
     """
 
     own = (Bias,)

@@ -56,7 +56,8 @@ class CCLL(Anchored):
     c itself, by DW = identity, where there is no BN. So the network starts exactly as the backbone.
 
     Args:
-        anchor: see Anchored.
+        anchor: "first-task": the first task trains the whole network, which later tasks find fixed; "pretrained": it is
+            the backbone as given, from the first task on.
     """
 
     recipe = replace(Anchored.recipe, lr=0.1)

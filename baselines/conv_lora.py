@@ -39,7 +39,7 @@ class ConvLoRA(PerTask):
 
     Args:
         rank: the paper's r.
-        bn: see PerTask.
+        bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
     own = (LowRank,)

@@ -28,7 +28,8 @@ class DERpp(Replay):
 
     Args:
         alpha, beta: weights of the stored logits and of the stored labels.
-        memory, bn: see Replay; of a memory in bytes the logits take their share.
+        memory: capacity, in images (500) or bytes (10MB), of which the logits take their share.
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
     # Ever fewer of a task's images enter the memory, and logits are computed for these only.

@@ -38,7 +38,8 @@ class EFT(Anchored):
     exactly as the backbone; each later one starts at the values of the task before.
 
     Args:
-        anchor: see Anchored.
+        anchor: "first-task": the first task trains the whole network, which later tasks find fixed; "pretrained": it is
+            the backbone as given, from the first task on.
     """
 
     own = (Grouped,)

@@ -16,7 +16,8 @@ class ER(Replay):
     uniform sample of all images of the tasks learned so far (reservoir sampling).
 
     Args:
-        memory, bn: see Replay.
+        memory: capacity, in images (500) or bytes (10MB).
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:

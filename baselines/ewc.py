@@ -53,11 +53,12 @@ class EWC(Consolidation):
 
     Args:
         strength: the paper's lambda.
-        fisher: over which labels the Fisher information is taken, see baselines.fisher.
+        fisher: over which labels the Fisher information is taken: "exact": all classes, weighted by the model's
+            probabilities; "sampled": one per image, drawn from the model; "empirical": the given ones.
         samples: images of a task on which it is estimated, at most.
         storage: "per-task": F_t and theta*_t of each task, 2P values a task, as published; "summed": the two sums that
             give the same penalty, 2P values whatever the number of tasks.
-        bn: see FineTuning.
+        bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
     def __init__(

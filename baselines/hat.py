@@ -65,7 +65,7 @@ class HAT(Method):
     Args:
         strength: the paper's c.
         smax: largest slope of the gates.
-        bn: "per-task" or "frozen", see PerTask; if it were shared, nothing would protect it.
+        bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
     # Without momentum, as in the paper: with it a small layer's gates can all close before the weights have learned.

@@ -25,7 +25,7 @@ class Joint(AllHeads):
     L = CE(batch), each image through its own task's head. All images are kept, and an epoch goes over all of them.
 
     Args:
-        bn: see AllHeads.
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
     starts_over = True

@@ -26,7 +26,7 @@ class LwF(AllHeads):
     Args:
         strength: the paper's lambda.
         temperature: the paper's T.
-        bn: see AllHeads.
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
     search = {**FineTuning.search, "strength": Range(0.1, 10.0)}

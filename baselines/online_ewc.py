@@ -19,8 +19,10 @@ class OnlineEWC(Consolidation):
     Args:
         strength: the paper's lambda.
         decay: the paper's gamma, 0 to 1: how much the Fisher information of earlier tasks counts.
-        fisher, samples: see EWC.
-        bn: see FineTuning.
+        fisher: over which labels the Fisher information is taken: "exact": all classes, weighted by the model's
+            probabilities; "sampled": one per image, drawn from the model; "empirical": the given ones.
+        samples: images of a task on which it is estimated, at most.
+        bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class Piggyback(MaskedConvolutions):
 
     Args:
         threshold: below the value at which the scores start.
-        bn: see PerTask.
+        bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
     # A step of Adam moves a score by about lr, and all of them start 0.005 from the threshold.

@@ -47,7 +47,7 @@ class PSP(FineTuning):
 
     Args:
         contexts: "seed": drawn again from the seed whenever they are needed, nothing is stored; "stored": one bit each.
-        bn: see FineTuning.
+        bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
     def __init__(self, contexts: Literal["seed", "stored"] = "seed", bn: BNPolicy = "shared"):

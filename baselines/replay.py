@@ -18,7 +18,7 @@ class Replay(AllHeads):
 
     Args:
         memory: its capacity, in images (500) or bytes (10MB).
-        bn: "shared" or "frozen", see FineTuning; "per-task" is refused, since a replay batch mixes tasks.
+        bn: see AllHeads.
     """
 
     def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):

@@ -38,7 +38,7 @@ class ResidualAdapters(PerTask):
 
     Args:
         form: "series" or "parallel".
-        bn: see PerTask.
+        bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
     own = (Adapter,)

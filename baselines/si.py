@@ -27,7 +27,7 @@ class SI(FineTuning):
     Args:
         strength: the paper's c.
         damping: the paper's xi.
-        bn: see FineTuning.
+        bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
     search = {**FineTuning.search, "strength": Range(0.01, 10.0)}
