@@ -47,12 +47,14 @@ class Learned:
         state: after the task.
         operations: floating-point operations. Those of an epoch are its first step's, for each image; those of the
             method's work before and after the epochs are counted exactly.
+        steps: training steps that were made.
         seconds: of training.
         losses: mean training loss of each epoch.
     """
 
     state: State
     operations: int
+    steps: int
     seconds: float
     losses: list[float]
 
@@ -126,7 +128,7 @@ def learn(
             tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
     memory = {name: detached(tensor) for name, tensor in method.kept.items()}
     learned = State(number, _shared(bench), {**tasks, number: own}, memory)
-    return Learned(learned, strategy.operations, seconds, strategy.losses)
+    return Learned(learned, strategy.operations, strategy.steps, seconds, strategy.losses)
 
 
 def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes: int) -> None:

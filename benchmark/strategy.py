@@ -95,6 +95,7 @@ class Strategy(SupervisedTemplate):
         steps_per_epoch: minibatches of an epoch.
         operations: floating-point operations so far. Those of an epoch are its first step's, for each image; those of
             the method's work before and after the epochs are counted exactly.
+        steps: made so far.
         losses: mean training loss of each epoch.
     """
 
@@ -124,6 +125,7 @@ class Strategy(SupervisedTemplate):
         self.task_data = task_data
         self.steps_per_epoch = len(batches.sizes)
         self.operations = 0
+        self.steps = 0
         self.losses: list[float] = []
         self._batches = batches
         self._dry = training.dry
@@ -195,6 +197,7 @@ class Strategy(SupervisedTemplate):
 
     def _after_training_iteration(self, **kwargs: Any) -> None:
         super()._after_training_iteration(**kwargs)
+        self.steps += 1
         if self._counting is not None:
             self._counting.close()
             self._counting = None

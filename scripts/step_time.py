@@ -40,8 +40,8 @@ def tiny_task(number: int) -> Task:
 def seconds_per_step(cell: Cell, state: State, task: Task, how: Training) -> float:
     """Of the epochs after the first."""
     ends: list[float] = []
-    learn(cell, state, task, how, lambda: ends.append(time.perf_counter()))
-    return (ends[-1] - ends[0]) / (how.epochs - 1) / (IMAGES // BATCH)
+    steps = learn(cell, state, task, how, lambda: ends.append(time.perf_counter())).steps
+    return (ends[-1] - ends[0]) / (steps * (how.epochs - 1) / how.epochs)
 
 
 def measure(text: str, tasks: list[Task]) -> tuple[float, float]:

@@ -105,6 +105,7 @@ def test_a_dry_run_knows_the_operations_of_a_method_that_trains_other_tensors_fr
         steps: list[int] = []
         learned = learn(cell, start(cell), tiny_tasks[0], how)
         assert steps == [5, 5, 5]
+        assert learned.steps == 15
     steps = []
     dry = learn(cell, start(cell), tiny_tasks[0], replace(how, dry=True))
     assert steps == [1, 1, 0]
