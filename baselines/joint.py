@@ -1,4 +1,4 @@
-"""All tasks together: the upper bound that needs all data."""
+"""All tasks together: fine-tuning that sees everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network per task: the upper bound without forgetting."""
+"""A network per task: fine-tuning that cannot forget."""
 
 from __future__ import annotations
 
