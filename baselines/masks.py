@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
-from baselines.bits import pack_bits, unpack_bits
+from baselines.bits import pack_bits, packable, unpack_bits
 from baselines.convolutions import convolutions
 from baselines.per_task import PerTask
 
@@ -59,15 +59,10 @@ class MaskedConvolutions(PerTask):
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         masks = {
             name: pack_bits(mask.step(mask.relevance(tensors[name])))
-            for name, mask, _ in network.tensors()
-            if isinstance(mask, Mask) and name in tensors
+            for name, mask, _ in packable(network, tensors, Mask)
         }
         return tensors | masks
 
     def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        scores = {
-            name: unpack_bits(tensors[name], live.shape)
-            for name, mask, live in network.tensors()
-            if isinstance(mask, Mask) and name in tensors
-        }
+        scores = {name: unpack_bits(tensors[name], live.shape) for name, _, live in packable(network, tensors, Mask)}
         return tensors | scores

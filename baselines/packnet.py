@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
-from baselines.bits import pack_bits, unpack_bits
+from baselines.bits import pack_bits, packable, unpack_bits
 from baselines.convolutions import convolutions
 from baselines.finetuning import FineTuning
 from methods import methods
@@ -128,18 +128,17 @@ class PackNet(Method):
                 ownership.owner.masked_fill_(smallest, 0)
 
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        planes = range(self.task.bit_length())
         bits = {
-            name: torch.stack([pack_bits(tensors[name] >> bit & 1) for bit in range(self.task.bit_length())])
-            for name, module, _ in network.tensors()
-            if isinstance(module, Ownership) and name in tensors
+            name: torch.stack([pack_bits(tensors[name] >> bit & 1) for bit in planes])
+            for name, _, _ in packable(network, tensors, Ownership)
         }
         return tensors | bits
 
     def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         owners = {
             name: torch.stack([unpack_bits(p, live.shape).short() << bit for bit, p in enumerate(tensors[name])]).sum(0)
-            for name, module, live in network.tensors()
-            if isinstance(module, Ownership) and name in tensors
+            for name, _, live in packable(network, tensors, Ownership)
         }
         return tensors | owners
 

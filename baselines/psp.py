@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
-from baselines.bits import pack_bits, unpack_bits
+from baselines.bits import pack_bits, packable, unpack_bits
 from baselines.convolutions import convolutions
 from baselines.finetuning import FineTuning
 from methods import methods
@@ -65,17 +65,11 @@ class PSP(FineTuning):
         return "task" if isinstance(module, Context) else super().part(module, name)
 
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        bits = {
-            name: pack_bits(tensors[name] > 0)
-            for name, module, _ in network.tensors()
-            if isinstance(module, Context) and name in tensors
-        }
-        return tensors | bits
+        return tensors | {name: pack_bits(tensors[name] > 0) for name, _, _ in packable(network, tensors, Context)}
 
     def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         signs = {
             name: torch.where(unpack_bits(tensors[name], live.shape), 1.0, -1.0)
-            for name, module, live in network.tensors()
-            if isinstance(module, Context) and name in tensors
+            for name, _, live in packable(network, tensors, Context)
         }
         return tensors | signs
