@@ -83,3 +83,8 @@ class Heads(nn.Module):
 def is_head(name: str) -> bool:
     """Whether a tensor's name is that of a head."""
     return name.startswith(_PREFIX)
+
+
+def head_width(tensors: Mapping[str, Tensor], key: str) -> int:
+    """The number of classes of head `key`, whose tensors are named as by `Heads.take`."""
+    return len(tensors[f"{_PREFIX}{key}.bias"])

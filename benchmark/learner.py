@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.cost import tensor_bytes
-from benchmark.heads import is_head
+from benchmark.heads import head_width, is_head
 from benchmark.model import Network, Workbench, detached
 from benchmark.seeds import derive
 from benchmark.state import State
@@ -137,7 +137,7 @@ def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes:
         return
     widths = {number: classes}
     if bench.method.trains_old_heads:
-        widths = {old: len(own[f"heads.{old}.bias"]) for old, own in state.tasks.items()} | widths
+        widths = {old: head_width(own, str(old)) for old, own in state.tasks.items()} | widths
     for task, width in widths.items():
         torch.manual_seed(derive(cell.seed, task, "head"))
         bench.network.heads.add(str(task), width)

@@ -189,15 +189,20 @@ def try_once(prepared: Prepared, text: str, params: dict[str, Any], progress: Pr
         return Trial(params, 0.0, diverged=True)
 
 
-def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, progress: Progress) -> float:
-    """The average accuracy on the tasks' validation images after all tasks were learned in order."""
+def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, progress: Progress | None = None) -> float:
+    """The average accuracy on the tasks' validation images after all tasks were learned in order.
+
+    Raises:
+        DivergedError: the loss is no longer finite.
+    """
     settings, stream, device = prepared.settings, prepared.stream, prepared.device
     cell = Cell(prepared.backbone, method.make, stream.most_classes, settings.seeds[0], device)
     training = Training(method.recipe, settings.epochs, settings.batch_size)
     state = start(cell)
     for number, task in enumerate(stream.tasks, 1):
-        progress.task(number, task.name)
-        state = learn(cell, state, task, training, progress.epoch).state
+        if progress is not None:
+            progress.task(number, task.name)
+        state = learn(cell, state, task, training, progress.epoch if progress else lambda: None).state
     accuracies = [
         evaluate(network_for(cell, state, number, len(task.classes)), task.validation, device)
         for number, task in enumerate(stream.tasks, 1)

@@ -4,7 +4,7 @@
 
 Learns the whole stream with each specification and prints its average validation accuracy after the last task, the
 mean over seeds 100 and 101 (not the seeds of a default run). Without arguments, tries every value in docs/tuning.md.
-One process per core; about a minute of one core per line.
+One process per core; about a minute of one core per line. Needs the extra `tune`.
 """
 
 from __future__ import annotations
@@ -27,35 +27,23 @@ TRIED = [
 ]
 
 
-def validation_accuracy(text: str, seed: int) -> float:
-    """The average accuracy on the tasks' validation images after the whole stream; NaN if the training diverged."""
+def try_once(text: str, seed: int) -> float:
+    """The average validation accuracy after the whole stream; NaN if the training diverged."""
     warnings.filterwarnings("ignore", message="no QP solver found")
     import torch
 
-    from benchmark.backbones.embedded import MiniBackbone
     from benchmark.config import Settings
-    from benchmark.evaluation import evaluate, network_for
-    from benchmark.learner import Cell, learn, start
-    from benchmark.strategy import DivergedError, Training
-    from benchmark.streams.build import build_stream
-    from methods.configured import configure
+    from benchmark.runner import prepare_run
+    from benchmark.strategy import DivergedError
+    from benchmark.tune import validation_accuracy
 
     torch.set_num_threads(1)
-    settings = Settings(methods=(text,))
-    method, stream = configure(text), build_stream("mini")
-    cell = Cell(MiniBackbone().network(), method.make, stream.most_classes, seed, torch.device("cpu"))
-    training = Training(method.recipe, settings.epochs, settings.batch_size)
-    state = start(cell)
+    settings = Settings(methods=(text,), seeds=(seed,), device="cpu")
+    prepared = prepare_run(settings, note=lambda text: None, tuning=True)
     try:
-        for task in stream.tasks:
-            state = learn(cell, state, task, training).state
+        return validation_accuracy(prepared, prepared.methods[0])
     except DivergedError:
         return float("nan")
-    accuracies = [
-        evaluate(network_for(cell, state, number, len(task.classes)), task.validation, cell.device)
-        for number, task in enumerate(stream.tasks, 1)
-    ]
-    return sum(accuracies) / len(accuracies)
 
 
 def main() -> None:
@@ -65,7 +53,7 @@ def main() -> None:
     # One thread a process: the threads of several processes would wait for each other.
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        futures = {spec: [pool.submit(validation_accuracy, spec, seed) for seed in SEEDS] for spec in specs}
+        futures = {spec: [pool.submit(try_once, spec, seed) for seed in SEEDS] for spec in specs}
         for spec, runs in futures.items():
             print(f"| `{spec}` | {100 * sum(run.result() for run in runs) / len(SEEDS):.1f} |", flush=True)
 

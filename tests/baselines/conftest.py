@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import baselines.replay
 from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
 from benchmark.state import State
@@ -27,6 +29,19 @@ def states() -> Callable[..., list[State]]:
         return found[1:]
 
     return fold
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
+    """The samples of every draw from a memory of past images, as they come."""
+    draw, samples = baselines.replay.draw, []
+
+    def record(*args: Any) -> dict[str, Tensor]:
+        samples.append(draw(*args))
+        return samples[-1]
+
+    monkeypatch.setattr(baselines.replay, "draw", record)
+    return samples
 
 
 @pytest.fixture

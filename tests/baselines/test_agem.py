@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-import baselines.replay
 from baselines.agem import AGEM
 from benchmark.learner import Cell
 from benchmark.model import Network
@@ -30,16 +29,12 @@ def test_gradients_of_every_step(
     states: Callable[..., list[State]],
     tiny_tasks: tuple[Task, ...],
     tiny_network: Network,
+    drawn: list[dict[str, Tensor]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Projected where the loss on the replay batch would rise, else left bit for bit."""
-    draw, hook = baselines.replay.draw, AGEM.after_backward
-    drawn: list[dict[str, Tensor]] = []
+    hook = AGEM.after_backward
     violating: list[bool] = []
-
-    def record(*args: Any) -> dict[str, Tensor]:
-        drawn.append(draw(*args))
-        return drawn[-1]
 
     def spy(self: AGEM, strategy: Any, **kwargs: Any) -> None:
         trained = list(strategy.model.parameters())
@@ -70,7 +65,6 @@ def test_gradients_of_every_step(
         else:
             assert torch.equal(after, g)
 
-    monkeypatch.setattr(baselines.replay, "draw", record)
     monkeypatch.setattr(AGEM, "after_backward", spy)
     tiny_network.double()
     states(make_cell("agem"), tiny_tasks, Training(Recipe(lr=0.1), epochs=3, batch_size=8))

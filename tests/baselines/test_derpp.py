@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-import baselines.replay
 from baselines.derpp import DERpp
 from baselines.reservoir import MemorySize
 from benchmark.evaluation import network_for
@@ -28,16 +27,12 @@ def test_loss_in_the_first_step_of_the_third_task(
     states: Callable[..., list[State]],
     tiny_tasks: tuple[Task, ...],
     tiny_network: Network,
+    drawn: list[dict[str, Tensor]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Worked image by image, when heads of 3, 2 and 4 classes exist; no other head's logit counts."""
-    draw, hook = baselines.replay.draw, DERpp.before_backward
-    drawn: list[dict[str, Tensor]] = []
+    hook = DERpp.before_backward
     seen = []
-
-    def record(*args: Any) -> dict[str, Tensor]:
-        drawn.append(draw(*args))
-        return drawn[-1]
 
     def spy(self: DERpp, strategy: Any, **kwargs: Any) -> None:
         drawn.clear()
@@ -56,7 +51,6 @@ def test_loss_in_the_first_step_of_the_third_task(
                 expected = expected + weight / len(features) * (mse if samples is first else ce)
         seen.append((strategy.loss.item(), expected.item(), set(first["tasks"].tolist()), first, second))
 
-    monkeypatch.setattr(baselines.replay, "draw", record)
     monkeypatch.setattr(DERpp, "before_backward", spy)
     tiny_network.double()
     states(make_cell("derpp", alpha=0.2, beta=0.9), tiny_tasks)

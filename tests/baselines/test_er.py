@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-import baselines.replay
 from baselines.er import ER
 from benchmark.learner import Cell
 from benchmark.model import Network
@@ -22,16 +22,12 @@ def test_loss_is_ce_of_the_batch_plus_ce_of_the_replay_batch_through_each_images
     states: Callable[..., list[State]],
     tiny_tasks: tuple[Task, ...],
     tiny_network: Network,
+    drawn: list[dict[str, Tensor]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Worked image by image for the first step of the third task, when heads of 3, 2 and 4 classes exist."""
-    draw, hook = baselines.replay.draw, ER.before_backward
-    drawn: list[dict[str, torch.Tensor]] = []
+    hook = ER.before_backward
     seen = []
-
-    def record(*args: Any) -> dict[str, torch.Tensor]:
-        drawn.append(draw(*args))
-        return drawn[-1]
 
     def spy(self: ER, strategy: Any, **kwargs: Any) -> None:
         hook(self, strategy, **kwargs)
@@ -47,7 +43,6 @@ def test_loss_is_ce_of_the_batch_plus_ce_of_the_replay_batch_through_each_images
         expected = ce_batch + torch.stack(each).mean()
         seen.append((strategy.loss.item(), expected.item(), set(replayed["tasks"].tolist()), len(each)))
 
-    monkeypatch.setattr(baselines.replay, "draw", record)
     monkeypatch.setattr(ER, "before_backward", spy)
     tiny_network.double()
     states(make_cell("er"), tiny_tasks)

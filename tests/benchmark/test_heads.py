@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from benchmark.heads import Heads, is_head
+from benchmark.heads import Heads, head_width, is_head
 
 WIDTHS = {"1": 3, "2": 1, "3": 4}
 
@@ -83,6 +83,7 @@ def test_what_is_taken_can_be_placed_in_a_network_with_fewer_heads(heads: Heads,
     taken = {name: tensor.detach() for key in WIDTHS for name, tensor in heads.take(key).items()}
     assert all(map(is_head, taken))
     assert not is_head("backbone.0.weight")
+    assert {key: head_width(taken, key) for key in WIDTHS} == WIDTHS
     other = Heads(5)
     other.add("3", 4)
     other.place(taken)
