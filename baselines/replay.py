@@ -28,7 +28,7 @@ class Replay(AllHeads):
     def replay(self, strategy: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """As many stored samples as the minibatch has, drawn at random, and their logits, each from its own head."""
         network, samples = strategy.model, draw(self.kept, len(strategy.mb_y), self.generator)
-        images = samples["images"].contiguous(memory_format=torch.channels_last)
+        images = strategy.augment_replay(samples["images"].contiguous(memory_format=torch.channels_last))
         return network.heads.own(network.features(images), samples["tasks"].long()), samples
 
     def replay_loss(self, strategy: Any) -> Tensor:

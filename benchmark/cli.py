@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmark.backbones import backbones
-from benchmark.config import Settings, parse_methods, parse_seeds
+from benchmark.config import Execution, Settings, parse_methods, parse_seeds
+from benchmark.executors.server import warm_up
 from benchmark.streams import streams
 from benchmark.text import aligned
 from benchmark.tuned import tuned_methods
@@ -68,12 +69,28 @@ def _parser() -> argparse.ArgumentParser:
     _add_training(run)
     run.add_argument("--lr", type=float, help="initial learning rate of all methods; default: each method's own")
     run.add_argument("--seeds", default="1", metavar="N|LIST", help="how many seeds (3), or which (4,7); default 1")
+    run.add_argument("--orders", type=int, default=1, metavar="N", help="task orders, the stream's first; default 1")
     _add_device(run)
     run.add_argument("--out", default="results", metavar="DIR", help="folder of runs; default results")
     run.add_argument("--name", help="the run's folder in DIR; the name of an existing run resumes it")
     run.add_argument("--tuned", metavar="FILE", help="take the methods' options that `tune` wrote there")
     run.add_argument("--keep-states", action="store_true", help="keep the shared and memory parts after every task")
     _add_plugin(run)
+    speed = run.add_argument_group("how it is computed")
+    speed.add_argument("--augment", default="", metavar="LIST", help="random changes of training images: flip,crop")
+    speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of forward passes; default fp32")
+    speed.add_argument("--compile", action="store_true", help="compile the backbone (torch.compile)")
+    speed.add_argument("--verify-evaluations", action="store_true", help="evaluate again what is known, and compare")
+    workers = run.add_argument_group("how it is spread")
+    workers.add_argument("--jobs", type=int, metavar="N", help="cells at once; default: what threads or GPUs allow")
+    workers.add_argument("--gpus-per-cell", type=float, metavar="SHARE", help="0.25: four cells on a GPU; default 1")
+    workers.add_argument(
+        "--parallel-tasks",
+        action=argparse.BooleanOptionalAction,
+        help="tasks that do not depend on each other at once, same results; default: where there are several jobs",
+    )
+    workers.add_argument("--executor", choices=("local", "ray"), default="local", help="default local: processes")
+    workers.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster, or auto; default: one made here")
 
     cost = commands.add_parser("cost", help="storage and compute of each method, without data, weights or training")
     cost.set_defaults(command=_cost, **_SHAPE)
@@ -112,6 +129,10 @@ def _parser() -> argparse.ArgumentParser:
         listing = commands.add_parser(name, help=f"list the {name}")
         listing.set_defaults(command=_list, listed=name)
         _add_plugin(listing)
+
+    cache = commands.add_parser("cache", help="list the decoded images that are kept on disk, or remove them")
+    cache.set_defaults(command=_cache)
+    cache.add_argument("--clear", action="store_true", help="remove all of them; runs decode again what they need")
 
     pretrain = commands.add_parser("pretrain", help="make the weights of the backbone `mini` again (minutes)")
     pretrain.set_defaults(command=_pretrain)
@@ -157,19 +178,35 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
         batch_size=arguments.batch_size,
         lr=arguments.lr,
         seeds=parse_seeds(arguments.seeds),
+        orders=arguments.orders,
         device=arguments.device,
+        augment=tuple(item for item in arguments.augment.split(",") if item),
+        precision=arguments.precision,
+        compile=arguments.compile,
+    )
+    execution = Execution(
+        jobs=arguments.jobs,
+        executor=arguments.executor,
+        address=arguments.address,
+        gpus_per_cell=arguments.gpus_per_cell,
+        parallel_tasks=arguments.parallel_tasks,
+        keep_states=arguments.keep_states,
+        verify_evaluations=arguments.verify_evaluations,
+        plugins=tuple(arguments.plugin or ()),
     )
     name = arguments.name or _default_name(settings)
     if not re.fullmatch(r"[\w.,=+-]+", name) or name in (".", ".."):
         raise UserError(f"--name {name}: write a folder's name of letters, digits and . , = + - _ only")
     folder = Path(arguments.out) / name
+    if execution.executor == "local" and execution.jobs != 1:
+        warm_up()
 
     from benchmark.commands import run_command
 
     resume = f"python -m benchmark {shlex.join(argv)}"
     if not arguments.name:
         resume += f" --name {name}"
-    return run_command(settings, folder, argv, arguments.keep_states, resume)
+    return run_command(settings, execution, folder, argv, resume)
 
 
 def _default_name(settings: Settings) -> str:
@@ -280,6 +317,12 @@ def _list(arguments: argparse.Namespace, argv: list[str]) -> int:
 
 def _summaries(registry: Registry, names: list[str]) -> list[tuple[str, str]]:
     return [(name, registry.summary(name)) for name in names]
+
+
+def _cache(arguments: argparse.Namespace, argv: list[str]) -> int:
+    from benchmark.cache import clear_command, list_command
+
+    return clear_command() if arguments.clear else list_command()
 
 
 def _pretrain(arguments: argparse.Namespace, argv: list[str]) -> int:

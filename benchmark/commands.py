@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from pathlib import Path
 
-# Avalanche's dependencies warn of solvers that nothing here uses.
-warnings.filterwarnings("ignore", message="no QP solver found")
+import pandas as pd
+from rich.console import Console
 
-import pandas as pd  # noqa: E402
-from rich.console import Console  # noqa: E402
-
-from benchmark.config import Settings  # noqa: E402
-from benchmark.describe import describe  # noqa: E402
-from benchmark.describe import to_text as description_text  # noqa: E402
-from benchmark.estimate import StreamShape, estimate  # noqa: E402
-from benchmark.progress import TerminalProgress  # noqa: E402
-from benchmark.report.tables import compute_display, storage_display, summary_display, to_text  # noqa: E402
-from benchmark.report.write import write_report  # noqa: E402
-from benchmark.results import FAILED, RunFolder  # noqa: E402
-from benchmark.runner import prepare_run, run  # noqa: E402
+from benchmark.config import Execution, Settings
+from benchmark.describe import describe
+from benchmark.describe import to_text as description_text
+from benchmark.estimate import StreamShape, estimate
+from benchmark.preparation import prepare_run
+from benchmark.progress import TerminalProgress
+from benchmark.report.tables import compute_display, storage_display, summary_display, to_text
+from benchmark.report.write import write_report
+from benchmark.results import FAILED, RunFolder
+from benchmark.runner import run
 
 
-def run_command(settings: Settings, folder: Path, argv: list[str], keep_states: bool, resume: str) -> int:
+def run_command(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> int:
     """`run`: returns the exit status."""
     console = Console(stderr=True)
     with console.status("loading") as status:
         prepared = prepare_run(settings, status.update)
-    cells = len(settings.methods) * len(settings.seeds)
+    cells = len(settings.methods) * len(settings.seeds) * settings.orders
     try:
-        with TerminalProgress(cells, len(prepared.stream), settings.epochs) as progress:
-            manifest = run(prepared, folder, argv, keep_states, progress)
+        with TerminalProgress(cells * len(prepared.stream), settings.epochs) as progress:
+            manifest = run(prepared, execution, folder, argv, progress)
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished tasks are kept. Go on with: {resume}", file=sys.stderr)
         return 130
-    print(to_text(summary_display(pd.read_csv(folder / "summary.csv"))))
+    print(to_text(summary_display(pd.read_csv(folder / "summary.csv"), settings.orders)))
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
     return 1 if manifest["status"] == FAILED else 0
 
@@ -56,7 +53,8 @@ def tune_command(settings: Settings, budget: int, out: Path) -> int:
     with console.status("loading") as status:
         tuning = Tuning(prepare_run(settings, status.update, tuning=True), budget, out)
     try:
-        with TerminalProgress(len(tuning.pending) * budget, len(tuning.prepared.stream), settings.epochs) as progress:
+        tasks = len(tuning.pending) * budget * len(tuning.prepared.stream)
+        with TerminalProgress(tasks, settings.epochs) as progress:
             found = tuning.run(progress)
     except KeyboardInterrupt:
         print(f"\ninterrupted; the methods that are done are in {out}, the same command goes on", file=sys.stderr)

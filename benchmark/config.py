@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from benchmark.backbones import backbones
 from benchmark.files import folder_name
@@ -14,6 +15,9 @@ from benchmark.streams import streams
 from methods import methods
 from methods.errors import UserError
 from methods.options import parse_spec
+
+#: Random changes of training images: the functions of benchmark.augment.
+AUGMENTATIONS = ("flip", "crop")
 
 # A larger number is rather meant as a seed.
 _MOST_SEEDS = 1000
@@ -32,8 +36,12 @@ class Settings:
         epochs: passes over each task's training images.
         batch_size: images per training step.
         lr: initial learning rate of every method whose specification does not give one.
-        seeds: one cell per method and seed.
+        seeds: one cell per method, seed and order.
+        orders: in how many orders the tasks are learned; the first is the stream's.
         device: "auto", "cpu" or "cuda".
+        augment: random changes of the training images, applied in this order; see benchmark.augment.
+        precision: of the forward passes; see benchmark.precision.
+        compile: whether backbones are compiled by torch.compile.
     """
 
     methods: tuple[str, ...]
@@ -47,7 +55,11 @@ class Settings:
     batch_size: int = 32
     lr: float | None = None
     seeds: tuple[int, ...] = (0,)
+    orders: int = 1
     device: str = "auto"
+    augment: tuple[str, ...] = ()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if not self.methods:
@@ -62,7 +74,7 @@ class Settings:
                 raise UserError(f"--methods: '{other}' and '{text}' would share a folder; run one of them by itself")
         streams.check(parse_spec(self.stream).name)
         backbones.check(parse_spec(self.backbone).name)
-        for option in ("tasks", "image_size", "train_images", "test_images", "epochs", "batch_size"):
+        for option in ("tasks", "image_size", "train_images", "test_images", "epochs", "batch_size", "orders"):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise UserError(f"--{option.replace('_', '-')} {value} must be at least 1")
@@ -70,12 +82,56 @@ class Settings:
             raise UserError("--batch-size 1 must be at least 2: batch normalisation cannot train on one image")
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise UserError(f"--lr {self.lr:g} must be a number above 0")
+        unknown = [name for name in self.augment if name not in AUGMENTATIONS]
+        if unknown or len(set(self.augment)) < len(self.augment):
+            raise UserError(
+                f"--augment {','.join(self.augment)} must be a list of {', '.join(AUGMENTATIONS)}, each at most once"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"--seeds {','.join(map(str, self.seeds))} gives a seed twice; give each once")
 
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is done: what decides where and when its numbers come, not what they are.
+
+    Attributes:
+        jobs: how many cells, or independent tasks, go on at once; None for as many as the machine has room for.
+        executor: "local", processes on this machine, or "ray".
+        address: of a Ray cluster; None for one that is started on this machine.
+        gpus_per_cell: the share of a GPU that a cell gets.
+        parallel_tasks: whether tasks of a cell that do not depend on each other go on at once; None if several jobs do.
+        keep_states: keep the shared and memory parts after every task.
+        verify_evaluations: make evaluations again that are known, and compare.
+        plugins: files that register methods.
+    """
+
+    jobs: int | None = None
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None
+    gpus_per_cell: float | None = None
+    parallel_tasks: bool | None = None
+    keep_states: bool = False
+    verify_evaluations: bool = False
+    plugins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise UserError(f"--jobs {self.jobs} must be at least 1")
+        if self.gpus_per_cell is not None and not 0 < self.gpus_per_cell < math.inf:
+            raise UserError(f"--gpus-per-cell {self.gpus_per_cell:g} must be above 0, as 0.25 for four cells on a GPU")
+        if self.executor == "ray" and importlib.util.find_spec("ray") is None:
+            raise UserError('--executor ray needs Ray, which is not installed; install it with: pip install ".[ray]"')
+        if self.executor != "ray" and self.address is not None:
+            raise UserError(f"--address {self.address} is that of a Ray cluster; add --executor ray")
+        if self.parallel_tasks and self.verify_evaluations:
+            raise UserError(
+                "--verify-evaluations compares evaluations of one task after several others; leave --parallel-tasks out"
+            )
 
 
 def parse_methods(text: str) -> tuple[str, ...]:

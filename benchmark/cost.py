@@ -57,10 +57,7 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
     Raises:
         UserError: the backbone cannot take images of that size.
     """
-    network = copy.deepcopy(pristine)
-    network.heads.add("1", classes)
-    network.use_head("1", classes)
-    network.to("meta").train().requires_grad_(True)
+    network = _fine_tuned(pristine, classes)
     images = torch.empty(2, 3, image_size, image_size, dtype=torch.uint8, device="meta")
     labels = torch.empty(2, dtype=torch.int64, device="meta")
     with OperationCounter() as counter:
@@ -72,6 +69,33 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
             ) from error
         cross_entropy(logits, labels).backward()
     return counter.get_total_flops() // 2
+
+
+def _fine_tuned(pristine: Network, classes: int) -> Network:
+    """A copy without data, with a head, of which everything is trained."""
+    network = copy.deepcopy(pristine)
+    network.heads.add("1", classes)
+    network.use_head("1", classes)
+    return network.to("meta").train().requires_grad_(True)
+
+
+def training_memory(pristine: Network, classes: int, image_size: int, batch_size: int) -> int:
+    """Bytes of a fine-tuning step: what the forward pass keeps for the backward pass, weights, gradients, momentum.
+
+    Found on tensors without data, like the operations.
+    """
+    network = _fine_tuned(pristine, classes)
+    weights = sum(p.nbytes for p in network.parameters())
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[id(tensor)] = tensor.nbytes
+        return tensor
+
+    images = torch.empty(batch_size, 3, image_size, image_size, dtype=torch.uint8, device="meta")
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = network(images)
+    return sum(kept.values()) + logits.nbytes + 3 * weights
 
 
 def inference_operations_per_image(network: Network, classes: int, image_size: int) -> int:

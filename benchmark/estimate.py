@@ -16,8 +16,8 @@ from benchmark.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.model import Network
 from benchmark.results import parameter_row
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import LabelledImages, Task
+from benchmark.training import Training
 from methods.configured import ConfiguredMethod, configure
 from methods.options import construct, parse_spec
 

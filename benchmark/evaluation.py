@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import torch
 
+from benchmark.batches import in_order
 from benchmark.learner import Cell, prepare
 from benchmark.model import Network
+from benchmark.precision import Precision, computing
 from benchmark.state import State, checksum_of
 from benchmark.streams.base import LabelledImages
-
-_BATCH = 256
 
 
 def network_for(cell: Cell, state: State, task: int, classes: int) -> Network:
@@ -33,12 +33,12 @@ def network_for(cell: Cell, state: State, task: int, classes: int) -> Network:
 
 
 @torch.inference_mode()
-def evaluate(network: Network, data: LabelledImages, device: torch.device) -> float:
+def evaluate(network: Network, data: LabelledImages, device: torch.device, precision: Precision = "fp32") -> float:
     """The share of `data` that a network in evaluation mode classifies correctly."""
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for images, labels in zip(data.images.split(_BATCH), data.labels.split(_BATCH), strict=True):
-        images = images.to(device, memory_format=torch.channels_last)
-        correct += (network(images).argmax(1) == labels.to(device)).sum()
+    with computing(precision, device):
+        for images, labels in in_order(data, device):
+            correct += (network(images).argmax(1) == labels).sum()
     return int(correct) / len(data)
 
 

@@ -1,4 +1,4 @@
-"""Files that a reader never sees half written."""
+"""Files that a reader never sees half written, and where they go."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def user_cache() -> Path:
+    """Where this program keeps what it can make or fetch again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "continual-benchmark"
 
 
 def folder_name(label: str) -> str:

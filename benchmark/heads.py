@@ -40,6 +40,8 @@ class Heads(nn.Module):
 
     def forward(self, features: Tensor, key: str) -> Tensor:
         """Features [N, D] -> logits of one head [N, its classes]."""
+        if len(self.rows) == 1:
+            return self.flat(features)
         rows = self.rows[key]
         return linear(features, self.weight[rows], self.bias[rows])
 

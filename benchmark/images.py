@@ -1,25 +1,25 @@
-"""From image files to one uint8 tensor."""
+"""From an image file to pixels."""
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+from PIL import __version__ as _pillow
 
-from benchmark.streams.base import ImageSource
+from benchmark.streams.source import ImageSource
 from methods.errors import UserError
 
-# Large enough that handing out work costs nothing beside decoding, small enough that the threads finish together.
-_CHUNK = 32
+Pixels = NDArray[np.uint8]
+
+#: Changes with everything that the pixels below depend on, beside the file: raise the number when `decode` changes.
+DECODER = f"1, Pillow {_pillow}"
 
 
-def decode(source: ImageSource, indices: Sequence[int], size: int) -> Tensor:
+def decode(source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
     """The chosen images as RGB squares, in the order of `indices`; the same bytes on every call.
 
     Images of another size are squeezed to size x size with bilinear filtering and antialiasing, whatever their aspect.
@@ -35,19 +35,12 @@ def decode(source: ImageSource, indices: Sequence[int], size: int) -> Tensor:
     Raises:
         UserError: one of them is not an image; the message names the file.
     """
-    pixels = torch.empty((len(indices), 3, size, size), dtype=torch.uint8)
-    rows = pixels.numpy()
-
-    def fill(start: int) -> None:
-        for row, index in enumerate(indices[start : start + _CHUNK], start):
-            image = to_rgb(source.read(index))
-            if image.size != (size, size):
-                image = image.resize((size, size), Image.Resampling.BILINEAR)
-            rows[row] = np.asarray(image).transpose(2, 0, 1)
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(fill, range(0, len(indices), _CHUNK)):
-            pass
+    pixels = np.empty((len(indices), 3, size, size), dtype=np.uint8)
+    for row, index in zip(pixels, indices, strict=True):
+        image = to_rgb(source.read(index))
+        if image.size != (size, size):
+            image = image.resize((size, size), Image.Resampling.BILINEAR)
+        row[:] = np.asarray(image).transpose(2, 0, 1)
     return pixels
 
 

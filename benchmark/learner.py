@@ -10,13 +10,17 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
+from benchmark.augment import augmentation
+from benchmark.batches import Batches
 from benchmark.cost import tensor_bytes
+from benchmark.features import precompute
 from benchmark.heads import head_width, is_head
 from benchmark.model import Network, Workbench, detached
 from benchmark.seeds import derive
 from benchmark.state import State
-from benchmark.strategy import Batches, Strategy, Training
+from benchmark.strategy import Strategy
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods.method import Method
 
 
@@ -50,6 +54,7 @@ class Learned:
         steps: training steps that were made.
         seconds: of training.
         losses: mean training loss of each epoch.
+        features_cached: whether the backbone saw each image once, and the epochs went over its features.
     """
 
     state: State
@@ -57,6 +62,7 @@ class Learned:
     steps: int
     seconds: float
     losses: list[float]
+    features_cached: bool
 
 
 def prepare(cell: Cell, task: int) -> Workbench:
@@ -74,6 +80,12 @@ def prepare(cell: Cell, task: int) -> Workbench:
 def start(cell: Cell) -> State:
     """The state before the first task."""
     return State(learned=0, shared=_shared(prepare(cell, task=1)))
+
+
+def is_independent(cell: Cell) -> bool:
+    """Whether no task of a cell needs anything of the tasks before it, so that they can be learned in any order."""
+    method = cell.make_method()
+    return method.isolates_tasks and not method.continues and not start(cell).shared
 
 
 def frozen_bytes(cell: Cell) -> int:
@@ -95,6 +107,10 @@ def learn(
         DivergedError: the loss is no longer finite.
     """
     number = state.learned + 1
+
+    def generator(purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(derive(cell.seed, number, purpose))
+
     bench = prepare(cell, number)
     method, key = bench.method, bench.head_key(number)
     _add_heads(cell, bench, state, number, len(task.classes))
@@ -103,19 +119,33 @@ def learn(
     if method.continues and number > 1:
         bench.restore({name: value for name, value in state.tasks[number - 1].items() if not is_head(name)})
     bench.network.use_head(key, len(task.classes))
-    method.generator = torch.Generator().manual_seed(derive(cell.seed, number, "method"))
+    method.generator = generator("method")
     # In a simulation, what has values keeps them: they could not be copied to a device without data.
     moves = cell.device.type != "meta"
     method.kept = {k: v.to(cell.device, copy=True) if v.ndim and moves else v.clone() for k, v in state.memory.items()}
 
-    torch.manual_seed(derive(cell.seed, number, "training"))
-    order = torch.Generator().manual_seed(derive(cell.seed, number, "order"))
-    data = method.training_data(task.train, bench.network)
-    batches = Batches(data, training.batch_size, order, cell.device, training.dry)
-    strategy = Strategy(
-        bench=bench, task_data=task.train, batches=batches, training=training, device=cell.device, on_epoch=on_epoch
-    )
     began = time.perf_counter()
+    torch.manual_seed(derive(cell.seed, number, "training"))
+    data, features = method.training_data(task.train, bench.network), None
+    # Augmented images are different ones in each epoch.
+    if method.trains_head_only and not training.augment:
+        features = precompute(bench.network, data, cell.device, training.precision)
+    strategy = Strategy(
+        bench=bench,
+        task_data=task.train,
+        batches=Batches(
+            features.data if features else data,
+            training.batch_size,
+            generator("order"),
+            cell.device,
+            augmentation(training.augment, generator("augment")),
+            training.dry,
+        ),
+        training=training,
+        device=cell.device,
+        on_epoch=on_epoch,
+        augment_replay=augmentation(training.augment, generator("augment replay")),
+    )
     strategy.train(SimpleNamespace(current_experience=number - 1, task_label=number - 1), eval_streams=[])
     if cell.device.type == "cuda":
         torch.cuda.synchronize(cell.device)
@@ -128,7 +158,8 @@ def learn(
             tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
     memory = {name: detached(tensor) for name, tensor in method.kept.items()}
     learned = State(number, _shared(bench), {**tasks, number: own}, memory)
-    return Learned(learned, strategy.operations, strategy.steps, seconds, strategy.losses)
+    operations = strategy.operations + (features.operations if features else 0)
+    return Learned(learned, operations, strategy.steps, seconds, strategy.losses, features is not None)
 
 
 def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes: int) -> None:

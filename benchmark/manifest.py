@@ -18,36 +18,57 @@ from benchmark.cost import inference_operations_per_image, training_operations_p
 from benchmark.model import Network
 from benchmark.results import PENDING
 from benchmark.streams.base import Stream, Task
+from benchmark.streams.orders import draw_orders
 from methods.errors import UserError
 
 _PACKAGES = ("continual-benchmark", "torch", "torchvision", "avalanche-lib", "numpy", "pillow", "safetensors")
 
 
 def new_manifest(settings: Settings, stream: Stream, backbone: Network, command: list[str]) -> dict[str, Any]:
-    """The manifest of a run that has yet to begin."""
+    """The manifest of a run that has yet to begin.
+
+    Raises:
+        UserError: the stream has too few tasks for that many orders.
+    """
+    orders = draw_orders([task.name for task in stream.tasks], settings.orders)
+    shapes = {_shape(task) for task in stream.tasks}
+    operations = {
+        shape: (training_operations_per_image(backbone, *shape), inference_operations_per_image(backbone, *shape))
+        for shape in shapes
+    }
     return {
         "status": PENDING,
         "command": command,
         "settings": settings.as_json(),
         "seeds": list(settings.seeds),
+        "orders": orders,
         "stream": {"spec": stream.spec, "fingerprint": stream.fingerprint},
         "backbone": {
             "spec": settings.backbone,
             "fingerprint": fingerprint(backbone),
             "parameters": sum(p.numel() for p in backbone.backbone.parameters()),
         },
-        "tasks": [_task(number, task, backbone, settings) for number, task in enumerate(stream.tasks, 1)],
+        "tasks": [
+            _task(number, task, settings, *operations[_shape(task)]) for number, task in enumerate(stream.tasks, 1)
+        ],
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         "commit": _commit(),
         "hardware": _hardware(),
         "started": now(),
         "finished": None,
         "cells": [
-            {"method": method, "seed": seed, "status": PENDING, "cause": None}
+            {"method": method, "seed": seed, "order": order, "status": PENDING, "cause": None}
             for method in settings.methods
             for seed in settings.seeds
+            for order in range(len(orders))
         ],
     }
+
+
+def cell_name(cell: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """What a person reads of one of the manifest's cells: "er, seed 0", and its order where there are several."""
+    name = f"{cell['method']}, seed {cell['seed']}"
+    return f"{name}, order {cell['order']}" if len(manifest["orders"]) > 1 else name
 
 
 def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: object, kind: str = "run") -> None:
@@ -87,20 +108,28 @@ def _shown(value: Any) -> str:
     return "(default)" if value is None else str(value)
 
 
-def _task(number: int, task: Task, backbone: Network, settings: Settings) -> dict[str, Any]:
-    classes, size = len(task.classes), task.image_size
-    per_image = training_operations_per_image(backbone, classes, size)
+def _shape(task: Task) -> tuple[int, int]:
+    """What a task's operations depend on: its classes, and the size of its images."""
+    return len(task.classes), task.image_size
+
+
+def _task(number: int, task: Task, settings: Settings, training: int, inference: int) -> dict[str, Any]:
+    """A task's entry.
+
+    Args:
+        training, inference: operations per image of plain fine-tuning, and of the bare backbone.
+    """
     return {
         "task": number,
         "task_name": task.name,
-        "classes": classes,
+        "classes": len(task.classes),
         "train_images": len(task.train),
         "validation_images": len(task.validation),
         "test_images": len(task.test),
-        "image_size": size,
+        "image_size": task.image_size,
         "fingerprint": task.fingerprint,
-        "sgd_flops": per_image * len(task.train) * settings.epochs,
-        "backbone_inference_flops": inference_operations_per_image(backbone, classes, size),
+        "sgd_flops": training * len(task.train) * settings.epochs,
+        "backbone_inference_flops": inference,
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 # Not scipy.stats: its import alone takes a second, and Student's t quantile is this one function of scipy.special.
 from scipy.special import stdtrit
@@ -17,8 +18,21 @@ from scipy.special import stdtrit
 Array = npt.NDArray[np.float64]
 
 
+def accuracy_matrices(rows: pd.DataFrame, tasks: int) -> list[Array]:
+    """R of each cell of a method: of each seed and, where there are several, each order of the tasks.
+
+    Tasks are counted as the cell learned them: over several orders, task 1 is not always the same.
+
+    Args:
+        rows: those of accuracy.csv for one method.
+        tasks: T, the length of the whole stream.
+    """
+    keys = [key for key in ("seed", "order") if key in rows]
+    return [accuracy_matrix(cell["learned"], cell["task"], cell["accuracy"], tasks) for _, cell in rows.groupby(keys)]
+
+
 def accuracy_matrix(learned: npt.ArrayLike, task: npt.ArrayLike, accuracy: npt.ArrayLike, tasks: int) -> Array:
-    """R, float [tasks, tasks], from the columns of accuracy.csv for one method and one seed.
+    """R, float [tasks, tasks], from the columns of accuracy.csv for one cell.
 
     Args:
         learned: tasks learned, from 1, one per row.

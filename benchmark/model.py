@@ -22,6 +22,9 @@ class Network(nn.Module):
         mean, std: per-channel normalisation of images scaled to 0..1.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, backbone: nn.Module, feature_dim: int, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.backbone = backbone
@@ -30,8 +33,8 @@ class Network(nn.Module):
         # Folded so that uint8 pixels are normalised by one multiplication and one addition.
         scale = 1 / (255 * torch.tensor(std, device="cpu"))
         shift = -torch.tensor(mean, device="cpu") / torch.tensor(std, device="cpu")
-        self.register_buffer("scale", scale.view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", scale.view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.view(1, -1, 1, 1), persistent=False)
         #: Which head answers, and with how many of its units.
         self.head_key = ""
         self.classes = 0
@@ -39,8 +42,7 @@ class Network(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 images [N, 3, S, S] -> features [N, D]."""
-        scale, shift = self.get_buffer("scale"), self.get_buffer("shift")
-        return self.backbone(torch.addcmul(shift, images.to(scale.dtype), scale))
+        return self.backbone(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images [N, 3, S, S] -> logits [N, classes of the current task]."""
@@ -48,7 +50,8 @@ class Network(nn.Module):
 
     def answer(self, features: Tensor) -> Tensor:
         """Features [N, D] -> logits [N, classes of the current task]."""
-        return self.heads(features, self.head_key)[:, : self.classes]
+        logits = self.heads(features, self.head_key)
+        return logits if logits.shape[1] == self.classes else logits[:, : self.classes]
 
     def use_head(self, key: str, classes: int) -> None:
         """Let the network answer with the first `classes` units of head `key`."""

@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
 
+class Progress(Protocol):
+    """What a run tells of its progress. Cells are called by their names; several may go on at once."""
+
+    def note(self, text: str) -> None:
+        """Something outside the cells, as the loading of a task."""
+
+    def cell(self, name: str, tasks: int, done: int) -> None:
+        """A cell of so many tasks begins, or goes on after those that are done."""
+
+    def task(self, name: str, number: int, task: str) -> None:
+        """A task begins."""
+
+    def epoch(self, name: str) -> None:
+        """An epoch of that task is done."""
+
+    def ended(self, name: str) -> None:
+        """A cell has ended."""
+
+    def failed(self, name: str, cause: str) -> None:
+        """A cell failed."""
+
+
 class TerminalProgress:
-    """Bars for the whole run, the cell and the task, with the time left. Only failures are printed elsewhere.
+    """Bars for the whole run and for each cell that goes on, with the time left. Only failures are printed elsewhere.
 
     Use as a context manager.
 
     Args:
-        cells, tasks, epochs: how many there are of each.
+        tasks: to be learned in all cells together.
+        epochs: of a task.
     """
 
-    def __init__(self, cells: int, tasks: int, epochs: int):
+    def __init__(self, tasks: int, epochs: int):
         self._console = Console(stderr=True)
-        self._tasks, self._epochs = tasks, epochs
-        self._bars = Progress(
+        self._epochs = epochs
+        self._bars = Bars(
             TextColumn("{task.description}", table_column=None),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -32,10 +57,10 @@ class TerminalProgress:
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._run = self._bars.add_task("all methods", total=cells * tasks * epochs)
-        self._cell = self._bars.add_task("", total=tasks, visible=False)
-        self._task: TaskID = self._bars.add_task("", total=epochs, visible=False)
-        self._cells_begun = 0
+        self._run = self._bars.add_task("all methods", total=tasks * epochs)
+        self._cells: dict[str, TaskID] = {}
+        # Cell -> epochs that the whole run's bar has counted: a cell that was lost with its worker begins again.
+        self._counted: dict[str, int] = {}
 
     def __enter__(self) -> TerminalProgress:
         self._bars.start()
@@ -47,21 +72,31 @@ class TerminalProgress:
         self._bars.stop()
 
     def note(self, text: str) -> None:
-        self._bars.update(self._task, description=text, visible=True)
+        self._bars.update(self._run, description=text)
 
-    def cell(self, method: str, seed: int, tasks_done: int) -> None:
-        done = (self._cells_begun * self._tasks + tasks_done) * self._epochs
-        self._cells_begun += 1
-        self._bars.update(self._run, completed=done)
-        self._bars.reset(self._cell, description=f"{method}, seed {seed}", completed=tasks_done, visible=True)
+    def cell(self, name: str, tasks: int, done: int) -> None:
+        self._remove(name)
+        epochs = done * self._epochs
+        self._cells[name] = self._bars.add_task(name, total=tasks * self._epochs, completed=epochs)
+        self._bars.advance(self._run, epochs - self._counted.get(name, 0))
+        self._counted[name] = epochs
 
-    def task(self, number: int, name: str) -> None:
-        self._bars.update(self._cell, completed=number - 1)
-        self._bars.reset(self._task, description=f"task {number}, {name}", visible=True)
+    def task(self, name: str, number: int, task: str) -> None:
+        self._bars.update(self._cells[name], description=f"{name}: task {number}, {task}")
 
-    def epoch(self) -> None:
-        self._bars.advance(self._task)
+    def epoch(self, name: str) -> None:
+        self._bars.advance(self._cells[name])
         self._bars.advance(self._run)
+        self._counted[name] += 1
 
-    def failed(self, method: str, seed: int, cause: str) -> None:
-        self._console.print(f"{method}, seed {seed} failed: {cause}", style="red", markup=False)
+    def ended(self, name: str) -> None:
+        self._remove(name)
+        self._counted.pop(name, None)
+
+    def failed(self, name: str, cause: str) -> None:
+        self.ended(name)
+        self._console.print(f"{name} failed: {cause}", style="red", markup=False)
+
+    def _remove(self, name: str) -> None:
+        if name in self._cells:
+            self._bars.remove_task(self._cells.pop(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,15 +83,22 @@ class RunFolder:
             raise UserError(f"{self.manifest_path} is damaged: {error}") from error
         if not isinstance(manifest, dict) or not {"settings", "cells", "tasks"} <= manifest.keys():
             raise UserError(f"{self.manifest_path} is not the manifest of a run; give the folder of a run")
+        # What a run did before there was a choice.
+        only = {"orders": 1, "augment": [], "precision": "fp32", "compile": False}
+        manifest["settings"] = only | manifest["settings"]
+        manifest.setdefault("orders", [list(range(1, len(manifest["tasks"]) + 1))])
+        for cell in manifest["cells"]:
+            cell.setdefault("order", 0)
         return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest, whole."""
         write_atomically(self.manifest_path, (json.dumps(manifest, indent=1) + "\n").encode())
 
-    def cell(self, method: str, seed: int) -> Path:
+    def cell(self, method: str, seed: int, order: int) -> Path:
         """The folder of a cell."""
-        return self.path / "cells" / folder_name(method) / f"seed-{seed}"
+        name = f"seed-{seed}-order-{order}" if order else f"seed-{seed}"
+        return self.path / "cells" / folder_name(method) / name
 
     def write_csv(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table, whole."""
@@ -127,6 +134,12 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
             return records
 
 
+#: A method's label, a seed, and the number of an order, from 0.
+CellKey = tuple[str, int, int]
+#: What a cell measured, task after task.
+Records = list[dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Tables:
     """The tables that follow from a run's manifest and records alone."""
@@ -139,19 +152,16 @@ class Tables:
 
 def collect(run: RunFolder, manifest: dict[str, Any]) -> Tables:
     """Compute the tables of a run from its folder."""
-    records = {
-        (cell["method"], cell["seed"]): read_records(run.cell(cell["method"], cell["seed"]))
-        for cell in manifest["cells"]
-    }
-    labels = list(dict.fromkeys(method for method, _ in records))
-    finished = {
-        label: [r for (method, _), r in records.items() if method == label and len(r) == len(manifest["tasks"])]
-        for label in labels
-    }
+    keys = [(cell["method"], cell["seed"], cell["order"]) for cell in manifest["cells"]]
+    records = {key: read_records(run.cell(*key)) for key in keys}
+    finished = {key: after for key, after in records.items() if len(after) == len(manifest["tasks"])}
     return Tables(
-        accuracy=accuracy_table(records, manifest["tasks"]),
+        accuracy=accuracy_table(records, manifest),
         parameters=pd.DataFrame(
-            [parameter_row(label, cells, manifest["backbone"]) for label, cells in finished.items() if cells],
+            [
+                parameter_row(label, list(cells.values()), manifest["backbone"])
+                for label, cells in _by_method(finished).items()
+            ],
             columns=list(PARAMETER_COLUMNS),
         ),
         compute=compute_table(finished, manifest),
@@ -159,15 +169,31 @@ def collect(run: RunFolder, manifest: dict[str, Any]) -> Tables:
     )
 
 
-def accuracy_table(records: dict[tuple[str, int], list[dict[str, Any]]], tasks: list[dict[str, Any]]) -> pd.DataFrame:
-    """accuracy.csv: the long table of R[learned, task]."""
+def _by_method(cells: Mapping[CellKey, Records]) -> dict[str, dict[CellKey, Records]]:
+    labels = dict.fromkeys(method for method, _, _ in cells)
+    return {label: {key: after for key, after in cells.items() if key[0] == label} for label in labels}
+
+
+def accuracy_table(records: Mapping[CellKey, Records], manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """accuracy.csv: the long table of R[learned, task], with the order as its last column where there are several."""
+    tasks, orders = manifest["tasks"], manifest["orders"]
     rows = [
-        (method, seed, record["learned"], e["task"], tasks[e["task"] - 1]["task_name"], e["accuracy"], e["images"])
-        for (method, seed), after in records.items()
+        {
+            "method": method,
+            "seed": seed,
+            "learned": record["learned"],
+            "task": e["task"],
+            "task_name": tasks[orders[order][e["task"] - 1] - 1]["task_name"],
+            "accuracy": e["accuracy"],
+            "images": e["images"],
+            "order": order,
+        }
+        for (method, seed, order), after in records.items()
         for record in after
         for e in record["evaluated"]
     ]
-    return pd.DataFrame(rows, columns=list(ACCURACY_COLUMNS))
+    several = ("order",) if len(orders) > 1 else ()
+    return pd.DataFrame(rows, columns=[*ACCURACY_COLUMNS, *several])
 
 
 def parameter_row(label: str, cells: list[list[dict[str, Any]]], backbone: dict[str, Any]) -> dict[str, Any]:
@@ -178,7 +204,7 @@ def parameter_row(label: str, cells: list[list[dict[str, Any]]], backbone: dict[
     number of tasks, is seen in the byte columns.
 
     Args:
-        cells: the records of each finished seed.
+        cells: the records of each finished cell of the method.
         backbone: its entry in the manifest.
     """
 
@@ -211,18 +237,20 @@ def parameter_row(label: str, cells: list[list[dict[str, Any]]], backbone: dict[
     }
 
 
-def compute_table(finished: dict[str, list[list[dict[str, Any]]]], manifest: dict[str, Any]) -> pd.DataFrame:
+def compute_table(finished: Mapping[CellKey, Records], manifest: Mapping[str, Any]) -> pd.DataFrame:
     """compute.csv. Normalised compute needs no sgd row: the cost of sgd is known from the network alone."""
-    sgd = sum(task["sgd_flops"] for task in manifest["tasks"])
+    tasks = manifest["tasks"]
+    sgd = sum(task["sgd_flops"] for task in tasks)
+    # The bare backbone's cost on the task that each order ends with.
+    bare = [tasks[order[-1] - 1]["backbone_inference_flops"] for order in manifest["orders"]]
+    methods = _by_method(finished)
     seconds = {
-        label: _mean(sum(record["training_seconds"] for record in after) for after in cells)
-        for label, cells in finished.items()
-        if cells
+        label: _mean(sum(record["training_seconds"] for record in after) for after in cells.values())
+        for label, cells in methods.items()
     }
     rows = []
-    for label, cells in finished.items():
-        if not cells:
-            continue
+    for label, own in methods.items():
+        cells = list(own.values())
         flops = _mean(sum(record["training_flops"] for record in after) for after in cells)
         inference = _mean(after[-1]["inference_flops_per_image"] for after in cells)
         peaks = [record["peak_memory_bytes"] for after in cells for record in after]
@@ -234,7 +262,7 @@ def compute_table(finished: dict[str, list[list[dict[str, Any]]]], manifest: dic
                 "training_seconds": seconds[label],
                 "normalized_seconds": seconds[label] / seconds["sgd"] if "sgd" in seconds else float("nan"),
                 "inference_flops_per_image": round(inference),
-                "normalized_inference": inference / manifest["tasks"][-1]["backbone_inference_flops"],
+                "normalized_inference": inference / _mean(bare[order] for _, _, order in own),
                 "evaluation_seconds": _mean(sum(record["evaluation_seconds"] for record in after) for after in cells),
                 "evaluations": round(_mean(sum(record["evaluations"] for record in after) for after in cells)),
                 "peak_memory_bytes": None if None in peaks else max(peaks),

@@ -1,106 +1,28 @@
-"""The matrix of cells, one after another: each a fold of learn() over the stream."""
+"""The matrix of cells: which jobs there are, who does them, and what comes of it in the run folder."""
 
 from __future__ import annotations
 
-import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-
-from benchmark.backbones import backbones
-from benchmark.config import Settings
-from benchmark.cost import inference_operations_per_image, peak_memory
-from benchmark.evaluation import evaluate, evaluation_fingerprint, network_for
-from benchmark.learner import Cell, Learned, frozen_bytes, learn, start
-from benchmark.manifest import check_same, new_manifest, now
-from benchmark.model import Network
+from benchmark.cells import Job
+from benchmark.config import Execution
+from benchmark.executors.base import Began, Failure, Plan
+from benchmark.executors.choice import choose_executor
+from benchmark.independent import learned_tasks, unite
+from benchmark.manifest import cell_name, check_same, new_manifest, now
+from benchmark.preparation import Prepared
+from benchmark.progress import Progress
 from benchmark.report.write import write_report
-from benchmark.results import FAILED, RUNNING, SUCCEEDED, open_run
-from benchmark.state import PackedState, load, pack, save
-from benchmark.strategy import Training
-from benchmark.streams.base import Stream
-from benchmark.streams.build import build_stream
-from methods.configured import ConfiguredMethod, configure
-from methods.errors import UserError
-from methods.options import construct, parse_spec
+from benchmark.results import FAILED, PENDING, RUNNING, SUCCEEDED, CellKey, RunFolder, open_run
 
 
-class Progress(Protocol):
-    """What a run tells of its progress."""
-
-    def note(self, text: str) -> None:
-        """Something outside the cells, as the loading of a task."""
-
-    def cell(self, method: str, seed: int, tasks_done: int) -> None:
-        """A cell begins, or goes on after so many tasks."""
-
-    def task(self, number: int, name: str) -> None:
-        """A task begins."""
-
-    def epoch(self) -> None:
-        """An epoch of that task is done."""
-
-    def failed(self, method: str, seed: int, cause: str) -> None:
-        """A cell failed."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that is checked and loaded before anything trains."""
-
-    settings: Settings
-    methods: tuple[ConfiguredMethod, ...]
-    stream: Stream
-    backbone: Network
-    device: torch.device
-
-
-def prepare_run(settings: Settings, note: Callable[[str], None], tuning: bool = False) -> Prepared:
-    """Load the stream and the backbone, and check the methods' options.
-
-    Args:
-        note: called with one line of text before anything that takes time.
-        tuning: whether methods' options are to be chosen; see build_stream.
-
-    Raises:
-        UserError: something cannot be used.
-    """
-    configured = tuple(configure(text, settings.lr) for text in settings.methods)
-    device = choose_device(settings.device)
-    spec = parse_spec(settings.backbone)
-    source = construct(backbones.get(spec.name), spec)
-    note(f"loading backbone {settings.backbone}")
-    backbone = source.network()
-    stream = build_stream(
-        settings.stream,
-        tasks=settings.tasks,
-        image_size=settings.image_size,
-        train_images=settings.train_images,
-        test_images=settings.test_images,
-        tuning=tuning,
-        progress=note,
-    )
-    return Prepared(settings, configured, stream, backbone, device)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that "auto", "cpu" or "cuda" means here.
-
-    Raises:
-        UserError: there is no GPU, but one was asked for.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no GPU here; use --device cpu, or auto")
-    return torch.device(name)
-
-
-def run(prepared: Prepared, folder: Path, command: list[str], keep_states: bool, progress: Progress) -> dict[str, Any]:
+def run(
+    prepared: Prepared, execution: Execution, folder: Path, command: list[str], progress: Progress
+) -> dict[str, Any]:
     """Learn every cell, and write the run folder; an existing run goes on where it stopped.
 
     A cell that fails is reported as failed, with its cause, and the others go on.
@@ -109,7 +31,7 @@ def run(prepared: Prepared, folder: Path, command: list[str], keep_states: bool,
         The manifest.
 
     Raises:
-        UserError: the folder cannot be used, or holds a run with other settings.
+        UserError: the folder cannot be used, or holds a run with other settings, or there are no such workers.
     """
     manifest = new_manifest(prepared.settings, prepared.stream, prepared.backbone, command)
     run_folder = open_run(folder)
@@ -117,87 +39,101 @@ def run(prepared: Prepared, folder: Path, command: list[str], keep_states: bool,
         old = run_folder.read_manifest()
         check_same(old, manifest, "--name", folder.name)
         manifest = {**old, "finished": None}
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-
-    manifest["status"] = RUNNING
-    for entry in manifest["cells"]:
-        entry["status"], entry["cause"] = RUNNING, None
-        entry.pop("traceback", None)
-        run_folder.write_manifest(manifest)
-        method = next(m for m in prepared.methods if m.label == entry["method"])
-        try:
-            learn_cell(
-                prepared, method, entry["seed"], run_folder.cell(method.label, entry["seed"]), keep_states, progress
-            )
-        except Exception as error:  # whatever it is, the other cells go on
-            entry["status"] = FAILED
-            entry["cause"] = f"{type(error).__name__}: {error}"
-            entry["traceback"] = traceback.format_exc()
-            progress.failed(method.label, entry["seed"], entry["cause"])
-        else:
-            entry["status"] = SUCCEEDED
-        run_folder.write_manifest(manifest)
-    manifest["status"] = FAILED if any(entry["status"] == FAILED for entry in manifest["cells"]) else SUCCEEDED
-    manifest["finished"] = now()
-    run_folder.write_manifest(manifest)
+    plan = Plan(
+        prepared.settings,
+        execution.plugins,
+        Path.cwd(),
+        folder.absolute(),
+        # As the run began: orders follow from the tasks' names, which may have changed since.
+        manifest["orders"],
+        execution.keep_states,
+        execution.verify_evaluations,
+    )
+    cells = plan.cells(prepared)
+    independent = {entry["method"] for entry in manifest["cells"] if cells.are_independent(_key(entry))}
+    executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
+    jobs = _jobs(run_folder, manifest, independent if split else set())
+    matrix = _Matrix(run_folder, manifest, jobs)
+    with closing(executor.run(jobs, progress)) as events:
+        for event in events:
+            if isinstance(event, Began):
+                matrix.began(event.job)
+            else:
+                matrix.ended(event.job, event.failure)
+                if event.failure:
+                    progress.failed(event.job.name, event.failure.cause)
+    matrix.finish()
     progress.note("drawing tables and figures")
     write_report(run_folder)
     return manifest
 
 
-def learn_cell(
-    prepared: Prepared, method: ConfiguredMethod, seed: int, folder: Path, keep_states: bool, progress: Progress
-) -> None:
-    """Learn the tasks of one cell that its folder does not hold yet."""
-    settings, tasks = prepared.settings, prepared.stream.tasks
-    cell = Cell(prepared.backbone, method.make, prepared.stream.most_classes, seed, prepared.device)
-    training = Training(method.recipe, settings.epochs, settings.batch_size)
-    state, records = load(folder, lambda: start(cell))
-    checksums: dict[str, str] = records[-1]["checksums"] if records else {}
-    known = {e["fingerprint"]: e["accuracy"] for record in records for e in record["evaluated"]}
-    frozen = frozen_bytes(cell)
-    progress.cell(method.label, seed, len(records))
-    for number in range(state.learned + 1, len(tasks) + 1):
-        progress.task(number, tasks[number - 1].name)
-        with peak_memory(prepared.device) as peak:
-            learned = learn(cell, state, tasks[number - 1], training, progress.epoch)
-        packed = pack(learned.state, state, checksums)
-        record = {
-            "learned": number,
-            "task_name": tasks[number - 1].name,
-            "training_flops": learned.operations,
-            "training_seconds": learned.seconds,
-            "losses": learned.losses,
-            "peak_memory_bytes": peak.bytes,
-            "bytes_before": state.count_bytes(),
-            "bytes": learned.state.count_bytes() | {"frozen": frozen},
-            **_evaluate_all(cell, learned, packed, prepared, known),
-        }
-        save(folder, packed, record, keep_states)
-        state, checksums = learned.state, packed.checksums
+def _jobs(folder: RunFolder, manifest: dict[str, Any], apart: set[str]) -> list[Job]:
+    """What is to be done: cells, and single tasks of the methods `apart`, which fill the gaps between them."""
+    whole, single = [], []
+    tasks = len(manifest["tasks"])
+    for entry in manifest["cells"]:
+        name, key = cell_name(entry, manifest), _key(entry)
+        if entry["method"] in apart:
+            missing = sorted(set(range(1, tasks + 1)) - learned_tasks(folder.cell(*key), tasks))
+            single += [Job(f"{name}, task {number}", key, number) for number in missing]
+        else:
+            whole.append(Job(name, key))
+    return whole + single
 
 
-def _evaluate_all(
-    cell: Cell, learned: Learned, packed: PackedState, prepared: Prepared, known: dict[str, float]
-) -> dict[str, Any]:
-    """The accuracies on all tasks so far; what nothing has changed since it was evaluated is not evaluated again."""
-    state = learned.state
-    tasks = prepared.stream.tasks[: state.learned]
-    evaluated, new = [], 0
-    began = time.perf_counter()
-    for number, task in enumerate(tasks, 1):
-        key = evaluation_fingerprint(packed.checksums, number, task.fingerprint)
-        if key not in known or number == len(tasks):
-            network = network_for(cell, state, number, len(task.classes))
-        if key not in known:
-            known[key] = evaluate(network, task.test, prepared.device)
-            new += 1
-        evaluated.append({"task": number, "accuracy": known[key], "images": len(task.test), "fingerprint": key})
-    seconds = time.perf_counter() - began
-    return {
-        "evaluated": evaluated,
-        "evaluations": new,
-        "evaluation_seconds": seconds,
-        "inference_flops_per_image": inference_operations_per_image(network, len(task.classes), task.image_size),
-    }
+def _key(entry: dict[str, Any]) -> CellKey:
+    return entry["method"], entry["seed"], entry["order"]
+
+
+class _Matrix:
+    """The status of each cell while its jobs are done, kept in the manifest.
+
+    Args:
+        folder: of the run.
+        manifest: changed here, and written.
+        jobs: all that will be done.
+    """
+
+    def __init__(self, folder: RunFolder, manifest: dict[str, Any], jobs: Sequence[Job]):
+        self._folder = folder
+        self._manifest = manifest
+        self._entries = {_key(entry): entry for entry in manifest["cells"]}
+        self._left = Counter(job.key for job in jobs)
+        manifest["status"] = RUNNING
+        for key, entry in self._entries.items():
+            entry["status"], entry["cause"] = PENDING, None
+            entry.pop("traceback", None)
+            if not self._left[key]:
+                self._close(key)
+        self._write()
+
+    def began(self, job: Job) -> None:
+        entry = self._entries[job.key]
+        if entry["status"] == PENDING:
+            entry["status"] = RUNNING
+            self._write()
+
+    def ended(self, job: Job, failure: Failure | None) -> None:
+        if failure:
+            entry = self._entries[job.key]
+            entry["status"], entry["cause"], entry["traceback"] = FAILED, failure.cause, failure.traceback
+        self._left[job.key] -= 1
+        if not self._left[job.key]:
+            self._close(job.key)
+        self._write()
+
+    def finish(self) -> None:
+        """All jobs have ended."""
+        failed = any(entry["status"] == FAILED for entry in self._entries.values())
+        self._manifest["status"] = FAILED if failed else SUCCEEDED
+        self._manifest["finished"] = now()
+        self._write()
+
+    def _close(self, key: CellKey) -> None:
+        unite(self._folder.cell(*key))
+        if self._entries[key]["status"] != FAILED:
+            self._entries[key]["status"] = SUCCEEDED
+
+    def _write(self) -> None:
+        self._folder.write_manifest(self._manifest)

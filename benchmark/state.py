@@ -107,22 +107,30 @@ def save(folder: Path, packed: PackedState, record: dict[str, Any], keep_states:
         record: content of after-<k>.json, to which the checksums are added.
         keep_states: keep the shared and memory files of earlier tasks.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    learned = record["learned"]
-    for stem, blob in packed.blobs.items():
-        path = _file(folder, stem)
-        if not path.exists():
-            write_atomically(path, blob)
-        elif _checksum(path) != packed.checksums[stem]:
-            write_atomically(_next(path), blob)
-    content = json.dumps({**record, "checksums": packed.checksums}, indent=1)
-    write_atomically(folder / f"after-{learned}.json", content.encode())
+    save_parts(folder, packed)
+    write_record(folder, {**record, "checksums": packed.checksums})
     _promote(folder, packed.checksums)
     if not keep_states:
         for part in ("shared", "memory"):
             for path in folder.glob(f"{part}-*.safetensors"):
                 if path.stem not in packed.checksums:
                     path.unlink()
+
+
+def save_parts(folder: Path, packed: PackedState) -> None:
+    """Write the files of a state's parts; those that replace others wait beside them until the record is written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, blob in packed.blobs.items():
+        path = _file(folder, stem)
+        if not path.exists():
+            write_atomically(path, blob)
+        elif _checksum(path) != packed.checksums[stem]:
+            write_atomically(_next(path), blob)
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write after-<k>.json: from now on the state after k tasks is the one whose checksums it names."""
+    write_atomically(folder / f"after-{record['learned']}.json", json.dumps(record, indent=1).encode())
 
 
 def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[dict[str, Any]]]:

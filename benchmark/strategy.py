@@ -2,82 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from avalanche.core import BasePlugin, SupervisedPlugin
 from avalanche.training.plugins import LRSchedulerPlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 
+from benchmark.batches import Batches
 from benchmark.cost import OperationCounter
 from benchmark.model import Workbench
+from benchmark.precision import computing
 from benchmark.streams.base import LabelledImages
-from methods.method import Recipe
+from benchmark.training import Training, decay, make_optimizer
 
 
 class DivergedError(RuntimeError):
     """The training loss is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a task is trained.
-
-    Attributes:
-        recipe: optimiser and schedule.
-        epochs: passes over the task's training images.
-        batch_size: images per step.
-        dry: make only the steps that are needed to know what the training costs: one, and another whenever the method
-            begins to train other tensors.
-    """
-
-    recipe: Recipe
-    epochs: int
-    batch_size: int
-    dry: bool = False
-
-
-class Batches:
-    """One epoch over the images, in a new random order each time; they stay uint8 until the device has them.
-
-    Args:
-        data: images and labels.
-        batch_size: images per batch; a last batch of a single image joins the one before, since batch normalisation
-            cannot train on one.
-        generator: draws the order.
-        device: where the batches go.
-        dry: only the first batch of each epoch.
-    """
-
-    def __init__(
-        self,
-        data: LabelledImages,
-        batch_size: int,
-        generator: torch.Generator,
-        device: torch.device,
-        dry: bool = False,
-    ):
-        self.data = data
-        self.generator = generator
-        self.device = device
-        count = len(data)
-        sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
-        if len(sizes) > 1 and sizes[-1] == 1:
-            sizes[-2:] = [batch_size + 1]
-        self.sizes = sizes[:1] if dry else sizes
-
-    def __iter__(self) -> Iterator[list[Tensor]]:
-        order = torch.randperm(len(self.data), generator=self.generator)
-        for chosen in order[: sum(self.sizes)].split(self.sizes):
-            # Convolutions are faster on channels-last inputs, on CPUs and GPUs alike.
-            images = self.data.images[chosen].contiguous(memory_format=torch.channels_last)
-            batch = [images, self.data.labels[chosen]]
-            if self.device.type == "cuda":
-                batch = [part.pin_memory().to(self.device, non_blocking=True) for part in batch]
-            yield batch
 
 
 class _NoMetrics:
@@ -88,10 +33,11 @@ class _NoMetrics:
 
 
 class Strategy(SupervisedTemplate):
-    """Avalanche's supervised loop on a prepared network, with exact heads and in-memory batches.
+    """Avalanche's supervised loop on a prepared network, with exact heads and our batches.
 
     Attributes:
         task_data: the task's training images and labels.
+        augment_replay: changes stored images [B, 3, S, S] at random, as those of the task are in their minibatches.
         steps_per_epoch: minibatches of an epoch.
         operations: floating-point operations so far. Those of an epoch are its first step's, for each image; those of
             the method's work before and after the epochs are counted exactly.
@@ -108,8 +54,9 @@ class Strategy(SupervisedTemplate):
         training: Training,
         device: torch.device,
         on_epoch: Callable[[], None],
+        augment_replay: Callable[[Tensor], Tensor],
     ):
-        optimizer = make_optimizer([p for _, p in bench.trainable()], training.recipe)
+        optimizer = make_optimizer([p for _, p in bench.trainable()], training.recipe, device)
         schedule = LRSchedulerPlugin(torch.optim.lr_scheduler.LambdaLR(optimizer, decay(training)))
         super().__init__(
             model=bench.network,
@@ -123,19 +70,21 @@ class Strategy(SupervisedTemplate):
         )
         self.bench = bench
         self.task_data = task_data
+        self.augment_replay = augment_replay
         self.steps_per_epoch = len(batches.sizes)
         self.operations = 0
         self.steps = 0
         self.losses: list[float] = []
         self._batches = batches
-        self._dry = training.dry
+        self._training = training
         self._on_epoch = on_epoch
-        self._clip = training.recipe.clip
+        self._hooks = _Hooks(self.plugins)
+        self._trainables: list[nn.Parameter] = optimizer.param_groups[0]["params"]
         # Operations of an epoch in which these tensors are trained; and which they are in this epoch.
         self._operations_of: dict[frozenset[str], int] = {}
         self._trained: frozenset[str] = frozenset()
-        self._counting: ExitStack | None = None
-        self._loss_sum: Tensor | float = 0.0
+        # On the device, which is not waited for until the epoch ends.
+        self._step_losses: list[Tensor] = []
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
         """Name -> parameter of the backbone's trainable tensors that all tasks share."""
@@ -146,7 +95,7 @@ class Strategy(SupervisedTemplate):
     def train_dataset_adaptation(self, **kwargs: Any) -> None:
         pass
 
-    dataloader: Iterable[list[Tensor]]
+    dataloader: Iterable[tuple[Tensor, Tensor]]
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
         self.dataloader = self._batches
@@ -155,31 +104,17 @@ class Strategy(SupervisedTemplate):
         pass
 
     def forward(self) -> Tensor:
+        if self._batches.data.images.ndim == 2:
+            return self.bench.network.answer(self.mb_x)
         return self.bench.method.forward(self)
 
-    def _unpack_minibatch(self) -> None:
-        pass
-
-    def optimizer_step(self) -> None:
-        if self._clip:
-            nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], self._clip)
-        super().optimizer_step()
-
-    def train(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        try:
-            return super().train(*args, **kwargs)
-        finally:
-            # A step that failed while it was counted must not leave everything after it counted, and slow.
-            if self._counting is not None:
-                self._counting.close()
-
     def _before_training_exp(self, **kwargs: Any) -> None:
-        with OperationCounter() as counter:
+        with OperationCounter() as counter, self._computing():
             super()._before_training_exp(**kwargs)
         self.operations += counter.get_total_flops()
 
     def _after_training_exp(self, **kwargs: Any) -> None:
-        with OperationCounter() as counter:
+        with OperationCounter() as counter, self._computing():
             super()._after_training_exp(**kwargs)
         self.operations += counter.get_total_flops()
 
@@ -187,51 +122,85 @@ class Strategy(SupervisedTemplate):
         super()._before_training_epoch(**kwargs)
         self._trained = frozenset(name for name, _ in self.bench.trainable())
         known = self._trained in self._operations_of
-        self.dataloader = [] if self._dry and known else self._batches
+        self.dataloader = [] if self._training.dry and known else self._batches
 
-    def _before_training_iteration(self, **kwargs: Any) -> None:
-        if self._trained not in self._operations_of:
-            self._counting = ExitStack()
-            self._counter = self._counting.enter_context(OperationCounter())
-        super()._before_training_iteration(**kwargs)
-
-    def _after_training_iteration(self, **kwargs: Any) -> None:
-        super()._after_training_iteration(**kwargs)
-        self.steps += 1
-        if self._counting is not None:
-            self._counting.close()
-            self._counting = None
-            per_image = self._counter.get_total_flops() / len(self.mb_y)
+    def training_epoch(self, **kwargs: Any) -> None:
+        """Avalanche's epoch, except that hooks that nobody fills are not called."""
+        for minibatch in self.dataloader:
+            self.mbatch = minibatch
+            if self._stop_training:
+                break
+            if self._trained in self._operations_of:
+                self._step()
+                continue
+            with OperationCounter() as counter:
+                self._step()
+            per_image = counter.get_total_flops() / len(self.mb_y)
             self._operations_of[self._trained] = round(per_image * len(self._batches.data))
-        # A tensor, so that the device is not waited for until the epoch ends.
-        self._loss_sum = self._loss_sum + self.loss.detach()
+
+    def _step(self) -> None:
+        hooks = self._hooks
+        hooks.call("before_training_iteration", self)
+        for parameter in self._trainables:
+            parameter.grad = None
+        with self._computing():
+            hooks.call("before_forward", self)
+            self.mb_output = self.forward()
+            hooks.call("after_forward", self)
+            self.loss = self.criterion()
+            hooks.call("before_backward", self)
+        self.loss.backward()
+        hooks.call("after_backward", self)
+        hooks.call("before_update", self)
+        self.optimizer_step()
+        hooks.call("after_update", self)
+        hooks.call("after_training_iteration", self)
+        self.steps += 1
+        self._step_losses.append(self.loss.detach())
+
+    def optimizer_step(self) -> None:
+        clip = self._training.recipe.clip
+        if clip:
+            nn.utils.clip_grad_norm_(self._trainables, clip, foreach=self.device.type != "meta")
+        super().optimizer_step()
+
+    def _computing(self) -> AbstractContextManager[object]:
+        return computing(self._training.precision, self.device)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         super()._after_training_epoch(**kwargs)
         self.operations += self._operations_of[self._trained]
-        mean = self._loss_sum / len(self._batches.sizes)
-        self._loss_sum = 0.0
-        if isinstance(mean, Tensor) and not mean.is_meta:
-            self.losses.append(float(mean))
-            if not torch.isfinite(mean).all():
+        losses, self._step_losses = self._step_losses, []
+        if losses and not losses[0].is_meta:
+            mean = float(torch.stack(losses).mean())
+            self.losses.append(mean)
+            if not math.isfinite(mean):
                 raise DivergedError(
-                    f"the training loss is {float(mean)} in epoch {len(self.losses)} of task {self.bench.method.task}; "
+                    f"the training loss is {mean} in epoch {len(self.losses)} of task {self.bench.method.task}; "
                     f"a smaller --lr may help"
                 )
         self._on_epoch()
 
 
-def make_optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over `parameters`."""
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+class _Hooks:
+    """The hooks that plugins fill, by event: most are empty, and a call costs as much as a small operation.
+
+    Args:
+        plugins: in the order in which they are called.
+    """
+
+    def __init__(self, plugins: Sequence[BasePlugin]):
+        self._plugins = plugins
+        self._of: dict[str, list[Callable[..., Any]]] = {}
+
+    def call(self, event: str, strategy: Strategy) -> None:
+        hooks = self._of.get(event)
+        if hooks is None:
+            hooks = self._of[event] = [getattr(plugin, event) for plugin in self._plugins if _fills(plugin, event)]
+        for hook in hooks:
+            hook(strategy)
 
 
-def decay(training: Training) -> Callable[[int], float]:
-    """The factor on the learning rate in each epoch, from 0, as the recipe's schedule has it."""
-    if training.recipe.schedule == "step":
-        return lambda epoch: 0.1 ** (3 * min(epoch, training.epochs - 1) // training.epochs)
-    if training.recipe.schedule == "cosine":
-        return lambda epoch: (1 + torch.cos(torch.tensor(epoch / training.epochs * torch.pi)).item()) / 2
-    return lambda epoch: 1.0
+def _fills(plugin: BasePlugin, event: str) -> bool:
+    """Whether the plugin does anything at this event."""
+    return hasattr(plugin, event) and getattr(type(plugin), event, None) is not getattr(SupervisedPlugin, event)

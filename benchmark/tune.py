@@ -6,6 +6,7 @@ import typing
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from benchmark.backbones.base import fingerprint
 from benchmark.evaluation import evaluate, network_for
 from benchmark.learner import Cell, learn, start
 from benchmark.manifest import check_same
+from benchmark.preparation import Prepared
+from benchmark.progress import Progress
 from benchmark.report.tables import EMPTY
-from benchmark.runner import Prepared, Progress
-from benchmark.strategy import DivergedError, Training
+from benchmark.strategy import DivergedError
 from benchmark.text import aligned
+from benchmark.training import Training
 from benchmark.tuned import read_tuned, write_tuned
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
@@ -88,7 +91,7 @@ class Tuning:
             try:
                 trials = self._search(method, progress) if self._spaces[method.label] else []
             except Exception as error:  # whatever it is, the other methods go on
-                progress.failed(method.label, self.prepared.settings.seeds[0], f"{type(error).__name__}: {error}")
+                progress.failed(method.label, f"{type(error).__name__}: {error}")
                 continue
             found[method.label] = _entry(method.label, trials)
             write_tuned(self.path, self._content)
@@ -102,9 +105,11 @@ class Tuning:
 
         def attempt(params: dict[str, Any]) -> Trial:
             text = specification(method.label, params)
-            progress.cell(text, seed, len(self.prepared.stream) if text in known else 0)
+            tasks = len(self.prepared.stream)
+            progress.cell(text, tasks, tasks if text in known else 0)
             if text not in known:
                 known[text] = try_once(self.prepared, text, params, progress)
+            progress.ended(text)
             return known[text]
 
         defaults = option_defaults(method.cls) | asdict(method.recipe)
@@ -201,8 +206,9 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, progress: 
     state = start(cell)
     for number, task in enumerate(stream.tasks, 1):
         if progress is not None:
-            progress.task(number, task.name)
-        state = learn(cell, state, task, training, progress.epoch if progress else lambda: None).state
+            progress.task(method.label, number, task.name)
+        on_epoch = partial(progress.epoch, method.label) if progress else lambda: None
+        state = learn(cell, state, task, training, on_epoch).state
     accuracies = [
         evaluate(network_for(cell, state, number, len(task.classes)), task.validation, device)
         for number, task in enumerate(stream.tasks, 1)

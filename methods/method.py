@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
+
+with warnings.catch_warnings():
+    # One of Avalanche's dependencies warns of solvers that nothing here uses.
+    warnings.filterwarnings("ignore", message="no QP solver found")
+    from avalanche.core import SupervisedPlugin
 
 if TYPE_CHECKING:
     from benchmark.model import Network
@@ -86,8 +91,10 @@ class Method(SupervisedPlugin):
         recipe: default optimiser and schedule.
         shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.
         trains_old_heads: the loss of a new task reaches the heads of earlier tasks.
+        trains_head_only: the backbone and everything in it are frozen, so that the features of the training images
+            are computed once per task and the epochs go over those: `mb_x` is then [B, D]. Not with augmentation.
         isolates_tasks: nothing that a task's answers depend on changes once it is learned. The tests compare this with
-            what really happens; nothing else relies on it.
+            what really happens. Tasks are learned in parallel if, beyond that, nothing is shared.
         continues: a task's own tensors start at those that the task before left, instead of at their initial values.
         starts_over: each task is learned from the backbone as given; what was learned before is replaced.
         grows_evenly: from the third task on each adds as much storage and compute as the one before, so that a stream's
@@ -103,6 +110,7 @@ class Method(SupervisedPlugin):
     recipe: ClassVar[Recipe] = Recipe()
     shared_head: ClassVar[bool] = False
     trains_old_heads: ClassVar[bool] = False
+    trains_head_only: ClassVar[bool] = False
     isolates_tasks: ClassVar[bool] = False
     continues: ClassVar[bool] = False
     starts_over: ClassVar[bool] = False

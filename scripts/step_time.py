@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import argparse
 import time
-import warnings
 
-warnings.filterwarnings("ignore", message="no QP solver found")
+import torch
 
-import torch  # noqa: E402
-
-from benchmark.backbones.embedded import MiniBackbone  # noqa: E402
-from benchmark.config import parse_methods  # noqa: E402
-from benchmark.learner import Cell, learn, start  # noqa: E402
-from benchmark.state import State  # noqa: E402
-from benchmark.strategy import Training  # noqa: E402
-from benchmark.streams.base import LabelledImages, Task  # noqa: E402
-from methods.configured import configure  # noqa: E402
+from benchmark.backbones.embedded import MiniBackbone
+from benchmark.config import parse_methods
+from benchmark.learner import Cell, learn, start
+from benchmark.state import State
+from benchmark.streams.base import LabelledImages, Task
+from benchmark.training import Training
+from methods.configured import configure
 
 TASKS, CLASSES, IMAGES, BATCH, REPETITIONS = 30, 5, 128, 16, 7
 

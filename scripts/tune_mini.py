@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import warnings
 from concurrent.futures import ProcessPoolExecutor
 
 SEEDS = (100, 101)
@@ -29,11 +28,10 @@ TRIED = [
 
 def try_once(text: str, seed: int) -> float:
     """The average validation accuracy after the whole stream; NaN if the training diverged."""
-    warnings.filterwarnings("ignore", message="no QP solver found")
     import torch
 
     from benchmark.config import Settings
-    from benchmark.runner import prepare_run
+    from benchmark.preparation import prepare_run
     from benchmark.strategy import DivergedError
     from benchmark.tune import validation_accuracy
 

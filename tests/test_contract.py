@@ -16,8 +16,8 @@ from benchmark.evaluation import evaluate, network_for
 from benchmark.heads import is_head
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.state import State, load, pack, save
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods import methods
 from methods.configured import configure
 from methods.options import option_types, option_values, parse_spec

@@ -61,11 +61,16 @@ def draw_figures(
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = [str(name) for name in tasks["task_name"]]
+    first, unit = f"the first task, {names[0]}", "seeds"
+    if "order" in accuracy:
+        # In each order another task stands in a place, so that the places are all there is to name.
+        names = [f"task {place}" for place in range(1, len(names) + 1)]
+        first, unit = "the first task", "runs"
     with mpl.rc_context(RC):
         runs = _runs(accuracy, [str(method) for method in summary["method"]], len(names))
         figures = (
-            _curves(runs, metrics.first_task_curve, f"Accuracy on the first task, {names[0]} (%)"),
-            _curves(runs, metrics.average_accuracy_curve, "Average accuracy on the tasks learned so far (%)"),
+            _curves(runs, metrics.first_task_curve, f"Accuracy on {first} (%)", unit),
+            _curves(runs, metrics.average_accuracy_curve, "Average accuracy on the tasks learned so far (%)", unit),
             _accuracy_vs_parameters(summary, parameters),
             _accuracy_vs_compute(summary, compute),
             _matrices(runs, names),
@@ -92,8 +97,8 @@ class _Run:
     """One method's accuracy matrices.
 
     Attributes:
-        matrices: float [seeds, T, T], fractions, NaN where not evaluated.
-        learned: how many tasks these seeds learned.
+        matrices: float [cells, T, T], fractions, NaN where not evaluated.
+        learned: how many tasks these cells learned.
     """
 
     method: str
@@ -109,7 +114,7 @@ class _Run:
 def _runs(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> list[_Run]:
     """The methods that learned a task at all.
 
-    Of each, the seeds that got furthest: a mean over other seeds at every point would move by itself.
+    Of each, the cells that got furthest: a mean over other cells at every point would move by itself.
     """
     runs = []
     for method in methods:
@@ -117,8 +122,7 @@ def _runs(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> list[_R
         if rows.empty:
             continue
         furthest = int(rows["learned"].max())
-        cells = [cell for _, cell in rows.groupby("seed") if cell["learned"].max() == furthest]
-        matrices = [metrics.accuracy_matrix(c["learned"], c["task"], c["accuracy"], tasks) for c in cells]
+        matrices = [R for R in metrics.accuracy_matrices(rows, tasks) if np.isfinite(R[furthest - 1, 0])]
         runs.append(_Run(method, np.stack(matrices), furthest))
     return runs
 
@@ -290,15 +294,19 @@ def _task_numbers(tasks: int) -> list[int]:
 # Accuracy against tasks learned
 
 
-def _curves(runs: Sequence[_Run], curve: Callable[[metrics.Array], metrics.Array], title: str) -> Figure:
-    """One line a method, with its name at the line's end and, over several seeds, a band from lowest to highest."""
+def _curves(runs: Sequence[_Run], curve: Callable[[metrics.Array], metrics.Array], title: str, unit: str) -> Figure:
+    """One line a method, with its name at the line's end and, over several cells, a band from lowest to highest.
+
+    Args:
+        unit: what a method's cells are to a reader, as "seeds".
+    """
     if not runs:
         return _nothing("No method finished a task.")
     values = [100 * np.stack([curve(R) for R in run.matrices]) for run in runs]
     tasks = values[0].shape[1]
-    seeds = sorted({len(v) for v in values})
-    count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}"
-    note = f" (mean of {count} seeds, band: lowest to highest)" if seeds[-1] > 1 else ""
+    cells = sorted({len(v) for v in values})
+    count = f"{cells[0]} to {cells[-1]}" if len(cells) > 1 else f"{cells[0]}"
+    note = f" (mean of {count} {unit}, band: lowest to highest)" if cells[-1] > 1 else ""
     labels = [shorten(run.label, 2.3) for run in runs]
 
     key = 0.3

@@ -65,22 +65,25 @@ def write_page(
 
     Args:
         summary, parameters, compute, tasks: the rows of the CSV files of these names.
-        manifest: the content of manifest.json. Its `cells`, a list of mappings with method, seed, status and cause,
-            gives the section of what failed; everything else is printed as it is.
+        manifest: the content of manifest.json. Its `cells`, a list of mappings with method, seed, order, status and
+            cause, gives the section of what failed, the length of its `orders` says whether there are several;
+            everything else is printed as it is.
 
     Returns:
         The page's path.
     """
-    tables = display_tables(summary, parameters, compute)
+    orders = len(manifest["orders"])
+    tables = display_tables(summary, parameters, compute, orders)
     sections = [
         _section("Summary", _table(tables[0])),
         _failures(manifest),
         _section("Figures", "".join(_figure(folder, name) for name in _FIGURES)),
         _section("Storage", _table(tables[1])),
         _section("Compute", _table(tables[2])),
-        _section("Tasks", _tasks(tasks)),
+        _section("Tasks", _tasks(tasks, orders)),
         _section("Settings and provenance", _settings(manifest)),
     ]
+    stream = f"a stream of {_counted(len(tasks), 'task')}" + (f" in {orders} orders" if orders > 1 else "")
     files = ", ".join(f'<a href="{name}.csv">{name}.csv</a>' for name in _CSV)
     page = f"""<!DOCTYPE html>
 <html lang="en">
@@ -93,7 +96,7 @@ def write_page(
 <body>
 <header>
 <h1>{escape(title)}</h1>
-<p>{_counted(len(summary), "method")} on a stream of {_counted(len(tasks), "task")}. The numbers: {files}.</p>
+<p>{_counted(len(summary), "method")} on {stream}. The numbers: {files}.</p>
 </header>
 <main>
 {"".join(sections)}</main>
@@ -119,7 +122,7 @@ def _table(table: Table) -> str:
     return _grid(table.headers, table.rows, table.caption)
 
 
-def _tasks(tasks: pd.DataFrame) -> str:
+def _tasks(tasks: pd.DataFrame, orders: int) -> str:
     headers = ("Task", "Classes", "Training images", "Validation images", "Test images", "Image size", "Fingerprint")
     rows = [
         [
@@ -133,16 +136,18 @@ def _tasks(tasks: pd.DataFrame) -> str:
         ]
         for row in tasks.itertuples()
     ]
-    return _grid(headers, rows, "In the order they were learned.")
+    caption = "In the order they were learned." if orders == 1 else "In order 0; all orders are below, as a setting."
+    return _grid(headers, rows, caption)
 
 
 def _failures(manifest: Mapping[str, Any]) -> str:
     failed = [cell for cell in manifest.get("cells", ()) if cell["status"] != "succeeded"]
     if not failed:
         return ""
-    keys = ("method", "seed", "status", "cause")
+    order = ("order",) if len(manifest["orders"]) > 1 else ()
+    keys = ("method", "seed", *order, "status", "cause")
     rows = [[Cell(_text(cell.get(key))) for key in keys] for cell in failed]
-    headers = ("Method", "Seed", "Status", "Cause")
+    headers = [key.capitalize() for key in keys]
     return _section("What did not finish", _grid(headers, rows, "The other cells are not affected.", kind="text"))
 
 

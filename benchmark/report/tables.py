@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ def summary_table(
 ) -> pd.DataFrame:
     """The rows of summary.csv, one a method, in the order of `statuses`.
 
-    Means are over the seeds that finished all tasks; a method without any has its status and no numbers.
+    Means are over the cells that finished all tasks; a method without any has its status and no numbers.
 
     Args:
         accuracy, parameters, compute: the rows of the CSV files of these names.
@@ -49,7 +49,8 @@ def summary_table(
     spent = compute.set_index("method")
     rows = []
     for method, status in statuses.items():
-        finished = _finished(accuracy[accuracy["method"] == method], tasks)
+        matrices = metrics.accuracy_matrices(accuracy[accuracy["method"] == method], tasks)
+        finished = [R for R in matrices if not np.isnan(R[-1]).any()]
         row: dict[str, Any] = {"method": method, "seeds": len(finished), "status": status}
         if finished:
             average = [metrics.average_accuracy(R) for R in finished]
@@ -68,14 +69,6 @@ def summary_table(
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     return table.astype(dict.fromkeys(SUMMARY_COLUMNS[3:], float))
-
-
-def _finished(rows: pd.DataFrame, tasks: int) -> list[metrics.Array]:
-    matrices = (
-        metrics.accuracy_matrix(cell["learned"], cell["task"], cell["accuracy"], tasks)
-        for _, cell in rows.groupby("seed")
-    )
-    return [R for R in matrices if not np.isnan(R[-1]).any()]
 
 
 @dataclass(frozen=True)
@@ -188,13 +181,20 @@ _COMPUTE = (
 )
 
 
-def summary_display(summary: pd.DataFrame) -> Table:
-    """The summary as a reader sees it; with a column of statuses only where a method did not succeed."""
+def summary_display(summary: pd.DataFrame, orders: int = 1) -> Table:
+    """The summary as a reader sees it; with a column of statuses only where a method did not succeed.
+
+    Args:
+        orders: in how many orders each seed learned the tasks.
+    """
+    over, columns = "seeds", _SUMMARY
+    if orders > 1:
+        over, columns = "seeds and orders of the tasks", (replace(_SUMMARY[0], header="Runs"), *_SUMMARY[1:])
     caption = (
-        "Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over seeds; "
+        f"Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over {over}; "
         "pp are percentage points."
     )
-    return _table("summary", caption, summary, _SUMMARY, statuses=bool((summary["status"] != "succeeded").any()))
+    return _table("summary", caption, summary, columns, statuses=bool((summary["status"] != "succeeded").any()))
 
 
 def storage_display(parameters: pd.DataFrame) -> Table:
@@ -207,9 +207,11 @@ def compute_display(compute: pd.DataFrame) -> Table:
     return _table("compute", "What each method computes.", compute, _COMPUTE)
 
 
-def display_tables(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame) -> tuple[Table, ...]:
+def display_tables(
+    summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame, orders: int = 1
+) -> tuple[Table, ...]:
     """The summary, the storage and the compute tables as a reader sees them."""
-    return summary_display(summary), storage_display(parameters), compute_display(compute)
+    return summary_display(summary, orders), storage_display(parameters), compute_display(compute)
 
 
 def _table(name: str, caption: str, frame: pd.DataFrame, columns: tuple[_Column, ...], statuses: bool = False) -> Table:
@@ -259,9 +261,9 @@ def _column(header: str, cells: list[str], left: bool) -> tuple[list[str], list[
     return [align(line, width) for line in textwrap.wrap(header, width)], [align(cell, width) for cell in cells]
 
 
-def to_markdown(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame) -> str:
+def to_markdown(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame, orders: int = 1) -> str:
     """The content of summary.md: three tables, the best value of each column in bold."""
-    return "\n".join(_markdown(table) for table in display_tables(summary, parameters, compute))
+    return "\n".join(_markdown(table) for table in display_tables(summary, parameters, compute, orders))
 
 
 def _markdown(table: Table) -> str:
@@ -277,9 +279,9 @@ def _markdown(table: Table) -> str:
     return f"{table.caption}\n\n" + line([_escape(h, _MARKDOWN) for h in table.headers]) + line(rule) + rows
 
 
-def to_latex(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame) -> str:
+def to_latex(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame, orders: int = 1) -> str:
     r"""The content of summary.tex: three table* environments that need \usepackage{booktabs} and nothing else."""
-    tables = "\n".join(_latex(table) for table in display_tables(summary, parameters, compute))
+    tables = "\n".join(_latex(table) for table in display_tables(summary, parameters, compute, orders))
     return f"% \\usepackage{{booktabs}}\n{tables}"
 
 

@@ -18,6 +18,7 @@ def write_report(run: RunFolder) -> None:
     tables = collect(run, manifest)
     accuracy, parameters, compute, tasks = tables.accuracy, tables.parameters, tables.compute, tables.tasks
     summary = summary_table(accuracy, parameters, compute, statuses(manifest), len(tasks))
+    orders = len(manifest["orders"])
     for name, frame in (
         ("accuracy", accuracy),
         ("summary", summary),
@@ -26,8 +27,8 @@ def write_report(run: RunFolder) -> None:
         ("tasks", tasks),
     ):
         run.write_csv(name, frame)
-    run.write_text("summary.md", to_markdown(summary, parameters, compute))
-    run.write_text("summary.tex", to_latex(summary, parameters, compute))
+    run.write_text("summary.md", to_markdown(summary, parameters, compute, orders))
+    run.write_text("summary.tex", to_latex(summary, parameters, compute, orders))
     draw_figures(accuracy, summary, parameters, compute, tasks, run.path / "figures")
     write_page(
         run.path,

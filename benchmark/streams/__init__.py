@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from methods.registry import Registry
 
 if TYPE_CHECKING:
-    from benchmark.streams.base import StreamSource
+    from benchmark.streams.source import StreamSource
 
 streams: Registry[type[StreamSource]] = Registry("stream", entry_points="continual_benchmark.streams")
 for _name, _target, _summary in (

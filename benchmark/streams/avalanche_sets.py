@@ -14,12 +14,15 @@ from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
 from benchmark.streams import streams
-from benchmark.streams.base import ImageSource, RawTask, StreamSource
+from benchmark.streams.source import ImageSource, RawTask, StreamSource
 from methods.errors import UserError
 
 
 class ExperienceImages(ImageSource):
     """The images of one experience.
+
+    They are decoded on every start: an Avalanche dataset does not say where an image comes from, so that nothing cheap
+    tells whether it changed.
 
     Args:
         dataset: an Avalanche dataset whose items start with an image, as a PIL image or float [C, H, W] in 0 .. 1.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
+
+from benchmark.store import Store
+
+# Images that are hashed at once: enough to be fast, few enough to take little memory where they have to be copied.
+_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -19,15 +22,48 @@ class LabelledImages:
     """Decoded images with labels.
 
     Attributes:
-        images: uint8 [N, 3, S, S].
+        images: uint8 [N, 3, S, S]. They are the same for all methods, and not to be written.
         labels: int64 [N], values 0 .. classes-1.
+        store: the file that the images are mapped from, if any. A copy with other images has none.
     """
 
     images: Tensor
     labels: Tensor
+    store: Store | None = field(default=None, init=False, repr=False, compare=False)
+
+    @classmethod
+    def from_store(cls, store: Store, labels: Tensor) -> LabelledImages:
+        """The images of a store, which take no memory until they are looked at."""
+        with warnings.catch_warnings():
+            # Where the pages are read-only, torch warns of writing, which nobody does.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writ", category=UserWarning)
+            data = cls(torch.from_numpy(store.pixels), labels)
+        object.__setattr__(data, "store", store)
+        return data
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process maps the file itself, rather than being sent what it holds.
+        if self.store:
+            return LabelledImages.from_store, (self.store, self.labels)
+        return LabelledImages, (self.images, self.labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the images' bytes; what a store knows is not computed again."""
+        if self.store:
+            return self.store.about.sha256
+        digest = hashlib.sha256()
+        for chunk in self.images.split(_CHUNK):
+            digest.update(chunk.contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def release(self) -> None:
+        """Give memory back, if the images can be read again: to be called now and then by who goes over many."""
+        if self.store:
+            self.store.release()
 
 
 @dataclass(frozen=True)
@@ -47,11 +83,11 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the class names, images and labels."""
+        """A hash of the class names, images and labels."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
         for part in (self.train, self.validation, self.test):
-            digest.update(part.images.numpy().tobytes())
-            digest.update(part.labels.numpy().tobytes())
+            digest.update(part.digest.encode())
+            digest.update(part.labels.numpy().data)
         return digest.hexdigest()
 
 
@@ -74,70 +110,3 @@ class Stream:
     def fingerprint(self) -> str:
         """SHA-256 of the tasks' fingerprints, in order."""
         return hashlib.sha256("".join(task.fingerprint for task in self.tasks).encode()).hexdigest()
-
-
-class ImageSource(ABC):
-    """The labelled images of one split before they are decoded: only those that are chosen are ever read.
-
-    Attributes:
-        labels: one label per image, values 0 .. classes-1.
-    """
-
-    labels: Sequence[int]
-
-    @abstractmethod
-    def read(self, index: int) -> Image.Image:
-        """The image at `index`, any mode and size. Called from several threads at once.
-
-        Raises:
-            UserError: what is there is not an image; the message names the file.
-        """
-
-
-@dataclass(frozen=True)
-class RawTask:
-    """A task as a stream's source gives it: names and undecoded images.
-
-    `test` is None where the source has no test split; a seeded one is then split off `train`.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    train: ImageSource
-    test: ImageSource | None
-
-
-class StreamSource(ABC):
-    """A kind of stream. The constructor's signature is its specification's options (see methods.options).
-
-    The constructor refuses bad options with ValueError or UserError; reading files belongs to `raw_tasks`.
-    """
-
-    #: Height and width to which images are resized when the user does not say, in pixels.
-    default_image_size: ClassVar[int]
-
-    @abstractmethod
-    def raw_tasks(self, limit: int | None) -> list[RawTask]:
-        """The first `limit` tasks (all of them if None), in stream order.
-
-        Raises:
-            UserError: something is missing or malformed; the message names the file or folder.
-        """
-
-
-class ArrayImages(ImageSource):
-    """Images that are already an array.
-
-    Args:
-        images: uint8 [N, S, S, 3] tensor.
-        labels: N labels.
-    """
-
-    def __init__(self, images: Tensor, labels: Sequence[int]):
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-            raise TypeError("images must be uint8 [N, S, S, 3]")
-        self.images = images
-        self.labels = labels
-
-    def read(self, index: int) -> Image.Image:
-        return Image.fromarray(self.images[index].numpy())

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from benchmark.images import decode
+from benchmark.decoder import Decoder
 from benchmark.streams import streams
-from benchmark.streams.base import ImageSource, LabelledImages, RawTask, Stream, Task
+from benchmark.streams.base import Stream, Task
 from benchmark.streams.selection import Integers, balanced, generator, hold_out_every, hold_out_per_class
+from benchmark.streams.source import ImageSource, RawTask
+from benchmark.streams.split import Split
 from methods.errors import UserError
 from methods.options import construct, parse_spec
 
@@ -35,7 +36,10 @@ def build_stream(
     """The stream that a specification means, ready to learn from.
 
     Which images are chosen, and which of them are training, validation and test images, depends on the tasks' names and
-    on the counts asked for, never on a run's seed. Everything is checked before the first image is decoded.
+    on the counts asked for, never on a run's seed. Everything is checked before the first image is decoded, and what
+    any process decoded before is not decoded again.
+
+    Decoding starts processes: as always in Python, a script that calls this needs `if __name__ == "__main__":`.
 
     Args:
         spec_text: NAME[:POSITIONAL][:option=value...], as `folder:DIR:order=seed:7`.
@@ -45,10 +49,10 @@ def build_stream(
         test_images: test images per task, balanced over its classes; all if None.
         tuning: whether methods' options are to be chosen on it: no test image is read, the test splits are empty, and a
             stream of fewer than `tasks` tasks will do.
-        progress: called with one line of text before each task is decoded.
+        progress: called with one line of text before each task of which images are to be decoded.
 
     Raises:
-        UserError: the specification, a count, or what the stream holds cannot be used.
+        UserError: the specification, a count, or what the stream holds cannot be used, or the cache folder cannot.
     """
     if tasks is not None and tasks < 1:
         raise UserError(f"--tasks {tasks}: a stream has at least 1 task")
@@ -68,21 +72,24 @@ def build_stream(
 
     size = image_size or source.default_image_size
     built = []
-    for position, (raw, plan) in enumerate(zip(raw_tasks, plans, strict=True), 1):
-        if progress:
-            progress(
-                f"reading task {position} of {len(plans)}, {raw.name}: {len(raw.classes)} classes, "
-                f"{len(plan.train)} training, {len(plan.validation)} validation and {len(plan.test)} test images"
-            )
-        train, validation, test = (
-            LabelledImages(decode(images, indices.tolist(), size), torch.from_numpy(_labels(images)[indices]))
-            for images, indices in (
-                (raw.train, plan.train),
-                (raw.train, plan.validation),
-                (plan.test_source, plan.test),
-            )
-        )
-        built.append(Task(raw.name, raw.classes, train, validation, test))
+    with Decoder() as decoder:
+        for position, (raw, plan) in enumerate(zip(raw_tasks, plans, strict=True), 1):
+            splits = [
+                Split(raw.name, name, images, indices, size)
+                for name, images, indices in (
+                    ("train", raw.train, plan.train),
+                    ("validation", raw.train, plan.validation),
+                    ("test", plan.test_source, plan.test),
+                )
+            ]
+            found = [split.find() for split in splits]
+            if progress and None in found:
+                progress(
+                    f"reading task {position} of {len(plans)}, {raw.name}: {len(raw.classes)} classes, "
+                    f"{len(plan.train)} training, {len(plan.validation)} validation and {len(plan.test)} test images"
+                )
+            parts = [split.decode(decoder) if data is None else data for split, data in zip(splits, found, strict=True)]
+            built.append(Task(raw.name, raw.classes, *parts))
     return Stream(spec.text, tuple(built))
 
 

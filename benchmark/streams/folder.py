@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.streams import streams
-from benchmark.streams.base import RawTask, StreamSource
 from benchmark.streams.image_tree import FolderTree, ZipTree, read_task
+from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from benchmark.images import read_image
-from benchmark.streams.base import ImageSource, RawTask
+from benchmark.streams.source import ImageSource, RawTask
 from methods.errors import UserError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -49,9 +52,22 @@ class ImageTree(ABC):
             UserError: it cannot be read.
         """
 
+    @abstractmethod
+    def identity(self, path: str) -> str:
+        """What changes with the content of the file at `path`, found without reading it.
+
+        Raises:
+            UserError: the file is gone.
+        """
+
 
 class FolderTree(ImageTree):
-    """The files in a folder."""
+    """The files in a folder.
+
+    As for git, a file is the same as long as its path, size and times are: to read them all on every start would take
+    longer than is gained. Not even a tool that sets a file's time of modification back hides a change, since the
+    system notes when it did so.
+    """
 
     def __init__(self, root: Path):
         folders: list[str] = []
@@ -63,6 +79,7 @@ class FolderTree(ImageTree):
             below = Path(parent).relative_to(root).parts
             folders += ["/".join((*below, name)) for name in folder_names]
             files += ["/".join((*below, name)) for name in file_names]
+        self._place = root.resolve()
         super().__init__(root, folders, files)
 
     def read(self, path: str) -> bytes:
@@ -71,9 +88,22 @@ class FolderTree(ImageTree):
         except OSError as error:
             raise UserError(f"{self.root / path} cannot be read ({error.strerror})") from error
 
+    def identity(self, path: str) -> str:
+        try:
+            status = (self.root / path).stat()
+        except OSError as error:
+            raise UserError(f"{self.root / path} cannot be read ({error.strerror})") from error
+        return f"{self._place}/{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process reads files that it is told of; the lists would be most of what it is sent.
+        return {"root": self.root}
+
 
 class ZipTree(ImageTree):
     """The files in a zip archive; members are read into memory when they are asked for.
+
+    The archive's directory has a checksum of each, which tells whether it changed.
 
     Raises:
         UserError: the file is not a zip archive.
@@ -104,26 +134,46 @@ class ZipTree(ImageTree):
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise UserError(f"{self.root / path} cannot be read from the archive ({error})") from error
 
+    def identity(self, path: str) -> str:
+        member = self._members[path]
+        return f"{path} {member.file_size} {member.CRC:08x}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (self.root,)
+
+
+@lru_cache(maxsize=1)
+def _opened(root: Path) -> ZipTree:
+    """In a worker process, which is sent the same archive again and again, and opens it once."""
+    return ZipTree(root)
+
 
 class TreeImages(ImageSource):
-    """The images of one split of a tree.
+    """Images of one split of a tree.
 
     Args:
         tree: where they are.
-        classes: the folder of each class; its position is the label.
+        paths: of each image, within the tree.
+        labels: of each image.
     """
 
-    def __init__(self, tree: ImageTree, classes: list[str]):
+    def __init__(self, tree: ImageTree, paths: list[str], labels: list[int]):
         self.tree = tree
-        label_of = {folder: label for label, folder in enumerate(classes)}
-        depth = classes[0].count("/") + 1
-        labelled = [(path, label_of.get("/".join(path.split("/")[:depth]))) for path in tree.images]
-        self.paths = [path for path, label in labelled if label is not None]
-        self.labels = [label for _, label in labelled if label is not None]
+        self.paths = paths
+        self.labels = labels
 
     def read(self, index: int) -> Image.Image:
         path = self.paths[index]
         return read_image(self.tree.read(path), str(self.tree.root / path))
+
+    def identity(self, indices: Sequence[int]) -> str:
+        digest = hashlib.sha256(f"{type(self.tree).__name__}\n".encode())
+        for index in indices:
+            digest.update(os.fsencode(f"{self.tree.identity(self.paths[index])}\n"))
+        return digest.hexdigest()
+
+    def part(self, indices: Sequence[int]) -> TreeImages:
+        return TreeImages(self.tree, [self.paths[i] for i in indices], [self.labels[i] for i in indices])
 
 
 def read_task(name: str, tree: ImageTree) -> RawTask:
@@ -145,7 +195,7 @@ def read_task(name: str, tree: ImageTree) -> RawTask:
         raise UserError(f"{tree.root} has no class folders; a task needs train/<class>/ with images in them")
     classes = tuple(posixpath.basename(folder) for folder in train)
     if not has_test:
-        return RawTask(name, classes, TreeImages(tree, train), None)
+        return RawTask(name, classes, _images(tree, train), None)
     test = _children(tree, test_folder)
     difference = sorted(set(classes) ^ {posixpath.basename(folder) for folder in test})
     if difference:
@@ -154,7 +204,16 @@ def read_task(name: str, tree: ImageTree) -> RawTask:
             f"{tree.root}: train and test need the same classes, but '{difference[0]}' is only in {split}"
             + (f" ({len(difference)} classes differ)" if len(difference) > 1 else "")
         )
-    return RawTask(name, classes, TreeImages(tree, train), TreeImages(tree, test))
+    return RawTask(name, classes, _images(tree, train), _images(tree, test))
+
+
+def _images(tree: ImageTree, classes: list[str]) -> TreeImages:
+    """Those below the folders of the classes; a folder's position is the label."""
+    label_of = {folder: label for label, folder in enumerate(classes)}
+    depth = classes[0].count("/") + 1
+    labelled = [(path, label_of.get("/".join(path.split("/")[:depth]))) for path in tree.images]
+    found = [(path, label) for path, label in labelled if label is not None]
+    return TreeImages(tree, [path for path, _ in found], [label for _, label in found])
 
 
 def _base(tree: ImageTree) -> str:

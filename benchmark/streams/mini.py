@@ -22,12 +22,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from benchmark.streams import mini_objects, mini_pictures, mini_styles, streams
-from benchmark.streams.base import ArrayImages, RawTask, StreamSource
 from benchmark.streams.drawing import SIZE, Draws, Pictures
 from benchmark.streams.glyphs import LETTERS
+from benchmark.streams.source import ArrayImages, RawTask, StreamSource
 
 TRAIN, TEST = 600, 240
 
@@ -78,6 +77,6 @@ def _paint(task: MiniTask, seed: int) -> RawTask:
         # In shuffled order, so that the first images of a task are not of one class.
         order = draws.orders(1, count * per_class)[0]
         images = np.concatenate([of_class[part] for of_class in pictures])[order]
-        return ArrayImages(torch.from_numpy(images), np.repeat(labels, per_class)[order].tolist())
+        return ArrayImages(images, np.repeat(labels, per_class)[order].tolist())
 
     return RawTask(task.name, task.classes, split(slice(train), train), split(slice(train, None), test))

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 from torchvision import datasets
 
+from benchmark.files import user_cache
 from benchmark.streams import streams
-from benchmark.streams.base import ArrayImages, RawTask, StreamSource
+from benchmark.streams.source import ArrayImages, RawTask, StreamSource
 from methods.errors import UserError
 
 
 def default_root() -> Path:
     """Where data sets are kept unless the user says otherwise."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "continual-benchmark" / "datasets"
+    return user_cache() / "datasets"
 
 
 class TorchvisionSplit(StreamSource):
@@ -79,9 +76,9 @@ def _with_labels(dataset: datasets.MNIST | datasets.CIFAR10, first: int, count: 
     """The images whose labels are first .. first+count-1, labelled 0 .. count-1."""
     labels = np.asarray(dataset.targets) - first
     chosen = (labels >= 0) & (labels < count)
-    images: Tensor = torch.as_tensor(dataset.data)[torch.from_numpy(chosen)]
+    images = np.asarray(dataset.data)[chosen]
     if images.ndim == 3:
-        images = images.unsqueeze(-1).expand(-1, -1, -1, 3)
+        images = np.broadcast_to(images[..., None], (*images.shape, 3))
     return ArrayImages(images, labels[chosen].tolist())
 
 

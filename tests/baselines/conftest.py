@@ -13,8 +13,8 @@ import baselines.replay
 from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 
 
 @pytest.fixture

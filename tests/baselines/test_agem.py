@@ -15,8 +15,8 @@ from baselines.agem import AGEM
 from benchmark.learner import Cell
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods.method import Recipe
 
 

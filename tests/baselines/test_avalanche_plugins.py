@@ -33,8 +33,8 @@ from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
 from benchmark.seeds import derive
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import LabelledImages, Task
+from benchmark.training import Training
 from methods.configured import configure
 from methods.errors import UserError
 from methods.method import Recipe

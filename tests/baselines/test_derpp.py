@@ -16,8 +16,8 @@ from benchmark.evaluation import network_for
 from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 
 CLASSES = {1: 3, 2: 2, 3: 4}
 

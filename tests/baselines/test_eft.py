@@ -16,8 +16,8 @@ from benchmark.heads import is_head
 from benchmark.learner import Cell, learn, prepare
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 
 
 def transformed(c: Tensor, t: dict[str, Tensor], conv: str, sizes: tuple[int, int]) -> Tensor:

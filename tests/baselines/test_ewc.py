@@ -13,8 +13,8 @@ from baselines.ewc import EWC
 from baselines.online_ewc import OnlineEWC
 from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods import Method, methods
 
 P = 3 * 6 * 9 + 12 + 6 * 5 + 10

@@ -17,8 +17,8 @@ from benchmark.backbones.mini import MiniResNet
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods.method import Recipe
 
 IMAGES = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -14,8 +14,8 @@ from baselines.joint import Joint
 from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 
 TRAINING = Training(Joint.recipe, epochs=1, batch_size=8)
 

@@ -14,8 +14,8 @@ from baselines.lwf import LwF
 from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 
 
 def test_loss_and_gradients_in_the_second_step_of_the_third_task(

@@ -20,8 +20,8 @@ from benchmark.evaluation import network_for
 from benchmark.heads import is_head
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.model import Network
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods import methods
 
 CONVS = ("0", "3")  # of TinyBackbone

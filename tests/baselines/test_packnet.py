@@ -20,8 +20,8 @@ from benchmark.heads import is_head
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods.method import Recipe
 
 SHAPES = {"0": (6, 3, 3, 3), "3": (5, 6, 1, 1)}  # of TinyBackbone: 162 and 30 weights

@@ -11,8 +11,8 @@ from benchmark.evaluation import network_for
 from benchmark.heads import is_head
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods import methods
 
 CONVS = {"backbone.0.weight", "backbone.3.weight"}

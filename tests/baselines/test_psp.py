@@ -17,8 +17,8 @@ from benchmark.evaluation import network_for
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 
 TRAINING = Training(PSP.recipe, epochs=2, batch_size=8)
 

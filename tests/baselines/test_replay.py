@@ -76,7 +76,9 @@ def test_replay_batches_are_as_large_as_the_minibatch_and_trained_in_the_loops_m
         return torch.stack([tasks, features.double().mean((1, 2, 3))], 1)
 
     network = SimpleNamespace(features=lambda x: x, heads=SimpleNamespace(own=own))
-    logits, samples = method.replay(SimpleNamespace(model=network, mb_y=torch.zeros(7)))
+    logits, samples = method.replay(
+        SimpleNamespace(model=network, mb_y=torch.zeros(7), augment_replay=lambda images: images)
+    )
     assert len(logits) == 7
     assert torch.equal(logits[:, 0], samples["labels"].double())
     assert torch.equal(logits[:, 1], images.double().mean((1, 2, 3))[samples["labels"].long() - 1])

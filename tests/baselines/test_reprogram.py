@@ -12,8 +12,8 @@ from baselines.reprogram import Reprogram, stretch
 from benchmark.evaluation import network_for
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.model import Network
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 
 IMAGES = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

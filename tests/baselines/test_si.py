@@ -15,8 +15,8 @@ from baselines.si import SI
 from benchmark.learner import Cell, learn
 from benchmark.model import Network
 from benchmark.state import State
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods.method import Recipe
 
 P = 3 * 6 * 9 + 12 + 6 * 5 + 10

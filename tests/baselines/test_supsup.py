@@ -12,8 +12,8 @@ from torch import nn
 from baselines.supsup import SupSup, TopMask
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.model import Network
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.5, 60), (0.3, 36), (1.0, 120), (1e-6, 1)])

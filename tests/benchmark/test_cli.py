@@ -99,7 +99,7 @@ def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "_entries", dict(methods._entries))
 
 
-RUN = "run --stream folder:good --epochs 1 --image-size 16 --device cpu"
+RUN = "run --jobs 1 --stream folder:good --epochs 1 --image-size 16 --device cpu"
 
 
 @pytest.fixture(scope="module")
@@ -365,7 +365,7 @@ def test_report_makes_the_same_files_again(finished, capsys):
 
 
 def test_a_finished_run_is_not_trained_again(finished, capsys, monkeypatch):
-    monkeypatch.setattr("benchmark.runner.learn", lambda *arguments: pytest.fail("it was"))
+    monkeypatch.setattr("benchmark.cells.learn", lambda *arguments: pytest.fail("it was"))
     before = (finished / "summary.csv").read_bytes()
     assert main(f"{RUN} --methods clr,sgd:lr=0.01 --name finished".split()) == 0
     assert (finished / "summary.csv").read_bytes() == before
@@ -403,7 +403,7 @@ def test_an_interrupted_run_says_how_to_go_on(place, capsys, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmark.runner.learn", interrupted)
+    monkeypatch.setattr("benchmark.cells.learn", interrupted)
     assert main(f"{RUN} --methods clr --out elsewhere".split()) == 130
     (run,) = (place / "elsewhere").iterdir()
     said = f"python -m benchmark {RUN} --methods clr --out elsewhere --name {run.name}\n"

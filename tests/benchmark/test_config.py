@@ -22,11 +22,12 @@ def refusal(call, *arguments, **options) -> str:
 def test_methods_alone_are_enough():
     settings = Settings(methods=("clr", "ewc:strength=500"))
     assert (settings.stream, settings.backbone, settings.seeds, settings.device) == ("mini", "mini", (0,), "auto")
+    assert settings.orders == 1
     assert (settings.epochs, settings.batch_size, settings.lr, settings.tasks) == (8, 32, None, None)
 
 
 def test_settings_survive_the_manifest():
-    settings = Settings(methods=("clr", "er"), seeds=(4, 7), tasks=2, lr=0.1)
+    settings = Settings(methods=("clr", "er"), seeds=(4, 7), orders=3, tasks=2, lr=0.1)
     read = json.loads(json.dumps(settings.as_json()))
     assert read["methods"] == ["clr", "er"]
     assert read["seeds"] == [4, 7]
@@ -52,6 +53,7 @@ def test_settings_survive_the_manifest():
         ({"epochs": 0}, "--epochs 0 must be at least 1"),
         ({"batch_size": 0}, "--batch-size 0 must be at least 1"),
         ({"batch_size": 1}, "--batch-size 1 must be at least 2: batch normalisation cannot train on one image"),
+        ({"orders": 0}, "--orders 0 must be at least 1"),
         ({"lr": 0.0}, "--lr 0 must be a number above 0"),
         ({"lr": -0.1}, "--lr -0.1 must be a number above 0"),
         ({"lr": math.nan}, "--lr nan must be a number above 0"),

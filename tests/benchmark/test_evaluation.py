@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.cells import Cells, Job
 from benchmark.config import Settings
 from benchmark.evaluation import evaluate, evaluation_fingerprint, network_for
 from benchmark.learner import learn, start
 from benchmark.model import Network
-from benchmark.results import read_records
-from benchmark.runner import Prepared, learn_cell
-from benchmark.strategy import Training
+from benchmark.preparation import Prepared
+from benchmark.results import RunFolder, read_records
 from benchmark.streams.base import LabelledImages, Stream
+from benchmark.training import Training
 from methods import methods
 from methods.configured import configure
 
@@ -26,13 +27,16 @@ class Silent:
     def note(self, text):
         pass
 
-    def cell(self, method, seed, tasks_done):
+    def cell(self, name, tasks, done):
         pass
 
-    def task(self, number, name):
+    def task(self, name, number, task):
         pass
 
-    def epoch(self):
+    def epoch(self, name):
+        pass
+
+    def ended(self, name):
         pass
 
 
@@ -110,9 +114,10 @@ def records_of(tiny_network: Network, tiny_tasks, tmp_path: Path):
 
     def learn_all(text: str) -> list[dict]:
         settings = Settings(methods=(text,), epochs=1, batch_size=8)
-        prepared = Prepared(settings, (), Stream("tiny", tiny_tasks), tiny_network, CPU)
-        learn_cell(prepared, configure(text), 0, tmp_path / "cell", False, Silent())
-        return read_records(tmp_path / "cell")
+        prepared = Prepared(settings, (configure(text),), Stream("tiny", tiny_tasks), tiny_network, CPU)
+        folder, key = RunFolder(tmp_path), (text, 0, 0)
+        Cells(prepared, folder, [[1, 2, 3]], keep_states=False, verify=False).do(Job(text, key), Silent())
+        return read_records(folder.cell(*key))
 
     return learn_all
 
@@ -151,7 +156,7 @@ def test_what_is_recorded_is_what_an_evaluation_gives(records_of, make_cell, tin
 
 def test_a_cell_that_goes_on_knows_what_was_evaluated_before(records_of, tmp_path):
     whole = records_of("clr")
-    (tmp_path / "cell" / "after-3.json").unlink()
+    (RunFolder(tmp_path).cell("clr", 0, 0) / "after-3.json").unlink()
     again = records_of("clr")
     assert [record["evaluations"] for record in again] == [1, 1, 1]
     measured = ("training_seconds", "evaluation_seconds", "peak_memory_bytes")

@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmark.batches import Batches
 from benchmark.cost import OperationCounter
 from benchmark.learner import Cell, learn, start
 from benchmark.seeds import derive
-from benchmark.strategy import Batches, DivergedError, Training, decay
+from benchmark.strategy import DivergedError
 from benchmark.streams.base import LabelledImages, Task
+from benchmark.training import Training, decay
 from methods import Method, methods
 from methods.method import Recipe
 
@@ -22,7 +24,7 @@ def numbered(count: int) -> LabelledImages:
 
 
 def batches(count: int, size: int, seed: int = 0, dry: bool = False) -> Batches:
-    return Batches(numbered(count), size, torch.Generator().manual_seed(seed), torch.device("cpu"), dry)
+    return Batches(numbered(count), size, torch.Generator().manual_seed(seed), torch.device("cpu"), dry=dry)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,11 @@ def test_columns_are_the_documented_ones():
     ],
 )
 def test_a_cells_folder_is_a_name_that_file_systems_take(label, folder):
-    assert RunFolder(Path("run")).cell(label, 4) == Path("run") / "cells" / folder / "seed-4"
+    assert RunFolder(Path("run")).cell(label, 4, order=0) == Path("run") / "cells" / folder / "seed-4"
+
+
+def test_a_cell_of_another_order_has_another_folder():
+    assert RunFolder(Path("run")).cell("clr", 4, order=2) == Path("run") / "cells" / "clr" / "seed-4-order-2"
 
 
 def sizes(shared: int, task: int, memory: int, heads: int, replay: int = 0, frozen: int = 0) -> dict[str, int]:
@@ -162,20 +166,18 @@ def cost(flops: int, seconds: float, inference: int, evaluations: int, peak: int
 
 MANIFEST = {
     "tasks": [
-        {"sgd_flops": 600, "backbone_inference_flops": 8},
-        {"sgd_flops": 400, "backbone_inference_flops": 10},
-    ]
+        {"task_name": "digits", "sgd_flops": 600, "backbone_inference_flops": 8},
+        {"task_name": "shapes", "sgd_flops": 400, "backbone_inference_flops": 10},
+    ],
+    "orders": [[1, 2]],
 }
 
 
 def test_compute_is_summed_over_tasks_and_set_against_fine_tuning():
     finished = {
-        "sgd": [[cost(600, 3.0, 8, 1), cost(400, 1.0, 10, 2, peak=700)]],
-        "clr": [
-            [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)],
-            [cost(300, 4.0, 9, 1), cost(300, 3.0, 12, 1, peak=None)],
-        ],
-        "unfinished": [],
+        ("sgd", 0, 0): [cost(600, 3.0, 8, 1), cost(400, 1.0, 10, 2, peak=700)],
+        ("clr", 0, 0): [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)],
+        ("clr", 1, 0): [cost(300, 4.0, 9, 1), cost(300, 3.0, 12, 1, peak=None)],
     }
     table = compute_table(finished, MANIFEST)
     assert tuple(table.columns) == results.COMPUTE_COLUMNS
@@ -200,9 +202,22 @@ def test_compute_is_summed_over_tasks_and_set_against_fine_tuning():
 
 
 def test_without_fine_tuning_in_the_run_compute_is_normalised_all_the_same_but_seconds_are_not():
-    table = compute_table({"clr": [[cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)]]}, MANIFEST)
+    table = compute_table({("clr", 0, 0): [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)]}, MANIFEST)
     assert table["normalized_compute"][0] == 0.5
     assert math.isnan(table["normalized_seconds"][0])
+
+
+def test_inference_is_set_against_the_backbone_on_the_task_that_each_order_ends_with():
+    """The order 2, 1 ends with the task on which the bare backbone takes 8; over both orders it takes 9."""
+    both = {
+        ("clr", 0, 0): [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)],
+        ("clr", 0, 1): [cost(200, 1.0, 12, 1), cost(300, 2.0, 9, 1)],
+    }
+    manifest = MANIFEST | {"orders": [[1, 2], [2, 1]]}
+    for cells, expected in ((both, 10.5 / 9), (dict(list(both.items())[1:]), 9 / 8)):
+        table = compute_table(cells, manifest)
+        assert table["normalized_inference"].tolist() == [expected]
+        assert table["normalized_compute"].tolist() == [0.5]
 
 
 def evaluated(*accuracies: float) -> list[dict]:
@@ -211,20 +226,33 @@ def evaluated(*accuracies: float) -> list[dict]:
 
 def test_accuracy_has_a_row_for_each_evaluation():
     records = {
-        ("clr", 0): [
+        ("clr", 0, 0): [
             {"learned": 1, "evaluated": evaluated(0.5)},
             {"learned": 2, "evaluated": evaluated(0.5, 0.75)},
         ],
-        ("er", 3): [{"learned": 1, "evaluated": evaluated(0.25)}],
-        ("er", 4): [],
+        ("er", 3, 0): [{"learned": 1, "evaluated": evaluated(0.25)}],
+        ("er", 4, 0): [],
     }
-    table = accuracy_table(records, [{"task_name": "digits"}, {"task_name": "shapes"}])
+    table = accuracy_table(records, MANIFEST)
     assert tuple(table.columns) == results.ACCURACY_COLUMNS
     assert table.to_numpy().tolist() == [
         ["clr", 0, 1, 1, "digits", 0.5, 10],
         ["clr", 0, 2, 1, "digits", 0.5, 10],
         ["clr", 0, 2, 2, "shapes", 0.75, 20],
         ["er", 3, 1, 1, "digits", 0.25, 10],
+    ]
+
+
+def test_over_several_orders_a_task_is_a_place_and_its_name_says_which():
+    after = [{"learned": 1, "evaluated": evaluated(0.5)}, {"learned": 2, "evaluated": evaluated(0.5, 0.75)}]
+    records = {("clr", 0, 0): after[:1], ("clr", 0, 1): after}
+    table = accuracy_table(records, MANIFEST | {"orders": [[1, 2], [2, 1]]})
+    assert tuple(table.columns) == (*results.ACCURACY_COLUMNS, "order")
+    assert table.to_numpy().tolist() == [
+        ["clr", 0, 1, 1, "digits", 0.5, 10, 0],
+        ["clr", 0, 1, 1, "shapes", 0.5, 10, 1],
+        ["clr", 0, 2, 1, "shapes", 0.5, 10, 1],
+        ["clr", 0, 2, 2, "digits", 0.75, 20, 1],
     ]
 
 
@@ -253,25 +281,26 @@ def record(learned: int) -> dict:
     return {"learned": learned, "evaluated": evaluated(*[0.5] * learned)} | growing | cost(100, 1.0, 10, 1)
 
 
-def test_only_seeds_that_finished_count_for_the_costs(tmp_path):
+def test_only_cells_that_finished_count_for_the_costs(tmp_path):
     run = RunFolder(tmp_path)
     tasks = [
         dict.fromkeys(results.TASK_COLUMNS, 0) | {"task_name": name, "sgd_flops": 100, "backbone_inference_flops": 10}
         for name in ("a", "b")
     ]
-    cells = (("clr", 0, 2), ("clr", 1, 1), ("er", 0, 1))
-    for method, seed, learned in cells:
-        folder = run.cell(method, seed)
+    cells = (("clr", 0, 0, 2), ("clr", 0, 1, 1), ("clr", 1, 0, 1), ("clr", 1, 1, 2), ("er", 0, 0, 1))
+    for method, seed, order, learned in cells:
+        folder = run.cell(method, seed, order)
         folder.mkdir(parents=True)
         for number in range(1, learned + 1):
             (folder / f"after-{number}.json").write_text(json.dumps(record(number)))
     manifest = {
         "tasks": tasks,
+        "orders": [[1, 2], [2, 1]],
         "backbone": {"parameters": 100},
-        "cells": [{"method": method, "seed": seed, "status": "running"} for method, seed, _ in cells],
+        "cells": [{"method": method, "seed": seed, "order": order} for method, seed, order, _ in cells],
     }
     tables = collect(run, manifest)
-    assert len(tables.accuracy) == 3 + 1 + 1
+    assert len(tables.accuracy) == 3 + 1 + 1 + 3 + 1
     assert tables.parameters["method"].tolist() == tables.compute["method"].tolist() == ["clr"]
     assert tables.parameters["extra_parameters_per_task"].tolist() == [10]
     assert tables.compute["normalized_compute"].tolist() == [1.0]
@@ -290,10 +319,22 @@ def test_records_end_at_the_first_that_is_missing_or_not_readable(tmp_path):
 def test_the_manifest_is_read_as_it_was_written(tmp_path):
     run = open_run(tmp_path / "new" / "run")
     assert not run.exists()
-    manifest = {"settings": {"methods": ["clr"]}, "cells": [], "tasks": [], "cause": "wörds\n"}
+    cells = [{"method": "clr", "seed": 0, "order": 0}]
+    manifest = {"settings": {"orders": 1}, "orders": [[1]], "cells": cells, "tasks": [{}], "cause": "wörds\n"}
     run.write_manifest(manifest)
     assert run.exists()
     assert run.read_manifest() == manifest
+
+
+def test_a_manifest_from_before_there_were_orders_has_the_streams(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_manifest({"settings": {}, "cells": [{"method": "clr", "seed": 4}], "tasks": [{}, {}, {}]})
+    assert run.read_manifest() == {
+        "settings": {"orders": 1},
+        "orders": [[1, 2, 3]],
+        "cells": [{"method": "clr", "seed": 4, "order": 0}],
+        "tasks": [{}, {}, {}],
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from benchmark.cli import main
+from benchmark.config import Execution, Settings
+from benchmark.model import Network
+from benchmark.preparation import Prepared
+from benchmark.results import RunFolder
+from benchmark.runner import run
+from benchmark.streams.base import Stream, Task
+from benchmark.streams.orders import draw_orders, reordered
+from methods.configured import configure
+from methods.errors import UserError
 
 METHODS = "clr,er,ewc,sgd-ll"
 OPTIONS = ["--methods", METHODS, "--tasks", "3", "--train-images", "60", "--test-images", "40", "--epochs", "2"]
@@ -20,7 +35,7 @@ FILES = ("accuracy", "summary", "parameters", "compute", "tasks")
 
 
 def command(out: Path, name: str) -> list[str]:
-    return ["run", *OPTIONS, "--out", str(out), "--name", name]
+    return ["run", *OPTIONS, "--jobs", "1", "--out", str(out), "--name", name]
 
 
 def exact(run: Path) -> dict[str, str]:
@@ -99,3 +114,143 @@ def test_what_clr_learned_stays_to_the_last_digit(uninterrupted: Path) -> None:
     clr = accuracy[accuracy["method"] == "clr"]
     assert (clr.groupby("task")["accuracy"].nunique() == 1).all()
     assert len(clr) == 6
+
+
+def test_one_order_is_what_there_is_without_the_option(tmp_path: Path) -> None:
+    least = "run --methods sgd-ll --tasks 2 --train-images 20 --test-images 10 --epochs 1 --seeds 2"
+    for name, option in (("without", ""), ("one", "--orders 1")):
+        assert main([*f"{least} {option} --name {name} --out".split(), str(tmp_path)]) == 0
+    assert exact(tmp_path / "one") == exact(tmp_path / "without")
+    header = (tmp_path / "one" / "accuracy.csv").read_text().partition("\n")[0]
+    assert header == "method,seed,learned,task,task_name,accuracy,images"
+    assert sorted(path.name for path in (tmp_path / "one" / "cells" / "sgd-ll").iterdir()) == ["seed-0", "seed-1"]
+
+
+def test_a_run_does_not_go_on_with_other_orders(uninterrupted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (uninterrupted / "manifest.json").read_bytes()
+    assert main([*command(uninterrupted.parent, "straight"), "--orders", "2"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --name straight: that run exists with --orders 1, not 2; "
+        "give the same settings to resume it, or another --name\n"
+    )
+    assert (uninterrupted / "manifest.json").read_bytes() == before
+
+
+def test_a_run_from_before_there_were_orders_is_reported_and_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
+    shutil.copytree(uninterrupted, tmp_path / "old")
+    manifest = json.loads((tmp_path / "old" / "manifest.json").read_text())
+    del manifest["orders"], manifest["settings"]["orders"]
+    for cell in manifest["cells"]:
+        del cell["order"]
+    (tmp_path / "old" / "manifest.json").write_text(json.dumps(manifest))
+    for again in (["report", str(tmp_path / "old")], command(tmp_path, "old")):
+        for path in (tmp_path / "old").glob("*.csv"):
+            path.unlink()
+        assert main(again) == 0
+        assert exact(tmp_path / "old") == exact(uninterrupted)
+
+
+class Listener:
+    """Hears which cells begin and which fail."""
+
+    def __init__(self) -> None:
+        self.cells: list[tuple[str, int]] = []
+        self.failures: list[tuple[str, str]] = []
+
+    def note(self, text: str) -> None: ...
+
+    def cell(self, name: str, tasks: int, done: int) -> None:
+        self.cells.append((name, done))
+
+    def task(self, name: str, number: int, task: str) -> None: ...
+
+    def epoch(self, name: str) -> None: ...
+
+    def ended(self, name: str) -> None: ...
+
+    def failed(self, name: str, cause: str) -> None:
+        self.failures.append((name, cause))
+
+
+@pytest.fixture
+def go(tiny_network: Network, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[RunFolder, Listener]]:
+    """go(folder, stream, orders=2) -> a run of two methods with two seeds on the tiny network, and what was heard."""
+    # Before each task, for its peak memory: it would take longer than all that is learned.
+    monkeypatch.setattr("benchmark.cost.gc.collect", lambda: 0)
+
+    def start(folder: Path, stream: Stream, **options: Any) -> tuple[RunFolder, Listener]:
+        settings = Settings(methods=("sgd", "clr"), seeds=(0, 5), epochs=1, batch_size=8, **options)
+        chosen = tuple(configure(text) for text in settings.methods)
+        listener = Listener()
+        prepared = Prepared(settings, chosen, stream, tiny_network, torch.device("cpu"))
+        run(prepared, Execution(jobs=1, keep_states=True), folder, [], listener)
+        return RunFolder(folder), listener
+
+    return start
+
+
+def test_every_method_and_seed_learns_the_same_orders(
+    go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path
+) -> None:
+    stream = Stream("tiny", tiny_tasks)
+    both, heard = go(tmp_path / "both", stream, orders=2)
+    assert [name for name, _ in heard.cells] == [
+        f"{method}, seed {seed}, order {order}" for method in ("sgd", "clr") for seed in (0, 5) for order in (0, 1)
+    ]
+    manifest = both.read_manifest()
+    own, other = manifest["orders"]
+    assert own == [1, 2, 3] != other
+    accuracy = pd.read_csv(both.path / "accuracy.csv")
+    last = accuracy[accuracy["learned"] == 3]
+    for (_, _, order), names in last.groupby(["method", "seed", "order"])["task_name"]:
+        assert names.tolist() == [f"task-{number}" for number in manifest["orders"][order]]
+    assert pd.read_csv(both.path / "tasks.csv")["task_name"].tolist() == ["task-1", "task-2", "task-3"]
+    assert pd.read_csv(both.path / "summary.csv")["seeds"].tolist() == [4, 4]
+
+    # Each order is a run of a stream in that order.
+    for order, tasks in enumerate(manifest["orders"]):
+        alone, heard = go(tmp_path / f"order-{order}", reordered(stream, tasks))
+        assert heard.cells[1] == ("sgd, seed 5", 0)
+        expected = accuracy[accuracy["order"] == order].drop(columns="order").reset_index(drop=True)
+        pd.testing.assert_frame_equal(pd.read_csv(alone.path / "accuracy.csv"), expected, check_exact=True)
+
+
+def test_a_run_goes_on_in_the_orders_it_began_with(go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path) -> None:
+    """Orders follow from the names of the tasks; those may change, as a folder's, and the images stay the same."""
+    began, _ = go(tmp_path, Stream("tiny", tiny_tasks), orders=3)
+    before = (tmp_path / "accuracy.csv").read_bytes()
+    renamed = tuple(replace(task, name=f"{task.name}!") for task in tiny_tasks)
+    orders = began.read_manifest()["orders"]
+    assert draw_orders([task.name for task in renamed], 3) != orders
+
+    cell = began.cell("sgd", 5, order=2)
+    (cell / "after-3.json").unlink()
+    _, heard = go(tmp_path, Stream("tiny", renamed), orders=3)
+    assert ("sgd, seed 5, order 2", 2) in heard.cells
+    assert (cell / "after-3.json").exists()
+    assert (tmp_path / "accuracy.csv").read_bytes() == before
+
+
+def test_one_order_of_a_method_may_fail(
+    go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlucky(folder: Path, *arguments: Any) -> Any:
+        if folder.name == "seed-5-order-1" and folder.parent.name == "clr":
+            raise RuntimeError("out of luck")
+        return load(folder, *arguments)
+
+    load = sys.modules["benchmark.cells"].load
+    monkeypatch.setattr("benchmark.cells.load", unlucky)
+    folder, heard = go(tmp_path, Stream("tiny", tiny_tasks), orders=2)
+    assert heard.failures == [("clr, seed 5, order 1", "RuntimeError: out of luck")]
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert summary[["method", "seeds", "status"]].to_numpy().tolist() == [["sgd", 4, "succeeded"], ["clr", 3, "failed"]]
+    assert len(folder.read_manifest()["cells"]) == 8
+
+
+def test_more_orders_than_the_stream_has_are_refused_before_anything_is_written(
+    go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"^--orders 7 must be at most 6: a stream of length 3 has no more orders$"):
+        go(tmp_path / "run", Stream("tiny", tiny_tasks), orders=7)
+    assert not (tmp_path / "run").exists()

@@ -16,9 +16,10 @@ from benchmark.evaluation import network_for
 from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
 from benchmark.runner import Prepared
-from benchmark.strategy import Training
 from benchmark.streams import build
-from benchmark.streams.base import ArrayImages, RawTask, Stream, StreamSource, Task
+from benchmark.streams.base import Stream, Task
+from benchmark.streams.source import ArrayImages, RawTask, StreamSource
+from benchmark.training import Training
 from methods import methods
 from methods.configured import configure
 from methods.errors import UserError
@@ -40,16 +41,18 @@ class Listener:
 
     def note(self, text: str) -> None: ...
 
-    def cell(self, method: str, seed: int, tasks_done: int) -> None:
-        self.tried.append(method)
+    def cell(self, name: str, tasks: int, done: int) -> None:
+        self.tried.append(name)
 
-    def task(self, number: int, name: str) -> None: ...
+    def task(self, name: str, number: int, task: str) -> None: ...
 
-    def epoch(self) -> None:
+    def epoch(self, name: str) -> None:
         self.epochs += 1
 
-    def failed(self, method: str, seed: int, cause: str) -> None:
-        self.failures.append((method, cause))
+    def ended(self, name: str) -> None: ...
+
+    def failed(self, name: str, cause: str) -> None:
+        self.failures.append((name, cause))
 
 
 @pytest.fixture(autouse=True)
@@ -318,7 +321,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
         def raw_tasks(self, limit):
             random = torch.Generator().manual_seed(0)
-            pixels = torch.randint(0, 256, (40, 8, 8, 3), dtype=torch.uint8, generator=random)
+            pixels = torch.randint(0, 256, (40, 8, 8, 3), dtype=torch.uint8, generator=random).numpy()
             labels = [number % 2 for number in range(40)]
             images, test = ArrayImages(pixels, labels), Untouchable(pixels, labels)
             return [RawTask(name, ("a", "b"), images, test) for name in ("one", "two")][:limit]
@@ -368,4 +371,4 @@ def test_the_command_says_how_it_ended(capsys, monkeypatch):
     assert "interrupted; the methods that are done are in tuned.json" in capsys.readouterr().err
     monkeypatch.setattr(tune, "validation_accuracy", unlucky)
     assert main(COMMAND.split()) == 1
-    assert "clr, seed 100 failed: RuntimeError: out of luck" in capsys.readouterr().err
+    assert "clr failed: RuntimeError: out of luck" in capsys.readouterr().err

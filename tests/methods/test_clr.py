@@ -17,8 +17,8 @@ from benchmark.backbones import backbones
 from benchmark.evaluation import network_for
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.model import Network
-from benchmark.strategy import Training
 from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods import methods
 from methods.clr import CLR, CLRFull, CLRMixed, ReprogrammingKernel
 

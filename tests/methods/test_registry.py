@@ -13,7 +13,7 @@ import pytest
 from benchmark.backbones import backbones
 from benchmark.backbones.base import Backbone
 from benchmark.streams import streams
-from benchmark.streams.base import StreamSource
+from benchmark.streams.source import StreamSource
 from methods import Method, methods
 from methods.errors import UserError
 from methods.registry import Registry, load_plugin

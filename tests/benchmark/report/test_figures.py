@@ -88,6 +88,21 @@ def test_matrix_values_are_written_up_to_twelve_tasks(tmp_path):
     assert shown.count("task_1") == shown.count("task_2") == 2
 
 
+def test_over_several_orders_places_are_averaged_and_no_task_is_named(tmp_path):
+    accuracy, *rest = frames(["clr"], tasks=2, seeds=2)
+    # Seed 0 in order 0, seed 1 in order 1: on task 1 they have 50 % in the mean after the last task.
+    accuracy["accuracy"] = [0.9, 0.3, 0.8, 0.5, 0.7, 0.6]
+    accuracy["order"] = accuracy["seed"]
+    draw_figures(accuracy, *rest, tmp_path)
+    shown = texts(tmp_path / "accuracy_matrix.svg")
+    assert {"70", "50"} <= set(shown)
+    assert shown.count("task 1") == shown.count("task 2") == 2
+    first = texts(tmp_path / "first_task_accuracy.svg")
+    assert "Accuracy on the first task (%)" in first
+    assert "Tasks learned (mean of 2 runs, band: lowest to highest)" in first
+    assert not any("task_" in text for name in NAMES for text in texts(tmp_path / f"{name}.svg"))
+
+
 def test_an_unfinished_method_is_drawn_as_far_as_it_got(tmp_path):
     draw_figures(*frames(["clr", "er", "psp"], tasks=4, learned={"er": 2, "psp": 0}), tmp_path)
     curve = texts(tmp_path / "average_accuracy.svg")

@@ -54,10 +54,11 @@ def run():
     manifest = {
         "command": "run --methods 'clr,<b>'",
         "seeds": [0, 1],
+        "orders": [[1, 2]],
         "versions": {"torch": "2.6"},
         "cells": [
-            {"method": "clr", "seed": 0, "status": "succeeded"},
-            {"method": "er", "seed": 0, "status": "failed", "cause": "ValueError: loss <nan> at step 3"},
+            {"method": "clr", "seed": 0, "order": 0, "status": "succeeded"},
+            {"method": "er", "seed": 0, "order": 0, "status": "failed", "cause": "ValueError: loss <nan> at step 3"},
         ],
     }
     return {"summary": summary, "parameters": parameters, "compute": compute, "tasks": tasks, "manifest": manifest}
@@ -84,6 +85,26 @@ def test_page_is_well_formed_and_has_everything(tmp_path, run):
     )
     assert "ValueError: loss <nan> at step 3" in shown
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_page_tells_of_orders_only_where_there_are_several(tmp_path, run):
+    text, root = page_of(write_page(tmp_path, title="run", **run))
+    assert "3 methods on a stream of 2 tasks." in text
+    assert "In the order they were learned." in text
+    assert "Order" not in words(root)
+
+    run["manifest"]["orders"] = [[1, 2], [2, 1]]
+    run["manifest"]["cells"][1]["order"] = 1
+    text, root = page_of(write_page(tmp_path, title="run", **run))
+    assert "3 methods on a stream of 2 tasks in 2 orders." in text
+    assert "In order 0; all orders are below, as a setting." in text
+    shown = words(root)
+    assert "[1, 2], [2, 1]" in shown
+    failed = shown.index("Order")
+    assert shown[failed - 2 : failed + 8] == [
+        *("Method", "Seed", "Order", "Status", "Cause"),
+        *("er", "0", "1", "failed", "ValueError: loss <nan> at step 3"),
+    ]
 
 
 def test_page_needs_nothing_from_outside(tmp_path, run):

@@ -12,6 +12,7 @@ from benchmark.report.tables import (
     bytes_text,
     display_tables,
     flops_text,
+    summary_display,
     summary_table,
     to_latex,
     to_markdown,
@@ -115,6 +116,26 @@ def test_an_unfinished_seed_counts_for_nothing(summary):
     assert math.isnan(ewc["average_accuracy_ci95"])
 
 
+def test_every_seed_and_order_counts_alike(parameters, compute):
+    rows = [
+        *((*row, 0) for row in accuracy_rows("clr", 0, [0.8], [0.6, 0.4])),  # average 0.5, first 0.6, forgets 0.2
+        *((*row, 1) for row in accuracy_rows("clr", 0, [0.9], [0.8, 0.6])),  # 0.7, 0.8, 0.1
+        *((*row, 0) for row in accuracy_rows("clr", 1, [0.7], [0.7, 0.5])),  # 0.6, 0.7, 0.0
+        *((*row, 1) for row in accuracy_rows("clr", 1, [0.5], [0.5, 0.7])),  # 0.6, 0.5, 0.0
+    ]
+    columns = ["method", "seed", "learned", "task", "task_name", "accuracy", "images", "order"]
+    accuracy = pd.DataFrame(rows, columns=columns)
+    (clr,) = summary_table(accuracy, parameters, compute, {"clr": "succeeded"}, tasks=2).to_dict("records")
+    assert clr["seeds"] == 4
+    assert clr["average_accuracy"] == pytest.approx(0.6)
+    assert clr["first_task_accuracy"] == pytest.approx(0.65)
+    assert clr["forgetting"] == pytest.approx(0.075)
+    assert clr["backward_transfer"] == pytest.approx(-0.075)
+    # t for 3 degrees of freedom is 3.182446; squared deviations add up to 0.02 and 0.05.
+    assert clr["average_accuracy_ci95"] == pytest.approx(3.182446 * math.sqrt(0.02 / 3 / 4))
+    assert clr["first_task_accuracy_ci95"] == pytest.approx(3.182446 * math.sqrt(0.05 / 3 / 4))
+
+
 def test_a_method_without_a_finished_seed_has_no_numbers(summary):
     er = summary.set_index("method").loc["er"]
     assert er["seeds"] == 0
@@ -145,6 +166,16 @@ def test_statuses_are_shown_only_where_something_failed(summary, parameters, com
     assert "Status" not in table.headers
     # One method alone is not the best of anything.
     assert not any(cell.best for row in table.rows for cell in row)
+
+
+def test_over_several_orders_the_summary_counts_runs(summary, parameters, compute):
+    one, several = summary_display(summary), summary_display(summary, orders=3)
+    assert (one.headers[2], several.headers[2]) == ("Seeds", "Runs")
+    assert "interval over seeds;" in one.caption
+    assert "interval over seeds and orders of the tasks;" in several.caption
+    assert one.rows == several.rows
+    assert several.caption in to_markdown(summary, parameters, compute, orders=3)
+    assert "over seeds and orders of the tasks" in to_latex(summary, parameters, compute, orders=3)
 
 
 def test_markdown_is_three_rectangular_tables(summary, parameters, compute):

@@ -44,6 +44,13 @@ def test_sets_of_pictures(tmp_path, write_cifar):
     assert task.test.images[:, 0, 0, 0].tolist() == [2 * int(task.classes[c]) + 1 for c in task.test.labels]
 
 
+def test_without_a_cheap_identity_nothing_is_stored(root, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (task,) = build_stream(f"avalanche:SplitMNIST:experiences=5:root={root}", tasks=1).tasks
+    assert task.train.store is None
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize(
     ("spec", "says"),
     [

@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from benchmark.streams import build
-from benchmark.streams.base import ArrayImages, RawTask, StreamSource
 from benchmark.streams.build import build_stream
+from benchmark.streams.source import ArrayImages, RawTask, StreamSource
 from methods.errors import UserError
 
 REAL_TASKS = Path(__file__).parents[4] / "shared" / "data" / "tasks"
@@ -14,15 +15,20 @@ REAL_TASKS = Path(__file__).parents[4] / "shared" / "data" / "tasks"
 def images(*per_class: int) -> ArrayImages:
     """Images of 8x8 pixels, every one different, per_class[c] of class c, the classes taking turns."""
     labels = [c for turn in range(max(per_class, default=0)) for c, count in enumerate(per_class) if turn < count]
-    pixels = torch.zeros(len(labels), 8, 8, 3, dtype=torch.uint8)
-    pixels[:, 0, 0, 0] = torch.arange(len(labels)) % 256
-    pixels[:, 0, 0, 1] = torch.arange(len(labels)) // 256
+    pixels = np.zeros((len(labels), 8, 8, 3), dtype=np.uint8)
+    pixels[:, 0, 0, 0] = np.arange(len(labels)) % 256
+    pixels[:, 0, 0, 1] = np.arange(len(labels)) // 256
     return ArrayImages(pixels, labels)
 
 
 def raw(name="task", train=(20, 20), test=(5, 5)) -> RawTask:
     classes = tuple(f"class {c}" for c in range(len(train)))
     return RawTask(name, classes, images(*train), None if test is None else images(*test))
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
 @pytest.fixture
@@ -65,6 +71,40 @@ def test_a_task_is_decoded_and_split(stream_of):
     assert counts(task.test) == [5, 5]
     assert sorted(numbers(task.train) + numbers(task.validation)) == list(range(400))
     assert said[0] == "reading task 1 of 2, task: 2 classes, 360 training, 40 validation and 10 test images"
+
+
+def test_nothing_is_decoded_twice(stream_of, monkeypatch):
+    make = stream_of(raw(), raw("other", test=None))
+    first = make()
+    monkeypatch.setattr(ArrayImages, "read", lambda self, index: pytest.fail("an image was decoded again"))
+    said = []
+    second = make(progress=said.append)
+    assert said == []
+    assert second.fingerprint == first.fingerprint
+    for one, other in zip(first.tasks, second.tasks, strict=True):
+        for split in ("train", "validation", "test"):
+            assert torch.equal(getattr(one, split).images, getattr(other, split).images)
+            assert torch.equal(getattr(one, split).labels, getattr(other, split).labels)
+
+
+@pytest.mark.parametrize("options", [{"image_size": 9}, {"train_images": 20}], ids=str)
+def test_other_settings_are_decoded_anew(stream_of, monkeypatch, options):
+    make = stream_of(raw())
+    make()
+    monkeypatch.setattr(ArrayImages, "read", lambda self, index: pytest.fail("decoded"))
+    with pytest.raises(pytest.fail.Exception, match="decoded"):
+        make(**options)
+
+
+def test_a_source_that_cannot_tell_its_images_is_decoded_every_time(stream_of, monkeypatch, tmp_path):
+    monkeypatch.setattr(ArrayImages, "identity", lambda self, indices: None)
+    make = stream_of(raw(train=(40, 40)))
+    said = []
+    (first,), (second,) = (make(progress=said.append).tasks for _ in range(2))
+    assert len(said) == 2
+    assert not list(tmp_path.iterdir())
+    assert torch.equal(first.train.images, second.train.images)
+    assert numbers(first.train) == sorted(numbers(first.train))
 
 
 def test_labels_stay_with_their_images(stream_of):
@@ -122,11 +162,12 @@ def test_first_tasks(stream_of):
 @pytest.mark.parametrize("test", [(5, 5), None])
 def test_for_tuning_no_test_image_is_read_and_the_others_are_the_same(stream_of, monkeypatch, test):
     make = stream_of(raw(train=(30, 20), test=test))
-    (task,) = make().tasks
     read = []
     original = ArrayImages.read
     monkeypatch.setattr(ArrayImages, "read", lambda self, index: read.append((self, index)) or original(self, index))
     (tuned,) = make(tuning=True).tasks
+    monkeypatch.setattr(ArrayImages, "read", original)
+    (task,) = make().tasks
     assert len(tuned.test) == 0
     assert numbers(tuned.train) == numbers(task.train)
     assert numbers(tuned.validation) == numbers(task.validation)
@@ -167,7 +208,7 @@ def test_wrong_options_are_refused(stream_of, options, says):
     ],
 )
 def test_tasks_that_cannot_be_learned_are_refused_before_anything_is_decoded(stream_of, monkeypatch, task, says):
-    monkeypatch.setattr(build, "decode", None)
+    monkeypatch.setattr(build, "Split", None)
     with pytest.raises(UserError, match=says):
         stream_of(raw("a"), task)()
 

@@ -1,8 +1,10 @@
 import io
+import os
 import zipfile
 
 import pytest
 
+from benchmark.store import store_key
 from benchmark.streams import streams
 from benchmark.streams.build import build_stream
 from benchmark.streams.folder import FolderStream
@@ -207,6 +209,49 @@ def test_a_broken_image_is_named(three, content):
     broken = three / "b" / "train" / "dog" / "001.png"
     broken.write_bytes(broken.read_bytes()[:45] if content is None else content)
     assert refused(three).startswith(f"{broken} ")
+
+
+def keys(folder) -> list[str | None]:
+    """Of the training images of each task."""
+    tasks = FolderStream(str(folder)).raw_tasks(None)
+    return [store_key(task.train, range(len(task.train.labels)), 8) for task in tasks]
+
+
+@pytest.mark.parametrize("times", ["new", "set back"])
+def test_a_changed_file_has_another_key(three, times):
+    before = keys(three)
+    assert keys(three) == before
+    file = three / "b" / "train" / "dog" / "001.png"
+    status, content = file.stat(), file.read_bytes()
+    file.write_bytes(content[:-1] + b"x")
+    if times == "set back":
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert [one == other for one, other in zip(keys(three), before, strict=True)] == [True, False, True]
+
+
+def test_a_file_elsewhere_has_another_key(three):
+    before = keys(three)
+    (three / "a").rename(three / "aa")
+    assert [one == other for one, other in zip(keys(three), before, strict=True)] == [False, True, True]
+
+
+def test_a_file_that_is_gone_is_named(three):
+    (task, *_) = FolderStream(str(three)).raw_tasks(None)
+    (three / "a" / "train" / "cat" / "001.png").unlink()
+    with pytest.raises(UserError, match=r"001\.png cannot be read"):
+        store_key(task.train, [0, 1], 8)
+
+
+def test_the_key_of_a_zip_follows_its_content_alone(three, zipped):
+    archive = zipped(three / "b")
+    before = keys(three)[1]
+    copy = archive.with_name("bb.zip")
+    copy.write_bytes(archive.read_bytes())
+    assert keys(three)[1:3] == [before, before]
+    with zipfile.ZipFile(copy, "a") as changed:
+        changed.writestr("train/dog/zzz.png", b"one more")
+    assert keys(three)[1] == before
+    assert keys(three)[2] != before
 
 
 def test_a_folder_that_is_called_like_an_image_is_not_read(three):

@@ -103,6 +103,12 @@ def test_all_are_registered():
     assert SplitCIFAR10().tasks == 5
 
 
+def test_the_images_are_stored(tmp_path, write_mnist):
+    write_mnist(tmp_path / "MNIST" / "raw")
+    (task,) = build_stream(f"split-mnist:root={tmp_path}", tasks=1).tasks
+    assert all(part.store is not None for part in (task.train, task.validation, task.test))
+
+
 def test_labels_are_int64(tmp_path, write_mnist):
     write_mnist(tmp_path / "MNIST" / "raw")
     stream = build_stream(f"split-mnist:root={tmp_path}", tasks=1)

@@ -1,0 +1,195 @@
+"""Learning the cells of a run, or single tasks of them: what every worker does."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from benchmark.cost import inference_operations_per_image, peak_memory
+from benchmark.evaluation import evaluate, evaluation_fingerprint, network_for
+from benchmark.independent import save_alone, unite
+from benchmark.learner import Cell, Learned, frozen_bytes, is_independent, learn, start
+from benchmark.preparation import Prepared
+from benchmark.progress import Progress
+from benchmark.results import CellKey, RunFolder
+from benchmark.state import PackedState, State, load, pack, save
+from benchmark.streams.base import Stream
+from benchmark.streams.orders import reordered
+from benchmark.training import Training
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker does at a time.
+
+    Attributes:
+        name: for people.
+        key: of a cell.
+        task: the number of one of its tasks, which are independent; None for all of them, one after the other.
+    """
+
+    name: str
+    key: CellKey
+    task: int | None = None
+
+
+class EvaluationChangedError(RuntimeError):
+    """An evaluation that was made again gave something else."""
+
+
+class Cells:
+    """Learns the cells of a run, whose folder takes everything that comes of it.
+
+    Args:
+        prepared: the run's settings, stream and backbone.
+        folder: of the run.
+        orders: each a list of the tasks' numbers, from 1.
+        keep_states: keep the shared and memory parts after every task.
+        verify: make evaluations again that are known, and compare.
+    """
+
+    def __init__(self, prepared: Prepared, folder: RunFolder, orders: list[list[int]], keep_states: bool, verify: bool):
+        self.settings = prepared.settings
+        self.device = prepared.device
+        self._prepared = prepared
+        self._methods = {method.label: method for method in prepared.methods}
+        self._folder = folder
+        self._orders = orders
+        self._keep_states = keep_states
+        self._verify = verify
+        # What is here now stays to the end: nobody has to look through it for garbage before each task.
+        gc.collect()
+        gc.freeze()
+        atexit.register(gc.unfreeze)
+        # The same command gives the same bytes.
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+
+    def are_independent(self, key: CellKey) -> bool:
+        """Whether the tasks of a cell can be learned in any order, or at once."""
+        return is_independent(self._cell(key))
+
+    def do(self, job: Job, progress: Progress) -> None:
+        """Learn what is not in the folder yet."""
+        if job.task is None:
+            self._learn_all(job, progress)
+        else:
+            self._learn_alone(job, job.task, progress)
+
+    def _cell(self, key: CellKey) -> Cell:
+        label, seed, _ = key
+        make = self._methods[label].make
+        return Cell(self._prepared.backbone, make, self._prepared.stream.most_classes, seed, self.device)
+
+    def _stream(self, key: CellKey) -> Stream:
+        return reordered(self._prepared.stream, self._orders[key[2]])
+
+    def _training(self, key: CellKey) -> Training:
+        settings = self.settings
+        return Training(
+            self._methods[key[0]].recipe,
+            settings.epochs,
+            settings.batch_size,
+            settings.augment,
+            settings.precision,
+            settings.compile,
+        )
+
+    def _learn_all(self, job: Job, progress: Progress) -> None:
+        """The fold of learn() over the stream, from where the folder ends."""
+        cell, training, stream = self._cell(job.key), self._training(job.key), self._stream(job.key)
+        folder = self._folder.cell(*job.key)
+        unite(folder)
+        state, records = load(folder, lambda: start(cell))
+        checksums: dict[str, str] = records[-1]["checksums"] if records else {}
+        known = {e["fingerprint"]: e["accuracy"] for record in records for e in record["evaluated"]}
+        frozen = frozen_bytes(cell)
+        progress.cell(job.name, len(stream), len(records))
+        for number in range(state.learned + 1, len(stream) + 1):
+            task = stream.tasks[number - 1]
+            progress.task(job.name, number, task.name)
+            with peak_memory(self.device) as peak:
+                learned = learn(cell, state, task, training, lambda: progress.epoch(job.name))
+            packed = pack(learned.state, state, checksums)
+            record = {
+                **_measured(learned, task.name, peak.bytes),
+                "bytes_before": state.count_bytes(),
+                "bytes": learned.state.count_bytes() | {"frozen": frozen},
+                **self._evaluate(cell, learned.state, packed, stream, known, range(1, number + 1)),
+            }
+            save(folder, packed, record, self._keep_states)
+            state, checksums = learned.state, packed.checksums
+        progress.ended(job.name)
+
+    def _learn_alone(self, job: Job, number: int, progress: Progress) -> None:
+        """One task of a cell whose tasks are independent."""
+        cell, stream = self._cell(job.key), self._stream(job.key)
+        task = stream.tasks[number - 1]
+        progress.cell(job.name, 1, 0)
+        progress.task(job.name, number, task.name)
+        # Of the tasks before, nothing but their number matters.
+        before = State(number - 1, {})
+        with peak_memory(self.device) as peak:
+            learned = learn(cell, before, task, self._training(job.key), lambda: progress.epoch(job.name))
+        if learned.state.shared or learned.state.memory:
+            raise RuntimeError(f"{job.key[0]} says that it isolates its tasks, but keeps something for the next")
+        packed = pack(learned.state, before, {})
+        record = {
+            **_measured(learned, task.name, peak.bytes),
+            "bytes": learned.state.count_bytes() | {"frozen": frozen_bytes(cell)},
+            **self._evaluate(cell, learned.state, packed, stream, {}, [number]),
+        }
+        save_alone(self._folder.cell(*job.key), packed, record)
+        progress.ended(job.name)
+
+    def _evaluate(
+        self,
+        cell: Cell,
+        state: State,
+        packed: PackedState,
+        stream: Stream,
+        known: dict[str, float],
+        numbers: range | list[int],
+    ) -> dict[str, Any]:
+        """The accuracies on tasks, the newest last; what is `known`, since nothing changed, is not evaluated again."""
+        evaluated, new = [], 0
+        began = time.perf_counter()
+        for number in numbers:
+            task = stream.tasks[number - 1]
+            key = evaluation_fingerprint(packed.checksums, number, task.fingerprint)
+            if key not in known or number == numbers[-1] or self._verify:
+                network = network_for(cell, state, number, len(task.classes))
+            if key not in known or self._verify:
+                accuracy = evaluate(network, task.test, self.device, self.settings.precision)
+                if known.setdefault(key, accuracy) != accuracy:
+                    raise EvaluationChangedError(
+                        f"task {number} after {state.learned} tasks gives {accuracy}, and gave {known[key]} before, "
+                        "although nothing that it depends on has changed"
+                    )
+                new += 1
+            evaluated.append({"task": number, "accuracy": known[key], "images": len(task.test), "fingerprint": key})
+        seconds = time.perf_counter() - began
+        operations = inference_operations_per_image(network, len(task.classes), task.image_size)
+        return {
+            "evaluated": evaluated,
+            "evaluations": new,
+            "evaluation_seconds": seconds,
+            "inference_flops_per_image": operations,
+        }
+
+
+def _measured(learned: Learned, task: str, peak: int | None) -> dict[str, Any]:
+    return {
+        "learned": learned.state.learned,
+        "task_name": task,
+        "training_flops": learned.operations,
+        "training_seconds": learned.seconds,
+        "losses": learned.losses,
+        "features_cached": learned.features_cached,
+        "peak_memory_bytes": peak,
+    }

@@ -1,0 +1,158 @@
+"""What executors have in common."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from benchmark.cells import Cells, Job
+from benchmark.config import Settings
+from benchmark.preparation import Prepared, prepare_run
+from benchmark.progress import Progress
+from benchmark.results import RunFolder
+from methods.errors import UserError
+from methods.registry import load_plugin
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed.
+
+    Attributes:
+        cause: in one line.
+        traceback: empty where there is none, as when the process was killed.
+    """
+
+    cause: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Began:
+    """A job begins."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job has ended; `failure` is None where all went well."""
+
+    job: Job
+    failure: Failure | None
+
+
+class Executor(Protocol):
+    """Does jobs."""
+
+    def run(self, jobs: Sequence[Job], progress: Progress) -> Generator[Began | Ended]:
+        """Do all jobs, started in this order. Every job begins, perhaps more than once, and ends once."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a worker needs to know of a run, to be sent to another process.
+
+    Attributes:
+        settings: of the run.
+        plugins: files that register methods.
+        directory: to which paths are relative.
+        folder: of the run.
+        orders, keep_states, verify: see Cells.
+        threads: that a job may use.
+    """
+
+    settings: Settings
+    plugins: tuple[str, ...]
+    directory: Path
+    folder: Path
+    orders: list[list[int]]
+    keep_states: bool
+    verify: bool
+    threads: int = field(default_factory=torch.get_num_threads)
+
+    def sharing(self, threads: int, workers: int) -> Plan:
+        """The plan for workers that share out so many threads."""
+        return replace(self, threads=max(1, threads // workers))
+
+    def cells(self, prepared: Prepared) -> Cells:
+        """What does the jobs."""
+        return Cells(prepared, RunFolder(self.folder), self.orders, self.keep_states, self.verify)
+
+    def prepare(self) -> Prepared:
+        """Load, in a worker, what the run needs."""
+        os.chdir(self.directory)
+        torch.set_num_threads(self.threads)
+        for path in self.plugins:
+            load_plugin(path)
+        return prepare_run(self.settings, note=lambda text: None)
+
+
+# The plan that this process works on, if it is a worker, and what it has loaded for it.
+_at_work: tuple[Plan, Cells] | None = None
+
+
+def attempt(plan: Plan, job: Job, progress: Progress) -> Failure | None:
+    """Do a job in a worker, which loads what it needs before its first."""
+    global _at_work
+    if _at_work is None or _at_work[0] != plan:
+        try:
+            _at_work = plan, plan.cells(plan.prepare())
+        except UserError as error:
+            return Failure(str(error))
+    return guarded(_at_work[1], job, progress)
+
+
+def guarded(cells: Cells, job: Job, progress: Progress) -> Failure | None:
+    """Do a job; whatever goes wrong, the others go on."""
+    try:
+        cells.do(job, progress)
+    except Exception as error:
+        return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+    return None
+
+
+@dataclass(frozen=True)
+class Told:
+    """A call of a method of Progress, on its way to the process that shows it."""
+
+    method: str
+    arguments: tuple[Any, ...]
+
+    def tell(self, progress: Progress) -> None:
+        getattr(progress, self.method)(*self.arguments)
+
+
+class RemoteProgress:
+    """A Progress of which everything is sent elsewhere.
+
+    Args:
+        send: takes a Told.
+    """
+
+    def __init__(self, send: Callable[[Told], object]):
+        self._send = send
+
+    def note(self, text: str) -> None:
+        self._send(Told("note", (text,)))
+
+    def cell(self, name: str, tasks: int, done: int) -> None:
+        self._send(Told("cell", (name, tasks, done)))
+
+    def task(self, name: str, number: int, task: str) -> None:
+        self._send(Told("task", (name, number, task)))
+
+    def epoch(self, name: str) -> None:
+        self._send(Told("epoch", (name,)))
+
+    def ended(self, name: str) -> None:
+        self._send(Told("ended", (name,)))
+
+    def failed(self, name: str, cause: str) -> None:
+        self._send(Told("failed", (name, cause)))

@@ -1,0 +1,41 @@
+"""The process from which workers are forked. This module imports nothing heavy, so that it can be started first."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+
+
+def context() -> BaseContext:
+    """How workers are started: forked from a process that only imports, or, where that is not possible, anew.
+
+    A fork of this process would inherit threads' locks, and hang.
+    """
+    possible = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if "forkserver" in possible else "spawn")
+
+
+def warm_up() -> None:
+    """Let the server import what workers need, while this process goes on."""
+    if context().get_start_method() == "forkserver":
+        context().set_forkserver_preload(["benchmark.executors.processes"])
+        forkserver.ensure_running()
+
+
+def begin_worker() -> None:
+    """What a worker does first: leave Ctrl-C to the process that started it, and end when that one does."""
+    # Ctrl-C reaches all processes of a terminal.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """Nobody else ends a worker whose parent was killed: it would go on to write, or wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,40 @@
+"""The orders in which a run learns a stream's tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmark.streams.base import Stream
+from benchmark.streams.selection import generator
+from methods.errors import UserError
+
+
+def draw_orders(names: Sequence[str], count: int) -> list[list[int]]:
+    """`count` different orders of the tasks with these names: the stream's own, then random ones.
+
+    Order k depends on k and the names only: it is the same for all methods and seeds, and in runs with more orders.
+
+    Returns:
+        For each order the tasks' numbers, from 1, as they are learned.
+
+    Raises:
+        UserError: so few tasks do not have that many orders.
+    """
+    most = math.factorial(len(names))
+    if count > most:
+        raise UserError(f"--orders {count} must be at most {most}: a stream of length {len(names)} has no more orders")
+    orders = [list(range(1, len(names) + 1))]
+    for k in range(1, count):
+        random = generator("\n".join(names), f"order {k}")
+        order = orders[0]
+        while order in orders:
+            order = (random.permutation(len(names)) + 1).tolist()
+        orders.append(order)
+    return orders
+
+
+def reordered(stream: Stream, order: Sequence[int]) -> Stream:
+    """The stream with its tasks in another order, given by their numbers, from 1."""
+    return replace(stream, tasks=tuple(stream.tasks[number - 1] for number in order))

@@ -1,0 +1,61 @@
+"""One split of a task on its way from chosen images to decoded ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.decoder import Decoder
+from benchmark.store import About, build_store, find_store, store_key
+from benchmark.streams.base import LabelledImages
+from benchmark.streams.selection import Integers
+from benchmark.streams.source import ImageSource
+
+
+@dataclass(frozen=True)
+class Split:
+    """Chosen images of a source.
+
+    Attributes:
+        task, name: of the task and of the split, for the user.
+        source, indices: which images.
+        size: their height and width when they are decoded, in pixels.
+    """
+
+    task: str
+    name: str
+    source: ImageSource
+    indices: Integers
+    size: int
+
+    def find(self) -> LabelledImages | None:
+        """The images, if they need no decoding, because there is a store of them or there are none."""
+        if not len(self.indices):
+            return LabelledImages(torch.empty((0, 3, self.size, self.size), dtype=torch.uint8), self._labels)
+        store = self._key and find_store(self._key)
+        return LabelledImages.from_store(store, self._labels) if store else None
+
+    def decode(self, decoder: Decoder) -> LabelledImages:
+        """The images, decoded into a store, or into memory if the source cannot tell them from others.
+
+        Raises:
+            UserError: one of them is not an image, or there is no room for the store.
+        """
+        indices = self.indices.tolist()
+        if self._key is None:
+            return LabelledImages(torch.from_numpy(decoder.to_array(self.source, indices, self.size)), self._labels)
+        about = About(self.task, self.name, len(indices), self.size)
+        write = partial(decoder.to_file, self.source, indices, self.size)
+        return LabelledImages.from_store(build_store(self._key, about, write), self._labels)
+
+    @cached_property
+    def _key(self) -> str | None:
+        return store_key(self.source, self.indices.tolist(), self.size)
+
+    @property
+    def _labels(self) -> Tensor:
+        return torch.from_numpy(np.asarray(self.source.labels, dtype=np.int64)[self.indices])

@@ -1,0 +1,97 @@
+"""The loops that are compared: the harness's own, and a bare one of PyTorch."""
+
+from __future__ import annotations
+
+import copy
+import time
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
+
+from benchmark.learner import Cell, Learned, learn
+from benchmark.model import Network
+from benchmark.precision import computing
+from benchmark.state import State
+from benchmark.streams.base import LabelledImages, Task
+from benchmark.training import Training, decay, make_optimizer
+from methods.configured import configure
+
+CPU = torch.device("cpu")
+
+
+def cell_of(method: str, network: Network, classes: int, seed: int = 0) -> Cell:
+    """The cell of a method, given as a specification, on `network`."""
+    return Cell(network, configure(method).make, classes, seed, CPU)
+
+
+def noise_task(number: int, images: int, size: int, classes: int, channels: int = 3) -> Task:
+    """Noise: how long a step takes does not depend on what the images show."""
+    random = torch.Generator().manual_seed(number)
+    pixels = torch.randint(0, 256, (images, channels, size, size), generator=random, dtype=torch.uint8)
+    data = LabelledImages(pixels, torch.randint(0, classes, (images,), generator=random))
+    return Task(f"task-{number}", tuple(map(str, range(classes))), data, data, data)
+
+
+def seconds_per_step(ends: list[float], steps: int) -> list[float]:
+    """Of each epoch after the first, in which the harness counts operations.
+
+    Args:
+        ends: when each epoch ended.
+        steps: per epoch.
+    """
+    return [(end - begin) / steps for begin, end in pairwise(ends)]
+
+
+def harness_loop(cell: Cell, state: State, task: Task, training: Training) -> tuple[list[float], Learned]:
+    """Learn a task in the harness: seconds per step of each epoch after the first, and what was learned."""
+    ends: list[float] = []
+    learned = learn(cell, state, task, training, lambda: ends.append(time.perf_counter()))
+    return seconds_per_step(ends, learned.steps // training.epochs), learned
+
+
+class BareNetwork(nn.Module):
+    """A copy of a network's backbone, its normalisation, and one head: uint8 images [N, C, S, S] -> logits."""
+
+    def __init__(self, network: Network, classes: int):
+        super().__init__()
+        self.backbone = copy.deepcopy(network.backbone)
+        self.head = nn.Linear(network.feature_dim, classes)
+        self.scale, self.shift = network.get_buffer("scale"), network.get_buffer("shift")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.backbone(torch.addcmul(self.shift, images.float(), self.scale)))
+
+
+def bare_loop(model: nn.Module, data: LabelledImages, training: Training) -> tuple[list[float], float]:
+    """Train what requires gradients as one would without a harness, with the same optimiser, schedule and clipping.
+
+    Returns:
+        Seconds per step of each epoch after the first, and the mean loss of the last epoch.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = make_optimizer(parameters, training.recipe, CPU)
+    schedule = LambdaLR(optimizer, decay(training))
+    model.train()
+    ends = []
+    for _ in range(training.epochs):
+        order = torch.randperm(len(data))
+        # The data are small: the fastest way is to shuffle all of them at once.
+        images = data.images[order].contiguous(memory_format=torch.channels_last)
+        batches = list(zip(*(part.split(training.batch_size) for part in (images, data.labels[order])), strict=True))
+        losses = []
+        for batch, labels in batches:
+            optimizer.zero_grad()
+            with computing(training.precision, CPU):
+                loss = cross_entropy(model(batch), labels)
+            loss.backward()
+            if training.recipe.clip:
+                nn.utils.clip_grad_norm_(parameters, training.recipe.clip)
+            optimizer.step()
+            losses.append(loss.detach())
+        schedule.step()
+        mean_loss = float(torch.stack(losses).mean())
+        ends.append(time.perf_counter())
+    return seconds_per_step(ends, len(batches)), mean_loss
