@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from baselines.replay import Replay
 from methods import methods
@@ -35,3 +37,10 @@ class AGEM(Replay):
         excess = g.dot(g_ref).clamp(max=0) / g_ref.dot(g_ref).clamp(min=torch.finfo(g.dtype).tiny)
         for gradient, reference in zip(gradients, references, strict=True):
             gradient.sub_(excess * reference)
+
+    def replay_loss(self, strategy: Any) -> Tensor:
+        """The cross entropy of a replay batch of the minibatch's size."""
+        network, replayed = strategy.model, self.draw(strategy, len(strategy.mb_y))
+        images = replayed["images"].contiguous(memory_format=torch.channels_last)
+        answers = network.heads.own(network.features(images), replayed["tasks"])
+        return cross_entropy(answers, replayed["labels"])

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import cross_entropy, pad
 
 from baselines.finetuning import FineTuning
-from baselines.replay import Replay
+from baselines.replay import JointReplay
 from baselines.reservoir import DEFAULT_MEMORY, MemorySize
 from methods import methods
 from methods.method import REPLAY, BNPolicy, Range
@@ -18,13 +18,14 @@ _LOGITS = REPLAY + "logits"
 
 
 @methods.register("derpp")
-class DERpp(Replay):
+class DERpp(JointReplay):
     """Dark experience replay++ (Buzzega et al., 2020, arXiv 2004.07211).
 
     L = CE(batch) + alpha * MSE(f(x'), z') + beta * CE(f(x''), y''), x' and x'' two independent replay batches of the
-    batch's size, each image through its own task's head. The logits z' are those of the network in evaluation mode at
-    the end of the task, when the image enters the memory. The MSE is the mean over the image's own classes, then over
-    the batch. The memory is a uniform sample of all images of the tasks learned so far (reservoir sampling).
+    batch's size, each image through its own task's head; all three pass through the network together. The logits z' are
+    those of the network in evaluation mode at the end of the task, when the image enters the memory. The MSE is the
+    mean over the image's own classes, then over the batch. The memory is a uniform sample of all images of the tasks
+    learned so far (reservoir sampling).
 
     Args:
         alpha, beta: weights of the stored logits and of the stored labels.
@@ -34,6 +35,7 @@ class DERpp(Replay):
 
     # Ever fewer of a task's images enter the memory, and logits are computed for these only.
     grows_evenly = False
+    batches = 2
     search = {**FineTuning.search, "alpha": Range(0.1, 1.0), "beta": Range(0.1, 1.0)}
 
     def __init__(
@@ -58,11 +60,13 @@ class DERpp(Replay):
 
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:
         if self.task > 1:
-            logits, samples = self.replay(strategy)
-            others = logits.isneginf()
-            squares = (logits.masked_fill(others, 0) - samples["logits"]).square()
+            first, second = self.answers.chunk(2)
+            count = len(first)
+            others = first.isneginf()
+            squares = (first.masked_fill(others, 0) - self.replayed["logits"][:count]).square()
             mse = (squares.sum(1) / (~others).sum(1)).mean()
-            strategy.loss += self.alpha * mse + self.beta * self.replay_loss(strategy)
+            cross_entropies = cross_entropy(second, self.replayed["labels"][count:])
+            strategy.loss += self.alpha * mse + self.beta * cross_entropies
 
     def sample_bytes(self, strategy: Any) -> int:
         return super().sample_bytes(strategy) + 4 * self.width

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from baselines.all_heads import AllHeads
 from baselines.reservoir import DEFAULT_MEMORY, MemorySize, append, draw, reservoir_step, samples_of
@@ -25,16 +24,11 @@ class Replay(AllHeads):
         super().__init__(bn)
         self.memory = memory
 
-    def replay(self, strategy: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """As many stored samples as the minibatch has, drawn at random, and their logits, each from its own head."""
-        network, samples = strategy.model, draw(self.kept, len(strategy.mb_y), self.generator)
-        images = strategy.augment_replay(samples["images"].contiguous(memory_format=torch.channels_last))
-        return network.heads.own(network.features(images), samples["tasks"].long()), samples
-
-    def replay_loss(self, strategy: Any) -> Tensor:
-        """The cross entropy of a replay batch of the minibatch's size."""
-        logits, samples = self.replay(strategy)
-        return cross_entropy(logits, samples["labels"].long())
+    def draw(self, strategy: Any, count: int) -> dict[str, Tensor]:
+        """`count` stored samples at random: images, augmented as the task's are, labels and tasks as int64, others."""
+        samples = draw(self.kept, count, self.generator)
+        labels, tasks = samples["labels"].long(), samples["tasks"].long()
+        return samples | {"images": strategy.augment_replay(samples["images"]), "labels": labels, "tasks": tasks}
 
     @torch.no_grad()
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
@@ -53,3 +47,27 @@ class Replay(AllHeads):
         data = strategy.task_data
         images, labels = (part[chosen].to(strategy.device) for part in (data.images, data.labels))
         return samples_of(self.task, images, labels)
+
+
+class JointReplay(Replay):
+    """Replay batches that pass through the network together with the minibatch: one pass, one set of statistics.
+
+    From the second task on, `replayed` are the samples drawn for the step, and `answers` their logits [samples, widest
+    head], each from its own task's head and -inf beyond its classes.
+
+    Attributes:
+        batches: how many replay batches of the minibatch's size there are.
+    """
+
+    batches: ClassVar[int] = 1
+
+    def forward(self, strategy: Any) -> Tensor:
+        if self.task == 1:
+            return super().forward(strategy)
+        network, images, count = strategy.model, strategy.mb_x, len(strategy.mb_y)
+        self.replayed = self.draw(strategy, self.batches * count)
+        both = torch.cat([images, self.replayed["images"]]).contiguous(memory_format=torch.channels_last)
+        tasks = torch.cat([torch.full_like(strategy.mb_y, self.task), self.replayed["tasks"]])
+        logits = network.heads.own(network.features(both), tasks)
+        self.answers = logits[count:]
+        return logits[:count, : network.classes]

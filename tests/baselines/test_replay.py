@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from baselines.replay import Replay
+from baselines.replay import JointReplay
 from baselines.reservoir import MemorySize
 from benchmark.learner import Cell
 from benchmark.state import State
@@ -64,8 +64,13 @@ def test_memory_in_bytes(
     assert [len(state.memory["replay.labels"]) for state in found] == counts
 
 
-def test_replay_batches_are_as_large_as_the_minibatch_and_trained_in_the_loops_memory_layout() -> None:
-    method = Replay()
+class TwoBatches(JointReplay):
+    batches = 2
+
+
+def test_replay_batches_pass_with_the_minibatch_in_the_loops_memory_layout() -> None:
+    method = TwoBatches()
+    method.task = 6
     method.generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (5, 3, 4, 4), dtype=torch.uint8)
     numbers = torch.arange(1, 6, dtype=torch.int16)
@@ -75,10 +80,14 @@ def test_replay_batches_are_as_large_as_the_minibatch_and_trained_in_the_loops_m
         assert features.is_contiguous(memory_format=torch.channels_last)
         return torch.stack([tasks, features.double().mean((1, 2, 3))], 1)
 
-    network = SimpleNamespace(features=lambda x: x, heads=SimpleNamespace(own=own))
-    logits, samples = method.replay(
-        SimpleNamespace(model=network, mb_y=torch.zeros(7), augment_replay=lambda images: images)
+    network = SimpleNamespace(features=lambda x: x, heads=SimpleNamespace(own=own), classes=1)
+    batch = torch.zeros(7, 3, 4, 4, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(7)
+    own_logits = method.forward(
+        SimpleNamespace(model=network, mb_x=batch, mb_y=labels, augment_replay=lambda images: 255 - images)
     )
-    assert len(logits) == 7
-    assert torch.equal(logits[:, 0], samples["labels"].double())
-    assert torch.equal(logits[:, 1], images.double().mean((1, 2, 3))[samples["labels"].long() - 1])
+    assert own_logits.tolist() == [[6.0]] * 7, "through the task's own head, as many logits as it has classes"
+    drawn = method.replayed["labels"]
+    assert len(drawn) == len(method.answers) == 14
+    assert torch.equal(method.answers[:, 0], drawn.double())
+    torch.testing.assert_close(method.answers[:, 1], 255 - images.double().mean((1, 2, 3))[drawn - 1])
