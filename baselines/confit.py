@@ -40,8 +40,9 @@ class InputMeans(nn.Module):
         rows, columns = self.stride
         phases = [images[:, :, i::rows, j::columns] for i in range(rows) for j in range(columns)]
         # An image smaller than the stride has phases without a pixel, where the kernel meets padding: their mean is 0.
-        batch = torch.stack([pixels.sum((0, 2, 3)) / max(1, pixels[:, 0].numel()) for pixels in phases])
-        self.get_buffer("means").lerp_(batch, 1.0 if self.first else self.momentum)
+        means = self.get_buffer("means")
+        sums = [pixels.sum((0, 2, 3), dtype=means.dtype) / max(1, pixels[:, 0].numel()) for pixels in phases]
+        means.lerp_(torch.stack(sums), 1.0 if self.first else self.momentum)
         self.first = False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -23,8 +23,9 @@ class Batches:
     """One epoch over the images, in a new random order each time; they stay uint8 until the device has them.
 
     Args:
-        data: images [N, ...] and labels [N]. What lies in a file is read ahead by a thread, a chunk at a time, and
-            little of it stays in memory; on a GPU, data that fit easily are moved there once.
+        data: images [N, 3, S, S], or features [N, D] in their place, and labels [N]. More than a chunk is gathered by
+            a thread, a chunk ahead, and what lies in a file leaves the memory again; on a GPU, data that fit easily
+            are moved there once.
         batch_size: images per batch; a last batch of a single image joins the one before, since batch normalisation
             cannot train on one.
         generator: draws the order.
@@ -42,7 +43,10 @@ class Batches:
         augment: Callable[[Tensor], Tensor] = lambda images: images,
         dry: bool = False,
     ):
-        self.data = LabelledImages(data.images.to(device), data.labels.to(device)) if _fits(data, device) else data
+        self.data = data
+        if _fits(data, device):
+            self.data = LabelledImages(data.images.to(device), data.labels.to(device))
+            data.release()
         self.generator = generator
         self.device = device
         self.augment = augment
@@ -72,27 +76,25 @@ class Batches:
             yield from map(self._read, chosen)
             return
         with ThreadPoolExecutor(1) as thread:
-            ahead: Future[tuple[Tensor, Tensor]] | None = None
-            for indices in chosen:
-                following = thread.submit(self._read, indices)
-                if ahead is not None:
-                    yield ahead.result()
-                ahead = following
-            assert ahead is not None
+            ahead = thread.submit(self._read, chosen[0])
+            for indices in chosen[1:]:
+                ready, ahead = ahead, thread.submit(self._read, indices)
+                yield ready.result()
             yield ahead.result()
 
     def _read(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         images, labels = self.data.images, self.data.labels
         if images.device.type != "cpu":
-            chosen = chosen.to(images.device)
+            chosen = chosen.to(images.device, non_blocking=True)
             return _channels_last(images.index_select(0, chosen)), labels.index_select(0, chosen)
         # NumPy, because torch would start threads of its own, which fight with those that train.
-        rows = np.take(images.numpy(), chosen.numpy(), axis=0)
-        if rows.ndim == 4:
-            # As _channels_last does.
-            rows = np.ascontiguousarray(rows.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        if images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last):
+            gathered = torch.from_numpy(np.take(images.permute(0, 2, 3, 1).numpy(), chosen.numpy(), axis=0))
+            gathered = gathered.permute(0, 3, 1, 2)
+        else:
+            gathered = _channels_last(torch.from_numpy(np.take(images.numpy(), chosen.numpy(), axis=0)))
         self.data.release()
-        gathered, labels = torch.from_numpy(rows), labels[chosen]
+        labels = labels[chosen]
         return (gathered.pin_memory(), labels.pin_memory()) if self.device.type == "cuda" else (gathered, labels)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmark.cost import inference_operations_per_image, peak_memory
-from benchmark.evaluation import evaluate, evaluation_fingerprint, network_for
+from benchmark.evaluation import evaluate, evaluation_fingerprint, network_fingerprint, network_for
 from benchmark.independent import save_alone, unite
 from benchmark.learner import Cell, Learned, frozen_bytes, is_independent, learn, start
 from benchmark.preparation import Prepared
@@ -107,7 +107,7 @@ class Cells:
         unite(folder)
         state, records = load(folder, lambda: start(cell))
         checksums: dict[str, str] = records[-1]["checksums"] if records else {}
-        known = {e["fingerprint"]: e["accuracy"] for record in records for e in record["evaluated"]}
+        known = {e[key]: e for record in records for e in record["evaluated"] for key in ("fingerprint", "network")}
         frozen = frozen_bytes(cell)
         progress.cell(job.name, len(stream), len(records))
         for number in range(state.learned + 1, len(stream) + 1):
@@ -153,7 +153,7 @@ class Cells:
         state: State,
         packed: PackedState,
         stream: Stream,
-        known: dict[str, float],
+        known: dict[str, dict[str, Any]],
         numbers: range | list[int],
     ) -> dict[str, Any]:
         """The accuracies on tasks, the newest last; what is `known`, since nothing changed, is not evaluated again."""
@@ -161,18 +161,24 @@ class Cells:
         began = time.perf_counter()
         for number in numbers:
             task = stream.tasks[number - 1]
-            key = evaluation_fingerprint(packed.checksums, number, task.fingerprint)
-            if key not in known or number == numbers[-1] or self._verify:
+            parts = evaluation_fingerprint(packed.checksums, number, task.fingerprint)
+            entry = known.get(parts)
+            if entry is None or number == numbers[-1] or self._verify:
                 network = network_for(cell, state, number, len(task.classes))
-            if key not in known or self._verify:
-                accuracy = evaluate(network, task.test, self.device, self.settings.precision)
-                if known.setdefault(key, accuracy) != accuracy:
-                    raise EvaluationChangedError(
-                        f"task {number} after {state.learned} tasks gives {accuracy}, and gave {known[key]} before, "
-                        "although nothing that it depends on has changed"
-                    )
-                new += 1
-            evaluated.append({"task": number, "accuracy": known[key], "images": len(task.test), "fingerprint": key})
+                # The parts may have changed where the task does not look.
+                used = network_fingerprint(network, task.fingerprint)
+                entry = entry or known.get(used)
+                if entry is None or self._verify:
+                    accuracy = evaluate(network, task.test, self.device, self.settings.precision)
+                    if entry and entry["accuracy"] != accuracy:
+                        raise EvaluationChangedError(
+                            f"task {number} after {state.learned} tasks gives {accuracy}, and gave {entry['accuracy']} "
+                            "before, although nothing that it depends on has changed"
+                        )
+                    new += entry is None
+                    entry = {"task": number, "accuracy": accuracy, "images": len(task.test)}
+                entry = known[parts] = known[used] = {**entry, "fingerprint": parts, "network": used}
+            evaluated.append(entry)
         seconds = time.perf_counter() - began
         operations = inference_operations_per_image(network, len(task.classes), task.image_size)
         return {

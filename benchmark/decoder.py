@@ -41,7 +41,7 @@ class Decoder:
 
     def to_array(self, source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
         """As images.decode, in several threads."""
-        pixels = np.empty((len(indices), 3, size, size), dtype=np.uint8)
+        pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
 
         def fill(start: int) -> None:
             pixels[start : start + _CHUNK] = decode(source, indices[start : start + _CHUNK], size)

@@ -64,9 +64,17 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
         parameters.append(parameter_row(text, [records], backbone))
         flops = sum(record["training_flops"] for record in records)
         inference = records[-1]["inference_flops_per_image"]
-        compute.append((text, flops, flops / sgd, inference, inference / bare))
-    columns = ["method", "training_flops", "normalized_compute", "inference_flops_per_image", "normalized_inference"]
-    return pd.DataFrame(parameters), pd.DataFrame(compute, columns=columns)
+        compute.append(
+            {
+                "method": text,
+                "training_flops": flops,
+                "normalized_compute": flops / sgd,
+                "inference_flops_per_image": inference,
+                "normalized_inference": inference / bare,
+                "features_cached": records[-1]["features_cached"],
+            }
+        )
+    return pd.DataFrame(parameters), pd.DataFrame(compute)
 
 
 def empty_backbone(text: str) -> Network:
@@ -118,6 +126,7 @@ def _records(simulated: Simulation, grows_evenly: bool) -> list[dict[str, Any]]:
                 "bytes_before": before,
                 "bytes": state.count_bytes() | {"frozen": frozen},
                 "inference_flops_per_image": inference_operations_per_image(network, shape.classes, shape.image_size),
+                "features_cached": learned.features_cached,
             }
         )
     while len(records) < shape.tasks:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
 
 from benchmark.batches import in_order
 from benchmark.learner import Cell, prepare
@@ -51,3 +53,29 @@ def evaluation_fingerprint(checksums: Mapping[str, str], task: int, data: str) -
     """
     used = (checksum_of(checksums, "shared"), checksum_of(checksums, f"task-{task}"), data)
     return hashlib.sha256("\n".join(used).encode()).hexdigest()
+
+
+def network_fingerprint(network: Network, data: str) -> str:
+    """What the accuracy depends on of a network in evaluation mode: every value that its modules compute with.
+
+    Of a parametrised tensor this is the result, not what it is made from: a mask hides changes.
+
+    Args:
+        network: with the head in place that answers.
+        data: fingerprint of the task's images.
+    """
+    digest = hashlib.sha256(data.encode())
+    for name, tensor in _effective(network):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _effective(network: Network) -> Iterator[tuple[str, Tensor]]:
+    for prefix, module in network.named_modules(prefix="network"):
+        if parametrize.is_parametrized(module):
+            for name in module.parametrizations:
+                yield f"{prefix}.{name}", getattr(module, name)
+        if ".parametrizations" not in prefix:
+            for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+                yield f"{prefix}.{name}", tensor

@@ -18,7 +18,7 @@ class Features:
     """A task's images as a frozen backbone sees them.
 
     Attributes:
-        data: features float32 [N, D] in the place of images, and labels, on the training device.
+        data: features [N, D] in the place of images, and labels, on the training device.
         operations: floating-point operations that they took.
     """
 
@@ -29,10 +29,13 @@ class Features:
 @torch.no_grad()
 def precompute(network: Network, data: LabelledImages, device: torch.device, precision: Precision) -> Features:
     """One pass of all images through the backbone, in evaluation mode."""
+    features = torch.empty(len(data), network.feature_dim, dtype=network.scale.dtype, device=device)
+    done = 0
     training = network.training
     network.eval()
     with OperationCounter() as counter, computing(precision, device):
-        parts = [(network.features(images).float(), labels) for images, labels in in_order(data, device)]
+        for images, _ in in_order(data, device):
+            features[done : done + len(images)] = network.features(images)
+            done += len(images)
     network.train(training)
-    features, labels = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Features(LabelledImages(features, labels), counter.get_total_flops())
+    return Features(LabelledImages(features, data.labels.to(device)), counter.get_total_flops())

@@ -16,7 +16,7 @@ from methods.errors import UserError
 Pixels = NDArray[np.uint8]
 
 #: Changes with everything that the pixels below depend on, beside the file: raise the number when `decode` changes.
-DECODER = f"1, Pillow {_pillow}"
+DECODER = f"2, Pillow {_pillow}"
 
 
 def decode(source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
@@ -30,17 +30,17 @@ def decode(source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
         size: height and width of the result, in pixels.
 
     Returns:
-        uint8 [N, 3, size, size].
+        uint8 [N, size, size, 3].
 
     Raises:
         UserError: one of them is not an image; the message names the file.
     """
-    pixels = np.empty((len(indices), 3, size, size), dtype=np.uint8)
+    pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
     for row, index in zip(pixels, indices, strict=True):
         image = to_rgb(source.read(index))
         if image.size != (size, size):
             image = image.resize((size, size), Image.Resampling.BILINEAR)
-        row[:] = np.asarray(image).transpose(2, 0, 1)
+        row[:] = np.asarray(image)
     return pixels
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchmark.augment import augmentation
 from benchmark.batches import Batches
+from benchmark.compilation import compile_backbone
 from benchmark.cost import tensor_bytes
 from benchmark.features import precompute
 from benchmark.heads import head_width, is_head
@@ -146,6 +147,8 @@ def learn(
         on_epoch=on_epoch,
         augment_replay=augmentation(training.augment, generator("augment replay")),
     )
+    if training.compiled and features is None:
+        compile_backbone(bench.network.backbone)
     strategy.train(SimpleNamespace(current_experience=number - 1, task_label=number - 1), eval_streams=[])
     if cell.device.type == "cuda":
         torch.cuda.synchronize(cell.device)

@@ -7,7 +7,8 @@ from typing import Literal
 
 import torch
 
-#: "fp32", or "bf16": convolutions and matrix products in bfloat16, everything else, weights too, in float32.
+#: "fp32", or "bf16": convolutions, matrix products and what follows them in bfloat16 where torch.autocast holds that
+#: safe; weights, gradients and the optimiser's state stay in float32.
 Precision = Literal["fp32", "bf16"]
 
 _NO_CONTEXT = nullcontext()
@@ -15,4 +16,8 @@ _NO_CONTEXT = nullcontext()
 
 def computing(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """The context in which forward passes have that precision on a device."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else _NO_CONTEXT
+    if precision == "fp32":
+        return _NO_CONTEXT
+    # Autocast's copies of the weights would outlive a change of them, and those made without gradients are used where
+    # gradients are needed.
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)

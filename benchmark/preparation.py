@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmark.backbones import backbones
+from benchmark.compilation import check_compiler
 from benchmark.config import Settings
 from benchmark.model import Network
 from benchmark.streams.base import Stream
@@ -40,6 +41,9 @@ def prepare_run(settings: Settings, note: Callable[[str], None], tuning: bool = 
     """
     configured = tuple(configure(text, settings.lr) for text in settings.methods)
     device = choose_device(settings.device)
+    if settings.compile:
+        note("trying the compiler")
+        check_compiler(device)
     spec = parse_spec(settings.backbone)
     source = construct(backbones.get(spec.name), spec)
     note(f"loading backbone {settings.backbone}")

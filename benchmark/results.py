@@ -52,6 +52,7 @@ COMPUTE_COLUMNS = (
     "evaluation_seconds",
     "evaluations",
     "peak_memory_bytes",
+    "features_cached",
 )
 
 
@@ -253,7 +254,8 @@ def compute_table(finished: Mapping[CellKey, Records], manifest: Mapping[str, An
         cells = list(own.values())
         flops = _mean(sum(record["training_flops"] for record in after) for after in cells)
         inference = _mean(after[-1]["inference_flops_per_image"] for after in cells)
-        peaks = [record["peak_memory_bytes"] for after in cells for record in after]
+        records = [record for after in cells for record in after]
+        peaks = [record["peak_memory_bytes"] for record in records]
         rows.append(
             {
                 "method": label,
@@ -266,6 +268,8 @@ def compute_table(finished: Mapping[CellKey, Records], manifest: Mapping[str, An
                 "evaluation_seconds": _mean(sum(record["evaluation_seconds"] for record in after) for after in cells),
                 "evaluations": round(_mean(sum(record["evaluations"] for record in after) for after in cells)),
                 "peak_memory_bytes": None if None in peaks else max(peaks),
+                # What older versions learned has no such entry: they computed no features once.
+                "features_cached": all(record.get("features_cached", False) for record in records),
             }
         )
     return pd.DataFrame(rows, columns=list(COMPUTE_COLUMNS))

@@ -59,7 +59,7 @@ class Store:
 
     Attributes:
         about: what they are.
-        pixels: uint8 [N, 3, S, S]. Not to be written: the file is never changed, and `release` drops what was.
+        pixels: uint8 [N, S, S, 3]. Not to be written: the file is never changed, and `release` drops what was.
 
     Raises:
         OSError, ValueError, TypeError: there is none in `folder`, or what is there is damaged.
@@ -70,7 +70,7 @@ class Store:
         self.about = About(**json.loads((folder / _ABOUT).read_bytes()))
         with (folder / _PIXELS).open("rb") as file:
             self._mapped = _mapped(file)
-        shape = (self.about.images, 3, self.about.size, self.about.size)
+        shape = (self.about.images, self.about.size, self.about.size, 3)
         self.pixels: Pixels = np.frombuffer(self._mapped, dtype=np.uint8).reshape(shape)
 
     def release(self) -> None:

@@ -14,6 +14,7 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 
 from benchmark.batches import Batches
+from benchmark.compilation import uncompiled
 from benchmark.cost import OperationCounter
 from benchmark.model import Workbench
 from benchmark.precision import computing
@@ -109,12 +110,12 @@ class Strategy(SupervisedTemplate):
         return self.bench.method.forward(self)
 
     def _before_training_exp(self, **kwargs: Any) -> None:
-        with OperationCounter() as counter, self._computing():
+        with OperationCounter() as counter, uncompiled():
             super()._before_training_exp(**kwargs)
         self.operations += counter.get_total_flops()
 
     def _after_training_exp(self, **kwargs: Any) -> None:
-        with OperationCounter() as counter, self._computing():
+        with OperationCounter() as counter, uncompiled():
             super()._after_training_exp(**kwargs)
         self.operations += counter.get_total_flops()
 
@@ -133,7 +134,7 @@ class Strategy(SupervisedTemplate):
             if self._trained in self._operations_of:
                 self._step()
                 continue
-            with OperationCounter() as counter:
+            with OperationCounter() as counter, uncompiled():
                 self._step()
             per_image = counter.get_total_flops() / len(self.mb_y)
             self._operations_of[self._trained] = round(per_image * len(self._batches.data))

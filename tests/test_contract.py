@@ -147,6 +147,18 @@ def test_seed_changes_the_result_and_nothing_else_does(
 
 
 @every_method
+def test_computes_in_bfloat16_and_keeps_everything_else_in_float32(
+    spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    cell, how = make_cell(spec), training(spec)
+    exact = flat(fold(cell, tiny_tasks[:2], how)[-1])
+    rounded = flat(fold(cell, tiny_tasks[:2], replace(how, precision="bf16"))[-1])
+    assert {name: tensor.dtype for name, tensor in rounded.items()} == {name: t.dtype for name, t in exact.items()}
+    assert all(tensor.isfinite().all() for tensor in rounded.values() if tensor.is_floating_point())
+    assert any(not torch.equal(tensor, exact[name]) for name, tensor in rounded.items())
+
+
+@every_method
 def test_describes_itself(spec: str) -> None:
     cls = configure(spec).cls
     assert cls.__doc__

@@ -204,7 +204,12 @@ def storage_display(parameters: pd.DataFrame) -> Table:
 
 def compute_display(compute: pd.DataFrame) -> Table:
     """compute.csv, or those of its columns that are there, as a reader sees it."""
-    return _table("compute", "What each method computes.", compute, _COMPUTE)
+    caption = "What each method computes."
+    if "features_cached" in compute:
+        once = compute.loc[compute["features_cached"].astype(bool), "method"]
+        if len(once):
+            caption += f" Features of the training images are computed once per task: {', '.join(once)}."
+    return _table("compute", caption, compute, _COMPUTE)
 
 
 def display_tables(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmark.images import Pixels
 from benchmark.store import Store
 
 # Images that are hashed at once: enough to be fast, few enough to take little memory where they have to be copied.
@@ -22,7 +23,8 @@ class LabelledImages:
     """Decoded images with labels.
 
     Attributes:
-        images: uint8 [N, 3, S, S]. They are the same for all methods, and not to be written.
+        images: uint8 [N, 3, S, S], channels-last in memory where they were decoded. They are the same for all methods,
+            and not to be written.
         labels: int64 [N], values 0 .. classes-1.
         store: the file that the images are mapped from, if any. A copy with other images has none.
     """
@@ -32,12 +34,17 @@ class LabelledImages:
     store: Store | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
+    def from_pixels(cls, pixels: Pixels, labels: Tensor) -> LabelledImages:
+        """Images from an array [N, S, S, 3], whose memory they share."""
+        return cls(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels)
+
+    @classmethod
     def from_store(cls, store: Store, labels: Tensor) -> LabelledImages:
         """The images of a store, which take no memory until they are looked at."""
         with warnings.catch_warnings():
             # Where the pages are read-only, torch warns of writing, which nobody does.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writ", category=UserWarning)
-            data = cls(torch.from_numpy(store.pixels), labels)
+            data = cls.from_pixels(store.pixels, labels)
         object.__setattr__(data, "store", store)
         return data
 
@@ -57,7 +64,8 @@ class LabelledImages:
             return self.store.about.sha256
         digest = hashlib.sha256()
         for chunk in self.images.split(_CHUNK):
-            digest.update(chunk.contiguous().numpy().data)
+            # As in a store.
+            digest.update(chunk.permute(0, 2, 3, 1).contiguous().numpy().data)
         return digest.hexdigest()
 
     def release(self) -> None:

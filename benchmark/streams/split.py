@@ -47,7 +47,7 @@ class Split:
         """
         indices = self.indices.tolist()
         if self._key is None:
-            return LabelledImages(torch.from_numpy(decoder.to_array(self.source, indices, self.size)), self._labels)
+            return LabelledImages.from_pixels(decoder.to_array(self.source, indices, self.size), self._labels)
         about = About(self.task, self.name, len(indices), self.size)
         write = partial(decoder.to_file, self.source, indices, self.size)
         return LabelledImages.from_store(build_store(self._key, about, write), self._labels)

@@ -51,7 +51,7 @@ def in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 def decoded(source, indices, path: Path) -> np.ndarray:
     with Decoder() as decoder:
         decoder.to_file(source, indices, 8, path)
-    return np.fromfile(path, dtype=np.uint8).reshape(-1, 3, 8, 8)
+    return np.fromfile(path, dtype=np.uint8).reshape(-1, 8, 8, 3)
 
 
 BACKWARDS = [*range(COUNT - 1, -1, -1), 3, 3]

@@ -128,6 +128,8 @@ def records_of(tiny_network: Network, tiny_tasks, tmp_path: Path):
         ("clr", [1, 1, 1]),
         ("bn-only", [1, 1, 1]),
         ("linear-probe", [1, 1, 1]),
+        # What is shared changes, but not what a learned task sees of it.
+        ("packnet", [1, 1, 1]),
         ("sgd", [1, 2, 3]),
         ("ewc", [1, 2, 3]),
         ("er", [1, 2, 3]),

@@ -1,4 +1,4 @@
-"""One task: the order of the images, the schedule, what is counted, and what is refused."""
+"""One task: the order of the images, what is counted, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,57 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmark.batches import Batches
 from benchmark.cost import OperationCounter
 from benchmark.learner import Cell, learn, start
 from benchmark.seeds import derive
 from benchmark.strategy import DivergedError
-from benchmark.streams.base import LabelledImages, Task
-from benchmark.training import Training, decay
+from benchmark.streams.base import Task
+from benchmark.training import Training
 from methods import Method, methods
 from methods.method import Recipe
-
-
-def numbered(count: int) -> LabelledImages:
-    return LabelledImages(torch.zeros(count, 3, 2, 2, dtype=torch.uint8), torch.arange(count))
-
-
-def batches(count: int, size: int, seed: int = 0, dry: bool = False) -> Batches:
-    return Batches(numbered(count), size, torch.Generator().manual_seed(seed), torch.device("cpu"), dry=dry)
-
-
-@pytest.mark.parametrize(
-    ("count", "size", "sizes"), [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (9, 4, [4, 5]), (1, 4, [1]), (3, 4, [3])]
-)
-def test_an_epoch_is_every_image_once_and_no_batch_of_one(count: int, size: int, sizes: list[int]) -> None:
-    labels = [labels for _, labels in batches(count, size)]
-    assert [len(part) for part in labels] == sizes
-    assert sorted(torch.cat(labels).tolist()) == list(range(count))
-
-
-def test_every_epoch_has_its_own_order_and_the_seed_decides_it() -> None:
-    one, again = batches(50, 8), batches(50, 8)
-    orders = [torch.cat([labels for _, labels in part]).tolist() for part in (one, one, again, batches(50, 8, seed=1))]
-    assert orders[0] != orders[1]
-    assert orders[0] == orders[2]
-    assert orders[0] != orders[3]
-
-
-def test_a_dry_epoch_is_one_batch() -> None:
-    assert [len(labels) for _, labels in batches(10, 4, dry=True)] == [4]
-
-
-@pytest.mark.parametrize(
-    ("schedule", "factors"),
-    [
-        ("constant", [1, 1, 1, 1, 1, 1]),
-        ("step", [1, 1, 0.1, 0.1, 0.01, 0.01]),
-        ("cosine", [1, 0.9330127, 0.75, 0.5, 0.25, 0.0669873]),
-    ],
-)
-def test_schedules(schedule: str, factors: list[float]) -> None:
-    factor = decay(Training(Recipe(schedule=schedule), epochs=6, batch_size=8))
-    assert [factor(epoch) for epoch in range(6)] == pytest.approx(factors)
 
 
 def test_every_method_sees_the_same_images_in_the_same_order(

@@ -64,6 +64,7 @@ def test_columns_are_the_documented_ones():
         "evaluation_seconds",
         "evaluations",
         "peak_memory_bytes",
+        "features_cached",
     )
     assert results.TASK_COLUMNS == (
         "task",
@@ -192,6 +193,7 @@ def test_compute_is_summed_over_tasks_and_set_against_fine_tuning():
         "evaluation_seconds": 1.0,
         "evaluations": 3,
         "peak_memory_bytes": 700,
+        "features_cached": False,
     }
     clr = table.iloc[1]
     assert (clr["training_flops"], clr["normalized_compute"]) == (550, 0.55)
@@ -199,6 +201,20 @@ def test_compute_is_summed_over_tasks_and_set_against_fine_tuning():
     assert (clr["inference_flops_per_image"], clr["normalized_inference"]) == (12, 1.2)
     assert math.isnan(clr["peak_memory_bytes"]), "one of its numbers is not known"
     assert len(table) == 2
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_compute_says_where_features_were_computed_once(cached, tmp_path):
+    after = [cost(300, 2.0, 9, 1) | {"features_cached": cached}] * 2
+    table = compute_table({("linear-probe", seed, 0): after for seed in (0, 1)}, MANIFEST)
+    assert table["features_cached"].tolist() == [cached]
+    RunFolder(tmp_path).write_csv("compute", table)
+    assert (tmp_path / "compute.csv").read_text().endswith(f",{cached}\n")
+
+
+def test_a_method_that_an_older_version_learned_in_part_cached_no_features():
+    after = [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1) | {"features_cached": True}]
+    assert compute_table({("linear-probe", 0, 0): after}, MANIFEST)["features_cached"].tolist() == [False]
 
 
 def test_without_fine_tuning_in_the_run_compute_is_normalised_all_the_same_but_seconds_are_not():
@@ -320,17 +336,18 @@ def test_the_manifest_is_read_as_it_was_written(tmp_path):
     run = open_run(tmp_path / "new" / "run")
     assert not run.exists()
     cells = [{"method": "clr", "seed": 0, "order": 0}]
-    manifest = {"settings": {"orders": 1}, "orders": [[1]], "cells": cells, "tasks": [{}], "cause": "wörds\n"}
+    settings = {"orders": 1, "augment": ["flip"], "precision": "bf16", "compile": True}
+    manifest = {"settings": settings, "orders": [[1]], "cells": cells, "tasks": [{}], "cause": "wörds\n"}
     run.write_manifest(manifest)
     assert run.exists()
     assert run.read_manifest() == manifest
 
 
-def test_a_manifest_from_before_there_were_orders_has_the_streams(tmp_path):
+def test_a_manifest_from_before_there_was_a_choice_says_what_was_done(tmp_path):
     run = RunFolder(tmp_path)
     run.write_manifest({"settings": {}, "cells": [{"method": "clr", "seed": 4}], "tasks": [{}, {}, {}]})
     assert run.read_manifest() == {
-        "settings": {"orders": 1},
+        "settings": {"orders": 1, "augment": [], "precision": "fp32", "compile": False},
         "orders": [[1, 2, 3]],
         "cells": [{"method": "clr", "seed": 4, "order": 0}],
         "tasks": [{}, {}, {}],

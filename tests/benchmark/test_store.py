@@ -33,7 +33,7 @@ from methods.errors import UserError
 
 KEY = "ab" * 32
 ABOUT = About("task", "train", images=5, size=4)
-PIXELS = np.arange(5 * 3 * 4 * 4, dtype=np.uint8).reshape(5, 3, 4, 4)
+PIXELS = np.arange(5 * 3 * 4 * 4, dtype=np.uint8).reshape(5, 4, 4, 3)
 
 
 @pytest.fixture(autouse=True)

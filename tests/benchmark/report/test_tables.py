@@ -10,6 +10,7 @@ from benchmark.report.tables import (
     Cell,
     Table,
     bytes_text,
+    compute_display,
     display_tables,
     flops_text,
     summary_display,
@@ -159,6 +160,13 @@ def test_cells_are_rounded_and_the_best_is_marked(summary, parameters, compute):
     assert "Average accuracy (%)" in best["clr"]
     assert storage.rows[0][5].text == "44.7 MB"
     assert spent.rows[1][3].text == "1,234"
+
+
+def test_the_caption_says_where_features_are_computed_once(compute):
+    assert compute_display(compute).caption == "What each method computes."
+    for cached, note in (([False, False], ""), ([True, False], " Features of the training images are computed once ")):
+        caption = compute_display(compute.assign(features_cached=cached)).caption
+        assert caption == "What each method computes." + (note and f"{note}per task: clr.")
 
 
 def test_statuses_are_shown_only_where_something_failed(summary, parameters, compute):
