@@ -15,6 +15,9 @@ from benchmark.streams.base import LabelledImages
 # Of a batch in a pass that trains nothing: pixels, and images where these are large.
 _PIXELS_IN_ORDER, _LEAST_IN_ORDER = 1 << 20, 64
 
+# Images that are looked at in a file until its memory is given back: the system may map megabytes around each.
+_UNRELEASED = 64
+
 #: Bytes of images that are gathered at once. Two chunks are in memory beside the data: one in use, and the next.
 CHUNK_BYTES = 16 << 20
 
@@ -87,14 +90,18 @@ class Batches:
         if images.device.type != "cpu":
             chosen = chosen.to(images.device, non_blocking=True)
             return _channels_last(images.index_select(0, chosen)), labels.index_select(0, chosen)
-        # NumPy, because torch would start threads of its own, which fight with those that train.
-        if images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last):
-            gathered = torch.from_numpy(np.take(images.permute(0, 2, 3, 1).numpy(), chosen.numpy(), axis=0))
-            gathered = gathered.permute(0, 3, 1, 2)
-        else:
-            gathered = _channels_last(torch.from_numpy(np.take(images.numpy(), chosen.numpy(), axis=0)))
-        self.data.release()
-        labels = labels[chosen]
+        # NumPy, because torch would start threads of its own, which fight with those that train, and because what it
+        # allocates is found again: torch's chunks, which are aligned, may pile up in the C library's heap.
+        channels_last = images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last)
+        rows = (images.permute(0, 2, 3, 1) if channels_last else images).numpy()
+        taken = np.empty((len(chosen), *rows.shape[1:]), rows.dtype)
+        for first in range(0, len(chosen), _UNRELEASED):
+            part = slice(first, first + _UNRELEASED)
+            # Nothing is clipped, but NumPy would write into a copy otherwise, to be able to raise.
+            np.take(rows, chosen[part].numpy(), axis=0, out=taken[part], mode="clip")
+            self.data.release()
+        gathered, labels = torch.from_numpy(taken), labels[chosen]
+        gathered = gathered.permute(0, 3, 1, 2) if channels_last else _channels_last(gathered)
         return (gathered.pin_memory(), labels.pin_memory()) if self.device.type == "cuda" else (gathered, labels)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,10 @@ import torch
 from benchmark.cost import inference_operations_per_image, peak_memory
 from benchmark.evaluation import evaluate, evaluation_fingerprint, network_fingerprint, network_for
 from benchmark.independent import save_alone, unite
-from benchmark.learner import Cell, Learned, frozen_bytes, is_independent, learn, start
+from benchmark.learner import Cell, frozen_bytes, is_independent, learn, start
 from benchmark.preparation import Prepared
 from benchmark.progress import Progress
-from benchmark.results import CellKey, RunFolder
+from benchmark.results import CellKey, Records, RunFolder
 from benchmark.state import PackedState, State, load, pack, save
 from benchmark.streams.base import Stream
 from benchmark.streams.orders import reordered
@@ -62,6 +63,7 @@ class Cells:
         self._orders = orders
         self._keep_states = keep_states
         self._verify = verify
+        self._frozen_bytes: dict[str, int] = {}
         # What is here now stays to the end: nobody has to look through it for garbage before each task.
         gc.collect()
         gc.freeze()
@@ -70,9 +72,13 @@ class Cells:
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
 
-    def are_independent(self, key: CellKey) -> bool:
-        """Whether the tasks of a cell can be learned in any order, or at once."""
-        return is_independent(self._cell(key))
+    def are_independent(self, label: str) -> bool:
+        """Whether the tasks of a method can be learned in any order, or at once."""
+        try:
+            return is_independent(self._cell((label, self.settings.seeds[0], 0)))
+        except Exception:
+            # It goes wrong in the method's cells as well, which report it.
+            return False
 
     def do(self, job: Job, progress: Progress) -> None:
         """Learn what is not in the folder yet."""
@@ -102,66 +108,95 @@ class Cells:
 
     def _learn_all(self, job: Job, progress: Progress) -> None:
         """The fold of learn() over the stream, from where the folder ends."""
-        cell, training, stream = self._cell(job.key), self._training(job.key), self._stream(job.key)
-        folder = self._folder.cell(*job.key)
+        cell, tasks, folder = self._cell(job.key), len(self._stream(job.key)), self._folder.cell(*job.key)
         unite(folder)
         state, records = load(folder, lambda: start(cell))
-        checksums: dict[str, str] = records[-1]["checksums"] if records else {}
-        known = {e[key]: e for record in records for e in record["evaluated"] for key in ("fingerprint", "network")}
-        frozen = frozen_bytes(cell)
-        progress.cell(job.name, len(stream), len(records))
-        for number in range(state.learned + 1, len(stream) + 1):
-            task = stream.tasks[number - 1]
-            progress.task(job.name, number, task.name)
-            with peak_memory(self.device) as peak:
-                learned = learn(cell, state, task, training, lambda: progress.epoch(job.name))
-            packed = pack(learned.state, state, checksums)
-            record = {
-                **_measured(learned, task.name, peak.bytes),
-                "bytes_before": state.count_bytes(),
-                "bytes": learned.state.count_bytes() | {"frozen": frozen},
-                **self._evaluate(cell, learned.state, packed, stream, known, range(1, number + 1)),
-            }
+        progress.cell(job.name, tasks, state.learned)
+        while state.learned < tasks:
+            numbers = range(1, state.learned + 2)
+            state, packed, record = self._learn(job, state, records, numbers, progress)
             save(folder, packed, record, self._keep_states)
-            state, checksums = learned.state, packed.checksums
+            records.append({**record, "checksums": packed.checksums})
+            # A run with other workers may have learned the next ones.
+            if unite(folder):
+                state, records = load(folder, lambda: start(cell))
+                progress.cell(job.name, tasks, state.learned)
         progress.ended(job.name)
 
     def _learn_alone(self, job: Job, number: int, progress: Progress) -> None:
         """One task of a cell whose tasks are independent."""
-        cell, stream = self._cell(job.key), self._stream(job.key)
-        task = stream.tasks[number - 1]
         progress.cell(job.name, 1, 0)
-        progress.task(job.name, number, task.name)
         # Of the tasks before, nothing but their number matters.
-        before = State(number - 1, {})
-        with peak_memory(self.device) as peak:
-            learned = learn(cell, before, task, self._training(job.key), lambda: progress.epoch(job.name))
-        if learned.state.shared or learned.state.memory:
-            raise RuntimeError(f"{job.key[0]} says that it isolates its tasks, but keeps something for the next")
-        packed = pack(learned.state, before, {})
-        record = {
-            **_measured(learned, task.name, peak.bytes),
-            "bytes": learned.state.count_bytes() | {"frozen": frozen_bytes(cell)},
-            **self._evaluate(cell, learned.state, packed, stream, {}, [number]),
-        }
+        state, packed, record = self._learn(job, State(number - 1, {}), [], [number], progress)
+        if state.shared or state.memory:
+            raise RuntimeError(
+                f"{job.key[0]} says that it isolates its tasks, but keeps something for the next one; "
+                "run it with --no-parallel-tasks"
+            )
         save_alone(self._folder.cell(*job.key), packed, record)
         progress.ended(job.name)
+
+    def _learn(
+        self, job: Job, before: State, records: Records, numbers: Sequence[int], progress: Progress
+    ) -> tuple[State, PackedState, dict[str, Any]]:
+        """Learn the next task.
+
+        Args:
+            before: the state that the task finds.
+            records: of the tasks that are in it.
+            numbers: of the tasks to evaluate, of which the new one is the last.
+
+        Returns:
+            The state after the task, its files, and what was measured.
+        """
+        cell, stream = self._cell(job.key), self._stream(job.key)
+        task = stream.tasks[before.learned]
+        progress.task(job.name, before.learned + 1, task.name)
+        with peak_memory(self.device) as peak:
+            learned = learn(cell, before, task, self._training(job.key), lambda: progress.epoch(job.name))
+        state = learned.state
+        packed = pack(state, before, records[-1]["checksums"] if records else {})
+        known = {e[key]: e for record in records for e in record["evaluated"] for key in ("fingerprint", "network")}
+        record = {
+            "learned": state.learned,
+            "task_name": task.name,
+            "training_flops": learned.operations,
+            "training_seconds": learned.seconds,
+            "losses": learned.losses,
+            "features_cached": learned.features_cached,
+            "peak_memory_bytes": peak.bytes,
+            "bytes_before": before.count_bytes(),
+            "bytes": state.count_bytes() | {"frozen": self._frozen(cell, job.key[0])},
+            **self._evaluate(cell, state, packed.checksums, stream, known, numbers),
+        }
+        return state, packed, record
+
+    def _frozen(self, cell: Cell, label: str) -> int:
+        if label not in self._frozen_bytes:
+            self._frozen_bytes[label] = frozen_bytes(cell)
+        return self._frozen_bytes[label]
 
     def _evaluate(
         self,
         cell: Cell,
         state: State,
-        packed: PackedState,
+        checksums: Mapping[str, str],
         stream: Stream,
         known: dict[str, dict[str, Any]],
-        numbers: range | list[int],
+        numbers: Sequence[int],
     ) -> dict[str, Any]:
-        """The accuracies on tasks, the newest last; what is `known`, since nothing changed, is not evaluated again."""
+        """The accuracies on tasks, the newest last; what is `known`, since nothing changed, is not evaluated again.
+
+        Args:
+            checksums: of the state's files.
+            known: fingerprint -> what was measured; what is new is added.
+            numbers: of the tasks.
+        """
         evaluated, new = [], 0
         began = time.perf_counter()
         for number in numbers:
             task = stream.tasks[number - 1]
-            parts = evaluation_fingerprint(packed.checksums, number, task.fingerprint)
+            parts = evaluation_fingerprint(checksums, number, task.fingerprint)
             entry = known.get(parts)
             if entry is None or number == numbers[-1] or self._verify:
                 network = network_for(cell, state, number, len(task.classes))
@@ -187,15 +222,3 @@ class Cells:
             "evaluation_seconds": seconds,
             "inference_flops_per_image": operations,
         }
-
-
-def _measured(learned: Learned, task: str, peak: int | None) -> dict[str, Any]:
-    return {
-        "learned": learned.state.learned,
-        "task_name": task,
-        "training_flops": learned.operations,
-        "training_seconds": learned.seconds,
-        "losses": learned.losses,
-        "features_cached": learned.features_cached,
-        "peak_memory_bytes": peak,
-    }

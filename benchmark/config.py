@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -122,12 +123,16 @@ class Execution:
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
             raise UserError(f"--jobs {self.jobs} must be at least 1")
-        if self.gpus_per_cell is not None and not 0 < self.gpus_per_cell < math.inf:
-            raise UserError(f"--gpus-per-cell {self.gpus_per_cell:g} must be above 0, as 0.25 for four cells on a GPU")
+        if self.gpus_per_cell is not None and not 0 < self.gpus_per_cell <= 1:
+            raise UserError(
+                f"--gpus-per-cell {self.gpus_per_cell:g} must be above 0 and at most 1, as 0.25 for four cells on a GPU"
+            )
         if self.executor == "ray" and importlib.util.find_spec("ray") is None:
             raise UserError('--executor ray needs Ray, which is not installed; install it with: pip install ".[ray]"')
         if self.executor != "ray" and self.address is not None:
             raise UserError(f"--address {self.address} is that of a Ray cluster; add --executor ray")
+        if self.address is not None and not re.fullmatch(r"auto|([^/:]+|\[.+\]):\d+", self.address):
+            raise UserError(f"--address {self.address} must be HOST:PORT, as `ray start --head` tells it, or auto")
         if self.parallel_tasks and self.verify_evaluations:
             raise UserError(
                 "--verify-evaluations compares evaluations of one task after several others; leave --parallel-tasks out"

@@ -85,17 +85,21 @@ def training_memory(pristine: Network, classes: int, image_size: int, batch_size
     Found on tensors without data, like the operations.
     """
     network = _fine_tuned(pristine, classes)
-    weights = sum(p.nbytes for p in network.parameters())
-    kept: dict[int, int] = {}
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[id(tensor)] = tensor.nbytes
+        # Several operations may keep the same values.
+        storage = tensor.untyped_storage()
+        kept[id(storage)] = storage
         return tensor
 
+    for parameter in network.parameters():
+        keep(parameter)
+    weights = sum(storage.nbytes() for storage in kept.values())
     images = torch.empty(batch_size, 3, image_size, image_size, dtype=torch.uint8, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = network(images)
-    return sum(kept.values()) + logits.nbytes + 3 * weights
+    return sum(storage.nbytes() for storage in kept.values()) + logits.nbytes + 2 * weights
 
 
 def inference_operations_per_image(network: Network, classes: int, image_size: int) -> int:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.files import write_atomically
-from benchmark.results import read_records
-from benchmark.state import PackedState, save_parts, write_record
+from benchmark.results import Records, read_records
+from benchmark.state import PackedState, is_intact, part_path, write_record
 
 
 def save_alone(folder: Path, packed: PackedState, record: dict[str, Any]) -> None:
@@ -24,34 +24,52 @@ def save_alone(folder: Path, packed: PackedState, record: dict[str, Any]) -> Non
         packed: the state that holds this task and nothing else.
         record: what was measured.
     """
-    save_parts(folder, packed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, blob in packed.blobs.items():
+        # What may be there has no record: it belongs to no state.
+        write_atomically(part_path(folder, stem), blob)
     content = json.dumps({**record, "checksums": packed.checksums})
-    write_atomically(_alone(folder, record["learned"]), content.encode())
+    write_atomically(_path(folder, record["learned"]), content.encode())
 
 
-def learned_tasks(folder: Path, tasks: int) -> set[int]:
-    """The numbers of the tasks, from 1, that a cell's folder holds, whether in sequence or alone."""
-    sequence = len(read_records(folder))
-    return {number for number in range(1, tasks + 1) if number <= sequence or _alone(folder, number).exists()}
+def learned_tasks(folder: Path) -> set[int] | None:
+    """The numbers of the tasks, from 1, that a cell's folder holds, in sequence or alone.
 
-
-def unite(folder: Path) -> None:
-    """Put tasks that were learned alone behind those that the folder holds in sequence, as far as none is missing."""
+    Returns:
+        None if the file of one of them is damaged: only whoever learns the cell in sequence can put that right.
+    """
     records = read_records(folder)
-    while (path := _alone(folder, len(records) + 1)).exists():
-        alone = json.loads(path.read_bytes())
-        records.append(_behind(records[-1], alone) if records else _first(alone))
+    alone = _read_alone(folder)
+    if not all(is_intact(folder, record["checksums"]) for record in [*records[-1:], *alone.values()]):
+        return None
+    return {*range(1, len(records) + 1), *alone}
+
+
+def unite(folder: Path) -> bool:
+    """Put tasks that were learned alone behind those that the folder holds in sequence, as far as none is missing.
+
+    Returns:
+        Whether there were any.
+    """
+    alone = _read_alone(folder)
+    if not alone:
+        return False
+    records = read_records(folder)
+    sequence = len(records)
+    while len(records) + 1 in alone:
+        records.append(_behind(records, alone[len(records) + 1]))
         write_record(folder, records[-1])
-        path.unlink()
+    # Some may be of tasks that were in the sequence already: this was interrupted here before.
+    for number in alone.keys() & range(1, len(records) + 1):
+        _path(folder, number).unlink()
+    return len(records) > sequence
 
 
-def _first(alone: dict[str, Any]) -> dict[str, Any]:
-    nothing = {part: 0 for part in alone["bytes"] if part != "frozen"}
-    return {**alone, "bytes_before": nothing}
-
-
-def _behind(last: dict[str, Any], alone: dict[str, Any]) -> dict[str, Any]:
-    """The record of a task that was learned alone, behind the one of the task before it."""
+def _behind(records: Records, alone: dict[str, Any]) -> dict[str, Any]:
+    """The record of a task that was learned alone, behind those of the tasks before it."""
+    if not records:
+        return alone
+    last = records[-1]
     before = {part: size for part, size in last["bytes"].items() if part != "frozen"}
     return {
         **alone,
@@ -62,5 +80,11 @@ def _behind(last: dict[str, Any], alone: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _alone(folder: Path, task: int) -> Path:
+def _read_alone(folder: Path) -> dict[int, dict[str, Any]]:
+    """Task -> its record, of the tasks that were learned alone."""
+    records = (json.loads(path.read_bytes()) for path in folder.glob("alone-*.json"))
+    return {record["learned"]: record for record in records}
+
+
+def _path(folder: Path, task: int) -> Path:
     return folder / f"alone-{task}.json"

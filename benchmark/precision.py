@@ -18,6 +18,5 @@ def computing(precision: Precision, device: torch.device) -> AbstractContextMana
     """The context in which forward passes have that precision on a device."""
     if precision == "fp32":
         return _NO_CONTEXT
-    # Autocast's copies of the weights would outlive a change of them, and those made without gradients are used where
-    # gradients are needed.
+    # Kept copies of the weights would save nothing, since a pass uses each once, and would outlive a change of them.
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from benchmark.preparation import Prepared
 from benchmark.progress import Progress
 from benchmark.report.write import write_report
 from benchmark.results import FAILED, PENDING, RUNNING, SUCCEEDED, CellKey, RunFolder, open_run
+from methods.errors import UserError
 
 
 def run(
@@ -50,9 +51,15 @@ def run(
         execution.verify_evaluations,
     )
     cells = plan.cells(prepared)
-    independent = {entry["method"] for entry in manifest["cells"] if cells.are_independent(_key(entry))}
-    executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
-    jobs = _jobs(run_folder, manifest, independent if split else set())
+    independent = {label for label in prepared.settings.methods if cells.are_independent(label)}
+    try:
+        executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
+    except UserError:
+        # Nothing has begun: a new folder would be that of no run.
+        with suppress(OSError):
+            folder.rmdir()
+        raise
+    jobs = _jobs(run_folder, manifest, independent if split else set(), progress)
     matrix = _Matrix(run_folder, manifest, jobs)
     with closing(executor.run(jobs, progress)) as events:
         for event in events:
@@ -68,17 +75,19 @@ def run(
     return manifest
 
 
-def _jobs(folder: RunFolder, manifest: dict[str, Any], apart: set[str]) -> list[Job]:
+def _jobs(folder: RunFolder, manifest: dict[str, Any], apart: set[str], progress: Progress) -> list[Job]:
     """What is to be done: cells, and single tasks of the methods `apart`, which fill the gaps between them."""
     whole, single = [], []
     tasks = len(manifest["tasks"])
     for entry in manifest["cells"]:
         name, key = cell_name(entry, manifest), _key(entry)
-        if entry["method"] in apart:
-            missing = sorted(set(range(1, tasks + 1)) - learned_tasks(folder.cell(*key), tasks))
-            single += [Job(f"{name}, task {number}", key, number) for number in missing]
-        else:
+        learned = learned_tasks(folder.cell(*key)) if entry["method"] in apart else None
+        if learned is None:
             whole.append(Job(name, key))
+        else:
+            progress.cell(name, tasks, len(learned))
+            progress.ended(name)
+            single += [Job(f"{name}, task {n}", key, n) for n in range(1, tasks + 1) if n not in learned]
     return whole + single
 
 
@@ -115,8 +124,9 @@ class _Matrix:
             self._write()
 
     def ended(self, job: Job, failure: Failure | None) -> None:
-        if failure:
-            entry = self._entries[job.key]
+        entry = self._entries[job.key]
+        # Of several tasks that fail, the first.
+        if failure and entry["status"] != FAILED:
             entry["status"], entry["cause"], entry["traceback"] = FAILED, failure.cause, failure.traceback
         self._left[job.key] -= 1
         if not self._left[job.key]:

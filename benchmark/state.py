@@ -86,7 +86,7 @@ def pack(state: State, before: State, checksums: Mapping[str, str]) -> PackedSta
         checksums: of the files of `before`.
     """
     old = dict(before.parts())
-    unchanged = {stem for stem, tensors in state.parts() if tensors is old.get(stem) and stem in checksums}
+    unchanged = [stem for stem, tensors in state.parts() if tensors is old.get(stem) and stem in checksums]
     blobs = {stem: safetensors.torch.save(_contiguous(t)) for stem, t in state.parts() if stem not in unchanged}
     new = {stem: hashlib.sha256(blob).hexdigest() for stem, blob in blobs.items()}
     return PackedState(blobs, {**{stem: checksums[stem] for stem in unchanged}, **new})
@@ -107,7 +107,13 @@ def save(folder: Path, packed: PackedState, record: dict[str, Any], keep_states:
         record: content of after-<k>.json, to which the checksums are added.
         keep_states: keep the shared and memory files of earlier tasks.
     """
-    save_parts(folder, packed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, blob in packed.blobs.items():
+        path = part_path(folder, stem)
+        if not path.exists():
+            write_atomically(path, blob)
+        elif _checksum(path) != packed.checksums[stem]:
+            write_atomically(_next(path), blob)
     write_record(folder, {**record, "checksums": packed.checksums})
     _promote(folder, packed.checksums)
     if not keep_states:
@@ -115,17 +121,6 @@ def save(folder: Path, packed: PackedState, record: dict[str, Any], keep_states:
             for path in folder.glob(f"{part}-*.safetensors"):
                 if path.stem not in packed.checksums:
                     path.unlink()
-
-
-def save_parts(folder: Path, packed: PackedState) -> None:
-    """Write the files of a state's parts; those that replace others wait beside them until the record is written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for stem, blob in packed.blobs.items():
-        path = _file(folder, stem)
-        if not path.exists():
-            write_atomically(path, blob)
-        elif _checksum(path) != packed.checksums[stem]:
-            write_atomically(_next(path), blob)
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
@@ -146,17 +141,22 @@ def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[dict[str
     records = read_records(folder)
     while records:
         checksums = records[-1]["checksums"]
-        parts = [(_file(folder, stem), value) for stem, value in checksums.items()]
-        if all(value in (_checksum(path), _checksum(_next(path))) for path, value in parts):
+        if is_intact(folder, checksums):
             _promote(folder, checksums)
             return _read(folder, records[-1]["learned"], checksums), records
         records.pop()
     return start(), []
 
 
+def is_intact(folder: Path, checksums: Mapping[str, str]) -> bool:
+    """Whether a state's files are those that a record names."""
+    parts = [(part_path(folder, stem), value) for stem, value in checksums.items()]
+    return all(value in (_checksum(path), _checksum(_next(path))) for path, value in parts)
+
+
 def _read(folder: Path, learned: int, checksums: Mapping[str, str]) -> State:
     def part(stem: str) -> Tensors:
-        return safetensors.torch.load_file(_file(folder, stem)) if stem in checksums else {}
+        return safetensors.torch.load_file(part_path(folder, stem)) if stem in checksums else {}
 
     tasks = {number: part(f"task-{number}") for number in range(1, learned + 1)}
     return State(learned, part(f"shared-{learned}"), tasks, part(f"memory-{learned}"))
@@ -172,7 +172,8 @@ def _promote(folder: Path, checksums: Mapping[str, str]) -> None:
             path.unlink()
 
 
-def _file(folder: Path, stem: str) -> Path:
+def part_path(folder: Path, stem: str) -> Path:
+    """The file of a part of a state."""
     return folder / f"{stem}.safetensors"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -144,7 +143,7 @@ class Strategy(SupervisedTemplate):
         hooks.call("before_training_iteration", self)
         for parameter in self._trainables:
             parameter.grad = None
-        with self._computing():
+        with computing(self._training.precision, self.device):
             hooks.call("before_forward", self)
             self.mb_output = self.forward()
             hooks.call("after_forward", self)
@@ -164,9 +163,6 @@ class Strategy(SupervisedTemplate):
         if clip:
             nn.utils.clip_grad_norm_(self._trainables, clip, foreach=self.device.type != "meta")
         super().optimizer_step()
-
-    def _computing(self) -> AbstractContextManager[object]:
-        return computing(self._training.precision, self.device)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         super()._after_training_epoch(**kwargs)

@@ -31,7 +31,6 @@ from methods.configured import configure
 from performance.timing import print_table
 
 _CLASSES, _SIZE = 2, 32
-_IMAGES = {"train": 16, "test": 8}
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,15 @@ class Cost:
     total: float
 
 
-def write_stream(folder: Path, tasks: int) -> None:
-    """A folder stream of noise: how long things take does not depend on what the images show."""
+def write_stream(folder: Path, tasks: int, train: int = 16, test: int = 8) -> None:
+    """A folder stream of noise: how long things take does not depend on what the images show.
+
+    Args:
+        train, test: images per task.
+    """
     random = np.random.default_rng(0)
     for task in range(1, tasks + 1):
-        for split, count in _IMAGES.items():
+        for split, count in (("train", train), ("test", test)):
             for number in range(count):
                 path = folder / f"task-{task:03}" / split / f"class-{number % _CLASSES}" / f"{number}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from benchmark.config import Settings
 from benchmark.preparation import Prepared, prepare_run
 from benchmark.progress import Progress
 from benchmark.results import RunFolder
-from methods.errors import UserError
+from methods.errors import UserError, first_line
 from methods.registry import load_plugin
 
 
@@ -77,9 +77,16 @@ class Plan:
     verify: bool
     threads: int = field(default_factory=torch.get_num_threads)
 
-    def sharing(self, threads: int, workers: int) -> Plan:
-        """The plan for workers that share out so many threads."""
-        return replace(self, threads=max(1, threads // workers))
+    def sharing(self, machines: Sequence[int], workers: int) -> Plan:
+        """The plan for workers that share out the threads of machines; each works on one of them.
+
+        Args:
+            machines: how many threads each has.
+            workers: at once.
+        """
+        possible = range(1, max(machines) + 1)
+        fitting = (each for each in possible if sum(threads // each for threads in machines) >= workers)
+        return replace(self, threads=max(fitting, default=1))
 
     def cells(self, prepared: Prepared) -> Cells:
         """What does the jobs."""
@@ -104,8 +111,8 @@ def attempt(plan: Plan, job: Job, progress: Progress) -> Failure | None:
     if _at_work is None or _at_work[0] != plan:
         try:
             _at_work = plan, plan.cells(plan.prepare())
-        except UserError as error:
-            return Failure(str(error))
+        except Exception as error:
+            return _failure(error)
     return guarded(_at_work[1], job, progress)
 
 
@@ -114,8 +121,13 @@ def guarded(cells: Cells, job: Job, progress: Progress) -> Failure | None:
     try:
         cells.do(job, progress)
     except Exception as error:
-        return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+        return _failure(error)
     return None
+
+
+def _failure(error: Exception) -> Failure:
+    """Of a job, by the exception that is being handled."""
+    return Failure(str(error) if isinstance(error, UserError) else first_line(error), traceback.format_exc())
 
 
 @dataclass(frozen=True)

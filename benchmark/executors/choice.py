@@ -38,37 +38,58 @@ def choose_executor(
         entries: the manifest's cells.
 
     Raises:
-        UserError: there are not as many GPUs, or there is no such cluster.
+        UserError: there are not as many GPUs, or there is no such cluster, or it does not reach the run's folder.
     """
     # Alone, a task is not evaluated a second time, so that there is nothing to verify.
     may_split = execution.parallel_tasks is not False and not execution.verify_evaluations
     each = len(prepared.stream) if may_split else 1
+    # All of them, done or not: the rest of an interrupted run is computed with as many threads as its beginning.
     jobs = sum(each if entry["method"] in independent else 1 for entry in entries)
-    gpus = 0.0
-    if prepared.device.type == "cuda":
-        gpus = execution.gpus_per_cell or 1.0
+    share = _gpu_share(execution, prepared)
+    executor: Executor
     if execution.executor == "ray":
-        from benchmark.executors.ray_cluster import RayExecutor, check_storage, connect
-
-        threads = connect(execution.address, plan.threads)
-        check_storage(plan.folder, plan.directory)
-        workers = execution.jobs or max(1, min(jobs, threads))
-        executor: Executor = RayExecutor(plan.sharing(threads, workers), gpus)
+        executor, workers = _on_ray(execution, plan, jobs, share)
     else:
-        workers = min(jobs, execution.jobs or _affordable(prepared, gpus))
-        placed = _place(workers, gpus) if gpus else []
+        workers = min(jobs, execution.jobs or _affordable(prepared, share))
+        gpus = _place(workers, share) if share else []
         if workers == 1:
             executor = SerialExecutor(cells)
         else:
-            executor = ProcessExecutor(plan.sharing(plan.threads, workers), workers, placed)
+            executor = ProcessExecutor(plan.sharing([plan.threads], workers), workers, gpus)
     split = may_split and (workers > 1 or bool(execution.parallel_tasks))
     return executor, split
 
 
-def _affordable(prepared: Prepared, gpus: float) -> int:
-    """As many workers as there are GPUs for, or threads, and memory."""
-    if gpus:
-        return max(1, int(torch.cuda.device_count() / gpus))
+def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float) -> tuple[Executor, int]:
+    """The executor on a Ray cluster, and how many workers it has."""
+    from benchmark.executors.ray_cluster import RayExecutor, check_storage, connect
+
+    nodes = connect(execution.address, plan.threads)
+    room = sum(node.gpus * _room(share) if share else node.cpus for node in nodes)
+    if not room:
+        raise UserError(f"--executor ray: no node has a {'GPU; add --device cpu' if share else 'CPU for tasks'}")
+    check_storage(plan.folder, plan.directory)
+    workers = min(jobs, execution.jobs or room)
+    cpus = [node.cpus for node in nodes]
+    plan = plan.sharing(cpus, workers)
+    # Where there are more workers than CPUs, they find a place all the same.
+    return RayExecutor(plan, workers, min(plan.threads, sum(cpus) / workers), share), workers
+
+
+def _gpu_share(execution: Execution, prepared: Prepared) -> float:
+    """Of each worker; 0 where nothing is computed on a GPU."""
+    share = execution.gpus_per_cell
+    if prepared.device.type == "cuda":
+        return share or 1.0
+    if share:
+        raise UserError(f"--gpus-per-cell {share:g}: this run uses no GPU; leave it out, or add --device cuda")
+    return 0.0
+
+
+def _affordable(prepared: Prepared, share: float) -> int:
+    """As many workers as there is room for on the GPUs, or as there are threads, and memory."""
+    if share:
+        return torch.cuda.device_count() * _room(share)
     task = prepared.stream.tasks[0]
     batch = prepared.settings.batch_size
     # Replay passes a second batch through the network.
@@ -80,11 +101,14 @@ def _affordable(prepared: Prepared, gpus: float) -> int:
 def _place(workers: int, share: float) -> list[int]:
     """The GPU of each worker."""
     count = torch.cuda.device_count()
-    if workers * share > count:
+    if workers > count * _room(share):
         raise UserError(
-            f"--jobs {workers} with {share:g} GPUs per cell needs {workers * share:g} GPUs, and there are {count}; "
-            f"give fewer jobs, or a smaller --gpus-per-cell"
+            f"--jobs {workers} with --gpus-per-cell {share:g} is more than the {count * _room(share)} that there is "
+            f"room for; this machine has {count} GPU{'s' if count > 1 else ''}"
         )
-    # What is left of a GPU may be too little for one more cell.
-    per_gpu = max(1, int(1 / share))
-    return [worker // per_gpu for worker in range(workers)]
+    return [worker // _room(share) for worker in range(workers)]
+
+
+def _room(share: float) -> int:
+    """How many cells fit on a GPU; what is left may be too little for one more."""
+    return int(1 / share)

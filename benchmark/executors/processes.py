@@ -7,7 +7,7 @@ import signal
 from collections import Counter, deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -21,94 +21,105 @@ from benchmark.progress import Progress
 _RETRIES = 1
 
 
+@dataclass(frozen=True)
 class ProcessExecutor:
     """Workers in processes of their own, each with its share of the threads and GPUs.
 
     A worker that dies takes nothing with it but what it has learned since the last task; its job is given once to
     another one.
 
-    Args:
+    Attributes:
         plan: of the run.
-        count: of workers.
-        gpus: the number of the GPU that each worker uses; empty for none.
+        workers: how many there are.
+        gpus: the number of the GPU that each of them uses; empty for none.
     """
 
-    def __init__(self, plan: Plan, count: int, gpus: Sequence[int] = ()):
-        self._plan = plan
-        self._count = count
-        self._gpus = gpus
+    plan: Plan
+    workers: int
+    gpus: Sequence[int] = ()
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> Generator[Began | Ended]:
         waiting, deaths = deque(jobs), Counter[Job]()
-        slots = deque(range(min(self._count, len(jobs))))
-        busy: dict[Connection, _Worker] = {}
+        places = deque(range(min(self.workers, len(jobs))))
+        busy: dict[object, _Worker] = {}
         idle: list[_Worker] = []
         try:
             while waiting or busy:
-                while waiting and (idle or slots):
-                    worker = idle.pop() if idle else self._start(slots.popleft())
-                    worker.job = waiting.popleft()
-                    yield Began(worker.job)
-                    # A worker that could not even start is found out below.
-                    with suppress(OSError):
-                        worker.pipe.send(worker.job)
+                while waiting and (idle or places):
+                    worker = idle.pop() if idle else self._start(places.popleft())
+                    worker.give(waiting.popleft())
                     busy[worker.pipe] = worker
-                for pipe in connection.wait(list(busy)):
-                    worker = busy[pipe]  # type: ignore[index]
-                    assert worker.job is not None
-                    try:
-                        message = worker.pipe.recv()
-                    except (EOFError, OSError):
-                        del busy[worker.pipe]
-                        slots.append(worker.slot)
-                        deaths[worker.job] += 1
-                        if deaths[worker.job] <= _RETRIES:
-                            waiting.appendleft(worker.job)
-                        else:
-                            yield Ended(worker.job, worker.obituary())
-                        continue
+                    yield Began(worker.job)
+                for pipe in connection.wait([worker.pipe for worker in busy.values()]):
+                    worker = busy[pipe]
+                    message = worker.receive()
                     if isinstance(message, Told):
                         message.tell(progress)
-                    else:
-                        del busy[worker.pipe]
+                        continue
+                    del busy[pipe]
+                    if message is not None:
                         idle.append(worker)
                         yield Ended(worker.job, message.failure)
+                        continue
+                    places.append(worker.place)
+                    deaths[worker.job] += 1
+                    if deaths[worker.job] <= _RETRIES:
+                        waiting.appendleft(worker.job)
+                    else:
+                        yield Ended(worker.job, worker.obituary())
         finally:
             for worker in [*idle, *busy.values()]:
                 worker.process.terminate()
             for worker in [*idle, *busy.values()]:
                 worker.process.join()
 
-    def _start(self, slot: int) -> _Worker:
+    def _start(self, place: int) -> _Worker:
         ours, theirs = context().Pipe()
-        gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
-        process = context().Process(target=_work, args=(theirs, self._plan, gpu), daemon=True)  # type: ignore[attr-defined]
+        arguments = (theirs, self.plan, self.gpus[place] if self.gpus else None)
+        process = context().Process(target=_work, args=arguments, daemon=True)  # type: ignore[attr-defined]
         process.start()
         theirs.close()
-        return _Worker(slot, process, ours)
-
-
-@dataclass
-class _Worker:
-    """A process, and what it does at the moment."""
-
-    slot: int
-    process: BaseProcess
-    pipe: Connection
-    job: Job | None = None
-
-    def obituary(self) -> Failure:
-        self.process.join()
-        code = self.process.exitcode or 0
-        how = (
-            f"was killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with status {code}"
-        )
-        return Failure(f"its process {how}, twice; for lack of memory perhaps, which fewer --jobs need")
+        return _Worker(place, process, ours)
 
 
 @dataclass(frozen=True)
 class _Done:
+    """What a worker sends at the end of a job."""
+
     failure: Failure | None
+
+
+@dataclass
+class _Worker:
+    """A process, and the job that it was given last."""
+
+    place: int
+    process: BaseProcess
+    pipe: Connection
+    job: Job = field(init=False)
+
+    def give(self, job: Job) -> None:
+        self.job = job
+        # That it is dead already is found out when it does not answer.
+        with suppress(OSError):
+            self.pipe.send(job)
+
+    def receive(self) -> Told | _Done | None:
+        """What it sends, once there is something; None if it is dead."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            return None
+
+    def obituary(self) -> Failure:
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code >= 0:
+            return Failure(f"its process ended with status {code}, twice")
+        cause = f"its process was killed by {signal.Signals(-code).name}, twice"
+        if -code == signal.SIGKILL:
+            cause += "; if the memory was full, fewer --jobs or a smaller --batch-size need less"
+        return Failure(cause)
 
 
 def _work(pipe: Connection, plan: Plan, gpu: int | None) -> None:
@@ -117,7 +128,8 @@ def _work(pipe: Connection, plan: Plan, gpu: int | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = _visible(gpu)
     progress = RemoteProgress(pipe.send)
-    with suppress(EOFError):
+    # The process that gives the jobs may be gone.
+    with suppress(EOFError, OSError):
         while True:
             pipe.send(_Done(attempt(plan, pipe.recv(), progress)))
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import logging
-import uuid
+import os
+import socket
+import tempfile
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
+from typing import Any
+
+# What happens to its processes Ray prints, whatever `log_to_driver` says; here it is the cause of a failure.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
 
 import ray
 from ray.exceptions import RayError
@@ -24,34 +32,50 @@ _RETRIES = 3
 # How long to wait for the end of a job before looking at what workers tell, in seconds.
 _WAIT = 0.2
 
+# How long a node may take to answer: to start a process there that imports torch, in seconds.
+_PATIENCE = 120
+
 # No pixel and no tensor passes through Ray: 100 MB for its messages.
 _OBJECT_STORE = 100 << 20
 
 
-def connect(address: str | None, threads: int) -> int:
-    """Join the cluster at `address`, or start one on this machine with so many CPUs.
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster, with what it gives to tasks."""
 
-    Returns:
-        the number of the cluster's CPUs.
+    cpus: int
+    gpus: int
+
+
+def connect(address: str | None, threads: int) -> list[Node]:
+    """Join the cluster at `address`, or start one on this machine with so many CPUs.
 
     Raises:
         UserError: there is no cluster.
     """
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
-            ray.init(
-                "local",
-                num_cpus=threads,
-                object_store_memory=_OBJECT_STORE,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            ray.init("local", num_cpus=threads, object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
         else:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+            _knock(address)
+            ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise UserError(f"--address {address}: no Ray cluster answers there ({first_line(error)})") from error
-    return int(ray.cluster_resources().get("CPU", 1))
+        if address is None:
+            raise UserError(f"--executor ray: Ray does not start on this machine ({first_line(error)})") from error
+        raise UserError(
+            f"--address {address}: no Ray cluster can be joined there ({first_line(error)}); give the HOST:PORT that "
+            "`ray start --head` told, or, on one of its nodes, auto"
+        ) from error
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in resources]
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT, for which Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
 
 
 def check_storage(folder: Path, directory: Path) -> None:
@@ -60,16 +84,15 @@ def check_storage(folder: Path, directory: Path) -> None:
     Raises:
         UserError: one does not; the message names it.
     """
-    mark = folder / f".reached-{uuid.uuid4().hex}"
-    mark.touch()
-    try:
-        for node in ray.nodes():
-            if not node["Alive"]:
-                continue
-            here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            missing = _unreached.options(scheduling_strategy=here).remote(mark, directory)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".reached-") as mark:
+        # Not a decorator: then nodes would be sent the code, and not be asked whether they have it.
+        unreached = ray.remote(num_cpus=0)(_unreached)
+        places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        answers = [unreached.options(scheduling_strategy=at).remote(Path(mark.name), directory) for at in places]
+        for node, answer in zip(nodes, answers, strict=True):
             try:
-                path = ray.get(missing)
+                path = ray.get(answer, timeout=_PATIENCE)
             except RayError as error:
                 raise UserError(
                     f"--executor ray: node {node['NodeName']} cannot run the benchmark ({first_line(error)}); "
@@ -80,69 +103,75 @@ def check_storage(folder: Path, directory: Path) -> None:
                     f"--executor ray: node {node['NodeName']} does not reach {path}; work, and write "
                     "with --out, on storage that all nodes share"
                 )
-    finally:
-        mark.unlink()
 
 
-@ray.remote(num_cpus=0)
 def _unreached(mark: Path, directory: Path) -> Path | None:
-    """On a node: what is missing there."""
-    if not mark.exists():
-        return mark.parent
+    """On a node: what is missing there, or cannot be written."""
     try:
-        written = mark.with_suffix(".written")
-        written.touch()
-        written.unlink()
+        with tempfile.TemporaryFile(dir=mark.parent):
+            reached = mark.exists()
     except OSError:
+        reached = False
+    if not reached:
         return mark.parent
     return None if directory.is_dir() else directory
 
 
+@dataclass(frozen=True)
 class RayExecutor:
     """Jobs as Ray's tasks.
 
-    Args:
+    Attributes:
         plan: of the run.
-        gpus: share of a GPU that each job gets; 0 for none.
+        workers: how many jobs go on at once, at most.
+        cpus, gpus: the share of them that Ray sets aside for each job; 0 GPUs for none.
     """
 
-    def __init__(self, plan: Plan, gpus: float):
-        self._plan = plan
-        self._gpus = gpus
+    plan: Plan
+    workers: int
+    cpus: float
+    gpus: float
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> Generator[Began | Ended]:
-        told = Queue(actor_options={"num_cpus": 0})
-        plan = ray.put(self._plan)
-        do = _do.options(num_cpus=self._plan.threads, num_gpus=self._gpus, max_retries=_RETRIES)
-        running = {do.remote(plan, job, told): job for job in jobs}
+        # Beside this process, it is lost only with it.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+        plan = ray.put(self.plan)
+        # A process keeps the GPU that it began with, while Ray may mean another one for its next job.
+        calls = 1 if self.gpus else 0
+        do = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_calls=calls, max_retries=_RETRIES)(_do)
+        waiting = deque(jobs)
+        running: dict[ray.ObjectRef, Job] = {}
         try:
-            while running:
-                done, _ = ray.wait(list(running), timeout=_WAIT)
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    job = waiting.popleft()
+                    running[do.remote(plan, job, told)] = job
+                    yield Began(job)
+                done, _ = ray.wait(list(running), num_returns=1, timeout=_WAIT)
                 for message in _all(told):
-                    if isinstance(message, Told):
-                        message.tell(progress)
-                    else:
-                        yield Began(message)
+                    message.tell(progress)
                 for reference in done:
-                    job = running.pop(reference)
-                    try:
-                        yield Ended(job, ray.get(reference))
-                    except RayError as error:
-                        yield Ended(job, Failure(f"{type(error).__name__}: {first_line(error)}"))
+                    yield Ended(running.pop(reference), _outcome(reference))
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
             ray.shutdown()
 
 
-@ray.remote
 def _do(plan: Plan, job: Job, told: Queue) -> Failure | None:
     """In a worker."""
-    told.put(job)
     return attempt(plan, job, RemoteProgress(told.put))
 
 
-def _all(queue: Queue) -> Iterator[Told | Job]:
+def _outcome(reference: ray.ObjectRef) -> Failure | None:
+    try:
+        return ray.get(reference)
+    except RayError as error:
+        return Failure(f"Ray gave it up: {first_line(error)}")
+
+
+def _all(queue: Queue) -> Iterator[Told]:
     while True:
         try:
             yield queue.get_nowait()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 from benchmark.cells import Cells, Job
 from benchmark.executors.base import Began, Ended, guarded
 from benchmark.progress import Progress
 
 
+@dataclass(frozen=True)
 class SerialExecutor:
-    """An executor without workers."""
+    """An executor without workers.
 
-    def __init__(self, cells: Cells):
-        self._cells = cells
+    Attributes:
+        cells: what does the jobs.
+    """
+
+    cells: Cells
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> Generator[Began | Ended]:
         for job in jobs:
             yield Began(job)
-            yield Ended(job, guarded(self._cells, job, progress))
+            yield Ended(job, guarded(self.cells, job, progress))

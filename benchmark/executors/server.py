@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 
 
@@ -21,14 +21,21 @@ def context() -> BaseContext:
 
 def warm_up() -> None:
     """Let the server import what workers need, while this process goes on."""
-    if context().get_start_method() == "forkserver":
-        context().set_forkserver_preload(["benchmark.executors.processes"])
+    if context().get_start_method() != "forkserver":
+        return
+    context().set_forkserver_preload(["benchmark.executors.processes"])
+    # Ctrl-C reaches all processes of a terminal. The server leaves it alone, but only when it has imported everything;
+    # what is blocked here stays so in the server and in the workers. It would start the tracker, which unblocks it.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
         forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def begin_worker() -> None:
     """What a worker does first: leave Ctrl-C to the process that started it, and end when that one does."""
-    # Ctrl-C reaches all processes of a terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

@@ -140,11 +140,13 @@ def test_an_error_of_the_thread_reaches_the_training(monkeypatch: pytest.MonkeyP
         list(Batches(data, 4, torch.Generator(), CPU))
 
 
-def test_what_was_read_from_a_file_is_given_back_chunk_by_chunk(
-    mapped: Callable[[int], LabelledImages], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("unreleased", "times"), [(64, 1), (3, 3)])
+def test_what_was_read_from_a_file_is_given_back_with_each_chunk_or_sooner(
+    unreleased: int, times: int, mapped: Callable[[int], LabelledImages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = mapped(24)
     chunks_of(monkeypatch, 8, data)
+    monkeypatch.setattr(module, "_UNRELEASED", unreleased)
     released: list[Store] = []
     release = Store.release
     monkeypatch.setattr(Store, "release", lambda self: (released.append(self), release(self)))
@@ -153,7 +155,7 @@ def test_what_was_read_from_a_file_is_given_back_chunk_by_chunk(
         released.clear()
         for images, labels in epoch:
             assert torch.equal(images, numbered(24).images[labels])
-        assert released == [data.store] * 3
+        assert released == [data.store] * 3 * times
     assert torch.equal(data.images, numbered(24).images)
 
 

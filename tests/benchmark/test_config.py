@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from benchmark.config import Settings, parse_methods, parse_seeds
+from benchmark.config import Execution, Settings, parse_methods, parse_seeds
 from methods import methods
 from methods.errors import UserError
 
@@ -156,3 +156,41 @@ def test_a_number_that_is_rather_meant_as_a_seed_is_refused():
     assert len(parse_seeds("1000")) == 1000
     assert refusal(parse_seeds, "1234") == "--seeds 1234 is more than 1000 seeds; to name one seed, write 1234,"
     assert parse_seeds("1234,") == (1234,)
+
+
+@pytest.mark.parametrize(
+    ("execution", "says"),
+    [
+        ({"jobs": 0}, "--jobs 0 must be at least 1"),
+        ({"gpus_per_cell": 0.0}, "--gpus-per-cell 0 must be above 0 and at most 1, as 0.25 for four cells on a GPU"),
+        ({"gpus_per_cell": 2.0}, "--gpus-per-cell 2 must be above 0 and at most 1, as 0.25 for four cells on a GPU"),
+        ({"gpus_per_cell": math.nan}, "--gpus-per-cell nan must be above 0 and at most 1, as 0.25 for four cells on "),
+        ({"address": "host:6379"}, "--address host:6379 is that of a Ray cluster; add --executor ray"),
+        (
+            {"executor": "ray", "address": "ray://host:10001"},
+            "--address ray://host:10001 must be HOST:PORT, as `ray start --head` tells it, or auto",
+        ),
+        ({"executor": "ray", "address": "host"}, "--address host must be HOST:PORT, as `ray start --head` tells it, "),
+        (
+            {"parallel_tasks": True, "verify_evaluations": True},
+            "--verify-evaluations compares evaluations of one task after several others; leave --parallel-tasks out",
+        ),
+    ],
+)
+def test_ways_to_run_that_are_refused(monkeypatch, execution, says):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "somewhere")
+    assert refusal(Execution, **execution).startswith(says)
+
+
+def test_ray_is_an_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert refusal(Execution, executor="ray") == (
+        '--executor ray needs Ray, which is not installed; install it with: pip install ".[ray]"'
+    )
+    assert Execution().executor == "local"
+
+
+@pytest.mark.parametrize("address", [None, "auto", "host:6379", "192.0.2.1:6379", "[2001:db8::1]:6379"])
+def test_addresses_of_clusters(monkeypatch, address):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "somewhere")
+    assert Execution(executor="ray", address=address).address == address

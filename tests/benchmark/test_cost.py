@@ -14,6 +14,7 @@ from benchmark.cost import (
     inference_operations_per_image,
     peak_memory,
     tensor_bytes,
+    training_memory,
     training_operations_per_image,
 )
 from benchmark.estimate import StreamShape, estimate
@@ -77,10 +78,22 @@ def test_a_network_by_hand(tiny_network: Network):
     assert training_operations_per_image(tiny_network, 4, 8) == 2 * (2 * stem + 3 * point + 3 * head)
 
 
+def test_memory_of_a_training_step_by_hand(tiny_network: Network):
+    """Two images at 8x8, four bytes a value."""
+    maps = 3 + 6 + 6 + 5 + 5  # normalised images; each convolution and its activation
+    norms = 4 * (6 + 5)  # running and batch statistics, two each
+    answers = 2 * (5 + 4)  # features and logits
+    weights = 6 * 27 + 5 * 6 + 2 * (6 + 5) + 4 * (5 + 1)
+    assert training_memory(tiny_network, 4, 8, 2) == 4 * (2 * 64 * maps + norms + answers + 3 * weights)
+    each = training_memory(tiny_network, 4, 8, 3) - training_memory(tiny_network, 4, 8, 2)
+    assert each == 4 * (64 * maps + 5 + 4)
+
+
 def test_counting_leaves_the_network_as_it_was(tiny_network: Network):
     tiny_network.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in tiny_network.state_dict().items()}
     training_operations_per_image(tiny_network, 4, 8)
+    training_memory(tiny_network, 4, 8, 2)
     inference_operations_per_image(tiny_network, 4, 8)
     assert not tiny_network.heads.rows
     assert not any(p.requires_grad for p in tiny_network.parameters())

@@ -38,16 +38,6 @@ def command(out: Path, name: str) -> list[str]:
     return ["run", *OPTIONS, "--jobs", "1", "--out", str(out), "--name", name]
 
 
-def exact(run: Path) -> dict[str, str]:
-    """The CSV files' text, without the columns of seconds and of peak memory."""
-    tables = {}
-    for name in FILES:
-        frame = pd.read_csv(run / f"{name}.csv", dtype=str)
-        dropped = [c for c in frame if c.endswith("_seconds") or c == "peak_memory_bytes"]
-        tables[name] = frame.drop(columns=dropped).to_csv(index=False)
-    return tables
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs")
@@ -70,7 +60,7 @@ def test_leaves_every_file_of_the_contract(uninterrupted: Path) -> None:
     }
 
 
-def test_the_same_command_gives_the_same_bytes(uninterrupted: Path, tmp_path: Path) -> None:
+def test_the_same_command_gives_the_same_bytes(uninterrupted: Path, tmp_path: Path, exact: Callable) -> None:
     assert main(command(tmp_path, "again")) == 0
     assert exact(tmp_path / "again") == exact(uninterrupted)
     for path in uninterrupted.rglob("*.safetensors"):
@@ -78,7 +68,9 @@ def test_the_same_command_gives_the_same_bytes(uninterrupted: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("method", ["clr", "er"])
-def test_killed_in_the_middle_of_a_task_and_started_again(uninterrupted: Path, tmp_path: Path, method: str) -> None:
+def test_killed_in_the_middle_of_a_task_and_started_again(
+    uninterrupted: Path, tmp_path: Path, method: str, exact: Callable
+) -> None:
     """SIGKILL while the second task of a method is learned; the first one is not learned again."""
     cell = tmp_path / "killed" / "cells" / method / "seed-0"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -96,7 +88,7 @@ def test_killed_in_the_middle_of_a_task_and_started_again(uninterrupted: Path, t
     assert exact(tmp_path / "killed") == exact(uninterrupted)
 
 
-def test_another_thing_changes_the_bytes(uninterrupted: Path, tmp_path: Path) -> None:
+def test_another_thing_changes_the_bytes(uninterrupted: Path, tmp_path: Path, exact: Callable) -> None:
     assert main([*command(tmp_path, "seed"), "--seeds", "5,"]) == 0
     other = exact(tmp_path / "seed")
     assert other["accuracy"] != exact(uninterrupted)["accuracy"]
@@ -116,7 +108,7 @@ def test_what_clr_learned_stays_to_the_last_digit(uninterrupted: Path) -> None:
     assert len(clr) == 6
 
 
-def test_one_order_is_what_there_is_without_the_option(tmp_path: Path) -> None:
+def test_one_order_is_what_there_is_without_the_option(tmp_path: Path, exact: Callable) -> None:
     least = "run --methods sgd-ll --tasks 2 --train-images 20 --test-images 10 --epochs 1 --seeds 2"
     for name, option in (("without", ""), ("one", "--orders 1")):
         assert main([*f"{least} {option} --name {name} --out".split(), str(tmp_path)]) == 0
@@ -136,7 +128,9 @@ def test_a_run_does_not_go_on_with_other_orders(uninterrupted: Path, capsys: pyt
     assert (uninterrupted / "manifest.json").read_bytes() == before
 
 
-def test_a_run_from_before_there_were_orders_is_reported_and_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_run_from_before_there_were_orders_is_reported_and_goes_on(
+    uninterrupted: Path, tmp_path: Path, exact: Callable
+) -> None:
     shutil.copytree(uninterrupted, tmp_path / "old")
     manifest = json.loads((tmp_path / "old" / "manifest.json").read_text())
     del manifest["orders"], manifest["settings"]["orders"]
@@ -150,38 +144,18 @@ def test_a_run_from_before_there_were_orders_is_reported_and_goes_on(uninterrupt
         assert exact(tmp_path / "old") == exact(uninterrupted)
 
 
-class Listener:
-    """Hears which cells begin and which fail."""
-
-    def __init__(self) -> None:
-        self.cells: list[tuple[str, int]] = []
-        self.failures: list[tuple[str, str]] = []
-
-    def note(self, text: str) -> None: ...
-
-    def cell(self, name: str, tasks: int, done: int) -> None:
-        self.cells.append((name, done))
-
-    def task(self, name: str, number: int, task: str) -> None: ...
-
-    def epoch(self, name: str) -> None: ...
-
-    def ended(self, name: str) -> None: ...
-
-    def failed(self, name: str, cause: str) -> None:
-        self.failures.append((name, cause))
-
-
 @pytest.fixture
-def go(tiny_network: Network, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[RunFolder, Listener]]:
+def go(
+    tiny_network: Network, make_listener: Callable, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[RunFolder, Any]]:
     """go(folder, stream, orders=2) -> a run of two methods with two seeds on the tiny network, and what was heard."""
     # Before each task, for its peak memory: it would take longer than all that is learned.
     monkeypatch.setattr("benchmark.cost.gc.collect", lambda: 0)
 
-    def start(folder: Path, stream: Stream, **options: Any) -> tuple[RunFolder, Listener]:
+    def start(folder: Path, stream: Stream, **options: Any) -> tuple[RunFolder, Any]:
         settings = Settings(methods=("sgd", "clr"), seeds=(0, 5), epochs=1, batch_size=8, **options)
         chosen = tuple(configure(text) for text in settings.methods)
-        listener = Listener()
+        listener = make_listener()
         prepared = Prepared(settings, chosen, stream, tiny_network, torch.device("cpu"))
         run(prepared, Execution(jobs=1, keep_states=True), folder, [], listener)
         return RunFolder(folder), listener

@@ -34,3 +34,27 @@ def test_workers_end_with_a_process_that_is_killed():
     assert process.stdout.readline() == b"working\n"
     process.kill()
     assert process.communicate(timeout=300)[0] == b""
+
+
+INTERRUPTED = """
+import os, signal
+from multiprocessing import forkserver
+from unittest.mock import patch
+from benchmark.executors.server import context, warm_up
+# It imports nothing, which would only take time.
+with patch.object(context(), "set_forkserver_preload"):
+    warm_up()
+os.kill(forkserver._forkserver._forkserver_pid, signal.SIGINT)
+process = context().Process(target=print, args=("working",))
+process.start()
+process.join()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_does_not_end_a_server_that_has_just_been_started():
+    process = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert process.stdout == "working\n"
+    # This process itself can be interrupted as before.
+    assert process.returncode == -signal.SIGINT
+    assert process.stderr.count("Traceback") == 1

@@ -1,0 +1,110 @@
+"""Runs a command of the benchmark in a process of its own, as `python -m benchmark` does, and notes when things happen.
+
+    python -m performance.observed NOTES.json run --methods clr
+
+Nothing heavy is imported here: what the command imports, and when, is part of what is measured.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Of a command that went well.
+
+    Attributes:
+        seconds: since the process was started, when for the first time: the stream and the backbone began to be loaded
+            ("loading") and were there ("loaded"); a cell began ("cell") and had made a training step ("step"), if no
+            other process did; tables and figures were begun ("report") and there ("reported"); all had ended ("end").
+        decoded: how many images were decoded.
+    """
+
+    seconds: dict[str, float]
+    decoded: int
+
+
+def observe(command: Sequence[str]) -> Observed:
+    """Run a command of `python -m benchmark` in another process.
+
+    Raises:
+        RuntimeError: it failed; with what it said.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        notes = Path(temporary, "notes.json")
+        began = time.time()
+        process = [sys.executable, "-m", "performance.observed", str(notes), *command]
+        result = subprocess.run(process, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        ended = time.time()
+        if result.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} failed: {result.stdout}")
+        times: dict[str, float] = json.loads(notes.read_text())
+    decoded = int(times.pop("decoded"))
+    return Observed({event: at - began for event, at in (times | {"end": ended}).items()}, decoded)
+
+
+def _main(notes: Path, command: list[str]) -> int:
+    from benchmark.cli import main
+
+    if not any(word.startswith("--jobs") for word in command):
+        # As the command itself does, before it imports what is patched below.
+        from benchmark.executors.server import warm_up
+
+        warm_up()
+
+    import benchmark.commands
+    import benchmark.runner
+    from benchmark.cells import Cells
+    from benchmark.decoder import Decoder
+    from benchmark.strategy import Strategy
+
+    times: dict[str, float] = {}
+    decoded = 0
+
+    def timed(function: Callable[..., Any], before: str, after: str) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            times.setdefault(before, time.time())
+            result = function(*arguments, **keywords)
+            times.setdefault(after, time.time())
+            return result
+
+        return call
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(decoder: Decoder, source: Any, indices: Sequence[int], *arguments: Any) -> Any:
+            nonlocal decoded
+            decoded += len(indices)
+            return function(decoder, source, indices, *arguments)
+
+        return call
+
+    with ExitStack() as patches:
+        for owner, name, before, after in (
+            (benchmark.commands, "prepare_run", "loading", "loaded"),
+            (Cells, "do", "cell", "cell end"),
+            (Strategy, "optimizer_step", "step begin", "step"),
+            (benchmark.runner, "write_report", "report", "reported"),
+        ):
+            patches.enter_context(patch.object(owner, name, timed(getattr(owner, name), before, after)))
+        for name in ("to_file", "to_array"):
+            patches.enter_context(patch.object(Decoder, name, counted(getattr(Decoder, name))))
+        status = main(command)
+    notes.write_text(json.dumps(times | {"decoded": decoded}))
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main(Path(sys.argv[1]), sys.argv[2:]))

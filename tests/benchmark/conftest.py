@@ -1,0 +1,92 @@
+"""What tests of runs share: who hears what happens, and what two runs have to have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+TABLES = ("accuracy", "summary", "parameters", "compute", "tasks")
+
+
+class Listener:
+    """Hears which cells begin, with how many tasks done, which tasks are learned, and which cells fail."""
+
+    def __init__(self) -> None:
+        self.cells: list[tuple[str, int]] = []
+        self.tasks: list[tuple[str, int]] = []
+        self.failures: list[tuple[str, str]] = []
+
+    def note(self, text: str) -> None: ...
+
+    def cell(self, name: str, tasks: int, done: int) -> None:
+        self.cells.append((name, done))
+
+    def task(self, name: str, number: int, task: str) -> None:
+        self.tasks.append((name, number))
+
+    def epoch(self, name: str) -> None: ...
+
+    def ended(self, name: str) -> None: ...
+
+    def failed(self, name: str, cause: str) -> None:
+        self.failures.append((name, cause))
+
+
+@pytest.fixture(scope="session")
+def make_listener() -> type[Listener]:
+    return Listener
+
+
+@pytest.fixture
+def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs write their tables, but draw no figures and no page, which would take longer than all that is learned."""
+    for name in ("draw_figures", "write_page"):
+        monkeypatch.setattr(f"benchmark.report.write.{name}", lambda *arguments, **options: None)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """This process computes with one thread, as each of two workers on two cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def exact() -> Callable[[Path], dict[str, str]]:
+    """exact(folder) -> the text of a run's CSV files, without the columns of seconds and of peak memory."""
+
+    def read(run: Path) -> dict[str, str]:
+        tables = {}
+        for name in TABLES:
+            frame = pd.read_csv(run / f"{name}.csv", dtype=str)
+            dropped = [c for c in frame if c.endswith("_seconds") or c == "peak_memory_bytes"]
+            tables[name] = frame.drop(columns=dropped).to_csv(index=False)
+        return tables
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def states() -> Callable[[Path], dict[str, Any]]:
+    """states(folder) -> the content of each file of a run's cells, without measured seconds and memory."""
+
+    def read(run: Path) -> dict[str, Any]:
+        files = [path for path in (run / "cells").rglob("*") if path.is_file()]
+        return {str(path.relative_to(run)): content(path) for path in files}
+
+    def content(path: Path) -> Any:
+        if path.suffix != ".json":
+            return path.read_bytes()
+        measured = ("training_seconds", "evaluation_seconds", "peak_memory_bytes")
+        # In the order of the file: the same bytes are meant.
+        return [(key, value) for key, value in json.loads(path.read_bytes()).items() if key not in measured]
+
+    return read

@@ -1,0 +1,101 @@
+"""Methods that can be told to die or to wait, and runs of them on the embedded stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.config import Settings
+from benchmark.executors.base import Began, Ended, Executor, Plan
+from benchmark.executors.server import warm_up
+from methods import methods
+from methods.registry import load_plugin
+
+PLUGIN = '''
+import os, signal, time
+from pathlib import Path
+
+from baselines.bn_only import BNOnly
+from baselines.finetuning import FineTuning
+from methods import methods
+
+HERE = Path(__file__).parent
+
+
+@methods.register("mortal")
+class Mortal(FineTuning):
+    """Kills its process in the middle of task 2 while a file lies there, which it removes before."""
+
+    lasting = False
+
+    def after_training_epoch(self, strategy, **kwargs):
+        order = HERE / "die"
+        if self.task == 2 and order.exists():
+            if not self.lasting:
+                order.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@methods.register("doomed")
+class Doomed(Mortal):
+    """Kills its process again and again."""
+
+    lasting = True
+
+
+@methods.register("endless")
+class Endless(BNOnly):
+    """Never finishes task 2, and no single task but the first, while a file lies there."""
+
+    def after_training_epoch(self, strategy, **kwargs):
+        while self.task > 1 and (HERE / "wait").exists():
+            time.sleep(0.01)
+'''
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with the plugin, in which files tell its methods what to do.
+
+    Attributes:
+        path: of the folder.
+        plugin: the file.
+        options: of a command that runs as `plan` does.
+    """
+
+    path: Path
+    plugin: Path
+    options: tuple[str, ...]
+
+    def tell(self, word: str) -> None:
+        """Let methods die, or wait."""
+        (self.path / word).touch()
+
+    def plan(self, name: str, *labels: str, **settings: Any) -> Plan:
+        """A run of methods, two tasks each, with one thread a worker."""
+        asked = Settings(methods=labels, tasks=2, train_images=40, test_images=20, epochs=1, **settings)
+        return Plan(asked, (str(self.plugin),), self.path, self.path / name, [[1, 2]], False, False, threads=1)
+
+    def do(self, executor: Executor, jobs: list[Any], listener: Any) -> dict[str, str | None]:
+        """Job -> the cause of its failure, if it failed; each job has begun, and ended once."""
+        events = list(executor.run(jobs, listener))
+        ends = [event for event in events if isinstance(event, Ended)]
+        assert sorted(event.job.name for event in ends) == sorted(job.name for job in jobs)
+        assert {event.job for event in events if isinstance(event, Began)} == set(jobs)
+        return {event.job.name: event.failure and event.failure.cause for event in ends}
+
+
+@pytest.fixture
+def place(tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> Place:
+    # Workers that are forked from what has imported everything start at once.
+    warm_up()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(PLUGIN)
+    load_plugin(str(plugin))
+    options = "--tasks 2 --train-images 40 --test-images 20 --epochs 1 --plugin plugin.py --out . --methods"
+    return Place(tmp_path, plugin, tuple(options.split()))

@@ -1,0 +1,200 @@
+"""Learning cells whole or task by task: whatever the way, the run's folder ends up with the same files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from baselines.linear_probe import LinearProbe
+from benchmark.cells import Cells, Job
+from benchmark.config import Execution, Settings
+from benchmark.model import Network
+from benchmark.preparation import Prepared
+from benchmark.results import CellKey, RunFolder
+from benchmark.runner import run
+from benchmark.streams.base import Stream, Task
+from methods import methods
+from methods.configured import configure
+
+ISOLATING = [name for name in methods.members("all") if configure(name).cls.isolates_tasks]
+# Nothing that a task uses changes later, but it uses what an earlier one has left: weights, or the first one's network.
+FOLLOWING = ("packnet", "ccll", "eft")
+
+
+@pytest.fixture(autouse=True)
+def _quick(quick_report: None, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Before each task, for its peak memory: it would take longer than all that is learned.
+    monkeypatch.setattr("benchmark.cost.gc.collect", lambda: 0)
+
+
+@dataclass
+class Bench:
+    """Runs of methods on the tiny network and stream, in this process."""
+
+    stream: Stream
+    network: Network
+    make_listener: Callable[[], Any]
+
+    def prepared(self, *names: str) -> Prepared:
+        settings = Settings(methods=names, epochs=2, batch_size=8)
+        return Prepared(settings, tuple(map(configure, names)), self.stream, self.network, torch.device("cpu"))
+
+    def cells(self, folder: Path, *names: str) -> Cells:
+        return Cells(self.prepared(*names), RunFolder(folder), [[1, 2, 3]], keep_states=False, verify=False)
+
+    def run(self, folder: Path, *names: str, **options: Any) -> Any:
+        """A run, new or going on, with one job at a time; what was heard of it."""
+        heard = self.make_listener()
+        run(self.prepared(*names), Execution(jobs=1, **options), folder, [], heard)
+        return heard
+
+
+@pytest.fixture
+def bench(tiny_tasks: tuple[Task, ...], tiny_network: Network, make_listener: Callable) -> Bench:
+    return Bench(Stream("tiny", tiny_tasks), tiny_network, make_listener)
+
+
+def key_of(name: str) -> CellKey:
+    return (name, 0, 0)
+
+
+def alone(name: str, number: int) -> Job:
+    return Job(f"{name}, seed 0, task {number}", key_of(name), number)
+
+
+@pytest.mark.parametrize("name", [name for name in ISOLATING if name not in FOLLOWING])
+def test_independent_tasks_give_the_same_files_in_any_order(
+    bench: Bench, tmp_path: Path, name: str, states: Callable, exact: Callable
+):
+    assert bench.run(tmp_path / "sequence", name).cells == [(f"{name}, seed 0", 0)]
+    cells = bench.cells(tmp_path / "parallel", name)
+    assert cells.are_independent(name)
+    for number in (3, 1, 2):
+        cells.do(alone(name, number), bench.make_listener())
+    assert bench.run(tmp_path / "parallel", name, parallel_tasks=True).tasks == []
+    assert states(tmp_path / "parallel") == states(tmp_path / "sequence")
+    assert exact(tmp_path / "parallel") == exact(tmp_path / "sequence")
+
+
+@pytest.mark.parametrize("name", [*FOLLOWING, "sgd", "confit", "joint"])
+def test_tasks_that_depend_on_each_other_are_learned_in_sequence(bench: Bench, tmp_path: Path, name: str):
+    assert not bench.cells(tmp_path, name).are_independent(name)
+
+
+def test_tasks_are_jobs_where_they_are_independent(bench: Bench, tmp_path: Path):
+    heard = bench.run(tmp_path, "clr", "sgd", parallel_tasks=True)
+    # The longest first; what is there already is told too.
+    assert heard.cells == [("clr, seed 0", 0), ("sgd, seed 0", 0), *((alone("clr", n).name, 0) for n in (1, 2, 3))]
+    manifest = RunFolder(tmp_path).read_manifest()
+    assert [cell["status"] for cell in manifest["cells"]] == ["succeeded", "succeeded"]
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+def test_an_interrupted_parallel_run_goes_on(
+    bench: Bench, tmp_path: Path, states: Callable, exact: Callable, parallel: bool
+):
+    """Tasks 1 and 3 had been learned, and task 2 was being written."""
+    bench.run(tmp_path / "whole", "clr")
+    folder = tmp_path / "interrupted"
+    cells = bench.cells(folder, "clr")
+    for number in (3, 1):
+        cells.do(alone("clr", number), bench.make_listener())
+    cell = RunFolder(folder).cell(*key_of("clr"))
+    (cell / "task-2.safetensors").write_bytes((cell / "task-3.safetensors").read_bytes())
+
+    heard = bench.run(folder, "clr", parallel_tasks=parallel)
+    assert [number for _, number in heard.tasks] == [2], "what was learned is not learned again"
+    assert states(folder) == states(tmp_path / "whole")
+    assert exact(folder) == exact(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+@pytest.mark.parametrize("damage", ["cut", "removed"])
+def test_a_damaged_file_is_made_again(
+    bench: Bench, tmp_path: Path, states: Callable, exact: Callable, parallel: bool, damage: str
+):
+    bench.run(tmp_path / "whole", "clr")
+    shutil.copytree(tmp_path / "whole", tmp_path / "damaged")
+    file = RunFolder(tmp_path / "damaged").cell(*key_of("clr")) / "task-2.safetensors"
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-4])
+    else:
+        file.unlink()
+    heard = bench.run(tmp_path / "damaged", "clr", parallel_tasks=parallel)
+    assert [number for _, number in heard.tasks] == [2, 3]
+    assert states(tmp_path / "damaged") == states(tmp_path / "whole")
+
+
+@pytest.fixture
+def no_new_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten afterwards."""
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+
+
+@pytest.mark.usefixtures("no_new_methods")
+def test_a_method_that_keeps_something_for_the_next_task(bench: Bench, tmp_path: Path):
+    @methods.register("counting")
+    class Counting(LinearProbe):
+        """Counts its tasks."""
+
+        def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+            self.kept["tasks"] = self.kept.get("tasks", torch.zeros(())) + 1
+
+    heard = bench.run(tmp_path, "counting", "clr", parallel_tasks=True)
+    cause = (
+        "RuntimeError: counting says that it isolates its tasks, but keeps something for the next one; "
+        "run it with --no-parallel-tasks"
+    )
+    assert heard.failures == [(alone("counting", number).name, cause) for number in (1, 2, 3)]
+    counting, clr = RunFolder(tmp_path).read_manifest()["cells"]
+    assert (counting["status"], counting["cause"]) == ("failed", cause)
+    assert clr["status"] == "succeeded"
+    # As the sentence says.
+    assert bench.run(tmp_path, "counting", "clr", parallel_tasks=False).failures == []
+
+
+@pytest.mark.usefixtures("no_new_methods")
+def test_a_method_that_cannot_begin_fails_alone(bench: Bench, tmp_path: Path):
+    @methods.register("homeless")
+    class Homeless(LinearProbe):
+        """Does not say where tensors belong."""
+
+        def part(self, module: Any, name: str) -> Any:
+            raise LookupError("nowhere")
+
+    heard = bench.run(tmp_path, "homeless", "clr", parallel_tasks=True)
+    assert heard.failures == [("homeless, seed 0", "LookupError: nowhere")]
+
+
+def test_verified_evaluations_change_nothing(bench: Bench, tmp_path: Path, states: Callable, exact: Callable):
+    names = ("clr", "packnet", "sgd")
+    bench.run(tmp_path / "trusting", *names)
+    bench.run(tmp_path / "verifying", *names, verify_evaluations=True)
+    assert states(tmp_path / "verifying") == states(tmp_path / "trusting")
+    assert exact(tmp_path / "verifying") == exact(tmp_path / "trusting")
+
+
+def test_a_changed_evaluation_is_found(bench: Bench, tmp_path: Path):
+    bench.run(tmp_path, "clr")
+    cell = RunFolder(tmp_path).cell(*key_of("clr"))
+    (cell / "after-3.json").unlink()
+    record = json.loads((cell / "after-2.json").read_bytes())
+    spoilt = record["evaluated"][0]
+    true, spoilt["accuracy"] = spoilt["accuracy"], 0.125
+    (cell / "after-2.json").write_text(json.dumps(record))
+
+    assert bench.run(tmp_path, "clr").failures == [], "what is known is trusted"
+    (cell / "after-3.json").unlink()
+    heard = bench.run(tmp_path, "clr", verify_evaluations=True)
+    cause = (
+        f"EvaluationChangedError: task 1 after 3 tasks gives {true}, and gave 0.125 before, "
+        "although nothing that it depends on has changed"
+    )
+    assert heard.failures == [("clr, seed 0", cause)]

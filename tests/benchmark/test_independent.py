@@ -1,0 +1,114 @@
+"""The files of tasks that were learned alone, and how they become those of a sequence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.independent import learned_tasks, save_alone, unite
+from benchmark.state import State, load, pack, save
+
+FROZEN = 100
+TASKS = {number: {f"heads.{number}.weight": torch.full((number, 2), float(number))} for number in (1, 2, 3)}
+
+
+def sizes(*numbers: int) -> dict[str, int]:
+    """8 bytes a row of a head."""
+    heads = 8 * sum(numbers)
+    return {"shared": 0, "task": heads, "memory": 0, "heads": heads, "replay": 0}
+
+
+def record(number: int, before: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "learned": number,
+        "losses": [1.0 / number],
+        "bytes_before": sizes(*before),
+        "bytes": sizes(*before, number) | {"frozen": FROZEN},
+        "evaluated": [{"task": known, "accuracy": known / 10} for known in (*before, number)],
+    }
+
+
+def learn_alone(folder: Path, number: int) -> None:
+    state = State(number, {}, {number: TASKS[number]})
+    save_alone(folder, pack(state, State(number - 1, {}), {}), record(number, ()))
+
+
+def learn_in_sequence(folder: Path, numbers: range) -> None:
+    state, records = load(folder, lambda: State(0, {}))
+    for number in numbers:
+        after = State(number, {}, {**state.tasks, number: TASKS[number]})
+        packed = pack(after, state, records[-1]["checksums"] if records else {})
+        save(folder, packed, record(number, tuple(range(1, number))))
+        state, records = load(folder, lambda: State(0, {}))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_tasks_learned_alone_become_those_of_a_sequence(tmp_path: Path):
+    learn_in_sequence(tmp_path / "sequence", range(1, 4))
+    alone = tmp_path / "alone"
+    assert not unite(alone)
+    for number, united in ((3, 0), (1, 1), (2, 3)):
+        learn_alone(alone, number)
+        assert unite(alone) == (united > 0)
+        assert len(list(alone.glob("after-*.json"))) == united
+    assert contents(alone) == contents(tmp_path / "sequence")
+    assert load(alone, lambda: State(0, {}))[0].learned == 3
+
+
+def test_they_go_behind_what_was_learned_in_sequence(tmp_path: Path):
+    learn_in_sequence(tmp_path / "sequence", range(1, 4))
+    learn_in_sequence(tmp_path / "both", range(1, 3))
+    learn_alone(tmp_path / "both", 3)
+    assert unite(tmp_path / "both")
+    assert contents(tmp_path / "both") == contents(tmp_path / "sequence")
+
+
+def test_united_after_an_interruption(tmp_path: Path):
+    """Killed when the second of two records was put behind the sequence, and both still lay there alone."""
+    for number in (1, 2):
+        learn_alone(tmp_path, number)
+    alone = contents(tmp_path)
+    unite(tmp_path)
+    expected = contents(tmp_path)
+    for name in ("alone-1.json", "alone-2.json"):
+        (tmp_path / name).write_bytes(alone[name])
+    (tmp_path / "after-2.json").unlink()
+    assert unite(tmp_path)
+    assert contents(tmp_path) == expected
+
+
+def test_which_tasks_are_there(tmp_path: Path):
+    assert learned_tasks(tmp_path / "nothing") == set()
+    learn_in_sequence(tmp_path, range(1, 2))
+    assert learned_tasks(tmp_path) == {1}
+    learn_alone(tmp_path, 3)
+    assert learned_tasks(tmp_path) == {1, 3}
+    unite(tmp_path)
+    assert learned_tasks(tmp_path) == {1, 3}
+
+
+def test_a_damaged_task_is_seen(tmp_path: Path):
+    learn_in_sequence(tmp_path, range(1, 2))
+    learn_alone(tmp_path, 3)
+    for name in ("task-1", "task-3"):
+        file = tmp_path / f"{name}.safetensors"
+        content = file.read_bytes()
+        file.write_bytes(content[:-1])
+        assert learned_tasks(tmp_path) is None
+        file.unlink()
+        assert learned_tasks(tmp_path) is None
+        file.write_bytes(content)
+        assert learned_tasks(tmp_path) == {1, 3}
+
+
+def test_what_an_interrupted_task_left_is_replaced(tmp_path: Path):
+    tmp_path.joinpath("task-1.safetensors").write_bytes(b"half of a file")
+    learn_alone(tmp_path, 1)
+    assert learned_tasks(tmp_path) == {1}
+    assert json.loads((tmp_path / "alone-1.json").read_bytes())["learned"] == 1
