@@ -66,7 +66,8 @@ def append(kept: dict[str, Tensor], samples: dict[str, Tensor], stay: Tensor | N
 def draw(kept: dict[str, Tensor], count: int, generator: torch.Generator) -> dict[str, Tensor]:
     """`count` stored samples at random, with replacement: name after "replay." -> rows."""
     stored = {name.removeprefix(REPLAY): rows for name, rows in kept.items() if name.startswith(REPLAY)}
-    chosen = torch.randint(len(stored["labels"]), (count,), generator=generator).to(stored["labels"].device)
+    chosen = torch.randint(len(stored["labels"]), (count,), generator=generator)
+    chosen = chosen.to(stored["labels"].device, non_blocking=True)
     return {name: rows[chosen] for name, rows in stored.items()}
 
 

@@ -90,8 +90,7 @@ class Batches:
         if images.device.type != "cpu":
             chosen = chosen.to(images.device, non_blocking=True)
             return _channels_last(images.index_select(0, chosen)), labels.index_select(0, chosen)
-        # NumPy, because torch would start threads of its own, which fight with those that train, and because what it
-        # allocates is found again: torch's chunks, which are aligned, may pile up in the C library's heap.
+        # NumPy, because torch would start threads of its own, which fight with those that train.
         channels_last = images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last)
         rows = (images.permute(0, 2, 3, 1) if channels_last else images).numpy()
         taken = np.empty((len(chosen), *rows.shape[1:]), rows.dtype)

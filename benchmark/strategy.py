@@ -84,7 +84,7 @@ class Strategy(SupervisedTemplate):
         self._operations_of: dict[frozenset[str], int] = {}
         self._trained: frozenset[str] = frozenset()
         # On the device, which is not waited for until the epoch ends.
-        self._step_losses: list[Tensor] = []
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
         """Name -> parameter of the backbone's trainable tensors that all tasks share."""
@@ -156,7 +156,8 @@ class Strategy(SupervisedTemplate):
         hooks.call("after_update", self)
         hooks.call("after_training_iteration", self)
         self.steps += 1
-        self._step_losses.append(self.loss.detach())
+        # In place: tensors that stay scattered over the heap would keep it from being used again.
+        self._loss_sum += self.loss.detach()
 
     def optimizer_step(self) -> None:
         clip = self._training.recipe.clip
@@ -167,9 +168,9 @@ class Strategy(SupervisedTemplate):
     def _after_training_epoch(self, **kwargs: Any) -> None:
         super()._after_training_epoch(**kwargs)
         self.operations += self._operations_of[self._trained]
-        losses, self._step_losses = self._step_losses, []
-        if losses and not losses[0].is_meta:
-            mean = float(torch.stack(losses).mean())
+        if not self._loss_sum.is_meta:
+            mean = self._loss_sum.item() / self.steps_per_epoch
+            self._loss_sum.zero_()
             self.losses.append(mean)
             if not math.isfinite(mean):
                 raise DivergedError(

@@ -92,7 +92,8 @@ class Method(SupervisedPlugin):
         shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.
         trains_old_heads: the loss of a new task reaches the heads of earlier tasks.
         trains_head_only: the backbone and everything in it are frozen, so that the features of the training images
-            are computed once per task and the epochs go over those: `mb_x` is then [B, D]. Not with augmentation.
+            are computed once per task and the epochs go over those: `mb_x` is then [B, D], and `forward` is not asked.
+            With augmentation the epochs go over images as always.
         isolates_tasks: nothing that a task's answers depend on changes once it is learned. The tests compare this with
             what really happens. Tasks are learned in parallel if, beyond that, nothing is shared.
         continues: a task's own tensors start at those that the task before left, instead of at their initial values.

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
 # What happens to its processes Ray prints, whatever `log_to_driver` says; here it is the cause of a failure.
@@ -18,7 +17,7 @@ os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
 
 import ray
 from ray.exceptions import RayError
-from ray.util.queue import Queue
+from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmark.cells import Job
@@ -65,7 +64,7 @@ def connect(address: str | None, threads: int) -> list[Node]:
             raise UserError(f"--executor ray: Ray does not start on this machine ({first_line(error)})") from error
         raise UserError(
             f"--address {address}: no Ray cluster can be joined there ({first_line(error)}); give the HOST:PORT that "
-            "`ray start --head` told, or, on one of its nodes, auto"
+            "`ray start --head` told, with RAY_AUTH_MODE=token if it wants a token, or, on one of its nodes, auto"
         ) from error
     resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [Node(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in resources]

@@ -74,7 +74,8 @@ def test_nobody_answers(place: Any, capfd: pytest.CaptureFixture[str]):
     assert out == ""
     assert err == (
         f"error: --address {address}: no Ray cluster can be joined there (ConnectionRefusedError: [Errno 111] "
-        "Connection refused); give the HOST:PORT that `ray start --head` told, or, on one of its nodes, auto\n"
+        "Connection refused); give the HOST:PORT that `ray start --head` told, with RAY_AUTH_MODE=token if it wants a "
+        "token, or, on one of its nodes, auto\n"
     )
     assert not (place.path / "run").exists()
 
