@@ -47,7 +47,7 @@ class TerminalProgress:
         self._console = Console(stderr=True)
         self._epochs = epochs
         self._bars = Bars(
-            TextColumn("{task.description}", table_column=None),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -95,7 +95,7 @@ class TerminalProgress:
 
     def failed(self, name: str, cause: str) -> None:
         self.ended(name)
-        self._console.print(f"{name} failed: {cause}", style="red", markup=False)
+        self._console.print(f"{name} failed: {cause}", style="red", markup=False, soft_wrap=True)
 
     def _remove(self, name: str) -> None:
         if name in self._cells:

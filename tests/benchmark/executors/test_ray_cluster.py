@@ -109,7 +109,9 @@ def test_what_jobs_take_of_a_cluster(
     monkeypatch.setattr(ray_cluster, "connect", lambda address, threads: cluster)
     monkeypatch.setattr(ray_cluster, "check_storage", lambda folder, directory: None)
     plan = Plan(Settings(methods=("sgd",)), (), tmp_path, tmp_path, [[1]], keep_states=False, verify=False)
-    executor, workers = choice._on_ray(Execution(jobs=jobs, executor="ray"), plan, 20, 0.0)
+    with pytest.raises(UserError, match=r"^--executor ray: no node has a GPU; add --device cpu$"):
+        choice._on_ray(Execution(jobs=jobs, executor="ray"), plan, 20, share=0.5)
+    executor, workers = choice._on_ray(Execution(jobs=jobs, executor="ray"), plan, 20, share=0.0)
     assert isinstance(executor, ray_cluster.RayExecutor)
     assert (workers, executor.plan.threads, executor.cpus) == expected
     assert executor.workers == workers
