@@ -51,7 +51,10 @@ class DERpp(JointReplay):
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Learn how wide the logits of a sample are from now on: as the widest head so far."""
-        self.width = strategy.model.heads.layout.shape[1]
+        heads = strategy.model.heads
+        self.width = heads.layout.shape[1]
+        #: The classes of each task.
+        self.widths = (heads.layout < len(heads.bias)).sum(1)
         if self.task > 1:
             self.kept[_LOGITS] = self.widened(self.kept[_LOGITS])
 
@@ -62,9 +65,9 @@ class DERpp(JointReplay):
         if self.task > 1:
             first, second = self.answers.chunk(2)
             count = len(first)
-            others = first.isneginf()
-            squares = (first.masked_fill(others, 0) - self.replayed["logits"][:count]).square()
-            mse = (squares.sum(1) / (~others).sum(1)).mean()
+            # Beyond the image's own classes both are 0.
+            squares = (first.nan_to_num(nan=float("nan"), neginf=0.0) - self.replayed["logits"][:count]).square()
+            mse = (squares.sum(1) / self.widths[self.replayed["tasks"][:count] - 1]).mean()
             cross_entropies = cross_entropy(second, self.replayed["labels"][count:])
             strategy.loss += self.alpha * mse + self.beta * cross_entropies
 

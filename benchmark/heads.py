@@ -51,8 +51,7 @@ class Heads(nn.Module):
 
     def every(self, features: Tensor) -> Tensor:
         """Features [N, D] -> logits [N, heads, widest]; -inf, without a gradient, where a head is narrower."""
-        flat = pad(self.flat(features), (0, 1), value=float("-inf"))
-        return flat.index_select(1, self.layout.flatten()).unflatten(1, self.layout.shape)
+        return self._padded(features).index_select(1, self.layout.flatten()).unflatten(1, self.layout.shape)
 
     def own(self, features: Tensor, tasks: Tensor) -> Tensor:
         """Each sample's logits from the head of its own task, for a batch of mixed tasks, without synchronisation.
@@ -64,9 +63,11 @@ class Heads(nn.Module):
         Returns:
             [N, widest], -inf beyond the sample's own classes.
         """
-        logits = self.every(features)
-        chosen = (tasks - 1).view(-1, 1, 1).expand(-1, 1, logits.shape[2])
-        return logits.gather(1, chosen).squeeze(1)
+        return self._padded(features).gather(1, self.layout[tasks - 1])
+
+    def _padded(self, features: Tensor) -> Tensor:
+        """The logits of all heads side by side, and a last column of -inf, to which the layout points."""
+        return pad(self.flat(features), (0, 1), value=float("-inf"))
 
     def take(self, key: str) -> dict[str, Tensor]:
         """A head's live values, named heads.KEY.weight and heads.KEY.bias."""

@@ -16,7 +16,7 @@ from typing import Any
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -31,8 +31,8 @@ _RETRIES = 3
 # How long to wait for the end of a job before looking at what workers tell, in seconds.
 _WAIT = 0.2
 
-# How long a node may take to answer: to start a process there that imports torch, in seconds.
-_PATIENCE = 120
+# How long a node may take to answer: to start a process that imports torch, beside what else goes on there, in seconds.
+_PATIENCE = 600
 
 # No pixel and no tensor passes through Ray: 100 MB for its messages.
 _OBJECT_STORE = 100 << 20
@@ -92,6 +92,11 @@ def check_storage(folder: Path, directory: Path) -> None:
         for node, answer in zip(nodes, answers, strict=True):
             try:
                 path = ray.get(answer, timeout=_PATIENCE)
+            except GetTimeoutError as error:
+                raise UserError(
+                    f"--executor ray: node {node['NodeName']} has not answered for {_PATIENCE} s; free it, or take "
+                    "it out of the cluster"
+                ) from error
             except RayError as error:
                 raise UserError(
                     f"--executor ray: node {node['NodeName']} cannot run the benchmark ({first_line(error)}); "
