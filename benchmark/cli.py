@@ -8,8 +8,10 @@ import os
 import re
 import shlex
 import sys
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from benchmark.backbones import backbones
 from benchmark.config import Execution, Settings, parse_methods, parse_seeds
@@ -20,6 +22,8 @@ from benchmark.tuned import tuned_methods
 from methods import methods
 from methods.errors import UserError
 from methods.registry import Registry, load_plugin
+
+T = TypeVar("T", Settings, Execution)
 
 _STREAM_HELP = "NAME[:option=value...], see `python -m benchmark streams`"
 _BACKBONE_HELP = "NAME[:option=value...], see `python -m benchmark backbones`"
@@ -166,34 +170,14 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
         if arguments.lr is not None:
             raise UserError("--lr and --tuned both say what the learning rates are; give one of them")
         chosen = tuned_methods(chosen, Path(arguments.tuned))
-    settings = Settings(
+    settings = _from_options(
+        Settings,
+        arguments,
         methods=chosen,
-        stream=arguments.stream,
-        backbone=arguments.backbone,
-        tasks=arguments.tasks,
-        image_size=arguments.image_size,
-        train_images=arguments.train_images,
-        test_images=arguments.test_images,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        lr=arguments.lr,
         seeds=parse_seeds(arguments.seeds),
-        orders=arguments.orders,
-        device=arguments.device,
         augment=tuple(item for item in arguments.augment.split(",") if item),
-        precision=arguments.precision,
-        compile=arguments.compile,
     )
-    execution = Execution(
-        jobs=arguments.jobs,
-        executor=arguments.executor,
-        address=arguments.address,
-        gpus_per_cell=arguments.gpus_per_cell,
-        parallel_tasks=arguments.parallel_tasks,
-        keep_states=arguments.keep_states,
-        verify_evaluations=arguments.verify_evaluations,
-        plugins=tuple(arguments.plugin or ()),
-    )
+    execution = _from_options(Execution, arguments, plugins=tuple(arguments.plugin or ()))
     name = arguments.name or _default_name(settings)
     if not re.fullmatch(r"[\w.,=+-]+", name) or name in (".", ".."):
         raise UserError(f"--name {name}: write a folder's name of letters, digits and . , = + - _ only")
@@ -209,6 +193,12 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
     return run_command(settings, execution, folder, argv, resume)
 
 
+def _from_options(cls: type[T], arguments: argparse.Namespace, **others: Any) -> T:
+    """A `cls` of the options that are called as its fields, and of `others`."""
+    named = {field.name for field in fields(cls)} & vars(arguments).keys()
+    return cls(**{name: getattr(arguments, name) for name in named} | others)
+
+
 def _default_name(settings: Settings) -> str:
     """The stream, the backbone and the time."""
     words = [re.sub(r"[^\w.-]+", "-", spec.partition(":")[0]) for spec in (settings.stream, settings.backbone)]
@@ -217,14 +207,8 @@ def _default_name(settings: Settings) -> str:
 
 def _cost(arguments: argparse.Namespace, argv: list[str]) -> int:
     _check_least(arguments, tasks=1, classes=2, images=2, image_size=8)
-    settings = Settings(
-        methods=parse_methods(arguments.methods),
-        backbone=arguments.backbone,
-        tasks=arguments.tasks,
-        image_size=arguments.image_size,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-    )
+    settings = _from_options(Settings, arguments, methods=parse_methods(arguments.methods))
+
     from benchmark.commands import cost_command
     from benchmark.estimate import StreamShape
 
@@ -242,17 +226,12 @@ def _check_least(arguments: argparse.Namespace, **least: int) -> None:
 
 def _tune(arguments: argparse.Namespace, argv: list[str]) -> int:
     _check_least(arguments, budget=1, tuning_tasks=1, seed=0)
-    settings = Settings(
+    settings = _from_options(
+        Settings,
+        arguments,
         methods=parse_methods(arguments.methods),
-        stream=arguments.stream,
-        backbone=arguments.backbone,
         tasks=arguments.tuning_tasks,
-        image_size=arguments.image_size,
-        train_images=arguments.train_images,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
         seeds=(arguments.seed,),
-        device=arguments.device,
     )
     out = _output_file(arguments.out)
     if importlib.util.find_spec("optuna") is None:
