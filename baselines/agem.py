@@ -26,12 +26,17 @@ class AGEM(Replay):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
+    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        # Here, where passes have the run's precision.
+        if self.task > 1:
+            trained = strategy.optimizer.param_groups[0]["params"]
+            self.references = torch.autograd.grad(self.replay_loss(strategy), trained)
+
     def after_backward(self, strategy: Any, **kwargs: Any) -> None:
         if self.task == 1:
             return
-        trained = strategy.optimizer.param_groups[0]["params"]
-        gradients = [parameter.grad for parameter in trained]
-        references = torch.autograd.grad(self.replay_loss(strategy), trained)
+        gradients = [parameter.grad for parameter in strategy.optimizer.param_groups[0]["params"]]
+        references = self.references
         g, g_ref = (torch.cat([part.flatten() for part in parts]) for parts in (gradients, references))
         # Clamped instead of compared, so that the device is not waited for; g_ref may be all zero.
         excess = g.dot(g_ref).clamp(max=0) / g_ref.dot(g_ref).clamp(min=torch.finfo(g.dtype).tiny)

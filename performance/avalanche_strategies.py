@@ -8,8 +8,8 @@ task are compared, since in the first there is nothing to remember; contenders r
 fastest epoch of each counts. Where a strategy of Avalanche cannot learn several heads, the reason is printed and it
 learns with one head for all tasks, which is less work.
 
-`derpp` draws two replay batches a step, as its article does, and Avalanche's DER one, which it uses twice: of the three
-batches that a step of `derpp` computes, one has no counterpart.
+`derpp` draws two replay batches of the minibatch's size in each step, as its article does. Avalanche's DER draws one
+and uses it twice; it is given one of double size, so that a step of either passes the same number of images.
 """
 
 from __future__ import annotations
@@ -45,18 +45,22 @@ class Pair:
         spec: of the method.
         strategy: of Avalanche.
         options: of the strategy.
+        replayed: images that a step of the strategy draws for each of the minibatch, where that is its option; else 0.
     """
 
     spec: str
     strategy: type[SupervisedTemplate]
     options: dict[str, Any]
+    replayed: int = 0
 
 
 _PAIRS = (
     Pair(f"er:memory={_MEMORY}", Replay, {"mem_size": _MEMORY}),
     Pair("ewc:strength=1", EWC, {"ewc_lambda": 0.5}),
     Pair("lwf:strength=1:temperature=2", LwF, {"alpha": 1.0, "temperature": 2.0}),
-    Pair(f"derpp:memory={_MEMORY}:alpha=0.1:beta=0.5", DER, {"mem_size": _MEMORY, "alpha": 0.1, "beta": 0.5}),
+    Pair(
+        f"derpp:memory={_MEMORY}:alpha=0.1:beta=0.5", DER, {"mem_size": _MEMORY, "alpha": 0.1, "beta": 0.5}, replayed=2
+    ),
 )
 
 #: The networks that Avalanche trains.
@@ -81,7 +85,8 @@ def avalanche(pair: Pair, model: type[Perceptron], tasks: list[Task], training: 
     """Learn the tasks with Avalanche."""
     network = perceptron(seed)
     floats = [as_floats(network, task.train) for task in tasks]
-    return avalanche_loop(pair.strategy, model(network, _CLASSES), floats, training, evaluator=None, **pair.options)[1:]
+    options = pair.options | ({"batch_size_mem": pair.replayed * training.batch_size} if pair.replayed else {})
+    return avalanche_loop(pair.strategy, model(network, _CLASSES), floats, training, evaluator=None, **options)[1:]
 
 
 def usable_model(pair: Pair, tasks: list[Task], training: Training) -> tuple[type[Perceptron], str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -107,4 +108,7 @@ def _main(notes: Path, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(_main(Path(sys.argv[1]), sys.argv[2:]))
+    status = _main(Path(sys.argv[1]), sys.argv[2:])
+    sys.stdout.flush()
+    # As the command itself ends.
+    os._exit(status)

@@ -41,7 +41,6 @@ def test_gradients_of_every_step(
         network = copy.deepcopy(strategy.model)
         network.zero_grad()
         g = flat([p.grad for p in trained])
-        drawn.clear()
         hook(self, strategy, **kwargs)
         after = flat([p.grad for p in trained])
         if self.task == 1:
@@ -49,6 +48,7 @@ def test_gradients_of_every_step(
             assert not drawn
             return
         (samples,) = drawn
+        drawn.clear()
         assert len(samples["labels"]) == len(strategy.mb_y)
         features = network.features(samples["images"])
         each = [
