@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy, pad
 
 from baselines.finetuning import FineTuning
 from baselines.replay import JointReplay
-from baselines.reservoir import DEFAULT_MEMORY, MemorySize
+from baselines.reservoir import DEFAULT_MEMORY
 from methods import methods
+from methods.memory import MemorySize
 from methods.method import REPLAY, BNPolicy, Range
 
 _LOGITS = REPLAY + "logits"

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from baselines.all_heads import AllHeads
-from baselines.reservoir import DEFAULT_MEMORY, MemorySize, append, draw, reservoir_step, samples_of
+from baselines.reservoir import DEFAULT_MEMORY, append, draw, reservoir_step, samples_of
+from methods.memory import MemorySize
 from methods.method import REPLAY, BNPolicy
 
 

@@ -4,10 +4,15 @@ import os
 import sys
 from contextlib import suppress
 
-from benchmark.cli import main
-
 if __name__ == "__main__":
-    status = main()
+    try:
+        # Here: Ctrl-C may come as early as this.
+        from benchmark.cli import main
+
+        status = main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
     with suppress(BrokenPipeError):
         sys.stdout.flush()
     # Without taking torch apart, which takes seconds.

@@ -99,7 +99,7 @@ class Cells:
         settings = self.settings
         return Training(
             self._methods[key[0]].recipe,
-            settings.epochs,
+            self._prepared.epochs(key[0]),
             settings.batch_size,
             settings.augment,
             settings.precision,
@@ -109,9 +109,10 @@ class Cells:
     def _learn_all(self, job: Job, progress: Progress) -> None:
         """The fold of learn() over the stream, from where the folder ends."""
         cell, tasks, folder = self._cell(job.key), len(self._stream(job.key)), self._folder.cell(*job.key)
+        epochs = self._prepared.epochs(job.key[0])
         unite(folder)
         state, records = load(folder, lambda: start(cell))
-        progress.cell(job.name, tasks, state.learned)
+        progress.cell(job.name, tasks, state.learned, epochs)
         while state.learned < tasks:
             numbers = range(1, state.learned + 2)
             state, packed, record = self._learn(job, state, records, numbers, progress)
@@ -120,12 +121,12 @@ class Cells:
             # A run with other workers may have learned the next ones.
             if unite(folder):
                 state, records = load(folder, lambda: start(cell))
-                progress.cell(job.name, tasks, state.learned)
+                progress.cell(job.name, tasks, state.learned, epochs)
         progress.ended(job.name)
 
     def _learn_alone(self, job: Job, number: int, progress: Progress) -> None:
         """One task of a cell whose tasks are independent."""
-        progress.cell(job.name, 1, 0)
+        progress.cell(job.name, 1, 0, self._prepared.epochs(job.key[0]))
         # Of the tasks before, nothing but their number matters.
         state, packed, record = self._learn(job, State(number - 1, {}), [], [number], progress)
         if state.shared or state.memory:

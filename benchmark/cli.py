@@ -8,14 +8,18 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmark.backbones import backbones
 from benchmark.config import Execution, Settings, parse_methods, parse_seeds
 from benchmark.executors.server import warm_up
+from benchmark.files import folder_name
+from benchmark.presets import PRESETS
 from benchmark.streams import streams
 from benchmark.text import aligned
 from benchmark.tuned import tuned_methods
@@ -40,8 +44,11 @@ def main(argv: list[str] | None = None) -> int:
         0: all went well; 1: a method failed, the others are in the tables; 2: the input cannot be used; 130: Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
-    arguments = _parser().parse_args(argv)
+    arguments = parse(argv)
     try:
+        for registry in (methods, streams, backbones):
+            for complaint in registry.complaints():
+                print(f"warning: {complaint}", file=sys.stderr)
         for path in getattr(arguments, "plugin", None) or ():
             load_plugin(path)
         return arguments.command(arguments, argv)
@@ -57,8 +64,27 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parse(argv: list[str], kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.Namespace:
+    """The options of a command line.
+
+    Args:
+        argv: without the program's name.
+        kind: says what happens to arguments that cannot be parsed.
+    """
+    arguments = _parser({}, kind).parse_args(argv)
+    preset = getattr(arguments, "preset", None)
+    # Once more with other defaults: what is written out wins over the preset, wherever it stands.
+    return _parser(PRESETS[preset], kind).parse_args(argv) if preset else arguments
+
+
+def _parser(defaults: Mapping[str, Any], kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """The parser of all commands.
+
+    Args:
+        defaults: of options of runs, in place of their own.
+        kind: of parser, for all commands.
+    """
+    parser = kind(
         prog="python -m benchmark",
         description="Compare continual-learning methods on one stream of tasks: what each keeps, and what each costs.",
     )
@@ -67,39 +93,20 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="learn the stream with each method, write tables and figures")
     run.set_defaults(command=_run)
     run.add_argument("--methods", required=True, metavar="LIST", help=_METHODS_HELP)
-    _add_stream(run)
-    run.add_argument("--tasks", type=int, metavar="N", help="only the first N tasks of the stream")
-    run.add_argument("--test-images", type=int, metavar="N", help="per task, balanced over classes")
-    _add_training(run)
-    run.add_argument("--lr", type=float, help="initial learning rate of all methods; default: each method's own")
-    run.add_argument("--seeds", default="1", metavar="N|LIST", help="how many seeds (3), or which (4,7); default 1")
-    run.add_argument("--orders", type=int, default=1, metavar="N", help="task orders, the stream's first; default 1")
-    _add_device(run)
-    run.add_argument("--out", default="results", metavar="DIR", help="folder of runs; default results")
-    run.add_argument("--name", help="the run's folder in DIR; the name of an existing run resumes it")
-    run.add_argument("--tuned", metavar="FILE", help="take the methods' options that `tune` wrote there")
-    run.add_argument("--keep-states", action="store_true", help="keep the shared and memory parts after every task")
-    _add_plugin(run)
-    speed = run.add_argument_group("how it is computed")
-    speed.add_argument("--augment", default="", metavar="LIST", help="random changes of training images: flip,crop")
-    speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of forward passes; default fp32")
-    speed.add_argument("--compile", action="store_true", help="compile the backbone (torch.compile)")
-    speed.add_argument("--verify-evaluations", action="store_true", help="evaluate again what is known, and compare")
-    workers = run.add_argument_group("how it is spread")
-    workers.add_argument("--jobs", type=int, metavar="N", help="cells at once; default: what threads or GPUs allow")
-    workers.add_argument("--gpus-per-cell", type=float, metavar="SHARE", help="0.25: four cells on a GPU; default 1")
-    workers.add_argument(
-        "--parallel-tasks",
-        action=argparse.BooleanOptionalAction,
-        help="tasks that do not depend on each other at once, same results; default: where there are several jobs",
-    )
-    workers.add_argument("--executor", choices=("local", "ray"), default="local", help="default local: processes")
-    workers.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster, or auto; default: one made here")
+    _add_backbone(run)
+    _add_run(run, defaults)
+
+    backbones_compare = commands.add_parser("backbones-compare", help="run one method on several backbones")
+    backbones_compare.set_defaults(command=_compare_backbones)
+    backbones_compare.add_argument("--method", required=True, metavar="SPEC", help="NAME[:option=value...]")
+    listed = f"comma-separated: {_BACKBONE_HELP}"
+    backbones_compare.add_argument("--backbones", required=True, metavar="LIST", help=listed)
+    _add_run(backbones_compare, defaults)
 
     cost = commands.add_parser("cost", help="storage and compute of each method, without data, weights or training")
     cost.set_defaults(command=_cost, **_SHAPE)
     cost.add_argument("--methods", required=True, metavar="LIST", help=_METHODS_HELP)
-    cost.add_argument("--backbone", default="mini", metavar="SPEC", help=f"{_BACKBONE_HELP}; default mini")
+    _add_backbone(cost)
     cost.add_argument("--tasks", type=int, metavar="N", help="length of the stream; default %(default)s")
     cost.add_argument("--classes", type=int, metavar="N", help="classes per task; default %(default)s")
     cost.add_argument("--images", type=int, metavar="N", help="training images per task; default %(default)s")
@@ -112,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--methods", required=True, metavar="LIST", help=_METHODS_HELP)
     tune.add_argument("--budget", required=True, type=int, metavar="N", help="trials per method; defaults come first")
     tune.add_argument("--tuning-tasks", type=int, default=3, metavar="K", help="on the first K tasks; default 3")
+    _add_backbone(tune)
     _add_stream(tune)
     _add_training(tune)
     tune.add_argument("--seed", type=int, default=100, metavar="N", help="not one of the runs'; default %(default)s")
@@ -122,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="make tables, figures and the page of a run again")
     report.set_defaults(command=_report)
     report.add_argument("run", metavar="RUN", help="a run's folder, or its name in results/")
+
+    compare = commands.add_parser("compare", help="join runs on the same stream, with ranks and paired tests")
+    compare.set_defaults(command=_compare)
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or its name in results/")
+    compare.add_argument("--out", default="results", metavar="DIR", help="folder of the comparison; default results")
+    compare.add_argument("--name", help="the comparison's folder in DIR; default compare- and the time")
 
     about = commands.add_parser("methods", help="list the methods and groups of them, or tell everything about one")
     about.set_defaults(command=_methods)
@@ -144,9 +158,52 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_run(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
+    """What one run and several have in common."""
+    parser.add_argument("--preset", choices=tuple(PRESETS), help="many options at once; those that are given win")
+    _add_stream(parser)
+    parser.add_argument("--tasks", type=int, metavar="N", help="only the first N tasks of the stream")
+    parser.add_argument("--test-images", type=int, metavar="N", help="per task, balanced over classes")
+    _add_training(parser)
+    parser.add_argument("--lr", type=float, help="initial learning rate of all methods; default: each method's own")
+    parser.add_argument("--optimizer", choices=("sgd", "adam"), help="of all methods; default: each method's own")
+    parser.add_argument("--schedule", choices=("constant", "step", "cosine"), help="of their learning rates, likewise")
+    parser.add_argument("--seeds", default="1", metavar="N|LIST", help="how many seeds (3), or which (4,7); default 1")
+    parser.add_argument("--orders", type=int, default=1, metavar="N", help="task orders, the stream's first; default 1")
+    _add_device(parser)
+    parser.add_argument("--out", default="results", metavar="DIR", help="folder of runs; default results")
+    parser.add_argument("--name", help="the run's folder in DIR; the name of an existing run resumes it")
+    parser.add_argument("--tuned", metavar="FILE", help="take the methods' options that `tune` wrote there")
+    parser.add_argument("--keep-states", action="store_true", help="keep the shared and memory parts after every task")
+    parser.add_argument("--tracker", choices=("tensorboard", "wandb", "mlflow"), help="send curves and tables there")
+    _add_plugin(parser)
+    fair = parser.add_argument_group("what is equal for all methods")
+    fair.add_argument("--equal-memory", metavar="METHOD", help="replay memories of the bytes that METHOD adds in all")
+    fair.add_argument("--equal-compute", metavar="METHOD", help="epochs that cost as much as METHOD with --epochs")
+    speed = parser.add_argument_group("how it is computed")
+    speed.add_argument("--augment", default="", metavar="LIST", help="random changes of training images: flip,crop")
+    speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of forward passes; default fp32")
+    speed.add_argument("--compile", action="store_true", help="compile the backbone (torch.compile)")
+    speed.add_argument("--verify-evaluations", action="store_true", help="evaluate again what is known, and compare")
+    workers = parser.add_argument_group("how it is spread")
+    workers.add_argument("--jobs", type=int, metavar="N", help="cells at once; default: what threads or GPUs allow")
+    workers.add_argument("--gpus-per-cell", type=float, metavar="SHARE", help="0.25: four cells on a GPU; default 1")
+    workers.add_argument(
+        "--parallel-tasks",
+        action=argparse.BooleanOptionalAction,
+        help="tasks that do not depend on each other at once, same results; default: where there are several jobs",
+    )
+    workers.add_argument("--executor", choices=("local", "ray"), default="local", help="default local: processes")
+    workers.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster, or auto; default: one made here")
+    parser.set_defaults(**defaults)
+
+
+def _add_backbone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backbone", default="mini", metavar="SPEC", help=f"{_BACKBONE_HELP}; default mini")
+
+
 def _add_stream(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stream", default="mini", metavar="SPEC", help=f"{_STREAM_HELP}; default mini")
-    parser.add_argument("--backbone", default="mini", metavar="SPEC", help=f"{_BACKBONE_HELP}; default mini")
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="resize images to this square")
     parser.add_argument("--train-images", type=int, metavar="N", help="per task, balanced, 10 %% of them validation")
 
@@ -164,11 +221,24 @@ def _add_plugin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plugin", action="append", metavar="FILE", help="a Python file that registers methods")
 
 
-def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
+def run_options(arguments: argparse.Namespace) -> tuple[Settings, Execution, Path]:
+    """The settings, the way to run, and the folder that the options of `run` mean."""
+    settings, execution = _settings(arguments)
+    return settings, execution, _folder_to_write(arguments, _words(settings.stream, settings.backbone))
+
+
+def _words(*specs: str) -> str:
+    """The names in specifications, as a part of a folder's name."""
+    return "-".join(re.sub(r"[^\w.-]+", "-", spec.partition(":")[0]) for spec in specs)
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[Settings, Execution]:
     chosen = parse_methods(arguments.methods)
     if arguments.tuned:
-        if arguments.lr is not None:
-            raise UserError("--lr and --tuned both say what the learning rates are; give one of them")
+        options = ("preset", "lr", "optimizer", "schedule")
+        given = [option for option in options if getattr(arguments, option) is not None]
+        if given:
+            raise UserError(f"--{given[0]} and --tuned both say how the methods are trained; give one of them")
         chosen = tuned_methods(chosen, Path(arguments.tuned))
     settings = _from_options(
         Settings,
@@ -178,19 +248,49 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
         augment=tuple(item for item in arguments.augment.split(",") if item),
     )
     execution = _from_options(Execution, arguments, plugins=tuple(arguments.plugin or ()))
-    name = arguments.name or _default_name(settings)
-    if not re.fullmatch(r"[\w.,=+-]+", name) or name in (".", ".."):
-        raise UserError(f"--name {name}: write a folder's name of letters, digits and . , = + - _ only")
-    folder = Path(arguments.out) / name
+    return settings, execution
+
+
+def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    settings, execution, folder = run_options(arguments)
+    if folder.is_dir():
+        from benchmark.lock import locked
+
+        # One that is in use is refused before anything is loaded, which takes seconds; it is locked again for the run.
+        with locked(folder):
+            pass
     if execution.executor == "local" and execution.jobs != 1:
         warm_up()
 
     from benchmark.commands import run_command
 
-    resume = f"python -m benchmark {shlex.join(argv)}"
-    if not arguments.name:
-        resume += f" --name {name}"
-    return run_command(settings, execution, folder, argv, resume)
+    return run_command(settings, execution, folder, argv, _resume(argv, arguments, folder))
+
+
+def _compare_backbones(arguments: argparse.Namespace, argv: list[str]) -> int:
+    specs = [item for item in (part.strip() for part in arguments.backbones.split(",")) if item]
+    if len({folder_name(spec).casefold() for spec in specs}) < max(2, len(specs)):
+        raise UserError(f"--backbones {arguments.backbones} must be a list of two or more, each given once")
+    if len(parse_methods(arguments.method)) != 1:
+        raise UserError(f"--method {arguments.method} must be a single method, as clr")
+    folder = _folder_to_write(arguments, _words(arguments.stream, "backbones"))
+    runs = {}
+    for spec in specs:
+        options = {**vars(arguments), "methods": arguments.method, "backbone": spec}
+        settings, execution = _settings(argparse.Namespace(**options))
+        runs[folder / folder_name(spec)] = settings
+    if execution.executor == "local" and execution.jobs != 1:
+        warm_up()
+
+    from benchmark.backbone_comparison import compare_backbones
+
+    return compare_backbones(runs, execution, folder, argv, _resume(argv, arguments, folder))
+
+
+def _resume(argv: list[str], arguments: argparse.Namespace, folder: Path) -> str:
+    """The command that goes on with what `argv` began in `folder`."""
+    command = f"python -m benchmark {shlex.join(argv)}"
+    return command if arguments.name else f"{command} --name {folder.name}"
 
 
 def _from_options(cls: type[T], arguments: argparse.Namespace, **others: Any) -> T:
@@ -199,10 +299,20 @@ def _from_options(cls: type[T], arguments: argparse.Namespace, **others: Any) ->
     return cls(**{name: getattr(arguments, name) for name in named} | others)
 
 
-def _default_name(settings: Settings) -> str:
-    """The stream, the backbone and the time."""
-    words = [re.sub(r"[^\w.-]+", "-", spec.partition(":")[0]) for spec in (settings.stream, settings.backbone)]
-    return "-".join([*words, datetime.now().strftime("%Y%m%d-%H%M%S")])
+def _folder_to_write(arguments: argparse.Namespace, what: str) -> Path:
+    """--name in --out; by default `what` and the time, with a number where a run of the same second is there.
+
+    Raises:
+        UserError: --name is not that of a folder.
+    """
+    out = Path(arguments.out)
+    if arguments.name is None:
+        name = f"{what}-{datetime.now():%Y%m%d-%H%M%S}"
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        return next(out / each for each in names if not (out / each).exists())
+    if not re.fullmatch(r"[\w.,=+-]+", arguments.name) or arguments.name in (".", ".."):
+        raise UserError(f"--name {arguments.name}: write a folder's name of letters, digits and . , = + - _ only")
+    return out / arguments.name
 
 
 def _cost(arguments: argparse.Namespace, argv: list[str]) -> int:
@@ -257,15 +367,34 @@ def _output_file(path: str) -> Path:
 
 
 def _report(arguments: argparse.Namespace, argv: list[str]) -> int:
-    path = Path(arguments.run)
-    if not path.exists() and (Path("results") / path).exists():
-        path = Path("results") / path
-    if not path.is_dir():
-        raise UserError(f"report: there is no run folder {arguments.run}; give its path, or its name in results/")
+    path = run_folder("report", arguments.run)
 
     from benchmark.commands import report_command
 
     return report_command(path)
+
+
+def run_folder(command: str, run: str) -> Path:
+    """The folder of a run that is given by its path, or by its name in results/.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(run)
+    if not path.exists() and (Path("results") / path).exists():
+        path = Path("results") / path
+    if not path.is_dir():
+        raise UserError(f"{command}: there is no run folder {run}; give its path, or its name in results/")
+    return path
+
+
+def _compare(arguments: argparse.Namespace, argv: list[str]) -> int:
+    folder = _folder_to_write(arguments, "compare")
+    runs = [run_folder("compare", run) for run in arguments.runs]
+
+    from benchmark.compare import compare_command
+
+    return compare_command(runs, folder, argv)
 
 
 def _methods(arguments: argparse.Namespace, argv: list[str]) -> int:

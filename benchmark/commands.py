@@ -13,12 +13,14 @@ from benchmark.config import Execution, Settings
 from benchmark.describe import describe
 from benchmark.describe import to_text as description_text
 from benchmark.estimate import StreamShape, estimate
+from benchmark.files import StorageError
 from benchmark.preparation import prepare_run
 from benchmark.progress import TerminalProgress
-from benchmark.report.tables import compute_display, storage_display, summary_display, to_text
+from benchmark.report.tables import budgets_display, compute_display, storage_display, summary_display, to_text
 from benchmark.report.write import write_report
 from benchmark.results import FAILED, RunFolder
 from benchmark.runner import run
+from methods.errors import UserError
 
 
 def run_command(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> int:
@@ -26,14 +28,16 @@ def run_command(settings: Settings, execution: Execution, folder: Path, argv: li
     console = Console(stderr=True)
     with console.status("loading") as status:
         prepared = prepare_run(settings, status.update)
-    cells = len(settings.methods) * len(settings.seeds) * settings.orders
     try:
-        with TerminalProgress(cells * len(prepared.stream), settings.epochs) as progress:
+        with TerminalProgress(prepared.epochs_in_all) as progress:
             manifest = run(prepared, execution, folder, argv, progress)
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished tasks are kept. Go on with: {resume}", file=sys.stderr)
         return 130
-    print(to_text(summary_display(pd.read_csv(folder / "summary.csv"), settings.orders)))
+    except StorageError as error:
+        raise UserError(f"{error}; finished tasks are kept, and this goes on: {resume}") from error
+    summary, budgets = pd.read_csv(folder / "summary.csv"), budgets_display(manifest)
+    print(*map(to_text, (summary_display(summary, settings.orders, budgets), *filter(None, [budgets]))), sep="\n")
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
     return 1 if manifest["status"] == FAILED else 0
 
@@ -54,7 +58,7 @@ def tune_command(settings: Settings, budget: int, out: Path) -> int:
         tuning = Tuning(prepare_run(settings, status.update, tuning=True), budget, out)
     try:
         tasks = len(tuning.pending) * budget * len(tuning.prepared.stream)
-        with TerminalProgress(tasks, settings.epochs) as progress:
+        with TerminalProgress(tasks * settings.epochs) as progress:
             found = tuning.run(progress)
     except KeyboardInterrupt:
         print(f"\ninterrupted; the methods that are done are in {out}, the same command goes on", file=sys.stderr)

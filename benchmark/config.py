@@ -36,13 +36,15 @@ class Settings:
         train_images, test_images: per task, at most.
         epochs: passes over each task's training images.
         batch_size: images per training step.
-        lr: initial learning rate of every method whose specification does not give one.
+        lr, optimizer, schedule: of every method whose specification does not give them; see methods.method.Recipe.
         seeds: one cell per method, seed and order.
         orders: in how many orders the tasks are learned; the first is the stream's.
         device: "auto", "cpu" or "cuda".
         augment: random changes of the training images, applied in this order; see benchmark.augment.
         precision: of the forward passes; see benchmark.precision.
         compile: whether backbones are compiled by torch.compile.
+        equal_memory: the specification of a method; replay memories take as many bytes as its state grows by.
+        equal_compute: the specification of a method; the others train for as many epochs as cost what it does.
     """
 
     methods: tuple[str, ...]
@@ -55,12 +57,16 @@ class Settings:
     epochs: int = 8
     batch_size: int = 32
     lr: float | None = None
+    optimizer: Literal["sgd", "adam"] | None = None
+    schedule: Literal["constant", "step", "cosine"] | None = None
     seeds: tuple[int, ...] = (0,)
     orders: int = 1
     device: str = "auto"
     augment: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
+    equal_memory: str | None = None
+    equal_compute: str | None = None
 
     def __post_init__(self) -> None:
         if not self.methods:
@@ -75,6 +81,9 @@ class Settings:
                 raise UserError(f"--methods: '{other}' and '{text}' would share a folder; run one of them by itself")
         streams.check(parse_spec(self.stream).name)
         backbones.check(parse_spec(self.backbone).name)
+        for method in (self.equal_memory, self.equal_compute):
+            if method is not None:
+                methods.check(parse_spec(method).name)
         for option in ("tasks", "image_size", "train_images", "test_images", "epochs", "batch_size", "orders"):
             value = getattr(self, option)
             if value is not None and value < 1:
@@ -90,6 +99,11 @@ class Settings:
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"--seeds {','.join(map(str, self.seeds))} gives a seed twice; give each once")
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What methods.configured.configure is to be told of the recipe."""
+        return {"lr": self.lr, "optimizer": self.optimizer, "schedule": self.schedule}
 
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
@@ -109,6 +123,7 @@ class Execution:
         keep_states: keep the shared and memory parts after every task.
         verify_evaluations: make evaluations again that are known, and compare.
         plugins: files that register methods.
+        tracker: where curves and tables go beside the run's folder: "tensorboard", "wandb" or "mlflow".
     """
 
     jobs: int | None = None
@@ -119,6 +134,7 @@ class Execution:
     keep_states: bool = False
     verify_evaluations: bool = False
     plugins: tuple[str, ...] = ()
+    tracker: Literal["tensorboard", "wandb", "mlflow"] | None = None
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
@@ -129,6 +145,11 @@ class Execution:
             )
         if self.executor == "ray" and importlib.util.find_spec("ray") is None:
             raise UserError('--executor ray needs Ray, which is not installed; install it with: pip install ".[ray]"')
+        if self.tracker is not None and importlib.util.find_spec(self.tracker) is None:
+            raise UserError(
+                f"--tracker {self.tracker} needs the package {self.tracker}, which is not installed; "
+                f'install it with: pip install ".[{self.tracker}]"'
+            )
         if self.executor != "ray" and self.address is not None:
             raise UserError(f"--address {self.address} is that of a Ray cluster; add --executor ray")
         if self.address is not None and not re.fullmatch(r"auto|([^/:]+|\[.+\]):\d+", self.address):

@@ -8,18 +8,17 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmark.backbones import backbones
+from benchmark.backbones.base import backbone_of
 from benchmark.config import Settings
 from benchmark.cost import inference_operations_per_image, training_operations_per_image
 from benchmark.evaluation import network_for
 from benchmark.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.model import Network
-from benchmark.results import parameter_row
+from benchmark.results import Records, parameter_row
 from benchmark.state import State
 from benchmark.streams.base import LabelledImages, Task
 from benchmark.training import Training
 from methods.configured import ConfiguredMethod, configure
-from methods.options import construct, parse_spec
 
 # A method's cost per task is constant or grows by the same amount each time once there is a past: from the third task
 # on, the next one differs from it as it differs from the second.
@@ -59,8 +58,8 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
     bare = inference_operations_per_image(pristine, shape.classes, shape.image_size)
     parameters, compute = [], []
     for text in settings.methods:
-        method = configure(text, settings.lr)
-        records = _records(Simulation(pristine, method, settings, shape), method.grows_evenly)
+        method = configure(text, **settings.recipe)
+        records = simulate(pristine, method, settings, shape)
         parameters.append(parameter_row(text, [records], backbone))
         flops = sum(record["training_flops"] for record in records)
         inference = records[-1]["inference_flops_per_image"]
@@ -83,8 +82,7 @@ def empty_backbone(text: str) -> Network:
     Raises:
         UserError: it cannot be used.
     """
-    spec = parse_spec(text)
-    return construct(backbones.get(spec.name), spec).network(weights=False).to("meta")
+    return backbone_of(text).network(weights=False).to("meta")
 
 
 class Simulation:
@@ -93,28 +91,30 @@ class Simulation:
     Args:
         pristine: from `empty_backbone`.
         method: what learns.
-        settings: epochs and batch size are taken from them.
+        settings: epochs, batch size and augmentation are taken from them.
         shape: of the stream.
     """
 
     def __init__(self, pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape):
         self.shape = shape
         self.cell = Cell(pristine, method.make, shape.classes, seed=0, device=torch.device("meta"))
-        self.training = Training(method.recipe, settings.epochs, min(settings.batch_size, shape.images), dry=True)
+        batch = min(settings.batch_size, shape.images)
+        self.training = Training(method.recipe, settings.epochs, batch, settings.augment, dry=True)
 
     def learn(self, state: State) -> Learned:
         """Learn the next task."""
         return learn(self.cell, state, _task(self.shape, state.learned + 1), self.training)
 
 
-def _records(simulated: Simulation, grows_evenly: bool) -> list[dict[str, Any]]:
-    """A record per task, as a run would leave them."""
-    cell, shape = simulated.cell, simulated.shape
+def simulate(pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape) -> Records:
+    """What a run of one cell would measure, without seconds, memory and accuracy; see Simulation."""
+    simulated = Simulation(pristine, method, settings, shape)
+    cell = simulated.cell
     state = start(cell)
     frozen = frozen_bytes(cell)
-    records: list[dict[str, Any]] = []
+    records: Records = []
     for number in range(1, shape.tasks + 1):
-        if number > _SIMULATED and grows_evenly and not _filling(records):
+        if number > _SIMULATED and method.grows_evenly and not _filling(records):
             break
         before = state.count_bytes()
         learned = simulated.learn(state)
@@ -134,7 +134,7 @@ def _records(simulated: Simulation, grows_evenly: bool) -> list[dict[str, Any]]:
     return records
 
 
-def _filling(records: list[dict[str, Any]]) -> bool:
+def _filling(records: Records) -> bool:
     """Whether stored samples took more room after the last task than before it, as until a memory is full."""
     return records[-1]["bytes"]["replay"] > records[-2]["bytes"]["replay"]
 

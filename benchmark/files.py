@@ -4,20 +4,78 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from methods.errors import UserError
+
+
+class StorageError(UserError):
+    """What was to be kept cannot be written: the disk is full, or the folder may not be written to."""
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say in one sentence what keeps the block from writing into `folder`.
+
+    Raises:
+        StorageError: the system refused something.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written ({error.strerror or error}); make room or give access there"
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` under a temporary name beside `path`, flush it to the disk, and rename it."""
+    """Write `content` under a temporary name beside `path`, flush it to the disk, and rename it.
+
+    Raises:
+        StorageError: it cannot be written; what was at `path` is as before.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path.parent):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left of `write_atomically`, at any depth. Nobody may be writing there."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C, and the signal that ends a worker, wait until the block is done.
+
+    Only the main thread of a process can do so; in others this does nothing.
+    """
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # None is a handler that is not Python's, and could not be put back.
+            if signal.getsignal(number) is not None:
+                before[number] = signal.signal(number, lambda number, frame: came.append(number))
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def user_cache() -> Path:

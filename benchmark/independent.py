@@ -7,42 +7,66 @@ measured seconds and memory aside.
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmark.files import write_atomically
+from benchmark.files import uninterrupted, write_atomically, writing
+from benchmark.records import Record, read_record, record_path, write_record
 from benchmark.results import Records, read_records
-from benchmark.state import PackedState, is_intact, part_path, write_record
+from benchmark.state import PackedState, damaged_parts, find_newest, part_path
 
 
-def save_alone(folder: Path, packed: PackedState, record: dict[str, Any]) -> None:
-    """Write one task of a cell.
+@uninterrupted()
+def save_alone(folder: Path, packed: PackedState, record: Record) -> None:
+    """Write one task of a cell. Ctrl-C waits until that is done.
 
     Args:
         folder: of the cell; made if needed.
         packed: the state that holds this task and nothing else.
         record: what was measured.
+
+    Raises:
+        StorageError: something cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for stem, blob in packed.blobs.items():
         # What may be there has no record: it belongs to no state.
         write_atomically(part_path(folder, stem), blob)
-    content = json.dumps({**record, "checksums": packed.checksums})
-    write_atomically(_path(folder, record["learned"]), content.encode())
+    write_record(_path(folder, record["learned"]), {**record, "checksums": packed.checksums})
 
 
-def learned_tasks(folder: Path) -> set[int] | None:
-    """The numbers of the tasks, from 1, that a cell's folder holds, in sequence or alone.
+@dataclass(frozen=True)
+class Found:
+    """What a cell's folder holds.
 
-    Returns:
-        None if the file of one of them is damaged: only whoever learns the cell in sequence can put that right.
+    Attributes:
+        sequence: the number of tasks after which it has a whole state.
+        alone: the numbers of whole tasks that were learned alone.
+        damaged: files without which it would hold more; only whoever learns the cell in sequence can put that right.
     """
-    records = read_records(folder)
-    alone = _read_alone(folder)
-    if not all(is_intact(folder, record["checksums"]) for record in [*records[-1:], *alone.values()]):
-        return None
-    return {*range(1, len(records) + 1), *alone}
+
+    sequence: int
+    alone: frozenset[int]
+    damaged: tuple[Path, ...]
+
+    @property
+    def tasks(self) -> set[int]:
+        """The numbers of the tasks, from 1, that are there."""
+        return {*range(1, self.sequence + 1), *self.alone}
+
+
+def look(folder: Path) -> Found:
+    """See what a cell's folder holds, which need not exist; nothing is changed."""
+    records, damaged = find_newest(folder)
+    whole = set()
+    for number, path in _paths(folder).items():
+        record = read_record(path)
+        lost = damaged_parts(folder, record["checksums"]) if record else [path]
+        if not lost:
+            whole.add(number)
+        damaged += lost
+    return Found(len(records), frozenset(whole), tuple(damaged))
 
 
 def unite(folder: Path) -> bool:
@@ -51,21 +75,22 @@ def unite(folder: Path) -> bool:
     Returns:
         Whether there were any.
     """
-    alone = _read_alone(folder)
-    if not alone:
+    paths = _paths(folder)
+    if not paths:
         return False
+    alone = {number: record for number, path in paths.items() if (record := read_record(path))}
     records = read_records(folder)
     sequence = len(records)
     while len(records) + 1 in alone:
         records.append(_behind(records, alone[len(records) + 1]))
-        write_record(folder, records[-1])
-    # Some may be of tasks that were in the sequence already: this was interrupted here before.
-    for number in alone.keys() & range(1, len(records) + 1):
-        _path(folder, number).unlink()
+        write_record(record_path(folder, len(records)), records[-1])
+    # Some may be of tasks that were in the sequence already: this was interrupted here before, or they were damaged.
+    for number in paths.keys() & range(1, len(records) + 1):
+        paths[number].unlink()
     return len(records) > sequence
 
 
-def _behind(records: Records, alone: dict[str, Any]) -> dict[str, Any]:
+def _behind(records: Records, alone: Record) -> Record:
     """The record of a task that was learned alone, behind those of the tasks before it."""
     if not records:
         return alone
@@ -80,10 +105,9 @@ def _behind(records: Records, alone: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read_alone(folder: Path) -> dict[int, dict[str, Any]]:
-    """Task -> its record, of the tasks that were learned alone."""
-    records = (json.loads(path.read_bytes()) for path in folder.glob("alone-*.json"))
-    return {record["learned"]: record for record in records}
+def _paths(folder: Path) -> dict[int, Path]:
+    """Task -> the file of its record, of the tasks that were learned alone."""
+    return {int(path.stem.removeprefix("alone-")): path for path in folder.glob("alone-*.json")}
 
 
 def _path(folder: Path, task: int) -> Path:

@@ -82,6 +82,8 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
     Raises:
         UserError: naming the first difference.
     """
+    if "runs" in old:
+        raise UserError(f"{option} {name}: `compare` made that folder of other runs; give another {option}")
     for key in new["settings"]:
         before, asked = old["settings"].get(key), new["settings"][key]
         if before != asked:
@@ -95,6 +97,12 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
                 f"{option} {name}: that {kind} exists, but what {new[key]['spec']} holds has changed since; "
                 f"restore the {key}, or give another {option}"
             )
+    # A file of `tune`, and what older versions wrote, have none.
+    if old.get("budgets", {}) != new.get("budgets", {}):
+        raise UserError(
+            f"{option} {name}: that {kind} exists, but this version of the program gives its methods other budgets; "
+            f"go on with the version that began it, or give another {option}"
+        )
 
 
 def now() -> str:

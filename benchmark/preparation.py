@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 
-from benchmark.backbones import backbones
+from benchmark.backbones.base import backbone_of
+from benchmark.budgets import Budget, check_budgets, fair_budgets, with_budgets
 from benchmark.compilation import check_compiler
 from benchmark.config import Settings
 from benchmark.model import Network
@@ -15,37 +16,58 @@ from benchmark.streams.base import Stream
 from benchmark.streams.build import build_stream
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
-from methods.options import construct, parse_spec
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run needs: its settings, and what they mean."""
+    """What a run needs: its settings, and what they mean.
+
+    Attributes:
+        methods: with the memories that their budgets give them.
+        budgets: by label; empty where none has to be equal to another.
+    """
 
     settings: Settings
     methods: tuple[ConfiguredMethod, ...]
     stream: Stream
     backbone: Network
     device: torch.device
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+
+    def epochs(self, label: str) -> int:
+        """How often a method passes over each task's training images."""
+        return self.budgets[label].epochs if label in self.budgets else self.settings.epochs
+
+    @property
+    def epochs_in_all(self) -> int:
+        """Of all tasks in all cells."""
+        cells = len(self.settings.seeds) * self.settings.orders
+        return sum(map(self.epochs, self.settings.methods)) * cells * len(self.stream)
 
 
-def prepare_run(settings: Settings, note: Callable[[str], None], tuning: bool = False) -> Prepared:
+def prepare_run(
+    settings: Settings,
+    note: Callable[[str], None],
+    tuning: bool = False,
+    budgets: Mapping[str, Budget] | None = None,
+) -> Prepared:
     """Load the stream and the backbone, and check the methods' options.
 
     Args:
         note: called with one line of text before anything that takes time.
         tuning: whether methods' options are to be chosen; see build_stream.
+        budgets: as they were found before; they are found here if None.
 
     Raises:
         UserError: something cannot be used.
     """
-    configured = tuple(configure(text, settings.lr) for text in settings.methods)
+    configured = tuple(configure(text, **settings.recipe) for text in settings.methods)
+    check_budgets(settings, configured)
     device = choose_device(settings.device)
     if settings.compile:
         note("trying the compiler")
         check_compiler(device)
-    spec = parse_spec(settings.backbone)
-    source = construct(backbones.get(spec.name), spec)
+    source = backbone_of(settings.backbone)
     note(f"loading backbone {settings.backbone}")
     backbone = source.network()
     stream = build_stream(
@@ -57,7 +79,11 @@ def prepare_run(settings: Settings, note: Callable[[str], None], tuning: bool = 
         tuning=tuning,
         progress=note,
     )
-    return Prepared(settings, configured, stream, backbone, device)
+    if budgets is None:
+        if settings.equal_memory or settings.equal_compute:
+            note("weighing the methods against each other")
+        budgets = fair_budgets(settings, configured, stream, backbone)
+    return Prepared(settings, with_budgets(configured, budgets), stream, backbone, device, budgets)
 
 
 def choose_device(name: str) -> torch.device:

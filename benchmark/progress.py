@@ -17,8 +17,8 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Something outside the cells, as the loading of a task."""
 
-    def cell(self, name: str, tasks: int, done: int) -> None:
-        """A cell of so many tasks begins, or goes on after those that are done."""
+    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
+        """A cell of so many tasks, of so many epochs each, begins, or goes on after the tasks that are done."""
 
     def task(self, name: str, number: int, task: str) -> None:
         """A task begins."""
@@ -32,6 +32,9 @@ class Progress(Protocol):
     def failed(self, name: str, cause: str) -> None:
         """A cell failed."""
 
+    def warn(self, text: str) -> None:
+        """Something that has to be read, although the run goes on."""
+
 
 class TerminalProgress:
     """Bars for the whole run and for each cell that goes on, with the time left. Only failures are printed elsewhere.
@@ -39,13 +42,11 @@ class TerminalProgress:
     Use as a context manager.
 
     Args:
-        tasks: to be learned in all cells together.
-        epochs: of a task.
+        epochs: of all tasks in all cells together.
     """
 
-    def __init__(self, tasks: int, epochs: int):
+    def __init__(self, epochs: int):
         self._console = Console(stderr=True)
-        self._epochs = epochs
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -57,7 +58,7 @@ class TerminalProgress:
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._run = self._bars.add_task("all methods", total=tasks * epochs)
+        self._run = self._bars.add_task("all methods", total=epochs)
         self._cells: dict[str, TaskID] = {}
         # Cell -> epochs that the whole run's bar has counted: a cell that was lost with its worker begins again.
         self._counted: dict[str, int] = {}
@@ -74,12 +75,12 @@ class TerminalProgress:
     def note(self, text: str) -> None:
         self._bars.update(self._run, description=text)
 
-    def cell(self, name: str, tasks: int, done: int) -> None:
+    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
         self._remove(name)
-        epochs = done * self._epochs
-        self._cells[name] = self._bars.add_task(name, total=tasks * self._epochs, completed=epochs)
-        self._bars.advance(self._run, epochs - self._counted.get(name, 0))
-        self._counted[name] = epochs
+        completed = done * epochs
+        self._cells[name] = self._bars.add_task(name, total=tasks * epochs, completed=completed)
+        self._bars.advance(self._run, completed - self._counted.get(name, 0))
+        self._counted[name] = completed
 
     def task(self, name: str, number: int, task: str) -> None:
         self._bars.update(self._cells[name], description=f"{name}: task {number}, {task}")
@@ -96,6 +97,9 @@ class TerminalProgress:
     def failed(self, name: str, cause: str) -> None:
         self.ended(name)
         self._console.print(f"{name} failed: {cause}", style="red", markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        self._console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
 
     def _remove(self, name: str) -> None:
         if name in self._cells:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from typing import Any
 import pandas as pd
 
 from benchmark.files import folder_name, write_atomically
+from benchmark.records import read_record, record_path
 from methods.errors import UserError
 
 #: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
-PENDING, RUNNING, SUCCEEDED, FAILED = "pending", "running", "succeeded", "failed"
+PENDING, RUNNING, SUCCEEDED, FAILED, DIVERGED = "pending", "running", "succeeded", "failed", "diverged"
 
 ACCURACY_COLUMNS = ("method", "seed", "learned", "task", "task_name", "accuracy", "images")
 TASK_COLUMNS = (
@@ -81,7 +83,9 @@ class RunFolder:
         except FileNotFoundError:
             raise UserError(f"{self.path} is not a run folder: it holds no manifest.json") from None
         except ValueError as error:
-            raise UserError(f"{self.manifest_path} is damaged: {error}") from error
+            raise UserError(
+                f"{self.manifest_path} is damaged: {error}; put a copy of it back, or begin a run of another name"
+            ) from error
         if not isinstance(manifest, dict) or not {"settings", "cells", "tasks"} <= manifest.keys():
             raise UserError(f"{self.manifest_path} is not the manifest of a run; give the folder of a run")
         # What a run did before there was a choice.
@@ -126,13 +130,11 @@ def open_run(path: Path) -> RunFolder:
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """What a cell measured: the contents of after-1.json, after-2.json, ... up to the first that is not readable."""
+    """What a cell measured: the contents of after-1.json, after-2.json, ... up to the first that is not whole."""
     records: list[dict[str, Any]] = []
-    while True:
-        try:
-            records.append(json.loads((folder / f"after-{len(records) + 1}.json").read_bytes()))
-        except (FileNotFoundError, ValueError):
-            return records
+    while record := read_record(record_path(folder, len(records) + 1)):
+        records.append(record)
+    return records
 
 
 #: A method's label, a seed, and the number of an order, from 0.
@@ -249,6 +251,8 @@ def compute_table(finished: Mapping[CellKey, Records], manifest: Mapping[str, An
         label: _mean(sum(record["training_seconds"] for record in after) for after in cells.values())
         for label, cells in methods.items()
     }
+    # Seconds of different machines, which `compare` may have joined, have no ratio.
+    unit = seconds.get("sgd", math.nan) if manifest.get("comparable_seconds", True) else math.nan
     rows = []
     for label, own in methods.items():
         cells = list(own.values())
@@ -262,7 +266,7 @@ def compute_table(finished: Mapping[CellKey, Records], manifest: Mapping[str, An
                 "training_flops": round(flops),
                 "normalized_compute": flops / sgd,
                 "training_seconds": seconds[label],
-                "normalized_seconds": seconds[label] / seconds["sgd"] if "sgd" in seconds else float("nan"),
+                "normalized_seconds": seconds[label] / unit,
                 "inference_flops_per_image": round(inference),
                 "normalized_inference": inference / _mean(bare[order] for _, _, order in own),
                 "evaluation_seconds": _mean(sum(record["evaluation_seconds"] for record in after) for after in cells),
@@ -276,11 +280,12 @@ def compute_table(finished: Mapping[CellKey, Records], manifest: Mapping[str, An
 
 
 def statuses(manifest: dict[str, Any]) -> dict[str, str]:
-    """Each method's status: failed if a cell failed, succeeded if all succeeded, else incomplete."""
+    """Each method's status: failed or diverged if a cell did, succeeded if all succeeded, else incomplete."""
     result: dict[str, str] = {}
     for label in dict.fromkeys(cell["method"] for cell in manifest["cells"]):
         own = {cell["status"] for cell in manifest["cells"] if cell["method"] == label}
-        result[label] = FAILED if FAILED in own else SUCCEEDED if own == {SUCCEEDED} else "incomplete"
+        bad = [status for status in (FAILED, DIVERGED) if status in own]
+        result[label] = bad[0] if bad else SUCCEEDED if own == {SUCCEEDED} else "incomplete"
     return result
 
 

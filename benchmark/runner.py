@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from benchmark.cells import Job
 from benchmark.config import Execution
 from benchmark.executors.base import Began, Failure, Plan
 from benchmark.executors.choice import choose_executor
-from benchmark.independent import learned_tasks, unite
+from benchmark.files import StorageError, remove_unfinished
+from benchmark.independent import Found, look, unite
+from benchmark.lock import locked
 from benchmark.manifest import cell_name, check_same, new_manifest, now
 from benchmark.preparation import Prepared
 from benchmark.progress import Progress
 from benchmark.report.write import write_report
 from benchmark.results import FAILED, PENDING, RUNNING, SUCCEEDED, CellKey, RunFolder, open_run
-from methods.errors import UserError
+from benchmark.trackers.curves import tracked
 
 
 def run(
@@ -32,10 +35,28 @@ def run(
         The manifest.
 
     Raises:
-        UserError: the folder cannot be used, or holds a run with other settings, or there are no such workers.
+        UserError: the folder cannot be used, or is in use, or holds a run with other settings, or there are no such
+            workers.
+        StorageError: what was learned cannot be written; what was written before is there.
     """
     manifest = new_manifest(prepared.settings, prepared.stream, prepared.backbone, command)
+    manifest["budgets"] = {label: asdict(budget) for label, budget in prepared.budgets.items()}
     run_folder = open_run(folder)
+    try:
+        with locked(folder):
+            remove_unfinished(folder)
+            return _run(prepared, execution, run_folder, manifest, progress)
+    finally:
+        # Where nothing has begun: a new folder would be that of no run.
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _run(
+    prepared: Prepared, execution: Execution, run_folder: RunFolder, manifest: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
+    """What `run` does in a folder that is its own; `manifest` is that of a new run."""
+    folder = run_folder.path
     if run_folder.exists():
         old = run_folder.read_manifest()
         check_same(old, manifest, "--name", folder.name)
@@ -49,46 +70,61 @@ def run(
         manifest["orders"],
         execution.keep_states,
         execution.verify_evaluations,
+        budgets=prepared.budgets,
     )
     cells = plan.cells(prepared)
     independent = {label for label in prepared.settings.methods if cells.are_independent(label)}
-    try:
-        executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
-    except UserError:
-        # Nothing has begun: a new folder would be that of no run.
-        with suppress(OSError):
-            folder.rmdir()
-        raise
-    jobs = _jobs(run_folder, manifest, independent if split else set(), progress)
-    matrix = _Matrix(run_folder, manifest, jobs)
-    with closing(executor.run(jobs, progress)) as events:
-        for event in events:
-            if isinstance(event, Began):
-                matrix.began(event.job)
-            else:
-                matrix.ended(event.job, event.failure)
-                if event.failure:
-                    progress.failed(event.job.name, event.failure.cause)
-    matrix.finish()
-    progress.note("drawing tables and figures")
-    write_report(run_folder)
+    executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
+    with tracked(execution.tracker, run_folder, manifest, progress) as progress:
+        jobs = _jobs(run_folder, manifest, prepared, independent if split else set(), progress)
+        matrix = _Matrix(run_folder, manifest, jobs)
+        with closing(executor.run(jobs, progress)) as events:
+            for event in events:
+                if isinstance(event, Began):
+                    matrix.began(event.job)
+                else:
+                    matrix.ended(event.job, event.failure)
+                    if event.failure and event.failure.stops:
+                        raise StorageError(event.failure.cause)
+                    if event.failure:
+                        progress.failed(event.job.name, event.failure.cause)
+        matrix.finish()
+        progress.note("drawing tables and figures")
+        write_report(run_folder)
     return manifest
 
 
-def _jobs(folder: RunFolder, manifest: dict[str, Any], apart: set[str], progress: Progress) -> list[Job]:
-    """What is to be done: cells, and single tasks of the methods `apart`, which fill the gaps between them."""
+def _jobs(
+    folder: RunFolder, manifest: dict[str, Any], prepared: Prepared, apart: set[str], progress: Progress
+) -> list[Job]:
+    """What is to be done: cells, and single tasks of the methods `apart`, which fill the gaps between them.
+
+    Cells of which files are damaged are told, and it is noted in the manifest.
+    """
     whole, single = [], []
     tasks = len(manifest["tasks"])
     for entry in manifest["cells"]:
         name, key = cell_name(entry, manifest), _key(entry)
-        learned = learned_tasks(folder.cell(*key)) if entry["method"] in apart else None
-        if learned is None:
+        found = look(folder.cell(*key))
+        if found.damaged:
+            entry["damage"] = _damage(folder, found)
+            progress.warn(f"{name}: {entry['damage']}")
+        if found.damaged or entry["method"] not in apart:
             whole.append(Job(name, key))
         else:
-            progress.cell(name, tasks, len(learned))
+            learned = found.tasks
+            progress.cell(name, tasks, len(learned), prepared.epochs(entry["method"]))
             progress.ended(name)
             single += [Job(f"{name}, task {n}", key, n) for n in range(1, tasks + 1) if n not in learned]
     return whole + single
+
+
+def _damage(folder: RunFolder, found: Found) -> str:
+    """What is damaged in a cell's folder, and what of it is left."""
+    first, *more = (str(path.relative_to(folder.path)) for path in found.damaged)
+    files = f"{first} and {len(more)} more are" if more else f"{first} is"
+    left = f"the state after task {found.sequence}" if found.sequence else "the start"
+    return f"{files} damaged or missing, so that it goes on from {left}"
 
 
 def _key(entry: dict[str, Any]) -> CellKey:
@@ -126,8 +162,8 @@ class _Matrix:
     def ended(self, job: Job, failure: Failure | None) -> None:
         entry = self._entries[job.key]
         # Of several tasks that fail, the first.
-        if failure and entry["status"] != FAILED:
-            entry["status"], entry["cause"], entry["traceback"] = FAILED, failure.cause, failure.traceback
+        if failure and not entry["cause"]:
+            entry["status"], entry["cause"], entry["traceback"] = failure.status, failure.cause, failure.traceback
         self._left[job.key] -= 1
         if not self._left[job.key]:
             self._close(job.key)
@@ -135,14 +171,14 @@ class _Matrix:
 
     def finish(self) -> None:
         """All jobs have ended."""
-        failed = any(entry["status"] == FAILED for entry in self._entries.values())
+        failed = any(entry["cause"] for entry in self._entries.values())
         self._manifest["status"] = FAILED if failed else SUCCEEDED
         self._manifest["finished"] = now()
         self._write()
 
     def _close(self, key: CellKey) -> None:
         unite(self._folder.cell(*key))
-        if self._entries[key]["status"] != FAILED:
+        if not self._entries[key]["cause"]:
             self._entries[key]["status"] = SUCCEEDED
 
     def _write(self) -> None:

@@ -8,19 +8,20 @@ complete state is on the disk.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import safetensors
 import safetensors.torch
 from torch import Tensor
 
 from benchmark.cost import tensor_bytes
-from benchmark.files import write_atomically
+from benchmark.files import uninterrupted, write_atomically, writing
 from benchmark.heads import is_head
+from benchmark.records import Record, record_path, write_record
 from benchmark.results import read_records
+from methods.errors import UserError, first_line
 from methods.method import REPLAY
 
 Tensors = dict[str, Tensor]
@@ -98,38 +99,34 @@ def checksum_of(checksums: Mapping[str, str], part: str) -> str:
     return checksums[stem] if stem else ""
 
 
-def save(folder: Path, packed: PackedState, record: dict[str, Any], keep_states: bool = False) -> None:
-    """Write a state and what was measured while it was learned.
+@uninterrupted()
+def save(folder: Path, packed: PackedState, record: Record, keep_states: bool = False) -> None:
+    """Write a state and what was measured while it was learned. Ctrl-C waits until that is done.
 
     Args:
         folder: of the cell; made if needed.
         packed: the state after `record["learned"]` tasks.
         record: content of after-<k>.json, to which the checksums are added.
         keep_states: keep the shared and memory files of earlier tasks.
+
+    Raises:
+        StorageError: something cannot be written; the state before is still there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for stem, blob in packed.blobs.items():
         path = part_path(folder, stem)
         if not path.exists():
             write_atomically(path, blob)
         elif _checksum(path) != packed.checksums[stem]:
             write_atomically(_next(path), blob)
-    write_record(folder, {**record, "checksums": packed.checksums})
-    _promote(folder, packed.checksums)
-    if not keep_states:
-        for part in ("shared", "memory"):
-            for path in folder.glob(f"{part}-*.safetensors"):
-                if path.stem not in packed.checksums:
-                    path.unlink()
+    written = {**record, **({"keep_states": True} if keep_states else {}), "checksums": packed.checksums}
+    write_record(record_path(folder, record["learned"]), written)
+    _settle(folder, written)
 
 
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write after-<k>.json: from now on the state after k tasks is the one whose checksums it names."""
-    write_atomically(folder / f"after-{record['learned']}.json", json.dumps(record, indent=1).encode())
-
-
-def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[dict[str, Any]]]:
-    """The newest complete state, and the records up to it.
+def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[Record]]:
+    """The newest complete state, and the records up to it. Those behind it, of states that were damaged, are removed.
 
     Args:
         folder: of the cell; need not exist.
@@ -138,38 +135,70 @@ def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[dict[str
     Returns:
         the state, and the contents of after-1.json ... after-<learned>.json.
     """
+    records, damaged = find_newest(folder)
+    if damaged:
+        for path in folder.glob("after-*.json"):
+            if int(path.stem.removeprefix("after-")) > len(records):
+                path.unlink()
+    if not records:
+        return start(), []
+    _settle(folder, records[-1])
+    return _read(folder, len(records), records[-1]["checksums"]), records
+
+
+def find_newest(folder: Path) -> tuple[list[Record], list[Path]]:
+    """The records up to the newest complete state, and which files keep a later one from being that."""
     records = read_records(folder)
-    while records:
-        checksums = records[-1]["checksums"]
-        if is_intact(folder, checksums):
-            _promote(folder, checksums)
-            return _read(folder, records[-1]["learned"], checksums), records
+    unread = record_path(folder, len(records) + 1)
+    damaged = [unread] if unread.exists() else []
+    while records and (lost := damaged_parts(folder, records[-1]["checksums"])):
+        # What an earlier state lacks may have been removed since it was no longer needed.
+        damaged = damaged or lost
         records.pop()
-    return start(), []
+    return records, damaged
 
 
-def is_intact(folder: Path, checksums: Mapping[str, str]) -> bool:
-    """Whether a state's files are those that a record names."""
+def damaged_parts(folder: Path, checksums: Mapping[str, str]) -> list[Path]:
+    """The files of a state that are missing, or are not those that its record names."""
     parts = [(part_path(folder, stem), value) for stem, value in checksums.items()]
-    return all(value in (_checksum(path), _checksum(_next(path))) for path, value in parts)
+    return [path for path, value in parts if value not in (_checksum(path), _checksum(_next(path)))]
 
 
 def _read(folder: Path, learned: int, checksums: Mapping[str, str]) -> State:
     def part(stem: str) -> Tensors:
-        return safetensors.torch.load_file(part_path(folder, stem)) if stem in checksums else {}
+        if stem not in checksums:
+            return {}
+        path = part_path(folder, stem)
+        try:
+            return safetensors.torch.load_file(path)
+        except safetensors.SafetensorError as error:
+            # It has its checksum: somebody has put something else there, and its checksum into the record.
+            raise UserError(
+                f"{path} holds no tensors ({first_line(error)}); remove it, and it is made again"
+            ) from error
 
     tasks = {number: part(f"task-{number}") for number in range(1, learned + 1)}
     return State(learned, part(f"shared-{learned}"), tasks, part(f"memory-{learned}"))
 
 
-def _promote(folder: Path, checksums: Mapping[str, str]) -> None:
-    """Let each `*.next` file that belongs to the state take its place; remove what an interrupted step left."""
+def _settle(folder: Path, record: Record) -> None:
+    """Bring a cell's files in line with its newest record, which an interrupted step may not have come to.
+
+    Each `*.next` file that belongs to the state takes its place, and what was kept for the state before is removed.
+    """
+    checksums = record["checksums"]
     for path in folder.glob("*.next"):
         final = path.with_suffix("")
         if _checksum(path) == checksums.get(final.stem):
             path.replace(final)
         else:
             path.unlink()
+    if record.get("keep_states"):
+        return
+    for part in ("shared", "memory"):
+        for path in folder.glob(f"{part}-*.safetensors"):
+            if path.stem not in checksums:
+                path.unlink()
 
 
 def part_path(folder: Path, stem: str) -> Path:

@@ -22,7 +22,7 @@ from benchmark.training import Training, decay, make_optimizer
 
 
 class DivergedError(RuntimeError):
-    """The training loss is no longer a finite number."""
+    """The training loss, or the weights, are no longer finite numbers."""
 
 
 class _NoMetrics:
@@ -83,8 +83,10 @@ class Strategy(SupervisedTemplate):
         # Operations of an epoch in which these tensors are trained; and which they are in this epoch.
         self._operations_of: dict[frozenset[str], int] = {}
         self._trained: frozenset[str] = frozenset()
-        # On the device, which is not waited for until the epoch ends.
-        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        # Of the epoch's steps, on the device, which is not waited for until the epoch ends. In one place: tensors that
+        # stay scattered over the heap would keep it from being used again.
+        self._step_losses = torch.zeros(self.steps_per_epoch, dtype=torch.float64, device=device)
+        self._steps_before = 0
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
         """Name -> parameter of the backbone's trainable tensors that all tasks share."""
@@ -114,12 +116,18 @@ class Strategy(SupervisedTemplate):
         self.operations += counter.get_total_flops()
 
     def _after_training_exp(self, **kwargs: Any) -> None:
+        # A step that spoils the weights shows in the loss of the next one, and after the last step there is none.
+        if self.device.type != "meta" and not nn.utils.get_total_norm(self._trainables).isfinite():
+            raise DivergedError(
+                f"the weights are not finite after task {self.bench.method.task}; a smaller --lr may help"
+            )
         with OperationCounter() as counter, uncompiled():
             super()._after_training_exp(**kwargs)
         self.operations += counter.get_total_flops()
 
     def _before_training_epoch(self, **kwargs: Any) -> None:
         super()._before_training_epoch(**kwargs)
+        self._steps_before = self.steps
         self._trained = frozenset(name for name, _ in self.bench.trainable())
         known = self._trained in self._operations_of
         self.dataloader = [] if self._training.dry and known else self._batches
@@ -155,9 +163,8 @@ class Strategy(SupervisedTemplate):
         self.optimizer_step()
         hooks.call("after_update", self)
         hooks.call("after_training_iteration", self)
+        self._step_losses[self.steps - self._steps_before] = self.loss.detach()
         self.steps += 1
-        # In place: tensors that stay scattered over the heap would keep it from being used again.
-        self._loss_sum += self.loss.detach()
 
     def optimizer_step(self) -> None:
         clip = self._training.recipe.clip
@@ -168,15 +175,16 @@ class Strategy(SupervisedTemplate):
     def _after_training_epoch(self, **kwargs: Any) -> None:
         super()._after_training_epoch(**kwargs)
         self.operations += self._operations_of[self._trained]
-        if not self._loss_sum.is_meta:
-            mean = self._loss_sum.item() / self.steps_per_epoch
-            self._loss_sum.zero_()
-            self.losses.append(mean)
-            if not math.isfinite(mean):
-                raise DivergedError(
-                    f"the training loss is {mean} in epoch {len(self.losses)} of task {self.bench.method.task}; "
-                    f"a smaller --lr may help"
-                )
+        if not self._step_losses.is_meta:
+            losses = self._step_losses.tolist()
+            self._step_losses.zero_()
+            self.losses.append(sum(losses) / self.steps_per_epoch)
+            for step, loss in enumerate(losses, 1):
+                if not math.isfinite(loss):
+                    raise DivergedError(
+                        f"the training loss is {loss} in step {step} of epoch {len(self.losses)} of task "
+                        f"{self.bench.method.task}; a smaller --lr may help"
+                    )
         self._on_epoch()
 
 

@@ -106,7 +106,7 @@ class Tuning:
         def attempt(params: dict[str, Any]) -> Trial:
             text = specification(method.label, params)
             tasks = len(self.prepared.stream)
-            progress.cell(text, tasks, tasks if text in known else 0)
+            progress.cell(text, tasks, tasks if text in known else 0, self.prepared.settings.epochs)
             if text not in known:
                 known[text] = try_once(self.prepared, text, params, progress)
             progress.ended(text)

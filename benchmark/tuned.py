@@ -50,12 +50,9 @@ def write_tuned(path: Path, content: dict[str, Any]) -> None:
     """Write what `read_tuned` reads, whole.
 
     Raises:
-        UserError: it cannot be written.
+        StorageError: it cannot be written.
     """
-    try:
-        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"--out: {path} cannot be written: {error.strerror}") from error
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def tuned_methods(labels: Sequence[str], path: Path) -> tuple[str, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from methods import methods
 from methods.errors import UserError
+from methods.memory import MemorySize
 from methods.method import Method, Recipe
-from methods.options import Spec, arguments, construct, parse_spec
+from methods.options import Spec, arguments, construct, option_types, parse_spec
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,25 @@ class ConfiguredMethod:
         """A fresh instance."""
         return construct(self.cls, self._options)
 
+    @property
+    def memory_options(self) -> list[str]:
+        """The options that say how large the method's replay memory is; empty if it has none."""
+        return [name for name, annotation in option_types(self.cls).items() if annotation is MemorySize]
 
-def configure(text: str, lr: float | None = None) -> ConfiguredMethod:
+    def with_memory(self, size: int) -> ConfiguredMethod:
+        """The same method with a replay memory of `size` bytes; its label stays."""
+        sizes = dict.fromkeys(self.memory_options, f"{size}B")
+        return replace(self, _options=replace(self._options, options=self._options.options | sizes))
+
+
+def configure(
+    text: str, lr: float | None = None, optimizer: str | None = None, schedule: str | None = None
+) -> ConfiguredMethod:
     """Resolve a method's specification; beside its own options it may set the recipe's (lr, optimizer, ...).
 
     Args:
         text: the specification.
-        lr: learning rate for methods whose specification does not give one.
+        lr, optimizer, schedule: of the recipe, where the specification does not give them; the method's own if None.
 
     Raises:
         UserError: no such method or option, or a value that is refused.
@@ -56,9 +70,9 @@ def configure(text: str, lr: float | None = None) -> ConfiguredMethod:
     given = arguments(Recipe, Spec(spec.text, spec.name, "", training))
     options = Spec(spec.text, spec.name, spec.positional, own)
     construct(cls, options, also=of_recipe)
-    base = cls.recipe if lr is None else replace(cls.recipe, lr=lr)
+    asked: dict[str, Any] = {"lr": lr, "optimizer": optimizer, "schedule": schedule}
     try:
-        recipe = replace(base, **given)
+        recipe = replace(cls.recipe, **{key: value for key, value in asked.items() if value is not None} | given)
     except ValueError as error:
         raise UserError(f"'{text}': {error}") from None
     return ConfiguredMethod(spec.text, recipe, cls, options)

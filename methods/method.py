@@ -13,6 +13,8 @@ from torch import Tensor, nn
 with warnings.catch_warnings():
     # One of Avalanche's dependencies warns of solvers that nothing here uses.
     warnings.filterwarnings("ignore", message="no QP solver found")
+    # In a notebook, another one asks for widgets.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     from avalanche.core import SupervisedPlugin
 
 if TYPE_CHECKING:

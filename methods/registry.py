@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class Registry(Generic[C]):
         self._entries: dict[str, _Entry] = {}
         self._groups: dict[str, _Group] = {}
         self._entry_points = entry_points
+        self._complaints: list[str] = []
 
     def add_lazy(self, name: str, target: str, summary: str) -> None:
         """Announce `name`, to be imported from `target` ("module:Class") when it is first used."""
@@ -97,6 +99,11 @@ class Registry(Generic[C]):
         if chosen.members is not None:
             return list(chosen.members)
         return [name for name in self.names() if name not in chosen.without and not self._needs_options(name)]
+
+    def complaints(self) -> list[str]:
+        """What installed packages announce and cannot have, a sentence each."""
+        self._discover()
+        return list(self._complaints)
 
     def summary(self, name: str) -> str:
         """One line about an entry or a group."""
@@ -153,7 +160,12 @@ class Registry(Generic[C]):
         if group is None:
             return
         for point in metadata.entry_points(group=group):
-            self.add_lazy(point.name, point.value, f"from the installed package {point.module.partition('.')[0]}")
+            package = re.split(r"[.:]", point.value)[0]
+            try:
+                self.add_lazy(point.name, point.value, f"from the installed package {package}")
+            except UserError as error:
+                # It is for somebody else to mend, and must not keep the user from everything else.
+                self._complaints.append(f"{error}, and is left out")
 
 
 def load_plugin(path: str) -> None:

@@ -47,10 +47,13 @@ def observe(command: Sequence[str]) -> Observed:
         notes = Path(temporary, "notes.json")
         began = time.time()
         process = [sys.executable, "-m", "performance.observed", str(notes), *command]
-        result = subprocess.run(process, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        said = Path(temporary, "said.txt")
+        # Not to a pipe: the server that workers are forked from holds it open for a while after the command has ended.
+        with said.open("w") as stream:
+            status = subprocess.run(process, stdout=stream, stderr=subprocess.STDOUT).returncode
         ended = time.time()
-        if result.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} failed: {result.stdout}")
+        if status != 0:
+            raise RuntimeError(f"{' '.join(command)} failed: {said.read_text()}")
         times: dict[str, float] = json.loads(notes.read_text())
     decoded = int(times.pop("decoded"))
     return Observed({event: at - began for event, at in (times | {"end": ended}).items()}, decoded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from benchmark.model import Network
 from benchmark.streams.base import LabelledImages, Task
 from methods.configured import configure
 from methods.options import option_values
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers, and what they start, would fight for the cores with threads of their own.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 SHARED = Path(__file__).parents[2] / "shared"
 

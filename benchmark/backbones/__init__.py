@@ -16,6 +16,13 @@ backbones.add_lazy(
     "small ResNet for 32x32, pretrained on generated fractals; shipped",
 )
 
+for _method in ("DINO", "SwAV"):
+    backbones.add_lazy(
+        f"{_method.lower()}_resnet50",
+        f"benchmark.backbones.self_supervised:{_method}ResNet50",
+        f"ResNet-50 pretrained by {_method} on ImageNet without labels; downloaded once, or :weights=FILE",
+    )
+
 _IMAGENET = "of torchvision; whole or cut (:until=layer3), :weights=random, a name of torchvision's, or a file"
 _TORCHVISION = (
     *("alexnet", "convnext_base", "convnext_large", "convnext_small", "convnext_tiny"),

@@ -14,9 +14,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from benchmark.backbones import backbones
 from benchmark.model import Network
 from methods.errors import UserError, first_line
 from methods.method import BatchNorm
+from methods.options import construct, parse_spec
 
 
 class Backbone(ABC):
@@ -26,6 +28,11 @@ class Backbone(ABC):
     #: Per-channel normalisation, of pixels scaled to 0..1, that the weights expect.
     mean: ClassVar[tuple[float, float, float]]
     std: ClassVar[tuple[float, float, float]]
+
+    @property
+    def pretraining(self) -> str:
+        """What the weights come from, in a word or two, for tables."""
+        return "not stated"
 
     @abstractmethod
     def modules(self) -> nn.Module:
@@ -56,6 +63,16 @@ class Backbone(ABC):
         return Network(modules, _feature_dim(modules, self.name), self.mean, self.std)
 
 
+def backbone_of(text: str) -> Backbone:
+    """The backbone that a specification means; nothing is loaded yet.
+
+    Raises:
+        UserError: there is no such backbone or option.
+    """
+    spec = parse_spec(text)
+    return construct(backbones.get(spec.name), spec)
+
+
 def _feature_dim(modules: nn.Module, name: str) -> int:
     probe = copy.deepcopy(modules).to("meta").eval()
     try:
@@ -76,7 +93,9 @@ def fingerprint(network: Network) -> str:
 
 
 def read_weights(path: str) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a .pth or .pt file; pickled code is never run.
+    """The tensors of a .safetensors file, or of a .pth, .pt or .pth.tar file; pickled code is never run.
+
+    Of a detector or segmenter, as those trained on Pascal VOC, they are those of the backbone.
 
     Raises:
         UserError: there is no such file, or it holds something else.
@@ -95,7 +114,17 @@ def read_weights(path: str) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"--backbone: {path} holds no state dict (tensor names -> tensors)")
-    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+    return _backbone_alone({name.removeprefix("module."): tensor for name, tensor in content.items()})
+
+
+def _backbone_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of a detector or segmenter its backbone, named as in a classifier; of any other network all there is."""
+    # Detectors have the feature pyramid beside the body.
+    for prefix in ("backbone.body.", "backbone."):
+        found = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+        if found:
+            return found
+    return weights
 
 
 @torch.no_grad()

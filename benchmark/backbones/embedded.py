@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from benchmark.backbones import backbones
@@ -22,6 +24,10 @@ class MiniBackbone(Backbone):
 
     def __init__(self, weights: str = "fractals"):
         self.weights = weights
+
+    @property
+    def pretraining(self) -> str:
+        return {"fractals": "generated fractals", "random": "none"}.get(self.weights, Path(self.weights).name)
 
     def modules(self) -> nn.Module:
         return MiniResNet()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 from urllib.error import URLError
 
 import torchvision.models
@@ -22,9 +23,11 @@ class TorchvisionBackbone(Backbone):
         until: the last module to keep, as `layer3` or `features.10`; empty for the whole network. What follows it is
             left out; features are pooled over all positions.
         weights: "random", a name among torchvision's weights for this network (IMAGENET1K_V1, DEFAULT), or a
-            .safetensors or .pth file.
+            .safetensors or .pth file. Of a detector or segmenter the backbone is taken.
     """
 
+    #: torchvision's name of the network.
+    architecture: ClassVar[str]
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
 
@@ -33,17 +36,28 @@ class TorchvisionBackbone(Backbone):
         self.weights = weights
         self._left_out: tuple[str, ...] = ()
 
+    @property
+    def pretraining(self) -> str:
+        if self._is_file:
+            return Path(self.weights).name
+        return "none" if self.weights == "random" else f"ImageNet-1k ({self._chosen().name})"
+
+    @property
+    def _is_file(self) -> bool:
+        return self.weights.endswith((".safetensors", ".pth", ".pt", ".tar"))
+
     def modules(self) -> nn.Module:
-        auxiliary = {"aux_logits": False, "init_weights": True} if self.name in ("googlenet", "inception_v3") else {}
-        network = torchvision.models.get_model(self.name, weights=None, **auxiliary)
-        for name in _CLASSIFIERS:
-            if hasattr(network, name):
-                setattr(network, name, nn.Flatten(1))
+        name = self.architecture
+        auxiliary = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+        network = torchvision.models.get_model(name, weights=None, **auxiliary)
+        for classifier in _CLASSIFIERS:
+            if hasattr(network, classifier):
+                setattr(network, classifier, nn.Flatten(1))
         if isinstance(getattr(network, "avgpool", None), nn.AdaptiveAvgPool2d):
             network.avgpool = nn.AdaptiveAvgPool2d(1)
-        if self.name.startswith("squeezenet"):
+        if name.startswith("squeezenet"):
             network.classifier = nn.AdaptiveAvgPool2d(1)  # its forward pass pools nowhere else
-        self._left_out = tuple(f"{name}." for name in (*_CLASSIFIERS, *self._cut(network)))
+        self._left_out = tuple(f"{module}." for module in (*_CLASSIFIERS, *self._cut(network)))
         return network
 
     def _cut(self, network: nn.Module) -> list[str]:
@@ -69,20 +83,24 @@ class TorchvisionBackbone(Backbone):
     def load(self, modules: nn.Module) -> None:
         if self.weights == "random":
             return
-        if self.weights.endswith((".safetensors", ".pth", ".pt")):
+        if self._is_file:
             fill(modules, read_weights(self.weights), self._left_out, self.weights)
         else:
             fill(modules, self._published(), self._left_out, f"{self.name}:weights={self.weights}")
 
-    def _published(self) -> dict[str, Tensor]:
-        known: Any = torchvision.models.get_model_weights(self.name)
+    def _chosen(self) -> Any:
+        """torchvision's weights of that name."""
+        known: Any = torchvision.models.get_model_weights(self.architecture)
         if self.weights not in known.__members__:
             raise UserError(
                 f"--backbone: {self.name} has no weights '{self.weights}': known are random, "
                 f"{', '.join(known.__members__)}, or a .safetensors or .pth file"
             )
+        return known[self.weights]
+
+    def _published(self) -> dict[str, Tensor]:
         try:
-            return known[self.weights].get_state_dict(progress=False, check_hash=True)
+            return self._chosen().get_state_dict(progress=False, check_hash=True)
         except (URLError, OSError, RuntimeError) as error:
             raise UserError(
                 f"--backbone: the weights {self.weights} of {self.name} could not be downloaded ({error}); "
@@ -93,5 +111,5 @@ class TorchvisionBackbone(Backbone):
 def __getattr__(name: str) -> type[TorchvisionBackbone]:
     """The class of the network `name`: the registry's lazy entries end here."""
     if name in torchvision.models.list_models(module=torchvision.models):
-        return type(name, (TorchvisionBackbone,), {"__doc__": TorchvisionBackbone.__doc__})
+        return type(name, (TorchvisionBackbone,), {"__doc__": TorchvisionBackbone.__doc__, "architecture": name})
     raise AttributeError(name)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from benchmark.budgets import Budget
 from benchmark.cells import Cells, Job
 from benchmark.config import Settings
+from benchmark.files import StorageError
 from benchmark.preparation import Prepared, prepare_run
 from benchmark.progress import Progress
-from benchmark.results import RunFolder
+from benchmark.results import DIVERGED, FAILED, RunFolder
+from benchmark.strategy import DivergedError
 from methods.errors import UserError, first_line
 from methods.registry import load_plugin
 
@@ -27,10 +30,14 @@ class Failure:
     Attributes:
         cause: in one line.
         traceback: empty where there is none, as when the process was killed.
+        status: what becomes of its cell, "failed" or "diverged".
+        stops: whether no other job could keep what it learns either.
     """
 
     cause: str
     traceback: str = ""
+    status: str = FAILED
+    stops: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class Plan:
         folder: of the run.
         orders, keep_states, verify: see Cells.
         threads: that a job may use.
+        budgets: see Prepared.
     """
 
     settings: Settings
@@ -76,6 +84,7 @@ class Plan:
     keep_states: bool
     verify: bool
     threads: int = field(default_factory=torch.get_num_threads)
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
 
     def sharing(self, machines: Sequence[int], workers: int) -> Plan:
         """The plan for workers that share out the threads of machines; each works on one of them.
@@ -98,7 +107,7 @@ class Plan:
         torch.set_num_threads(self.threads)
         for path in self.plugins:
             load_plugin(path)
-        return prepare_run(self.settings, note=lambda text: None)
+        return prepare_run(self.settings, note=lambda text: None, budgets=self.budgets)
 
 
 # The plan that this process works on, if it is a worker, and what it has loaded for it.
@@ -127,7 +136,12 @@ def guarded(cells: Cells, job: Job, progress: Progress) -> Failure | None:
 
 def _failure(error: Exception) -> Failure:
     """Of a job, by the exception that is being handled."""
-    return Failure(str(error) if isinstance(error, UserError) else first_line(error), traceback.format_exc())
+    return Failure(
+        str(error) if isinstance(error, (UserError, DivergedError)) else first_line(error),
+        traceback.format_exc(),
+        DIVERGED if isinstance(error, DivergedError) else FAILED,
+        isinstance(error, StorageError),
+    )
 
 
 @dataclass(frozen=True)
@@ -154,8 +168,8 @@ class RemoteProgress:
     def note(self, text: str) -> None:
         self._send(Told("note", (text,)))
 
-    def cell(self, name: str, tasks: int, done: int) -> None:
-        self._send(Told("cell", (name, tasks, done)))
+    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
+        self._send(Told("cell", (name, tasks, done, epochs)))
 
     def task(self, name: str, number: int, task: str) -> None:
         self._send(Told("task", (name, number, task)))
@@ -168,3 +182,6 @@ class RemoteProgress:
 
     def failed(self, name: str, cause: str) -> None:
         self._send(Told("failed", (name, cause)))
+
+    def warn(self, text: str) -> None:
+        self._send(Told("warn", (text,)))

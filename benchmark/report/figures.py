@@ -67,7 +67,7 @@ def draw_figures(
         names = [f"task {place}" for place in range(1, len(names) + 1)]
         first, unit = "the first task", "runs"
     with mpl.rc_context(RC):
-        runs = _runs(accuracy, [str(method) for method in summary["method"]], len(names))
+        runs = drawn_runs(accuracy, [str(method) for method in summary["method"]], len(names))
         figures = (
             _curves(runs, metrics.first_task_curve, f"Accuracy on {first} (%)", unit),
             _curves(runs, metrics.average_accuracy_curve, "Average accuracy on the tasks learned so far (%)", unit),
@@ -75,10 +75,11 @@ def draw_figures(
             _accuracy_vs_compute(summary, compute),
             _matrices(runs, names),
         )
-        return [path for name, figure in zip(NAMES, figures, strict=True) for path in _save(figure, folder, name)]
+        return [path for name, figure in zip(NAMES, figures, strict=True) for path in save_figure(figure, folder, name)]
 
 
-def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as .svg and .png; returns the files."""
     paths = []
     for kind, metadata in (("svg", {"Date": None}), ("png", None)):
         path = folder / f"{name}.{kind}"
@@ -93,7 +94,7 @@ def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class _Run:
+class DrawnRun:
     """One method's accuracy matrices.
 
     Attributes:
@@ -111,7 +112,7 @@ class _Run:
         return self.method if self.learned == tasks else f"{self.method} ({self.learned} of {tasks} tasks)"
 
 
-def _runs(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> list[_Run]:
+def drawn_runs(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> list[DrawnRun]:
     """The methods that learned a task at all.
 
     Of each, the cells that got furthest: a mean over other cells at every point would move by itself.
@@ -123,7 +124,7 @@ def _runs(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> list[_R
             continue
         furthest = int(rows["learned"].max())
         matrices = [R for R in metrics.accuracy_matrices(rows, tasks) if np.isfinite(R[furthest - 1, 0])]
-        runs.append(_Run(method, np.stack(matrices), furthest))
+        runs.append(DrawnRun(method, np.stack(matrices), furthest))
     return runs
 
 
@@ -250,7 +251,7 @@ def _overlap(a: Box, b: Box) -> bool:
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """A plot's place on its figure, in inches."""
 
     width: float
@@ -283,8 +284,8 @@ def _percent_limits(values: metrics.Array) -> tuple[float, float]:
     return (low, high) if high - low >= 10 else (max(0.0, high - 10), max(10.0, high))
 
 
-def _task_numbers(tasks: int) -> list[int]:
-    """Which task numbers to write on an axis: all, or the first and round ones."""
+def numbers_shown(tasks: int) -> list[int]:
+    """Which of the numbers 1, 2, ..., `tasks` to write on an axis: all, or the first and round ones."""
     if tasks <= 12:
         return list(range(1, tasks + 1))
     step = 5 if tasks <= 30 else 10
@@ -294,7 +295,7 @@ def _task_numbers(tasks: int) -> list[int]:
 # Accuracy against tasks learned
 
 
-def _curves(runs: Sequence[_Run], curve: Callable[[metrics.Array], metrics.Array], title: str, unit: str) -> Figure:
+def _curves(runs: Sequence[DrawnRun], curve: Callable[[metrics.Array], metrics.Array], title: str, unit: str) -> Figure:
     """One line a method, with its name at the line's end and, over several cells, a band from lowest to highest.
 
     Args:
@@ -312,7 +313,7 @@ def _curves(runs: Sequence[_Run], curve: Callable[[metrics.Array], metrics.Array
     key = 0.3
     gutter = 0.22 if len(runs) <= 12 else 0.4
     names = max(text_inches(label) for label in labels)
-    frame = _Frame(
+    frame = Frame(
         width=max(3.0, 6.5 - gutter - key - names) if tasks > 1 else 3.0,
         height=max(2.6, len(runs) * LINE),
         left=0.4,
@@ -328,7 +329,7 @@ def _curves(runs: Sequence[_Run], curve: Callable[[metrics.Array], metrics.Array
     axes.set_ylim(low, high)
     first, last = (1.0, float(tasks)) if tasks > 1 else (0.5, 1.5)
     axes.set_xlim(first, last)
-    axes.set_xticks(_task_numbers(tasks))
+    axes.set_xticks(numbers_shown(tasks))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
 
     x = np.arange(1, tasks + 1)
@@ -404,7 +405,7 @@ def _scatter(points: pd.DataFrame, xlabel: str, notes: Mapping[str, str]) -> Fig
     x = np.maximum(points.iloc[:, -1].to_numpy(dtype=float), 0.0)
 
     crowded = len(methods) > 8
-    frame = _Frame(
+    frame = Frame(
         width=6.3 if crowded else 4.4,
         height=max(2.8, 0.19 * len(methods)),
         left=0.4,
@@ -479,7 +480,7 @@ def _cost_axis(axes: Axes, x: metrics.Array) -> None:
 # Accuracy matrices
 
 
-def _matrices(runs: Sequence[_Run], names: Sequence[str]) -> Figure:
+def _matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
     """One panel a method: a row after each task learned, a column for each task evaluated, blank where it was not."""
     if not runs:
         return _nothing("No method finished a task.")
@@ -540,7 +541,7 @@ def _matrices(runs: Sequence[_Run], names: Sequence[str]) -> Figure:
 def _task_ticks(axes: Axes, names: Sequence[str] | None, tasks: int, *, outer_left: bool, outer_bottom: bool) -> None:
     """Task names, or numbers where there are too many for names, on the outer panels only."""
     if names is None:
-        ticks = [number - 1 for number in _task_numbers(tasks)]
+        ticks = [number - 1 for number in numbers_shown(tasks)]
         labels = [str(tick + 1) for tick in ticks]
     else:
         ticks, labels = list(range(tasks)), list(names)

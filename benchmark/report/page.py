@@ -1,201 +1,264 @@
-"""report.html: a run on one page that opens from disk, without a network and without a script."""
+"""report.html: a run on one page that opens from disk, without a network.
+
+Tables are in the page itself and can be read without a script. Where one may run, template/*.js sorts them and draws
+the charts from data that the page carries; elsewhere the figures are shown as images.
+"""
 
 from __future__ import annotations
 
 import base64
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+import hashlib
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from benchmark.report.tables import Cell, Table, display_tables
+from benchmark.files import write_atomically
+from benchmark.report.diagram import NAME as DIAGRAM
+from benchmark.report.page_data import page_data
+from benchmark.report.tables import EMPTY, Cell, Table, display_tables, rank_display
+from benchmark.results import SUCCEEDED
+from benchmark.statistics import Statistics
 
-_FIGURES = {
-    "first_task_accuracy": "Accuracy on the first task, after each task learned: what falls is what was forgotten.",
-    "average_accuracy": "Average accuracy on the tasks learned so far, after each task learned.",
-    "accuracy_vs_parameters": "Average accuracy after the last task, against what each task adds to storage.",
-    "accuracy_vs_compute": "Average accuracy after the last task, against the compute of training.",
-    "accuracy_matrix": "Accuracy on every task after every task learned, one panel a method.",
-}
+_TEMPLATES = Path(__file__).parent / "template"
 
-_CSV = ("summary", "accuracy", "parameters", "compute", "tasks")
+# In the order in which they need one another.
+_SCRIPTS = ("dom", "tables", "methods", "scales", "chart", "curves", "scatter", "matrix", "main")
 
-_STYLE = """
-:root { color-scheme: light dark;
-  --text: #1d1d1f; --quiet: #66666c; --page: #ffffff; --rule: #dcdce0; --best: #eef4fb; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e8e8ea; --quiet: #a0a0a8; --page: #17181b; --rule: #3a3b40; --best: #22303f; }
-}
-body { margin: 0 auto; max-width: 66rem; padding: 1.5rem 1rem 4rem; background: var(--page); color: var(--text);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .25rem; }
-h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
-p, figcaption, caption { color: var(--quiet); margin: 0 0 .75rem; }
-a { color: inherit; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; }
-th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--rule); vertical-align: bottom; }
-td, tbody th { white-space: nowrap; }
-th:first-child, .text th, .text td { text-align: left; }
-th { font-weight: 600; }
-thead th { max-width: 8rem; }
-.text td { vertical-align: top; white-space: normal; overflow-wrap: anywhere; }
-.best { font-weight: 700; background: var(--best); }
-figure { margin: 0 0 2rem; }
-figure img { display: block; background: #ffffff; }
-figcaption { font-size: .875rem; margin-top: .4rem; }
-"""
+_CSV = ("summary", "accuracy", "parameters", "compute", "tasks", "ranks", "statistics")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        key: its anchor.
+        heading: stands above it, and in the list of sections.
+        template: the file in template/ that writes its content; there, this is `section`.
+        content: what that file needs.
+    """
+
+    key: str
+    heading: str
+    template: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Chart:
+    """One of the figures; the script draws it again from the page's data.
+
+    Attributes:
+        numbers: the CSV files that hold what it shows.
+    """
+
+    name: str
+    title: str
+    caption: str
+    numbers: tuple[str, ...]
+
+
+_INTERVAL = "Over several seeds or orders, a line is their mean and its band the 95 % confidence interval."
+_OVERLAP = "A label that would hide another one is left out: hover over its point."
+_CHARTS = (
+    _Chart(
+        "average_accuracy",
+        "Average accuracy on the tasks learned so far (%)",
+        f"After each task learned. {_INTERVAL}",
+        ("accuracy",),
+    ),
+    _Chart(
+        "first_task_accuracy",
+        "Accuracy on the first task (%)",
+        f"After each task learned: what falls is what was forgotten. {_INTERVAL}",
+        ("accuracy",),
+    ),
+    _Chart(
+        "accuracy_vs_parameters",
+        "Average accuracy (%) against storage",
+        f"After the last task, against what each task adds to the stored state. {_OVERLAP}",
+        ("summary", "parameters"),
+    ),
+    _Chart(
+        "accuracy_vs_compute",
+        "Average accuracy (%) against compute",
+        f"After the last task, against the operations of training over those of fine-tuning. {_OVERLAP}",
+        ("summary", "compute"),
+    ),
+    _Chart(
+        "accuracy_matrix",
+        "Accuracy matrices",
+        "Accuracy on every task (across) after every task learned (down). Choose a method to read its values.",
+        ("accuracy",),
+    ),
+)
 
 
 def write_page(
     folder: Path,
     *,
     title: str,
+    accuracy: pd.DataFrame,
     summary: pd.DataFrame,
     parameters: pd.DataFrame,
     compute: pd.DataFrame,
     tasks: pd.DataFrame,
+    statistics: Statistics,
+    budgets: Table | None,
     manifest: Mapping[str, Any],
 ) -> Path:
     """Write report.html into `folder`, with the figures that are in `folder`/figures inside it.
 
     Args:
-        summary, parameters, compute, tasks: the rows of the CSV files of these names.
-        manifest: the content of manifest.json. Its `cells`, a list of mappings with method, seed, order, status and
-            cause, gives the section of what failed, the length of its `orders` says whether there are several;
-            everything else is printed as it is.
+        accuracy, summary, parameters, compute, tasks: the rows of the CSV files of these names.
+        statistics: what is in ranks.csv and statistics.csv.
+        budgets: of `budgets_display`.
+        manifest: the content of manifest.json. Its `cells`, a list of mappings with method, seed, order, status, cause
+            and perhaps a traceback, gives the section of what failed, the length of its `orders` says whether there are
+            several; everything else but tables is printed as it is.
 
     Returns:
         The page's path.
     """
     orders = len(manifest["orders"])
-    tables = display_tables(summary, parameters, compute, orders)
+    overview, *costs = display_tables(summary, parameters, compute, orders, budgets)
     sections = [
-        _section("Summary", _table(tables[0])),
-        _failures(manifest),
-        _section("Figures", "".join(_figure(folder, name) for name in _FIGURES)),
-        _section("Storage", _table(tables[1])),
-        _section("Compute", _table(tables[2])),
-        _section("Tasks", _tasks(tasks, orders)),
-        _section("Settings and provenance", _settings(manifest)),
+        Section("summary", "Summary", "tables.html.j2", {"tables": [overview]}),
+        *_unfinished(manifest),
+        Section("figures", "Figures", "figures.html.j2", {"charts": [(c, *_files(folder, c.name)) for c in _CHARTS]}),
+        *_ranks(folder, statistics),
+        Section("cost", "Storage and compute", "tables.html.j2", {"tables": costs}),
+        Section("tasks", "Tasks", "tables.html.j2", {"tables": [_tasks(tasks, orders)]}),
+        Section("settings", "Settings and provenance", "settings.html.j2", {"groups": list(_groups(manifest))}),
     ]
-    stream = f"a stream of {_counted(len(tasks), 'task')}" + (f" in {orders} orders" if orders > 1 else "")
-    files = ", ".join(f'<a href="{name}.csv">{name}.csv</a>' for name in _CSV)
-    page = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8"/>
-<meta name="viewport" content="width=device-width, initial-scale=1"/>
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{escape(title)}</h1>
-<p>{_counted(len(summary), "method")} on {stream}. The numbers: {files}.</p>
-</header>
-<main>
-{"".join(sections)}</main>
-</body>
-</html>
-"""
+    script = "\n".join((_TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+    page = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            facts=_facts(summary, tasks, manifest),
+            csv=_CSV,
+            sections=sections,
+            style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            data=page_data(accuracy, summary, parameters, compute, tasks),
+        )
+    )
     path = folder / "report.html"
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, path)
+    write_atomically(path, page.encode())
     return path
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # The `tojson` filter also writes <, > and & as escapes, so that no label ends the element that holds the data.
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment
+
+
+def _facts(summary: pd.DataFrame, tasks: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What a reader wants to know first."""
+    seeds, orders = len(manifest["seeds"]), len(manifest["orders"])
+    cells = manifest["cells"]
+    done = sum(cell["status"] == SUCCEEDED for cell in cells)
+    return {
+        "Stream": manifest["stream"]["spec"],
+        "Backbone": manifest["backbone"]["spec"],
+        "Methods": f"{len(summary)}",
+        "Tasks": f"{len(tasks)}",
+        "Repetitions": _counted(seeds, "seed") + (f", {orders} orders" if orders > 1 else ""),
+        "Cells finished": f"{done} of {len(cells)}",
+    }
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _section(heading: str, body: str) -> str:
-    return f"<section>\n<h2>{heading}</h2>\n{body}</section>\n" if body else ""
+def _unfinished(manifest: Mapping[str, Any]) -> Iterator[Section]:
+    """The section of the cells that did not succeed, where there are any."""
+    cells = [cell for cell in manifest["cells"] if cell["status"] != SUCCEEDED]
+    if cells:
+        content = {"cells": cells, "ordered": len(manifest["orders"]) > 1}
+        yield Section("unfinished", "What did not finish", "unfinished.html.j2", content)
 
 
-def _table(table: Table) -> str:
-    return _grid(table.headers, table.rows, table.caption)
+def _ranks(folder: Path, statistics: Statistics) -> Iterator[Section]:
+    """The section of what tests say, or of why they can say nothing, where there are two methods to compare."""
+    if statistics.verdict:
+        tables = [rank_display(statistics)] if statistics.blocks > 1 else []
+        # One may be there from before, when fewer methods or more seeds were compared.
+        image, files = _files(folder, DIAGRAM) if statistics.decidable else (None, [])
+        content = {"tables": tables, "verdict": statistics.verdict, "image": image, "files": files}
+        yield Section("ranks", "Ranks", "ranks.html.j2", content)
 
 
-def _tasks(tasks: pd.DataFrame, orders: int) -> str:
-    headers = ("Task", "Classes", "Training images", "Validation images", "Test images", "Image size", "Fingerprint")
+def _files(folder: Path, name: str) -> tuple[str | None, list[str]]:
+    """A figure as an image to embed, if it was drawn, and the paths of its files, seen from the page.
+
+    As an image and not as elements of the page: the ids inside two SVGs are the same.
+    """
+    files = [f"figures/{name}.{kind}" for kind in ("svg", "png")]
+    there = [file for file in files if (folder / file).is_file()]
+    if files[0] not in there:
+        return None, there
+    data = base64.b64encode((folder / files[0]).read_bytes()).decode("ascii")
+    return f"data:image/svg+xml;base64,{data}", there
+
+
+def _tasks(tasks: pd.DataFrame, orders: int) -> Table:
+    columns = {
+        "classes": "Classes",
+        "train_images": "Training images",
+        "validation_images": "Validation images",
+        "test_images": "Test images",
+        "image_size": "Image size",
+    }
     rows = [
-        [
-            Cell(f"{row.task}. {row.task_name}"),
-            Cell(f"{row.classes}"),
-            Cell(f"{row.train_images:,}"),
-            Cell(f"{row.validation_images:,}"),
-            Cell(f"{row.test_images:,}"),
-            Cell(f"{row.image_size}"),
-            Cell(str(row.fingerprint)[:12]),
-        ]
-        for row in tasks.itertuples()
+        (
+            Cell(f"{row['task']}. {row['task_name']}"),
+            *(Cell(f"{row[name]:,}", value=row[name]) for name in columns),
+            Cell(str(row["fingerprint"])[:12]),
+        )
+        for row in tasks.to_dict("records")
     ]
     caption = "In the order they were learned." if orders == 1 else "In order 0; all orders are below, as a setting."
-    return _grid(headers, rows, caption)
+    return Table("tasks", caption, ("Task", *columns.values(), "Fingerprint"), tuple(rows))
 
 
-def _failures(manifest: Mapping[str, Any]) -> str:
-    failed = [cell for cell in manifest.get("cells", ()) if cell["status"] != "succeeded"]
-    if not failed:
-        return ""
-    order = ("order",) if len(manifest["orders"]) > 1 else ()
-    keys = ("method", "seed", *order, "status", "cause")
-    rows = [[Cell(_text(cell.get(key))) for key in keys] for cell in failed]
-    headers = [key.capitalize() for key in keys]
-    return _section("What did not finish", _grid(headers, rows, "The other cells are not affected.", kind="text"))
-
-
-def _settings(manifest: Mapping[str, Any]) -> str:
-    rows = [[Cell(name), Cell(text)] for name, text in _flat(manifest) if name != "cells"]
-    return _grid(("Setting", "Value"), rows, "From manifest.json.", kind="text")
+def _groups(manifest: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """The manifest as headings with (name, text) below them."""
+    plain = {name: value for name, value in manifest.items() if not isinstance(value, Mapping)}
+    for heading, values in {"run": plain, **manifest}.items():
+        # Budgets have a table of their own.
+        if isinstance(values, Mapping) and values and heading != "budgets":
+            yield heading.capitalize(), list(_flat(values))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as (dotted name, text)."""
+    """Nested settings as (dotted name, text), without those that are tables: these have sections of their own."""
     for key, value in values.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             yield from _flat(value, f"{name}.")
-        elif isinstance(value, list | tuple):
-            yield name, ", ".join(map(str, value))
-        else:
-            yield name, _text(value)
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def _grid(headers: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, kind: str = "numbers") -> str:
-    head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
-    body = "".join(f"<tr>{_row(row)}</tr>\n" for row in rows)
-    return (
-        f'<div class="scroll"><table class="{kind}">\n<caption>{escape(caption)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
-    )
-
-
-def _row(cells: Sequence[Cell]) -> str:
-    name, *values = cells
-    shown = (f'<td class="best">{escape(v.text)}</td>' if v.best else f"<td>{escape(v.text)}</td>" for v in values)
-    return f'<th scope="row">{escape(name.text)}</th>{"".join(shown)}'
-
-
-def _figure(folder: Path, name: str) -> str:
-    path = folder / "figures" / f"{name}.svg"
-    if not path.is_file():
-        return ""
-    # As an image and not as elements of the page: the ids inside two SVGs are the same.
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    caption = escape(_FIGURES[name])
-    links = ", ".join(f'<a href="figures/{name}.{kind}">{kind.upper()}</a>' for kind in ("svg", "png"))
-    return (
-        f'<figure>\n<div class="scroll"><img alt="{caption}" src="data:image/svg+xml;base64,{data}"/></div>\n'
-        f"<figcaption>{caption} {links}</figcaption>\n</figure>\n"
-    )
+        elif key == "command":
+            yield name, shlex.join(["python", "-m", "benchmark", *value])
+        elif not isinstance(value, list):
+            yield name, EMPTY if value is None else str(value)
+        elif not any(isinstance(item, Mapping) for item in value):
+            yield name, ", ".join(map(str, value)) or EMPTY

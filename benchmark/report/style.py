@@ -64,13 +64,13 @@ _KNOWN = {
 
 
 def method_style(label: str) -> MethodStyle:
-    """The style of a method's label, `ewc` or `ewc:strength=500`.
+    """The style of a method's label: `ewc`, `ewc:strength=500`, or `ewc (epochs=16)` in a comparison of runs.
 
     Variants of one name share its colour; a name that is not in the table takes a colour by its hash.
     """
     if label in _KNOWN:
         return _KNOWN[label]
-    name = label.partition(":")[0]
+    name = label.partition(":")[0].partition(" (")[0]
     colour = _KNOWN[name].colour if name in _KNOWN else _COLOURS[_hash(name) % len(_COLOURS)]
     which, dash = divmod(_hash(label), len(_OTHER_DASHES))
     return MethodStyle(colour, _OTHER_DASHES[dash], _OTHER_MARKERS[which % len(_OTHER_MARKERS)])

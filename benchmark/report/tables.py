@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import metrics
+from benchmark.statistics import Statistics
 
 SUMMARY_COLUMNS = (
     "method",
@@ -73,10 +74,14 @@ def summary_table(
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell as a reader sees it; `best` where no method has a better value in its column."""
+    """One cell as a reader sees it; `best` where no method has a better value in its column.
+
+    `value` is the number behind the text, by which rows can be sorted; None for names and where there is none.
+    """
 
     text: str
     best: bool = False
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,10 @@ def _fine_ratio(value: float) -> str:
     return f"{value:.3f}"
 
 
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "<0.001"
+
+
 @dataclass(frozen=True)
 class _Column:
     name: str
@@ -179,13 +188,35 @@ _COMPUTE = (
     _Column("evaluations", "Evaluations", _count, "lower"),
     _Column("peak_memory_bytes", "Peak memory", bytes_text, "lower"),
 )
+_RANKS = (
+    _Column("mean_rank", "Mean rank", _ratio, "lower"),
+    _Column("average_accuracy", "Average accuracy (%)", _percent, "higher"),
+    _Column("difference_to_best", "Difference to the best (pp)", _percent, ci="difference_to_best_ci95"),
+    _Column("holm_p_to_best", "p of the difference", _p),
+)
+
+_BACKBONES = (
+    _Column("seeds", "Seeds", _count),
+    _Column("average_accuracy", "Average accuracy (%)", _percent, "higher", ci="average_accuracy_ci95"),
+    _Column("backbone_parameters", "Backbone parameters", _count),
+    _Column("extra_parameters_percent", "Extra parameters (% per task)", _significant, "lower"),
+    _Column("training_flops", "Training", flops_text, "lower"),
+    _Column("normalized_compute", f"{TIMES} fine-tuning", _ratio, "lower"),
+)
+
+_BUDGETS = (
+    _Column("memory_bytes", "Replay memory", bytes_text),
+    _Column("epochs", "Epochs", _count),
+    _Column("compute_ratio", f"Training ({TIMES}", _fine_ratio),
+)
 
 
-def summary_display(summary: pd.DataFrame, orders: int = 1) -> Table:
+def summary_display(summary: pd.DataFrame, orders: int = 1, budgets: Table | None = None) -> Table:
     """The summary as a reader sees it; with a column of statuses only where a method did not succeed.
 
     Args:
         orders: in how many orders each seed learned the tasks.
+        budgets: of `budgets_display`; the caption then says what is equal.
     """
     over, columns = "seeds", _SUMMARY
     if orders > 1:
@@ -194,6 +225,8 @@ def summary_display(summary: pd.DataFrame, orders: int = 1) -> Table:
         f"Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over {over}; "
         "pp are percentage points."
     )
+    if budgets:
+        caption += f" {budgets.caption}"
     return _table("summary", caption, summary, columns, statuses=bool((summary["status"] != "succeeded").any()))
 
 
@@ -212,19 +245,70 @@ def compute_display(compute: pd.DataFrame) -> Table:
     return _table("compute", caption, compute, _COMPUTE)
 
 
+def rank_display(statistics: Statistics) -> Table:
+    """ranks.csv as a reader sees it, with the verdict of the tests in its caption."""
+    each = ", each a seed in one order of the tasks" if statistics.orders else ""
+    caption = (
+        f"Ranks by average accuracy, the mean over {statistics.counted(statistics.blocks)}{each}; 1 is best. "
+        "± is the paired 95 % confidence interval of the difference to the best average accuracy, p its Wilcoxon "
+        "signed-rank test with Holm's correction for all pairs of methods. " + statistics.verdict
+    )
+    return _table("ranks", caption, statistics.ranks, _RANKS)
+
+
+def budgets_display(manifest: Mapping[str, Any]) -> Table | None:
+    """What each method was given where --equal-memory or --equal-compute was; None where neither was."""
+    if not manifest.get("budgets"):
+        return None
+    settings = manifest["settings"]
+    said = []
+    if settings["equal_memory"]:
+        said.append(f"A replay memory has as many bytes as {settings['equal_memory']} adds over the whole stream.")
+    if settings["equal_compute"]:
+        said.append(
+            f"Each method trains for the epochs that cost most nearly what {settings['epochs']} of "
+            f"{settings['equal_compute']} do, in operations."
+        )
+    frame = pd.DataFrame([{"method": label, **budget} for label, budget in manifest["budgets"].items()])
+    *others, ratio = _BUDGETS
+    columns = (*others, replace(ratio, header=f"{ratio.header} {settings['equal_compute']})"))
+    return _table("budgets", " ".join(said), frame.dropna(axis=1, how="all"), columns)
+
+
+def backbones_display(backbones: pd.DataFrame, method: str) -> Table:
+    """backbones.csv as a reader sees it."""
+    caption = (
+        f"{method} on several backbones: accuracy after the whole stream, and what it cost. Compute is relative to "
+        "fine-tuning the same backbone."
+    )
+    failed = bool((backbones["status"] != "succeeded").any())
+    return _table("backbones", caption, backbones, _BACKBONES, failed, names=("backbone", "pretraining"))
+
+
 def display_tables(
-    summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame, orders: int = 1
+    summary: pd.DataFrame,
+    parameters: pd.DataFrame,
+    compute: pd.DataFrame,
+    orders: int = 1,
+    budgets: Table | None = None,
 ) -> tuple[Table, ...]:
-    """The summary, the storage and the compute tables as a reader sees them."""
-    return summary_display(summary, orders), storage_display(parameters), compute_display(compute)
+    """The summary, the storage and the compute tables as a reader sees them, and the budgets, if they were equal."""
+    tables = summary_display(summary, orders, budgets), storage_display(parameters), compute_display(compute)
+    return (*tables, budgets) if budgets else tables
 
 
-def _table(name: str, caption: str, frame: pd.DataFrame, columns: tuple[_Column, ...], statuses: bool = False) -> Table:
-    body = [[Cell(str(method)) for method in frame["method"]]]
-    headers = ["Method"]
-    if statuses:
-        body.append([Cell(str(status)) for status in frame["status"]])
-        headers.append("Status")
+def _table(
+    name: str,
+    caption: str,
+    frame: pd.DataFrame,
+    columns: tuple[_Column, ...],
+    statuses: bool = False,
+    names: Sequence[str] = ("method",),
+) -> Table:
+    """Columns of text, those of `names` and of statuses, and then the numbers that are there."""
+    words = [*names, "status"] if statuses else names
+    body = [[Cell(str(text)) for text in frame[word]] for word in words]
+    headers = [word.capitalize() for word in words]
     for column in columns:
         if column.name in frame:
             body.append(_cells(frame, column))
@@ -243,7 +327,8 @@ def _cells(frame: pd.DataFrame, column: _Column) -> list[Cell]:
     for row, text in enumerate(texts):
         spread = math.nan if column.ci is None else float(frame[column.ci].iloc[row])
         shown = text if math.isnan(spread) else f"{text} ± {column.text(spread)}"
-        cells.append(Cell(shown.replace("-", MINUS), best=text == best))
+        value = None if math.isnan(values[row]) else float(values[row])
+        cells.append(Cell(shown.replace("-", MINUS), best=text == best, value=value))
     return cells
 
 
@@ -266,12 +351,29 @@ def _column(header: str, cells: list[str], left: bool) -> tuple[list[str], list[
     return [align(line, width) for line in textwrap.wrap(header, width)], [align(cell, width) for cell in cells]
 
 
-def to_markdown(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame, orders: int = 1) -> str:
-    """The content of summary.md: three tables, the best value of each column in bold."""
-    return "\n".join(_markdown(table) for table in display_tables(summary, parameters, compute, orders))
+def to_markdown(
+    summary: pd.DataFrame,
+    parameters: pd.DataFrame,
+    compute: pd.DataFrame,
+    orders: int = 1,
+    statistics: Statistics | None = None,
+    budgets: Table | None = None,
+) -> str:
+    """The content of summary.md: the tables, the best value of each column in bold.
+
+    Args:
+        statistics: for a table of ranks; where there are too few blocks for one, a sentence says so.
+        budgets: of `budgets_display`.
+    """
+    parts = [markdown(table) for table in display_tables(summary, parameters, compute, orders, budgets)]
+    if statistics and statistics.verdict:
+        parts.append(markdown(rank_display(statistics)) if statistics.blocks > 1 else f"{statistics.verdict}\n")
+    return "\n".join(parts)
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
+    """A table in GitHub's Markdown, below its caption; the best values in bold."""
+
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cells) + " |\n"
 
@@ -284,13 +386,29 @@ def _markdown(table: Table) -> str:
     return f"{table.caption}\n\n" + line([_escape(h, _MARKDOWN) for h in table.headers]) + line(rule) + rows
 
 
-def to_latex(summary: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame, orders: int = 1) -> str:
-    r"""The content of summary.tex: three table* environments that need \usepackage{booktabs} and nothing else."""
-    tables = "\n".join(_latex(table) for table in display_tables(summary, parameters, compute, orders))
-    return f"% \\usepackage{{booktabs}}\n{tables}"
+def to_latex(
+    summary: pd.DataFrame,
+    parameters: pd.DataFrame,
+    compute: pd.DataFrame,
+    orders: int = 1,
+    statistics: Statistics | None = None,
+    budgets: Table | None = None,
+) -> str:
+    r"""The content of summary.tex: table* environments that need \usepackage{booktabs} and nothing else.
+
+    Args:
+        statistics: for a table of ranks; where there are too few blocks for one, a comment says so.
+        budgets: of `budgets_display`.
+    """
+    parts = [latex(table) for table in display_tables(summary, parameters, compute, orders, budgets)]
+    if statistics and statistics.verdict:
+        parts.append(latex(rank_display(statistics)) if statistics.blocks > 1 else f"% {statistics.verdict}\n")
+    return "% \\usepackage{booktabs}\n" + "\n".join(parts)
 
 
-def _latex(table: Table) -> str:
+def latex(table: Table) -> str:
+    """A table* environment that needs the package booktabs."""
+
     def bold(cell: Cell) -> str:
         text = _escape(cell.text, _LATEX)
         return rf"\textbf{{{text}}}" if cell.best else text

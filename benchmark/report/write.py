@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
+from benchmark.files import writing
+from benchmark.report.diagram import draw_critical_difference
 from benchmark.report.figures import draw_figures
 from benchmark.report.page import write_page
-from benchmark.report.tables import summary_table, to_latex, to_markdown
+from benchmark.report.tables import budgets_display, summary_table, to_latex, to_markdown
 from benchmark.results import RunFolder, collect, statuses
+from benchmark.statistics import Statistics, paired_statistics
 
 
-def write_report(run: RunFolder) -> None:
+def write_report(run: RunFolder) -> Statistics:
     """Write the CSV files, summary.md, summary.tex, figures/ and report.html.
+
+    Returns:
+        What paired tests say about the methods.
 
     Raises:
         UserError: the folder holds no run.
+        StorageError: it cannot be written.
     """
     manifest = run.read_manifest()
     tables = collect(run, manifest)
     accuracy, parameters, compute, tasks = tables.accuracy, tables.parameters, tables.compute, tables.tasks
     summary = summary_table(accuracy, parameters, compute, statuses(manifest), len(tasks))
     orders = len(manifest["orders"])
+    statistics = paired_statistics(accuracy, list(summary["method"]), len(tasks))
+    budgets = budgets_display(manifest)
     for name, frame in (
         ("accuracy", accuracy),
         ("summary", summary),
         ("parameters", parameters),
         ("compute", compute),
         ("tasks", tasks),
+        ("ranks", statistics.ranks),
+        ("statistics", statistics.pairs),
     ):
         run.write_csv(name, frame)
-    run.write_text("summary.md", to_markdown(summary, parameters, compute, orders))
-    run.write_text("summary.tex", to_latex(summary, parameters, compute, orders))
-    draw_figures(accuracy, summary, parameters, compute, tasks, run.path / "figures")
+    run.write_text("summary.md", to_markdown(summary, parameters, compute, orders, statistics, budgets=budgets))
+    run.write_text("summary.tex", to_latex(summary, parameters, compute, orders, statistics, budgets=budgets))
+    with writing(run.path):
+        draw_figures(accuracy, summary, parameters, compute, tasks, run.path / "figures")
+        draw_critical_difference(statistics, run.path / "figures")
     write_page(
         run.path,
         title=f"{manifest['stream']['spec']} on {manifest['backbone']['spec']}",
+        accuracy=accuracy,
         summary=summary,
         parameters=parameters,
         compute=compute,
         tasks=tasks,
+        statistics=statistics,
+        budgets=budgets,
         manifest=manifest,
     )
+    return statistics

@@ -17,6 +17,12 @@ for _name, _target, _summary in (
     ("split-cifar100", "torchvision_sets:SplitCIFAR100", "CIFAR-100 split into tasks (downloaded once)"),
     ("split-mnist", "torchvision_sets:SplitMNIST", "MNIST split into tasks (downloaded once)"),
     ("split-fashion-mnist", "torchvision_sets:SplitFashionMNIST", "Fashion-MNIST split into tasks (downloaded once)"),
+    ("skill53", "skill53:Skill53Stream", "skill53:DIR - the 53 data sets of the CLR article"),
+    (
+        "torchvision",
+        "torchvision_list:TorchvisionStream",
+        "torchvision:NAME,NAME - whole data sets of torchvision (downloaded once); torchvision:open - 21 of them",
+    ),
     ("avalanche", "avalanche_sets:AvalancheStream", "avalanche:NAME - a classic benchmark of Avalanche"),
 ):
     streams.add_lazy(_name, f"benchmark.streams.{_target}", _summary)

@@ -32,33 +32,8 @@ class FolderStream(StreamSource):
         self._seed = _seed(order)
 
     def raw_tasks(self, limit: int | None) -> list[RawTask]:
-        entries = self._entries()
-        names = self._ordered(sorted(entries))[:limit]
-        return [
-            read_task(name, FolderTree(entries[name]) if entries[name].is_dir() else ZipTree(entries[name]))
-            for name in names
-        ]
-
-    def _entries(self) -> dict[str, Path]:
-        folder = Path(self.dir).expanduser()
-        if not folder.exists():
-            raise UserError(f"there is no folder {folder}; folder:DIR needs one that holds a folder or zip per task")
-        if not folder.is_dir():
-            raise UserError(f"{folder} is a file; folder:DIR needs a folder that holds a folder or zip per task")
-        entries: dict[str, Path] = {}
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or path.name == "__MACOSX":
-                continue
-            if path.is_dir() or path.suffix.lower() == ".zip":
-                name = path.name if path.is_dir() else path.stem
-                if name in entries:
-                    raise UserError(f"{entries[name]} and {path} are both task '{name}'; rename or remove one")
-                entries[name] = path
-        if not entries:
-            raise UserError(f"{folder} holds no task; it needs a folder or a zip per task")
-        if "train" in entries and entries["train"].is_dir():
-            raise UserError(f"{folder} is a task itself, as it has a folder train; name the folder that holds it")
-        return entries
+        entries = find_tasks(Path(self.dir).expanduser(), "folder")
+        return [read_entry(name, entries[name]) for name in self._ordered(sorted(entries))[:limit]]
 
     def _ordered(self, names: list[str]) -> list[str]:
         if self.order == "name":
@@ -73,6 +48,40 @@ class FolderStream(StreamSource):
             if chosen.count(name) > 1:
                 raise UserError(f"order={self.order} names task '{name}' more than once; name it once")
         return chosen
+
+
+def find_tasks(folder: Path, stream: str) -> dict[str, Path]:
+    """Name -> folder or zip of each task in `folder`.
+
+    Args:
+        stream: the stream's name, for messages.
+
+    Raises:
+        UserError: there is no such folder, it holds no task, or two of one name.
+    """
+    if not folder.exists():
+        raise UserError(f"there is no folder {folder}; {stream}:DIR needs one that holds a folder or zip per task")
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; {stream}:DIR needs a folder that holds a folder or zip per task")
+    entries: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "__MACOSX":
+            continue
+        if path.is_dir() or path.suffix.lower() == ".zip":
+            name = path.name if path.is_dir() else path.stem
+            if name in entries:
+                raise UserError(f"{entries[name]} and {path} are both task '{name}'; rename or remove one")
+            entries[name] = path
+    if not entries:
+        raise UserError(f"{folder} holds no task; it needs a folder or a zip per task")
+    if "train" in entries and entries["train"].is_dir():
+        raise UserError(f"{folder} is a task itself, as it has a folder train; name the folder that holds it")
+    return entries
+
+
+def read_entry(name: str, path: Path) -> RawTask:
+    """The task in a folder or zip; see image_tree.read_task."""
+    return read_task(name, FolderTree(path) if path.is_dir() else ZipTree(path))
 
 
 def _seed(order: str) -> int | None:

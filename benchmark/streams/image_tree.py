@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
+import stat
 import threading
 import zipfile
 import zlib
@@ -19,6 +21,10 @@ from PIL import Image
 from benchmark.images import read_image
 from benchmark.streams.source import ImageSource, RawTask
 from methods.errors import UserError
+
+# No picture of a data set takes so much memory, and so little of an archive at once: more than so many bytes, and more
+# than so many times what it is packed into.
+_LARGE, _RATIO = 100 << 20, 100
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -67,20 +73,16 @@ class FolderTree(ImageTree):
     As for git, a file is the same as long as its path, size and times are: to read them all on every start would take
     longer than is gained. Not even a tool that sets a file's time of modification back hides a change, since the
     system notes when it did so.
+
+    Args:
+        root: the folder.
+        files: those that matter, where they are known; None for all below the root, which are then looked for.
     """
 
-    def __init__(self, root: Path):
-        folders: list[str] = []
-        files: list[str] = []
-        for parent, folder_names, file_names in os.walk(root, followlinks=True):
-            here = Path(parent).resolve()
-            # A link to a folder around it would bring the same images in again and again.
-            folder_names[:] = [name for name in folder_names if not here.is_relative_to((here / name).resolve())]
-            below = Path(parent).relative_to(root).parts
-            folders += ["/".join((*below, name)) for name in folder_names]
-            files += ["/".join((*below, name)) for name in file_names]
+    def __init__(self, root: Path, files: Sequence[str] | None = None):
+        folders, found = _walk(root) if files is None else ([], files)
         self._place = root.resolve()
-        super().__init__(root, folders, files)
+        super().__init__(root, folders, found)
 
     def read(self, path: str) -> bytes:
         try:
@@ -106,7 +108,7 @@ class ZipTree(ImageTree):
     The archive's directory has a checksum of each, which tells whether it changed.
 
     Raises:
-        UserError: the file is not a zip archive.
+        UserError: the file is not a zip archive, or is one that was made to do harm.
     """
 
     def __init__(self, root: Path):
@@ -116,6 +118,8 @@ class ZipTree(ImageTree):
             raise UserError(f"{root} is not a readable zip archive ({error}); replace or remove it") from error
         self._lock = threading.Lock()
         members = self._archive.infolist()
+        for member in members:
+            _check_harmless(root, member)
         self._members = {_relative(member.filename): member for member in members if not member.is_dir()}
         folders = {_relative(member.filename) for member in members if member.is_dir()}
         # Most archives have no entries of their own for folders.
@@ -227,6 +231,39 @@ def _base(tree: ImageTree) -> str:
 
 def _children(tree: ImageTree, parent: str) -> list[str]:
     return [folder for folder in tree.folders if posixpath.dirname(folder) == parent]
+
+
+def _walk(root: Path) -> tuple[list[str], list[str]]:
+    """The folders and the files below a folder."""
+    folders: list[str] = []
+    files: list[str] = []
+    for parent, folder_names, file_names in os.walk(root, followlinks=True):
+        here = Path(parent).resolve()
+        # A link to a folder around it would bring the same images in again and again.
+        folder_names[:] = [name for name in folder_names if not here.is_relative_to((here / name).resolve())]
+        below = Path(parent).relative_to(root).parts
+        folders += ["/".join((*below, name)) for name in folder_names]
+        files += ["/".join((*below, name)) for name in file_names]
+    return folders, files
+
+
+def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
+    """Refuse what leads out of an archive, although nothing is unpacked here, and what would fill the memory.
+
+    Raises:
+        UserError: naming the member.
+    """
+    parts = re.split(r"[/\\]", member.filename)
+    outside = not parts[0] or ".." in parts or re.fullmatch("[A-Za-z]:.*", parts[0])
+    if outside or stat.S_ISLNK(member.external_attr >> 16):
+        raise UserError(
+            f"{root} holds '{member.filename}', which leads out of the archive or is a link; pack files and folders"
+        )
+    if member.file_size > max(_LARGE, _RATIO * member.compress_size):
+        raise UserError(
+            f"{root / member.filename} would take {member.file_size / 1e6:,.0f} MB, more than {_RATIO} times its size "
+            "in the archive; replace or remove it"
+        )
 
 
 def _relative(path: str) -> str:

@@ -40,6 +40,12 @@ def balanced(labels: Integers, count: int, random: np.random.RandomState) -> Int
     return np.sort(np.concatenate([members[position][:n] for position, n in quota.items()]))
 
 
+def at_most(count: int, labels: Integers, random: np.random.RandomState) -> Integers:
+    """`count` positions of every class; a class with fewer gives all it has."""
+    nothing = np.empty(0, dtype=np.int64)
+    return np.sort(np.concatenate([nothing, *(members[:count] for members in _shuffled_members(labels, random))]))
+
+
 def hold_out_per_class(labels: Integers, share: float, random: np.random.RandomState) -> tuple[Integers, Integers]:
     """Split into (kept, held out): of every class its rounded share, and at least one image, is held out."""
     held = [m[: max(1, round(share * len(m)))] for m in _shuffled_members(labels, random)]

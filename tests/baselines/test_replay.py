@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from baselines.replay import JointReplay
-from baselines.reservoir import MemorySize
 from benchmark.learner import Cell
 from benchmark.state import State
 from benchmark.streams.base import Task
+from methods.memory import MemorySize
 
 every = pytest.mark.parametrize("name", ["er", "derpp", "agem"])
 

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
-from baselines.reservoir import MemorySize, append, draw, reservoir_step, samples_of
+from baselines.reservoir import append, draw, reservoir_step, samples_of
 
 
 def numbered(task: int, first: int, count: int) -> dict[str, Tensor]:
@@ -77,18 +77,3 @@ def test_draws_are_uniform_with_replacement() -> None:
     assert samples.keys() == {"images", "labels", "tasks"}
     assert torch.equal(samples["images"][:, 0, 0, 0].long(), samples["labels"].long())
     assert chisquare(torch.bincount(samples["labels"], minlength=5).numpy()).pvalue > 0.001
-
-
-@pytest.mark.parametrize(
-    ("text", "capacity"),
-    [("500", 500), ("10MB", 10_000_000 // 150_532), ("1kB", 1), ("1GB", 1_000_000_000 // 150_532)],
-)
-def test_size_in_images_or_bytes(text: str, capacity: int) -> None:
-    """An image of 224x224 takes 150,528 bytes of pixels and 4 of label and task."""
-    assert MemorySize.parse(text).capacity(150_532) == capacity
-
-
-@pytest.mark.parametrize("text", ["0", "-3", "10XB", "many", "", "1.5MB"])
-def test_other_sizes_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="500"):
-        MemorySize.parse(text)

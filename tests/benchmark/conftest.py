@@ -11,20 +11,21 @@ import pandas as pd
 import pytest
 import torch
 
-TABLES = ("accuracy", "summary", "parameters", "compute", "tasks")
+TABLES = ("accuracy", "summary", "parameters", "compute", "tasks", "ranks", "statistics")
 
 
 class Listener:
-    """Hears which cells begin, with how many tasks done, which tasks are learned, and which cells fail."""
+    """Hears which cells begin, with how many tasks done, which tasks are learned, which cells fail, and warnings."""
 
     def __init__(self) -> None:
         self.cells: list[tuple[str, int]] = []
         self.tasks: list[tuple[str, int]] = []
         self.failures: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
 
     def note(self, text: str) -> None: ...
 
-    def cell(self, name: str, tasks: int, done: int) -> None:
+    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
         self.cells.append((name, done))
 
     def task(self, name: str, number: int, task: str) -> None:
@@ -36,6 +37,9 @@ class Listener:
 
     def failed(self, name: str, cause: str) -> None:
         self.failures.append((name, cause))
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +89,8 @@ def states() -> Callable[[Path], dict[str, Any]]:
     def content(path: Path) -> Any:
         if path.suffix != ".json":
             return path.read_bytes()
-        measured = ("training_seconds", "evaluation_seconds", "peak_memory_bytes")
+        # The last is the checksum of the others.
+        measured = ("training_seconds", "evaluation_seconds", "peak_memory_bytes", "sha256")
         # In the order of the file: the same bytes are meant.
         return [(key, value) for key, value in json.loads(path.read_bytes()).items() if key not in measured]
 

@@ -20,6 +20,7 @@ from benchmark.backbones.mini import MiniResNet
 from benchmark.cli import main
 from benchmark.report.tables import SUMMARY_COLUMNS
 from benchmark.results import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
+from benchmark.statistics import PAIR_COLUMNS, RANK_COLUMNS
 from benchmark.streams import streams
 from benchmark.tuned import write_tuned
 from methods import methods
@@ -155,6 +156,15 @@ def finished(place: Path) -> Path:
         (f"{RUN} --methods clr --backbone vgg11", "--image-size 16 does not suit the backbone, try a larger one: "),
         ("run --methods clr --seeds many", "--seeds many is neither how many seeds (3) nor a list of them (4,7)\n"),
         ("run --methods clr --seeds 12345", "--seeds 12345 is more than 1000 seeds; to name one seed, write 12345,\n"),
+        ("run --methods er,clr --equal-memory clrr", "unknown method 'clrr': did you mean 'clr'? known are clr, "),
+        (
+            "run --methods clr,sgd --equal-memory clr",
+            "--equal-memory clr sizes replay memories, and none of --methods has one; add a method that has, as er, ",
+        ),
+        (
+            f"{RUN} --methods er --equal-memory sgd",
+            "--equal-memory sgd: beside heads and stored images, the state of sgd does not grow with the stream; name ",
+        ),
         ("run --methods clr --batch-size 1", "--batch-size 1 must be at least 2: batch normalisation cannot train"),
         ("run --methods clr --epochs 0", "--epochs 0 must be at least 1\n"),
         ("run --methods clr --lr 0", "--lr 0 must be a number above 0\n"),
@@ -197,7 +207,7 @@ def finished(place: Path) -> Path:
             "run --methods clr --tuned hollow/manifest.json",
             "--tuned: hollow/manifest.json is no file of `python -m ben",
         ),
-        ("run --methods clr --tuned file --lr 1", "--lr and --tuned both say what the learning rates are; give one of"),
+        ("run --methods clr --tuned file --lr 1", "--lr and --tuned both say how the methods are trained; give one"),
         (
             "run --methods pathological:text=a/b,pathological:text=a?b --plugin plugin.py",
             "--methods: 'pathological:text=a/b' and 'pathological:text=a?b' would share a folder; run one of ",
@@ -272,6 +282,7 @@ def test_arguments_that_cannot_be_parsed(command, says, capsys):
         ("--lr 0.5", "--lr (default), not 0.5"),
         ("--epochs 2", "--epochs 1, not 2"),
         ("--seeds 2", "--seeds 0, not 0,1"),
+        ("--equal-compute clr", "--equal-compute (default), not clr"),
         ("--train-images 12", "--train-images (default), not 12"),
         ("--methods sgd", "--methods clr,sgd:lr=0.01, not sgd"),
         ("--backbone mini:weights=random", "--backbone mini, not mini:weights=random"),
@@ -303,10 +314,11 @@ def test_a_run_does_not_go_on_with_other_images(finished, place, capsys):
 def test_a_run_leaves_every_file_behind(finished):
     names = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
     cell = ["after-1.json", "after-2.json", "task-1.safetensors", "task-2.safetensors"]
+    tables = ("accuracy", "summary", "parameters", "compute", "tasks", "ranks", "statistics")
     figures = ("accuracy_matrix", "accuracy_vs_compute", "accuracy_vs_parameters", "average_accuracy")
     assert names == sorted(
         [
-            *(f"{name}.csv" for name in ("accuracy", "summary", "parameters", "compute", "tasks")),
+            *(f"{name}.csv" for name in tables),
             *("summary.md", "summary.tex", "manifest.json", "report.html"),
             *(f"figures/{name}.{kind}" for name in (*figures, "first_task_accuracy") for kind in ("svg", "png")),
             *(f"cells/clr/seed-0/{name}" for name in cell),
@@ -323,6 +335,8 @@ def test_the_tables_of_a_run(finished):
         "parameters": PARAMETER_COLUMNS,
         "compute": COMPUTE_COLUMNS,
         "tasks": TASK_COLUMNS,
+        "ranks": RANK_COLUMNS,
+        "statistics": PAIR_COLUMNS,
     }
     labels = ["clr", "sgd:lr=0.01"]
     assert all(tables[name]["method"].tolist() == labels for name in ("summary", "parameters", "compute"))
@@ -471,7 +485,20 @@ def test_methods_of_plugins_are_listed_too(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "cost", "tune", "report", "methods", "streams", "backbones", "pretrain"]
+    "command",
+    [
+        "",
+        "run",
+        "backbones-compare",
+        "cost",
+        "tune",
+        "report",
+        "compare",
+        "methods",
+        "streams",
+        "backbones",
+        "pretrain",
+    ],
 )
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -59,6 +59,8 @@ def test_settings_survive_the_manifest():
         ({"lr": math.nan}, "--lr nan must be a number above 0"),
         ({"lr": math.inf}, "--lr inf must be a number above 0"),
         ({"seeds": (4, 7, 4)}, "--seeds 4,7,4 gives a seed twice; give each once"),
+        ({"equal_memory": "clrr"}, "unknown method 'clrr': did you mean 'clr'? known are clr, "),
+        ({"equal_compute": "papr"}, "unknown method 'papr': "),
     ],
 )
 def test_what_is_refused(settings, says):
@@ -188,6 +190,15 @@ def test_ray_is_an_extra(monkeypatch):
         '--executor ray needs Ray, which is not installed; install it with: pip install ".[ray]"'
     )
     assert Execution().executor == "local"
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "wandb", "mlflow"])
+def test_trackers_are_extras(monkeypatch, tracker):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert refusal(Execution, tracker=tracker) == (
+        f"--tracker {tracker} needs the package {tracker}, which is not installed; "
+        f'install it with: pip install ".[{tracker}]"'
+    )
 
 
 @pytest.mark.parametrize("address", [None, "auto", "host:6379", "192.0.2.1:6379", "[2001:db8::1]:6379"])

@@ -27,7 +27,7 @@ class Silent:
     def note(self, text):
         pass
 
-    def cell(self, name, tasks, done):
+    def cell(self, name, tasks, done, epochs):
         pass
 
     def task(self, name, number, task):

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmark.independent import learned_tasks, save_alone, unite
+from benchmark.independent import look, save_alone, unite
 from benchmark.state import State, load, pack, save
 
 FROZEN = 100
@@ -84,31 +84,48 @@ def test_united_after_an_interruption(tmp_path: Path):
 
 
 def test_which_tasks_are_there(tmp_path: Path):
-    assert learned_tasks(tmp_path / "nothing") == set()
+    assert look(tmp_path / "nothing").tasks == set()
     learn_in_sequence(tmp_path, range(1, 2))
-    assert learned_tasks(tmp_path) == {1}
+    assert look(tmp_path).tasks == {1}
     learn_alone(tmp_path, 3)
-    assert learned_tasks(tmp_path) == {1, 3}
+    assert look(tmp_path).tasks == {1, 3}
     unite(tmp_path)
-    assert learned_tasks(tmp_path) == {1, 3}
+    assert look(tmp_path).tasks == {1, 3}
+    assert look(tmp_path).damaged == ()
 
 
 def test_a_damaged_task_is_seen(tmp_path: Path):
     learn_in_sequence(tmp_path, range(1, 2))
     learn_alone(tmp_path, 3)
-    for name in ("task-1", "task-3"):
-        file = tmp_path / f"{name}.safetensors"
-        content = file.read_bytes()
-        file.write_bytes(content[:-1])
-        assert learned_tasks(tmp_path) is None
-        file.unlink()
-        assert learned_tasks(tmp_path) is None
-        file.write_bytes(content)
-        assert learned_tasks(tmp_path) == {1, 3}
+    whole = contents(tmp_path)
+    for name, left in (
+        ("task-1.safetensors", {3}),
+        ("after-1.json", {3}),
+        ("task-3.safetensors", {1}),
+        ("alone-3.json", {1}),
+    ):
+        file = tmp_path / name
+        file.write_bytes(whole[name][:-1])
+        assert (look(tmp_path).tasks, look(tmp_path).damaged) == (left, (file,))
+        file.write_bytes(whole[name])
+        assert (look(tmp_path).tasks, look(tmp_path).damaged) == ({1, 3}, ())
+    (tmp_path / "task-3.safetensors").unlink()
+    assert look(tmp_path).damaged == (tmp_path / "task-3.safetensors",)
+
+
+def test_a_damaged_record_of_a_task_goes_when_the_task_was_learned_again(tmp_path: Path):
+    learn_in_sequence(tmp_path / "sequence", range(1, 3))
+    both = tmp_path / "both"
+    learn_alone(both, 2)
+    (both / "alone-2.json").write_bytes(b"")
+    assert not unite(both)
+    learn_in_sequence(both, range(1, 3))
+    assert not unite(both)
+    assert contents(both) == contents(tmp_path / "sequence")
 
 
 def test_what_an_interrupted_task_left_is_replaced(tmp_path: Path):
     tmp_path.joinpath("task-1.safetensors").write_bytes(b"half of a file")
     learn_alone(tmp_path, 1)
-    assert learned_tasks(tmp_path) == {1}
+    assert look(tmp_path).tasks == {1}
     assert json.loads((tmp_path / "alone-1.json").read_bytes())["learned"] == 1

@@ -277,6 +277,8 @@ def test_a_methods_status():
         "good": ["succeeded", "succeeded"],
         "bad": ["succeeded", "failed"],
         "worse": ["failed", "pending"],
+        "wild": ["succeeded", "diverged"],
+        "wildest": ["diverged", "failed"],
         "begun": ["succeeded", "running"],
         "waiting": ["pending"],
     }
@@ -287,6 +289,8 @@ def test_a_methods_status():
         "good": "succeeded",
         "bad": "failed",
         "worse": "failed",
+        "wild": "diverged",
+        "wildest": "failed",
         "begun": "incomplete",
         "waiting": "incomplete",
     }

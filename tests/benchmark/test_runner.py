@@ -31,7 +31,7 @@ from methods.errors import UserError
 
 METHODS = "clr,er,ewc,sgd-ll"
 OPTIONS = ["--methods", METHODS, "--tasks", "3", "--train-images", "60", "--test-images", "40", "--epochs", "2"]
-FILES = ("accuracy", "summary", "parameters", "compute", "tasks")
+FILES = ("accuracy", "summary", "parameters", "compute", "tasks", "ranks", "statistics")
 
 
 def command(out: Path, name: str) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from avalanche.core import SupervisedPlugin
 
 from benchmark.learner import Cell, learn, start
-from benchmark.strategy import Strategy, _Hooks
+from benchmark.strategy import DivergedError, Strategy, _Hooks
 from benchmark.streams.base import Task
 from benchmark.training import Training
 from methods import Method, methods
@@ -148,6 +148,44 @@ def test_the_learning_rate_follows_the_schedule_from_epoch_to_epoch(
     cell = make_cell("sgd")
     learn(cell, start(cell), tiny_tasks[0], Training(Recipe(lr=0.2, schedule="step"), epochs=3, batch_size=20))
     assert rates == pytest.approx([0.2, 0.02, 0.002])
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_the_first_step_whose_loss_is_no_number_is_named(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """The eighth of 5 steps an epoch; those behind it have losses that are numbers again."""
+
+    def before_backward(self: Method, strategy: Strategy, **kwargs: Any) -> None:
+        if strategy.steps == 7:
+            strategy.loss = strategy.loss * 0 + float(value)
+
+    monkeypatch.setattr(Method, "before_backward", before_backward)
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self, closure=None: None)
+    cell = make_cell("sgd")
+    training = Training(Recipe(optimizer="sgd"), epochs=3, batch_size=8)
+    with pytest.raises(DivergedError) as caught:
+        learn(cell, start(cell), tiny_tasks[0], training)
+    assert str(caught.value) == (
+        f"the training loss is {value} in step 3 of epoch 2 of task 1; a smaller --lr may help"
+    )
+
+
+def test_weights_that_the_last_step_spoils_are_noticed(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+
+    def spoil(self: Method, strategy: Strategy, **kwargs: Any) -> None:
+        steps.append(0)
+        if len(steps) == 15:
+            next(strategy.model.parameters()).data[0] = torch.nan
+
+    monkeypatch.setattr(Method, "after_update", spoil)
+    cell = make_cell("sgd")
+    with pytest.raises(DivergedError, match="the weights are not finite after task 1"):
+        learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=3, batch_size=8))
+    assert len(steps) == 15
 
 
 def test_losses_are_read_once_per_epoch(

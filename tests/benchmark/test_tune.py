@@ -41,7 +41,7 @@ class Listener:
 
     def note(self, text: str) -> None: ...
 
-    def cell(self, name: str, tasks: int, done: int) -> None:
+    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
         self.tried.append(name)
 
     def task(self, name: str, number: int, task: str) -> None: ...

@@ -146,6 +146,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name):
     assert refusal(read_weights, str(path)) == f"--backbone: there is no weights file {path}"
 
 
+def test_a_backbone_need_not_say_how_it_was_pretrained():
+    assert SmallBackbone().pretraining == "not stated"
+
+
 class Malicious:
     """Creates a file when it is unpickled without care."""
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from benchmark.backbones.base import backbone_of
 from benchmark.backbones.mini import MEAN, STD, WEIGHTS, MiniResNet
 
 
@@ -64,3 +65,15 @@ def test_shipped_weights_beat_random_ones_on_handwriting():
     with torch.no_grad():
         rand(images)
     assert score(shipped) > score(rand) + 0.03
+
+
+@pytest.mark.parametrize(
+    ("text", "pretraining"),
+    [
+        ("mini", "generated fractals"),
+        ("mini:weights=random", "none"),
+        ("mini:weights=a/b.safetensors", "b.safetensors"),
+    ],
+)
+def test_tables_say_how_it_was_pretrained(text, pretraining):
+    assert backbone_of(text).pretraining == pretraining

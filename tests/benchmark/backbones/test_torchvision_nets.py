@@ -67,7 +67,7 @@ def test_features_and_parameters(text, features, parameters):
         assert sum(p.numel() for p in network.backbone.parameters()) == parameters
 
 
-TORCHVISION = [name for name in backbones.names() if name != "mini"]
+TORCHVISION = [name for name in backbones.names() if name not in ("mini", "dino_resnet50", "swav_resnet50")]
 
 
 def linear(inputs: int, outputs: int = 1000) -> int:
@@ -182,6 +182,59 @@ def test_weights_of_another_network_do_not_fit(tmp_path):
     torch.save(torchvision.models.squeezenet1_1().state_dict(), path)
     says = f"--backbone: {path} does not fit: it lacks 'conv1.weight'"
     assert refusal(source(f"resnet18:weights={path}").network).startswith(says)
+
+
+def voc_segmenter(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """As torchvision's FCN and DeepLab name their tensors, trained on several GPUs or not."""
+    heads = {"classifier.4.weight": torch.zeros(21, 4, 1, 1), "aux_classifier.4.bias": torch.zeros(21)}
+    return {f"backbone.{name}": tensor for name, tensor in state.items()} | heads
+
+
+def voc_detector(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """As torchvision's Faster R-CNN names them; its frozen normalisation counts no batches."""
+    heads = {
+        "backbone.fpn.inner_blocks.0.0.weight": torch.zeros(4, 4, 1, 1),
+        "rpn.head.cls_logits.bias": torch.zeros(3),
+        "roi_heads.box_predictor.cls_score.weight": torch.zeros(21, 8),
+    }
+    counted = "num_batches_tracked"
+    return {f"backbone.body.{name}": tensor for name, tensor in state.items() if not name.endswith(counted)} | heads
+
+
+@pytest.mark.parametrize("trained", [voc_segmenter, voc_detector])
+@pytest.mark.parametrize(
+    "wrap", [lambda w: w, lambda w: {"model": w, "epoch": 2}, lambda w: {f"module.{k}": v for k, v in w.items()}]
+)
+def test_backbones_of_detectors_and_segmenters_fit(tmp_path, trained, wrap):
+    state = {name: tensor for name, tensor in resnet18().state_dict().items() if not name.startswith("fc.")}
+    state["bn1.bias"] = torch.rand(64)
+    torch.save(wrap(trained(state)), tmp_path / "voc.pth")
+    backbone = source(f"resnet18:until=layer2:weights={tmp_path / 'voc.pth'}")
+    live = backbone.network().backbone.state_dict()
+    assert "layer2.1.bn2.running_var" in live
+    assert all(torch.equal(tensor, state[name]) for name, tensor in live.items())
+    assert backbone.pretraining == "voc.pth"
+
+
+def test_torchvisions_own_segmenters_and_detectors_are_named_so():
+    segmenter = torchvision.models.segmentation.fcn_resnet50(weights=None, weights_backbone=None, num_classes=21)
+    detector = torchvision.models.detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=21)
+    plain = {name for name, _ in torchvision.models.resnet50().named_parameters() if not name.startswith("fc.")}
+    for network, prefix in ((segmenter, "backbone."), (detector, "backbone.body.")):
+        assert {f"{prefix}{name}" for name in plain} <= network.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "pretraining"),
+    [
+        ("resnet18", "none"),
+        ("resnet18:weights=IMAGENET1K_V1", "ImageNet-1k (IMAGENET1K_V1)"),
+        ("resnet50:weights=DEFAULT", "ImageNet-1k (IMAGENET1K_V2)"),
+        ("resnet18:weights=some/where/places.pth.tar", "places.pth.tar"),
+    ],
+)
+def test_tables_say_how_it_was_pretrained(text, pretraining):
+    assert source(text).pretraining == pretraining
 
 
 @pytest.mark.parametrize("name", ["IMAGENET", "imagenet1k_v1", ""])

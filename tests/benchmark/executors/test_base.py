@@ -61,12 +61,13 @@ def test_what_a_worker_tells_arrives_elsewhere(make_listener: Any):
     there, here = RemoteProgress(sent.append), make_listener()
     for progress in (there, expected := make_listener()):
         progress.note("loading")
-        progress.cell("er, seed 0", 3, 1)
+        progress.cell("er, seed 0", 3, 1, 2)
         progress.task("er, seed 0", 2, "fungi")
         progress.epoch("er, seed 0")
         progress.failed("er, seed 0", "out of luck")
+        progress.warn("a file is damaged")
         progress.ended("er, seed 0")
     for told in sent:
         told.tell(here)
-    assert len(sent) == 6
+    assert len(sent) == 7
     assert vars(here) == vars(expected)

@@ -30,8 +30,9 @@ def test_a_family_has_one_hue_of_its_own():
     assert len(set.union(*hues)) == len(FAMILIES)
 
 
-def test_variants_share_the_hue_and_nothing_else():
-    base, variant = method_style("ewc"), method_style("ewc:strength=500")
+@pytest.mark.parametrize("label", ["ewc:strength=500", "ewc (epochs=16)", "ewc:strength=500 (new)"])
+def test_variants_share_the_hue_and_nothing_else(label):
+    base, variant = method_style("ewc"), method_style(label)
     assert variant.colour == base.colour
     assert variant.dash != base.dash
     assert variant.marker != base.marker

@@ -13,12 +13,14 @@ from benchmark.report.tables import (
     compute_display,
     display_tables,
     flops_text,
+    rank_display,
     summary_display,
     summary_table,
     to_latex,
     to_markdown,
     to_text,
 )
+from benchmark.statistics import PAIR_COLUMNS, RANK_COLUMNS, Statistics
 
 
 def accuracy_rows(method, seed, *matrix):
@@ -256,3 +258,45 @@ def test_text_for_a_terminal_breaks_headers_and_leaves_out_empty_columns() -> No
         "clr             81.5\n"
         "online-ewc       9.0\n"
     )
+
+
+def ranks_of(blocks: int, orders: bool = False) -> Statistics:
+    ranks = [("clr", blocks, 1.0, 0.8, math.nan, math.nan, math.nan), ("er", blocks, 2.0, 0.7, -0.1, 0.0314, 0.00042)]
+    pairs = [("er", "clr", blocks, -0.1, 0.0314, 0.00042, 0.00042, True)]
+    return Statistics(
+        pd.DataFrame(ranks, columns=list(RANK_COLUMNS)),
+        pd.DataFrame(pairs, columns=list(PAIR_COLUMNS)),
+        blocks=blocks,
+        begun=blocks,
+        orders=orders,
+        friedman=None,
+    )
+
+
+def test_ranks_with_the_difference_to_the_best() -> None:
+    table = rank_display(ranks_of(12))
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["clr", "1.00", "80.0", EMPTY, EMPTY],
+        ["er", "2.00", "70.0", f"{MINUS}10.0 ± 3.1", "<0.001"],
+    ]
+    assert [cell.best for cell in table.rows[0]] == [False, True, True, False, False]
+    assert table.caption.startswith("Ranks by average accuracy, the mean over 12 seeds; 1 is best.")
+    assert table.caption.endswith(ranks_of(12).verdict)
+    assert (
+        "over 12 blocks, each a seed in one order of the tasks; 1 is best." in rank_display(ranks_of(12, True)).caption
+    )
+
+
+def test_ranks_come_after_the_other_tables(summary, parameters, compute) -> None:
+    markdown, latex = (render(summary, parameters, compute, 1, ranks_of(12)) for render in (to_markdown, to_latex))
+    assert f"| er | 2.00 | 70.0 | {MINUS}10.0 ± 3.1 | \\<0.001 |\n" in markdown
+    assert markdown.startswith(to_markdown(summary, parameters, compute))
+    assert r"er & 2.00 & 70.0 & $-$10.0 $\pm$ 3.1 & \textless{}0.001 \\" in latex
+    assert latex.isascii()
+
+
+def test_with_one_block_there_is_a_sentence_in_place_of_ranks(summary, parameters, compute) -> None:
+    markdown, latex = (render(summary, parameters, compute, 1, ranks_of(1)) for render in (to_markdown, to_latex))
+    assert "Mean rank" not in markdown + latex
+    assert markdown.endswith(f"|\n\n{ranks_of(1).verdict}\n")
+    assert latex.endswith(f"\n% {ranks_of(1).verdict}\n")

@@ -1,5 +1,6 @@
 import io
 import os
+import stat
 import zipfile
 
 import pytest
@@ -125,7 +126,7 @@ def test_zip_members_with_unusual_names(tmp_path, write_task):
     (tmp_path / "tasks").mkdir()
     with zipfile.ZipFile(tmp_path / "tasks" / "t.zip", "w") as archive:
         for number, file in enumerate(sorted((tmp_path / "source").rglob("*.png"))):
-            prefix = ("", "./", "/")[number % 3]
+            prefix = ("", "./")[number % 2]
             archive.writestr(prefix + file.relative_to(tmp_path / "source").as_posix(), file.read_bytes())
     (task,) = FolderStream(str(tmp_path / "tasks")).raw_tasks(None)
     assert list(task.train.labels) == [0, 0, 1, 1]
@@ -202,6 +203,51 @@ def test_an_encrypted_zip_is_named(three, zipped):
     content[central + 8] |= 1
     archive.write_bytes(content)
     assert "encrypted" in refused(three)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../train/cat/x.png", "train/../../x.png", "/etc/x.png", "..\\x.png", "C:\\x.png", "../notes.txt"],
+)
+def test_what_leads_out_of_a_zip_is_refused(three, zipped, name):
+    with zipfile.ZipFile(zipped(three / "b"), "a") as archive:
+        archive.writestr(name, b"x")
+    assert refused(three) == (
+        f"{three / 'b.zip'} holds '{name}', which leads out of the archive or is a link; pack files and folders"
+    )
+
+
+def test_a_link_in_a_zip_is_refused(three, zipped):
+    member = zipfile.ZipInfo("train/cat/x.png")
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(zipped(three / "b"), "a") as archive:
+        archive.writestr(member, "/etc/passwd")
+    assert "holds 'train/cat/x.png', which leads out of the archive or is a link" in refused(three)
+
+
+def test_a_bomb_in_a_zip_is_refused_before_anything_is_read(three, zipped, monkeypatch):
+    """101 MB of zeros, which take 100 kB; and a picture of so many pixels of one colour."""
+    path = zipped(three / "b")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/cat/x.png", bytes(101 << 20))
+    assert path.stat().st_size < 200_000
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *arguments: pytest.fail("it was"))
+    assert refused(three) == (
+        f"{three / 'b.zip' / 'train/cat/x.png'} would take 106 MB, more than 100 times its size in the archive; "
+        "replace or remove it"
+    )
+
+
+def test_a_zip_that_says_less_than_it_holds_is_refused(three, zipped):
+    path = zipped(three / "b")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/cat/x.png", bytes(1 << 20))
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"train/cat/x.png") - 46
+    # The size in the archive's directory: 100 bytes instead of a megabyte.
+    content[place + 24 : place + 28] = (100).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert "x.png cannot be read from the archive (Bad CRC-32" in refused(three)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "truncated"])

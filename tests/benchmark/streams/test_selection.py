@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from benchmark.streams.selection import balanced, generator, hold_out_every, hold_out_per_class
+from benchmark.streams.selection import at_most, balanced, generator, hold_out_every, hold_out_per_class
 
 
 def labels_of(*sizes: int) -> np.ndarray:
@@ -83,3 +83,16 @@ def test_every_class_gives_its_share_and_at_least_one():
     kept, held = hold_out_per_class(labels, 0.2, generator("task", "test"))
     assert np.bincount(labels[held]).tolist() == [1, 2, 20]
     assert sorted([*kept, *held]) == list(range(113))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "chosen"), [((10, 10, 10), 4, [4, 4, 4]), ((2, 10), 5, [2, 5]), ((3,), 9, [3]), ((), 2, [])]
+)
+def test_at_most_so_many_of_each_class(sizes, count, chosen):
+    labels = labels_of(*sizes)
+    indices = at_most(count, labels, generator("task", "test"))
+    assert np.bincount(labels[indices]).tolist() == chosen
+    assert (np.diff(indices) > 0).all()
+    assert indices.tolist() == at_most(count, labels, generator("task", "test")).tolist()
+    if count < min(sizes, default=0):
+        assert indices.tolist() != at_most(count, labels, generator("other", "test")).tolist()

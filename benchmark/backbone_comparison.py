@@ -1,0 +1,53 @@
+"""`backbones-compare`: one method on several backbones, each an ordinary run, and the table that they make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmark.backbones.base import backbone_of
+from benchmark.commands import run_command
+from benchmark.config import Execution, Settings
+from benchmark.report.backbones import write_comparison
+from benchmark.report.tables import to_text
+from benchmark.results import open_run
+
+
+def compare_backbones(
+    runs: Mapping[Path, Settings], execution: Execution, folder: Path, argv: list[str], resume: str
+) -> int:
+    """Do the runs that are not done, one after another, and write the comparison.
+
+    Args:
+        runs: folder of each run -> its settings, of one method.
+        folder: that holds them; the comparison is written there.
+        argv: the command line.
+        resume: the command that goes on.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UserError: a backbone or anything else cannot be used.
+    """
+    sources = {path: backbone_of(settings.backbone) for path, settings in runs.items()}
+    with Console(stderr=True).status("loading the backbones"):
+        for source in sources.values():
+            # Before the first of them is trained on for hours.
+            source.network()
+    pretraining = {path: source.pretraining for path, source in sources.items()}
+    open_run(folder)
+    status = 0
+    for number, (path, settings) in enumerate(runs.items(), 1):
+        print(f"[{number}/{len(runs)}] {settings.backbone}, pretraining: {pretraining[path]}")
+        ended = run_command(settings, execution, path, argv, resume)
+        if ended == 130:
+            return ended
+        status = max(status, ended)
+        print()
+    print(to_text(write_comparison(folder, pretraining)))
+    print(f"The table and the figure are in {folder}{os.sep}, each run in a folder of its own below it")
+    return status

@@ -1,0 +1,56 @@
+"""What was measured while a task was learned, in a file that shows whether it is whole.
+
+Its first entry is the SHA-256 of all bytes behind it. What older versions wrote has none, and is taken as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmark.files import write_atomically
+
+#: What a task's measurements are called by their names.
+Record = dict[str, Any]
+
+_SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
+
+
+def record_path(folder: Path, learned: int) -> Path:
+    """The record of a cell's state after so many tasks."""
+    return folder / f"after-{learned}.json"
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record, whole.
+
+    Args:
+        record: with "learned", the number of tasks, and "checksums", of the state's files.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    rest = json.dumps(record, indent=1).removeprefix("{\n").encode()
+    write_atomically(path, b'{\n "sha256": "%s",\n%s' % (hashlib.sha256(rest).hexdigest().encode(), rest))
+
+
+def read_record(path: Path) -> Record | None:
+    """A record; None if there is none, or a damaged one."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    seal = _SEAL.match(content)
+    if seal and hashlib.sha256(content[seal.end() :]).hexdigest().encode() != seal[1]:
+        return None
+    try:
+        record = json.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(record, dict):
+        return None
+    record.pop("sha256", None)
+    return record

@@ -1,0 +1,103 @@
+"""One method on several backbones: the table that is made of their runs, and its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmark.report.figures import Frame, save_figure, shorten, text_inches
+from benchmark.report.style import RC, TEXT, method_style
+from benchmark.report.tables import Table, backbones_display, latex, markdown
+from benchmark.results import RunFolder
+from methods.options import parse_spec
+
+COLUMNS = (
+    "backbone",
+    "pretraining",
+    "seeds",
+    "status",
+    "average_accuracy",
+    "average_accuracy_ci95",
+    "backbone_parameters",
+    "extra_parameters_percent",
+    "training_flops",
+    "normalized_compute",
+)
+
+_BAR = 0.22
+
+
+def write_comparison(folder: Path, runs: Mapping[Path, str]) -> Table:
+    """Write backbones.csv, backbones.md, backbones.tex and the figure backbones.svg and .png.
+
+    Args:
+        folder: to write to.
+        runs: folder of each run, finished and of the same single method -> its backbone's pretraining.
+
+    Returns:
+        The table as a reader sees it.
+    """
+    rows = pd.DataFrame([_row(run, pretraining) for run, pretraining in runs.items()], columns=list(COLUMNS))
+    (method,) = {str(pd.read_csv(run / "summary.csv")["method"].item()) for run in runs}
+    # The column beside it says what the weights are.
+    shown = rows.assign(backbone=rows["backbone"].map(_without_weights))
+    table = backbones_display(shown, method)
+    out = RunFolder(folder)
+    out.write_csv("backbones", rows)
+    out.write_text("backbones.md", markdown(table))
+    out.write_text("backbones.tex", f"% \\usepackage{{booktabs}}\n{latex(table)}")
+    with mpl.rc_context(RC):
+        save_figure(_bars(shown, method), folder, "backbones")
+    return table
+
+
+def _row(run: Path, pretraining: str) -> dict[str, object]:
+    """What the tables of a run say of its only method."""
+    known: dict[str, object] = {}
+    for name in ("compute", "parameters", "summary"):
+        frame = pd.read_csv(run / f"{name}.csv")
+        # A method that failed is in the summary alone.
+        known |= {} if frame.empty else frame.iloc[0].to_dict()
+    spec = RunFolder(run).read_manifest()["backbone"]["spec"]
+    return known | {"backbone": spec, "pretraining": pretraining}
+
+
+def _without_weights(text: str) -> str:
+    spec = parse_spec(text)
+    return ":".join([spec.name, *(f"{k}={v}" for k, v in spec.options.items() if k not in ("weights", "sha256"))])
+
+
+def _bars(rows: pd.DataFrame, method: str) -> Figure:
+    """A bar for each backbone, from the top down in the order of the table, with its interval and its value."""
+    values = 100 * rows["average_accuracy"].to_numpy(dtype=float)
+    spreads = 100 * rows["average_accuracy_ci95"].to_numpy(dtype=float)
+    named = zip(rows["backbone"], rows["pretraining"], strict=True)
+    labels = [shorten(f"{backbone}, {pretraining}", 3.2) for backbone, pretraining in named]
+    frame = Frame(
+        width=3.2,
+        height=max(0.5, _BAR * len(rows)),
+        left=0.15 + max(map(text_inches, labels)),
+        bottom=0.2,
+        right=0.45,
+        top=0.35,
+    )
+    figure, axes = frame.axes()
+    note = ", lines: 95 % confidence" if np.isfinite(spreads).any() else ""
+    axes.set_title(f"Average accuracy of {shorten(method, 1.5)} (%{note})", x=-(frame.left - 0.1) / frame.width)
+    places = np.arange(len(rows))[::-1]
+    axes.barh(places, np.nan_to_num(values), height=0.65, color=method_style(method).colour, alpha=0.75)
+    axes.errorbar(values, places, xerr=np.nan_to_num(spreads), fmt="none", ecolor=TEXT, elinewidth=0.8)
+    for place, value, spread in zip(places, values, np.nan_to_num(spreads), strict=True):
+        text = "failed" if np.isnan(value) else f"{value:.1f}"
+        axes.annotate(text, (np.nan_to_num(value) + spread, place), (3, 0), textcoords="offset points", va="center")
+    axes.set_yticks(places, labels)
+    axes.set_ylim(-0.5, len(rows) - 0.5)
+    axes.set_xlim(0, 100)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    return figure

@@ -1,0 +1,40 @@
+// Accuracy over the tasks learned: a line for each method, and a band where it is the mean of several runs.
+
+/** Draw the curve called `name` of each method shown. Returns its points, for `explore`. */
+function drawCurves(holder, name) {
+  if (shown.size === 0) return nothing(holder);
+  const curves = shownInOrder().map((k) => ({ k, ...data.methods[k][name] }));
+  const ends = ({ mean, interval }) => mean.flatMap((value, i) => within(value, interval && interval[i]));
+  const tasks = data.tasks.length;
+  const { root, x, y, clip } = frame(
+    holder,
+    taskScale(tasks, plotWidth(holder)),
+    percentScale(curves.flatMap(ends)),
+    "tasks learned",
+  );
+
+  // With many tasks a marker at every point is a caterpillar; staggered, they do not hide one another.
+  const every = Math.max(1, Math.floor(tasks / 8));
+  return curves.flatMap(({ k, mean, interval }) => {
+    const method = data.methods[k];
+    const path = (values) => values.map((value, i) => `${x(i + 1).toFixed(2)} ${y(value).toFixed(2)}`);
+    const group = mark(k);
+    if (interval) {
+      const upper = path(mean.map((value, i) => value + interval[i]));
+      const lower = path(mean.map((value, i) => value - interval[i]));
+      const d = `M${upper.join("L")}L${lower.reverse().join("L")}z`;
+      group.append(svg("path", { class: "band", d, "clip-path": clip }));
+    }
+    group.append(svg("path", { class: "line", d: `M${path(mean).join("L")}`, "stroke-dasharray": dashes(method) }));
+    root.append(group);
+    return mean.map((value, i) => {
+      const [across, down] = [x(i + 1), y(value)];
+      const text = accuracyText(value, interval && interval[i]);
+      const element = pointMark(k, across, down, `${method.label}, ${i + 1} of ${tasks} tasks learned: ${text}`);
+      element.classList.toggle("between", i % every !== k % every);
+      group.append(element);
+      const lines = [method.label, `after ${data.tasks[i]}`, text];
+      return { element, method: k, x: across, y: down, row: k, column: i, lines };
+    });
+  });
+}

@@ -1,0 +1,37 @@
+document.documentElement.classList.add("with-script");
+document.querySelectorAll(".numbers").forEach(makeSortable);
+linkNames();
+setUpDialog();
+
+const charts = [...document.querySelectorAll(".chart")];
+const holders = Object.fromEntries(charts.map((chart) => [chart.parentNode.id, chart]));
+const draws = {
+  average_accuracy: (holder) => drawCurves(holder, "average_accuracy"),
+  first_task_accuracy: (holder) => drawCurves(holder, "first_task_accuracy"),
+  accuracy_vs_parameters: (holder) => drawScatter(holder, "storage", "extra parameters per task (% of the backbone)"),
+  accuracy_vs_compute: (holder) => drawScatter(holder, "compute", "training compute (fine-tuning = 1)"),
+};
+const explored = Object.keys(draws).map((name) => [holders[name], draws[name], explore(holders[name])]);
+
+function drawCharts() {
+  for (const [holder, draw, looking] of explored) looking(draw(holder));
+}
+
+buildLegend(() => {
+  drawCharts();
+  drawMatrices(holders.accuracy_matrix);
+});
+drawMatrices(holders.accuracy_matrix);
+
+drawCharts();
+
+let width = holders.average_accuracy.clientWidth;
+new ResizeObserver(() => {
+  // Drawing changes the height.
+  if (holders.average_accuracy.clientWidth === width) return;
+  width = holders.average_accuracy.clientWidth;
+  requestAnimationFrame(drawCharts);
+}).observe(holders.average_accuracy);
+
+// What is folded up would be missing on paper.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));

@@ -1,0 +1,142 @@
+"""From what a run writes to the points of a tracker's curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from benchmark.executors.base import RemoteProgress, Told
+from benchmark.manifest import cell_name
+from benchmark.progress import Progress
+from benchmark.results import RunFolder, read_records
+from benchmark.trackers.base import Tracker, lessons, settings_of
+from methods.errors import first_line
+
+
+def open_tracker(name: str, folder: RunFolder, manifest: dict[str, Any]) -> Tracker:
+    """The tracker that --tracker names, for a run that begins or goes on.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    if name == "tensorboard":
+        from benchmark.trackers.tensorboard import TensorBoardTracker
+
+        return TensorBoardTracker(folder.path)
+    settings = {cell_name(cell, manifest): settings_of(manifest, cell) for cell in manifest["cells"]}
+    if name == "wandb":
+        from benchmark.trackers.wandb import WandbTracker
+
+        return WandbTracker(folder.path, manifest["started"], settings)
+    from benchmark.trackers.mlflow import MLflowTracker
+
+    return MLflowTracker(folder.path, manifest["started"], settings)
+
+
+class Curves:
+    """Tells a tracker what cells have learned: a Progress that looks into the run's folder when it hears of a task.
+
+    What the tracker does wrong does not stop the run, but it is told no more.
+
+    Args:
+        tracker: from `open_tracker`.
+        folder: of the run.
+        manifest: of the run.
+        complain: takes what went wrong.
+    """
+
+    def __init__(self, tracker: Tracker, folder: RunFolder, manifest: dict[str, Any], complain: Callable[[str], None]):
+        self._tracker: Tracker | None = tracker
+        self._folder = folder
+        self._complain = complain
+        self._tasks = len(manifest["tasks"])
+        self._unfinished = {
+            cell_name(cell, manifest): (cell["method"], cell["seed"], cell["order"]) for cell in manifest["cells"]
+        }
+        self._told: dict[str, int] = {}
+
+    def note(self, text: str) -> None: ...
+
+    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None: ...
+
+    def task(self, name: str, number: int, task: str) -> None:
+        if name in self._unfinished:
+            self._guard(partial(self._tell, name))
+
+    def epoch(self, name: str) -> None: ...
+
+    def ended(self, name: str) -> None:
+        self.catch_up()
+
+    def failed(self, name: str, cause: str) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+    def catch_up(self) -> None:
+        """Tell all that is in the folder: a cell whose tasks are learned apart is there when others end."""
+        for name in list(self._unfinished):
+            self._guard(partial(self._tell, name))
+
+    def publish(self) -> None:
+        """The run has ended, and its tables and figures are written."""
+        self.catch_up()
+        self._guard(lambda tracker: tracker.publish(self._folder.path))
+
+    def close(self) -> None:
+        """Nothing more comes, now or until the run goes on."""
+        self._guard(lambda tracker: tracker.close())
+
+    def _tell(self, name: str, tracker: Tracker) -> None:
+        records = read_records(self._folder.cell(*self._unfinished[name]))
+        if not records:
+            return
+        if name not in self._told:
+            self._told[name] = tracker.known(name)
+        for lesson in lessons(records, self._tasks)[self._told[name] :]:
+            tracker.add(name, lesson)
+            self._told[name] = lesson.learned
+        if len(records) == self._tasks:
+            del self._unfinished[name]
+            tracker.finish(name)
+
+    def _guard(self, act: Callable[[Tracker], None]) -> None:
+        if self._tracker is None:
+            return
+        try:
+            act(self._tracker)
+        except Exception as error:  # whatever a library or a server does
+            self._tracker = None
+            self._complain(first_line(error))
+
+
+@contextmanager
+def tracked(name: str | None, folder: RunFolder, manifest: dict[str, Any], progress: Progress) -> Iterator[Progress]:
+    """While a run goes on, tell the tracker of --tracker what it measures; at its end, give it tables and figures.
+
+    Yields:
+        The Progress that the run is to tell.
+
+    Raises:
+        UserError: there is no using the tracker.
+    """
+    if name is None:
+        yield progress
+        return
+    tracker = open_tracker(name, folder, manifest)
+
+    def complain(cause: str) -> None:
+        progress.warn(f"--tracker {name} gets no more, the run goes on without it ({cause})")
+
+    curves = Curves(tracker, folder, manifest, complain)
+
+    def tell(told: Told) -> None:
+        told.tell(progress)
+        told.tell(curves)
+
+    try:
+        yield RemoteProgress(tell)
+        curves.publish()
+    finally:
+        curves.close()

@@ -1,0 +1,64 @@
+"""TensorBoard: a folder of event files for each cell."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+
+from benchmark.files import folder_name
+from benchmark.trackers.base import LOSS, Lesson, tables_and_figures
+
+
+class TensorBoardTracker:
+    """Writes to `tensorboard/` in the run's folder, which `tensorboard --logdir` reads.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder / "tensorboard"
+        self._writers: dict[str, SummaryWriter] = {}
+
+    def known(self, cell: str) -> int:
+        # The records say everything, and what was written before an interruption may end anywhere.
+        shutil.rmtree(self._path(cell), ignore_errors=True)
+        return 0
+
+    def add(self, cell: str, lesson: Lesson) -> None:
+        if cell not in self._writers:
+            self._writers[cell] = SummaryWriter(self._path(cell))
+        writer = self._writers[cell]
+        for epoch, loss in zip(lesson.epochs, lesson.losses, strict=True):
+            writer.add_scalar(LOSS, loss, epoch)
+        for metric, accuracy in lesson.accuracies.items():
+            writer.add_scalar(metric, accuracy, lesson.learned)
+        writer.flush()
+
+    def finish(self, cell: str) -> None:
+        # A writer is a thread; there may be many cells.
+        if cell in self._writers:
+            self._writers.pop(cell).close()
+
+    def publish(self, folder: Path) -> None:
+        for old in self._folder.glob("events.*"):
+            old.unlink()
+        tables, figures = tables_and_figures(folder)
+        with SummaryWriter(self._folder) as writer:
+            for path in tables:
+                if path.suffix == ".md":
+                    writer.add_text(path.stem, path.read_text())
+            for path in figures:
+                with Image.open(path) as image:
+                    writer.add_image(path.stem, np.asarray(image.convert("RGB")), dataformats="HWC")
+
+    def close(self) -> None:
+        for cell in list(self._writers):
+            self.finish(cell)
+
+    def _path(self, cell: str) -> Path:
+        return self._folder / folder_name(cell)

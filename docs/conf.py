@@ -1,0 +1,28 @@
+"""How Sphinx builds these pages; CONTRIBUTING.md has the command. Nothing is fetched from the network."""
+
+import sys
+from pathlib import Path
+
+# For `from_code`, which is no part of any package.
+sys.path.insert(0, str(Path(__file__).parent))
+
+project = "Continual benchmark"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_code"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = project
+html_copy_source = False
+html_show_copyright = False
+
+# Of blocks that do not name one.
+highlight_language = "none"
+
+# Links may name a heading, as in definitions.md#accuracy.
+myst_heading_anchors = 3
+
+# Docstrings are plain text, in which `name` is code and "name" a value.
+smartquotes = False
+default_role = "code"
+napoleon_use_ivar = True
+autodoc_member_order = "bysource"

@@ -1,0 +1,158 @@
+"""A Sphinx extension: what the documentation says of methods is made from their code, when it is built.
+
+The directive `{methods}` becomes a section for each method, with what `python -m benchmark methods NAME` prints, but
+for what depends on the length of the stream. Docstrings are plain text: what Markdown or reStructuredText would take
+for markup is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from benchmark.config import Settings
+from benchmark.describe import Description, Option, describe
+from benchmark.estimate import StreamShape
+from benchmark.report.tables import TIMES, bytes_text
+from methods import methods
+from methods.configured import configure
+
+#: The stream that is gone through without data: two tasks, to see what the second adds, as large as those of `mini`.
+SHAPE = StreamShape(tasks=2, classes=10, images=540, image_size=32)
+
+#: What holds of a class where its attribute is set.
+_TRAITS = {
+    "isolates_tasks": "Forgets nothing: what a task answers stays as it is, bit for bit.",
+    "shared_head": "One head for all tasks.",
+    "trains_old_heads": "A new task trains the heads of earlier tasks too.",
+    "trains_head_only": "Features of the training images are computed once per task.",
+    "continues": "What belongs to a task starts where the task before left it.",
+    "starts_over": "Each task is learned from the backbone as given.",
+}
+
+_PARTS = {"frozen": "frozen, not stored", "shared": "shared", "task": "per task", "memory": "memory"}
+
+# Columns of the tables of costs that are shown.
+_COSTS = (
+    "Extra parameters per task",
+    "Extra (% of the backbone)",
+    "Inference per image",
+    f"{TIMES} backbone",
+)
+
+# Patterns of tensors' names that are shown of a part.
+_SHOWN = 4
+
+# The beginning of an item under "Args:".
+_ARGUMENT = re.compile(r"(\w+(?:, \w+)*): ")
+
+
+class Methods(SphinxDirective):
+    """`{methods}`: a section for each method that needs nothing but its name."""
+
+    def run(self) -> list[nodes.Node]:
+        text = "\n\n".join(section(name) for name in methods.members("all"))
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+def section(name: str) -> str:
+    """A method's section, in Markdown."""
+    found = describe(Settings(methods=(name,), epochs=1), SHAPE)
+    prose, meanings = split_docstring(found.documentation)
+    cls = configure(name).cls
+    traits = [sentence for attribute, sentence in _TRAITS.items() if getattr(cls, attribute)]
+    blocks = [
+        f"## {name}",
+        *map(escape, prose),
+        " ".join(traits),
+        _options(found.options, meanings),
+        _training(found.recipe),
+        _state(found),
+        _costs(found),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def split_docstring(text: str) -> tuple[list[str], dict[str, str]]:
+    """The paragraphs of a docstring, each on one line, and what its "Args:" say of each option."""
+    prose, _, arguments = text.partition("\n\nArgs:\n")
+    meanings: dict[str, str] = {}
+    names: Sequence[str] = ()
+    for line in arguments.splitlines():
+        # What goes on is indented further.
+        if start := _ARGUMENT.match(line.removeprefix("    ")):
+            names = start[1].split(", ")
+            meanings |= dict.fromkeys(names, "")
+            line = line.strip()[start.end() :]
+        for name in names:
+            meanings[name] = f"{meanings[name]} {line.strip()}".strip()
+    return [" ".join(paragraph.split()) for paragraph in prose.split("\n\n")], meanings
+
+
+def escape(text: str) -> str:
+    """Plain text in which `name` is code -> Markdown."""
+    # What stands between backticks is at the odd places.
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([\\*_\[\]<>#|$~])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _options(options: Iterable[Option], meanings: dict[str, str]) -> str:
+    rows = [
+        (f"`{option.name}`", option.values, f"`{option.default}`", escape(meanings.get(option.name, "")), option.tried)
+        for option in options
+    ]
+    return _table(("option", "values", "default", "meaning", "tune tries"), rows) if rows else ""
+
+
+def _training(recipe: Iterable[Option]) -> str:
+    """The options that all methods have, in a sentence."""
+    chosen = ", ".join(f"`{option.name}={option.default}`" for option in recipe)
+    tried = "; ".join(f"`{option.name}` {option.tried}" for option in recipe if option.tried)
+    return f"Trained with {chosen}." + (f" `tune` tries {tried}." if tried else "")
+
+
+def _state(found: Description) -> str:
+    rows = [
+        (_PARTS[part.name], f"{part.values:,}", bytes_text(part.bytes), _names(part.patterns))
+        for part in found.parts
+        if part.tensors
+    ]
+    return _table(("after one task", "values", "size", "tensors"), rows)
+
+
+def _names(patterns: Sequence[str]) -> str:
+    return ", ".join([*(f"`{pattern}`" for pattern in patterns[:_SHOWN]), *["..."] * (len(patterns) > _SHOWN)])
+
+
+def _costs(found: Description) -> str:
+    cells = {
+        header: cell.text
+        for table in (found.storage, found.compute)
+        for header, cell in zip(table.headers, table.rows[0], strict=True)
+    }
+    return _table(_COSTS, [[cells[header] for header in _COSTS]])
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, without columns that are empty throughout."""
+    columns = [column for column in zip(headers, *rows, strict=True) if any(column[1:])]
+    head, *body = zip(*columns, strict=True)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body))
+
+
+def escape_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Let autodoc take * and _ for what they are in plain text: products and subscripts."""
+    lines[:] = [re.sub(r"(\*|_(?=\W|$)|\|)", r"\\\1", line) for line in lines]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("methods", Methods)
+    # Before Napoleon, at 500, turns sections into markup.
+    app.connect("autodoc-process-docstring", escape_docstring, priority=400)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,1 @@
+"""A method, a stream and a backbone, which setup.cfg announces to the benchmark."""

@@ -1,0 +1,276 @@
+"""The documentation builds without a warning, its links lead somewhere, and its commands do what it says.
+
+A page's commands are run in one process, one after the other, in a folder that holds what they name; each learns less
+than it would. What is not run has its reason here.
+"""
+
+from __future__ import annotations
+
+import configparser
+import importlib.util
+import json
+import re
+import shlex
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmark.backbones import backbones
+from benchmark.cli import main
+from benchmark.config import Settings
+from benchmark.streams import streams
+from methods import methods
+from methods.configured import configure
+from methods.options import construct, parse_spec
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md", "performance/README.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+    *DOCS,
+]
+
+# Appended to commands: the last of an option's values counts.
+SHORT_RUN = "--tasks 1 --epochs 1 --seeds 1 --orders 1 --train-images 20 --test-images 20 --image-size 32 --jobs 1"
+LESS = {
+    "run": SHORT_RUN,
+    "backbones-compare": SHORT_RUN,
+    "tune": "--tuning-tasks 1 --budget 2 --epochs 1 --train-images 20 --image-size 32",
+}
+# What would be downloaded, or takes many seconds to go through even on tensors without data.
+INSTEAD = {
+    "resnet18:weights=DEFAULT": "resnet18:until=layer1",
+    **dict.fromkeys(("resnet18", "resnet50", "mobilenet_v2"), "mini"),
+}
+
+DOWNLOAD, CLUSTER, INSTALLED = (
+    "downloads images or weights",
+    "needs a cluster",
+    "tests/test_examples.py installs the package",
+)
+SHOWS = "tests/benchmark/trackers reads what trackers are given"
+NOT_RUN = {
+    "run --methods clr,er --stream split-cifar100:tasks=20:root=/data --tasks 5": DOWNLOAD,
+    "run --methods clr,er --stream avalanche:SplitTinyImageNet --tasks 5": DOWNLOAD,
+    "run --methods paper --preset paper --stream skill53:DIR --name skill53": DOWNLOAD,
+    "run --methods paper --stream torchvision:open --train-images 2560 --test-images 512 --name open": DOWNLOAD,
+    "run --methods clr,ewc,er --stream torchvision:flowers102,dtd,svhn --image-size 128 --name three": DOWNLOAD,
+    "backbones-compare --method clr --preset paper --stream skill53:DIR --name ssl --backbones "
+    "resnet50:weights=IMAGENET1K_V1,dino_resnet50,swav_resnet50,resnet50:weights=voc.pth": DOWNLOAD,
+    "run --methods paper --device cuda --gpus-per-cell 0.25": "needs a GPU",
+    "run --methods paper --seeds 5 --executor ray --address auto --out /nfs/results": CLUSTER,
+    "run --methods clr,sgd --tasks 2 --executor ray --jobs 2 --name with-ray": "test_ray_cluster.py starts Ray",
+    **dict.fromkeys(
+        (
+            "run --methods clr,er --tracker tensorboard",
+            "run --methods clr,er --name mine --tracker wandb",
+            "run --methods clr,er --name mine --tracker mlflow",
+        ),
+        SHOWS,
+    ),
+    "pretrain --out benchmark/backbones/mini.safetensors": "takes 14 minutes; test_pretrain.py makes smaller weights",
+    "methods mean-imm": INSTALLED,
+    "run --methods sgd,mean-imm,mean-imm:share=0.3 --stream gratings:tasks=10 --backbone gabor": INSTALLED,
+}
+
+# How other commands begin, and who runs them.
+OTHERS = {
+    "python -m pytest": "this is it",
+    "python -m venv": ".ci/run makes an environment",
+    ". .venv/bin/activate": ".ci/run makes an environment",
+    "ruff": ".ci/run",
+    "mypy": ".ci/run",
+    ".ci/run": "continuous integration",
+    "sphinx-build": "the fixture `site`",
+    "python scripts/": "minutes; how the shipped weights and defaults were chosen",
+    "ray start": CLUSTER,
+    "tensorboard": SHOWS,
+    "wandb sync": SHOWS,
+    "mlflow ui": SHOWS,
+}
+
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of each command in the page's bash blocks."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    parts = (shlex.split(part, comments=True) for line in lines for part in line.split(" && "))
+    return [words for words in parts if words]
+
+
+def benchmark_commands(page: Path) -> list[list[str]]:
+    return [words[3:] for words in commands(page) if words[:3] == ["python", "-m", "benchmark"]]
+
+
+def write_images(folder: Path, count: int, colour: int) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        pixels = np.random.RandomState(number).randint(colour, colour + 60, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, but for what commands name; the methods that they add are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+    for task in ("birds", "signs"):
+        for split, count in (("train", 8), ("test", 4)):
+            for colour in (20, 120):
+                write_images(tmp_path / "DIR" / task / split / f"class-{colour}", count, colour)
+    (tmp_path / "l2_anchor.py").write_text(contributed_method())
+    return tmp_path
+
+
+def contributed_method() -> str:
+    """The method that CONTRIBUTING.md shows."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    code = re.search(r"<!-- the tests load exactly this text -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None
+    return code[1]
+
+
+def shortened(argv: list[str]) -> list[str]:
+    return [INSTEAD.get(word, word) for word in argv] + LESS.get(argv[0], "").split()
+
+
+def test_there_is_something_to_check() -> None:
+    named = {argv[0] for page in PAGES for argv in benchmark_commands(page)}
+    assert named >= {"run", "compare", "backbones-compare", "report", "cost", "tune", "methods", "streams", "backbones"}
+    assert named >= {"cache", "pretrain"}
+
+
+@by_page
+def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """As they stand: every option, and every name in it, is real."""
+
+    def check(settings: Settings, *others: object) -> int:
+        for text in settings.methods:
+            configure(text, settings.lr)
+        for registry, text in ((streams, settings.stream), (backbones, settings.backbone)):
+            spec = parse_spec(text)
+            construct(registry.get(spec.name), spec)
+        return 0
+
+    monkeypatch.setattr("benchmark.cli.warm_up", lambda: None)
+    # First, since it imports what is replaced below.
+    compare = "benchmark.backbone_comparison.compare_backbones"
+    monkeypatch.setattr(compare, lambda runs, *others: max(map(check, runs.values())))
+    for name in ("run", "cost", "tune", "describe"):
+        monkeypatch.setattr(f"benchmark.commands.{name}_command", check)
+    for argv in benchmark_commands(page):
+        needs_files = argv[0] in ("report", "compare", "pretrain") or "--tuned" in argv
+        if NOT_RUN.get(shlex.join(argv)) != INSTALLED and not needs_files:
+            assert main(argv) == 0, f"{shlex.join(argv)}: {capsys.readouterr().err}"
+
+
+@by_page
+def test_commands_run(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    for argv in benchmark_commands(page):
+        if shlex.join(argv) in NOT_RUN:
+            continue
+        with monkeypatch.context() as quick:
+            if argv[0] == "run":
+                # Figures and page would take longer than all that is learned; `report` makes them.
+                for name in ("draw_figures", "write_page"):
+                    quick.setattr(f"benchmark.report.write.{name}", lambda *arguments, **options: None)
+            assert main(shortened(argv)) == 0, f"{shlex.join(argv)}: {capsys.readouterr().err}"
+
+
+def test_what_is_not_run_is_in_the_documentation() -> None:
+    assert NOT_RUN.keys() <= {shlex.join(argv) for page in PAGES for argv in benchmark_commands(page)}
+
+
+@by_page
+def test_other_commands_are_known(page: Path) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    for words in commands(page):
+        text = shlex.join(words)
+        if words[:2] == ["pip", "install"]:
+            for extra in re.findall(r"\[(\w+)\]", text):
+                assert extra in setup["options.extras_require"], text
+            for path in re.findall(r"(?:^|\s)(\./\S+|constraints\.txt)", text):
+                assert (ROOT / path).exists(), text
+        elif words[:2] == ["python", "-m"] and words[2].startswith("performance."):
+            assert importlib.util.find_spec(words[2]), text
+        elif words[:3] != ["python", "-m", "benchmark"]:
+            assert text.startswith(tuple(OTHERS)), text
+            if words[1:] and words[1].startswith("scripts/"):
+                assert (ROOT / words[1]).exists(), text
+
+
+@by_page
+def test_links_lead_to_files(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_the_method_of_the_contributing_guide(here: Path) -> None:
+    assert contributed_method().count("\n") < 40
+    command = "run --plugin l2_anchor.py --methods sgd,l2-anchor:strength=1 --tasks 2 --epochs 1 --train-images 60"
+    assert main([*command.split(), "--test-images", "30", "--jobs", "1", "--name", "a"]) == 0
+    run = here / "results" / "a"
+    summary = pd.read_csv(run / "summary.csv")
+    assert summary["method"].tolist() == ["sgd", "l2-anchor:strength=1"]
+    assert summary["status"].tolist() == ["succeeded", "succeeded"]
+    record = json.loads((run / "cells" / "l2-anchor_strength=1" / "seed-0" / "after-2.json").read_text())
+    assert record["bytes"]["memory"] == 4 * 293_912, "the anchor is counted because it is kept"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built documentation, by the command of CONTRIBUTING.md."""
+    for package in ("sphinx", "myst_parser", "furo"):
+        pytest.importorskip(package, reason="the extra `docs` is not installed")
+    from sphinx.cmd.build import main as sphinx_build
+
+    folder = tmp_path_factory.mktemp("docs")
+    (command,) = [words for words in commands(ROOT / "CONTRIBUTING.md") if words[0] == "sphinx-build"]
+    *options, source, _ = command[1:]
+    assert {"-W", "--keep-going"} <= set(options), "a warning is an error"
+    with warnings.catch_warnings():
+        # What its extensions call will be removed from Sphinx one day; that is for them to mend.
+        warnings.simplefilter("ignore")
+        places = [str(folder / "doctrees"), str(ROOT / source), str(folder / "html")]
+        assert sphinx_build([*options, "-q", "-d", *places]) == 0
+    return folder / "html"
+
+
+def test_every_page_is_built(site: Path) -> None:
+    expected = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in DOCS}
+    assert expected <= {path.relative_to(site) for path in site.rglob("*.html")}
+
+
+def test_every_method_is_described_by_its_code(site: Path) -> None:
+    from bs4 import BeautifulSoup
+
+    page = BeautifulSoup((site / "reference.html").read_text(), "html.parser")
+    texts = {name: words(page.find("section", id=name).get_text()) for name in methods.members("all")}
+    for name, text in texts.items():
+        prose = (configure(name).cls.__doc__ or "").partition("\n\n    Args:\n")[0]
+        for paragraph in prose.replace("`", "").split("\n\n"):
+            assert words(paragraph) in text
+    assert "strength number 1 the paper's lambda. 0.1 to 100, logarithmic" in texts["ewc"]
+    assert "memory 587,824 2.35 MB fisher.*, anchor.*" in texts["ewc"], "twice the parameters"
+    assert "587,824 200 " in texts["ewc"], "what a task adds, in values and in % of the backbone"
+    assert "Forgets nothing" in texts["clr"]
+    assert "Forgets nothing" not in texts["ewc"]
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+    fetched = re.compile(r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"(?:https?:)?//[^>]*>")
+    for page in site.rglob("*.html"):
+        assert fetched.findall(page.read_text()) == [], page.name
