@@ -50,6 +50,7 @@ def prepare_run(
     note: Callable[[str], None],
     tuning: bool = False,
     budgets: Mapping[str, Budget] | None = None,
+    stream: Stream | None = None,
 ) -> Prepared:
     """Load the stream and the backbone, and check the methods' options.
 
@@ -57,6 +58,7 @@ def prepare_run(
         note: called with one line of text before anything that takes time.
         tuning: whether methods' options are to be chosen; see build_stream.
         budgets: as they were found before; they are found here if None.
+        stream: as it was built before; it is built here if None.
 
     Raises:
         UserError: something cannot be used.
@@ -70,15 +72,16 @@ def prepare_run(
     source = backbone_of(settings.backbone)
     note(f"loading backbone {settings.backbone}")
     backbone = source.network()
-    stream = build_stream(
-        settings.stream,
-        tasks=settings.tasks,
-        image_size=settings.image_size,
-        train_images=settings.train_images,
-        test_images=settings.test_images,
-        tuning=tuning,
-        progress=note,
-    )
+    if stream is None:
+        stream = build_stream(
+            settings.stream,
+            tasks=settings.tasks,
+            image_size=settings.image_size,
+            train_images=settings.train_images,
+            test_images=settings.test_images,
+            tuning=tuning,
+            progress=note,
+        )
     if budgets is None:
         if settings.equal_memory or settings.equal_compute:
             note("weighing the methods against each other")

@@ -153,7 +153,7 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
 
     def check(settings: Settings, *others: object) -> int:
         for text in settings.methods:
-            configure(text, settings.lr)
+            configure(text, **settings.recipe)
         for registry, text in ((streams, settings.stream), (backbones, settings.backbone)):
             spec = parse_spec(text)
             construct(registry.get(spec.name), spec)

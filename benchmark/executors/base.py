@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +21,7 @@ from benchmark.preparation import Prepared, prepare_run
 from benchmark.progress import Progress
 from benchmark.results import DIVERGED, FAILED, RunFolder
 from benchmark.strategy import DivergedError
+from benchmark.streams.base import Stream
 from methods.errors import UserError, first_line
 from methods.registry import load_plugin
 
@@ -74,6 +77,7 @@ class Plan:
         orders, keep_states, verify: see Cells.
         threads: that a job may use.
         budgets: see Prepared.
+        stream: pickled, for workers that reach the files of its images; None for those that have to build it.
     """
 
     settings: Settings
@@ -85,6 +89,11 @@ class Plan:
     verify: bool
     threads: int = field(default_factory=torch.get_num_threads)
     budgets: Mapping[str, Budget] = field(default_factory=dict)
+    stream: bytes | None = None
+
+    def with_stream(self, stream: Stream) -> Plan:
+        """The plan for workers on this machine, which need not build a stream whose images lie in files."""
+        return replace(self, stream=pickle.dumps(stream)) if stream.in_files else self
 
     def sharing(self, machines: Sequence[int], workers: int) -> Plan:
         """The plan for workers that share out the threads of machines; each works on one of them.
@@ -107,7 +116,12 @@ class Plan:
         torch.set_num_threads(self.threads)
         for path in self.plugins:
             load_plugin(path)
-        return prepare_run(self.settings, note=lambda text: None, budgets=self.budgets)
+        stream = None
+        if self.stream:
+            # The files may have been cleared away in the meantime.
+            with suppress(OSError, ValueError, TypeError):
+                stream = pickle.loads(self.stream)
+        return prepare_run(self.settings, note=lambda text: None, budgets=self.budgets, stream=stream)
 
 
 # The plan that this process works on, if it is a worker, and what it has loaded for it.

@@ -55,7 +55,8 @@ def choose_executor(
         if workers == 1:
             executor = SerialExecutor(cells)
         else:
-            executor = ProcessExecutor(plan.sharing([plan.threads], workers), workers, gpus)
+            plan = plan.sharing([plan.threads], workers).with_stream(prepared.stream)
+            executor = ProcessExecutor(plan, workers, gpus)
     split = may_split and (workers > 1 or bool(execution.parallel_tasks))
     return executor, split
 

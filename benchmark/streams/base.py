@@ -110,6 +110,11 @@ class Stream:
         return len(self.tasks)
 
     @property
+    def in_files(self) -> bool:
+        """Whether all images are mapped from files, so that the stream is small when it is pickled."""
+        return all(part.store for task in self.tasks for part in (task.train, task.validation, task.test))
+
+    @property
     def most_classes(self) -> int:
         """The largest class count of any task."""
         return max(len(task.classes) for task in self.tasks)

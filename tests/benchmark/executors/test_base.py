@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmark.cells import Job
 from benchmark.config import Settings
 from benchmark.executors.base import Failure, Plan, RemoteProgress, attempt
+from benchmark.preparation import prepare_run
+from benchmark.streams.base import Stream, Task
 from methods.errors import UserError
 
 JOB = Job("sgd, seed 0", ("sgd", 0, 0))
@@ -36,6 +41,28 @@ def make_plan(**changes: Any) -> Plan:
 )
 def test_workers_share_out_the_threads(machines: list[int], workers: int, each: int):
     assert make_plan(threads=99).sharing(machines, workers) == make_plan(threads=each)
+
+
+def test_a_worker_maps_the_images_that_are_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(methods=("sgd",), tasks=2, train_images=40, test_images=20)
+    stream = prepare_run(settings, print).stream
+    plan = replace(make_plan(), settings=settings).with_stream(stream)
+    assert len(plan.stream or b"") < 20_000, "labels, and the files' names"
+
+    with monkeypatch.context() as patched:
+        patched.setattr("benchmark.preparation.build_stream", None)
+        mapped = plan.prepare().stream
+    assert mapped.fingerprint == stream.fingerprint
+    assert all(torch.equal(a.test.images, b.test.images) for a, b in zip(mapped.tasks, stream.tasks, strict=True))
+
+    shutil.rmtree(tmp_path / "continual-benchmark")
+    assert plan.prepare().stream.fingerprint == stream.fingerprint, "it is built again"
+
+
+def test_images_in_memory_are_not_sent(tiny_tasks: tuple[Task, ...]):
+    assert make_plan().with_stream(Stream("tiny", tiny_tasks)).stream is None
 
 
 def test_what_goes_wrong_while_a_worker_loads_is_the_cause(monkeypatch: pytest.MonkeyPatch):
