@@ -22,6 +22,7 @@ from benchmark.preparation import prepare_run
 from benchmark.report.tables import Table, budgets_display, summary_display, summary_table, to_text
 from benchmark.results import RunFolder, collect, statuses
 from benchmark.runner import run as learn
+from benchmark.statistics import Statistics, paired_statistics
 from benchmark.streams import streams
 from methods import methods as registered
 from methods.errors import UserError
@@ -57,6 +58,11 @@ class Results:
     parameters: pd.DataFrame
     compute: pd.DataFrame
     tasks: pd.DataFrame
+
+    @property
+    def statistics(self) -> Statistics:
+        """The methods' ranks, paired tests of their differences, and what these allow to say."""
+        return paired_statistics(self.accuracy, list(self.summary["method"]), len(self.tasks))
 
     def __repr__(self) -> str:
         return f"{self.path}\n\n{to_text(self._summary())}"

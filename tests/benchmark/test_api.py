@@ -50,6 +50,8 @@ def test_a_run_returns_frames(results: Results):
     assert list(results.parameters) == list(PARAMETER_COLUMNS)
     assert list(results.compute) == list(COMPUTE_COLUMNS)
     assert list(results.tasks) == list(TASK_COLUMNS)
+    pd.testing.assert_frame_equal(results.statistics.ranks, pd.read_csv(results.path / "ranks.csv"))
+    assert not results.statistics.decidable, "of two seeds"
     assert results.manifest["status"] == "succeeded"
     assert (results.path / "report.html").is_file()
 
