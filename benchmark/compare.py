@@ -98,7 +98,8 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str]) -> int
     statistics = write_report(run)
     print(to_text(summary_display(pd.read_csv(folder / "summary.csv"), len(manifest["orders"]))))
     if statistics.verdict:
-        print(to_text(rank_display(statistics)) if statistics.blocks > 1 else f"{statistics.verdict}\n")
+        ranks = rank_display(statistics)
+        print(to_text(ranks) if ranks else f"{statistics.verdict}\n")
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
     return 0
 

@@ -201,10 +201,10 @@ def _unfinished(manifest: Mapping[str, Any]) -> Iterator[Section]:
 def _ranks(folder: Path, statistics: Statistics) -> Iterator[Section]:
     """The section of what tests say, or of why they can say nothing, where there are two methods to compare."""
     if statistics.verdict:
-        tables = [rank_display(statistics)] if statistics.blocks > 1 else []
+        ranks = rank_display(statistics)
         # One may be there from before, when fewer methods or more seeds were compared.
         image, files = _files(folder, DIAGRAM) if statistics.decidable else (None, [])
-        content = {"tables": tables, "verdict": statistics.verdict, "image": image, "files": files}
+        content = {"tables": [ranks] if ranks else [], "verdict": statistics.verdict, "image": image, "files": files}
         yield Section("ranks", "Ranks", "ranks.html.j2", content)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -245,8 +245,10 @@ def compute_display(compute: pd.DataFrame) -> Table:
     return _table("compute", caption, compute, _COMPUTE)
 
 
-def rank_display(statistics: Statistics) -> Table:
-    """ranks.csv as a reader sees it, with the verdict of the tests in its caption."""
+def rank_display(statistics: Statistics) -> Table | None:
+    """ranks.csv as a reader sees it, with the verdict of the tests in its caption; None with less than two blocks."""
+    if statistics.blocks < 2:
+        return None
     each = ", each a seed in one order of the tasks" if statistics.orders else ""
     caption = (
         f"Ranks by average accuracy, the mean over {statistics.counted(statistics.blocks)}{each}; 1 is best. "
@@ -351,24 +353,21 @@ def _column(header: str, cells: list[str], left: bool) -> tuple[list[str], list[
     return [align(line, width) for line in textwrap.wrap(header, width)], [align(cell, width) for cell in cells]
 
 
-def to_markdown(
-    summary: pd.DataFrame,
-    parameters: pd.DataFrame,
-    compute: pd.DataFrame,
-    orders: int = 1,
-    statistics: Statistics | None = None,
-    budgets: Table | None = None,
-) -> str:
+def to_markdown(tables: Iterable[Table], statistics: Statistics | None = None) -> str:
     """The content of summary.md: the tables, the best value of each column in bold.
 
     Args:
         statistics: for a table of ranks; where there are too few blocks for one, a sentence says so.
-        budgets: of `budgets_display`.
     """
-    parts = [markdown(table) for table in display_tables(summary, parameters, compute, orders, budgets)]
-    if statistics and statistics.verdict:
-        parts.append(markdown(rank_display(statistics)) if statistics.blocks > 1 else f"{statistics.verdict}\n")
-    return "\n".join(parts)
+    return "\n".join([*map(markdown, tables), *_conclusion(statistics, markdown, "")])
+
+
+def _conclusion(statistics: Statistics | None, render: Callable[[Table], str], mark: str) -> list[str]:
+    """What can be said of the differences between methods, if there are two: their ranks, or `mark` and a sentence."""
+    if statistics is None or not statistics.verdict:
+        return []
+    ranks = rank_display(statistics)
+    return [render(ranks) if ranks else f"{mark}{statistics.verdict}\n"]
 
 
 def markdown(table: Table) -> str:
@@ -386,24 +385,13 @@ def markdown(table: Table) -> str:
     return f"{table.caption}\n\n" + line([_escape(h, _MARKDOWN) for h in table.headers]) + line(rule) + rows
 
 
-def to_latex(
-    summary: pd.DataFrame,
-    parameters: pd.DataFrame,
-    compute: pd.DataFrame,
-    orders: int = 1,
-    statistics: Statistics | None = None,
-    budgets: Table | None = None,
-) -> str:
+def to_latex(tables: Iterable[Table], statistics: Statistics | None = None) -> str:
     r"""The content of summary.tex: table* environments that need \usepackage{booktabs} and nothing else.
 
     Args:
         statistics: for a table of ranks; where there are too few blocks for one, a comment says so.
-        budgets: of `budgets_display`.
     """
-    parts = [latex(table) for table in display_tables(summary, parameters, compute, orders, budgets)]
-    if statistics and statistics.verdict:
-        parts.append(latex(rank_display(statistics)) if statistics.blocks > 1 else f"% {statistics.verdict}\n")
-    return "% \\usepackage{booktabs}\n" + "\n".join(parts)
+    return "% \\usepackage{booktabs}\n" + "\n".join([*map(latex, tables), *_conclusion(statistics, latex, "% ")])
 
 
 def latex(table: Table) -> str:

@@ -6,7 +6,7 @@ from benchmark.files import writing
 from benchmark.report.diagram import draw_critical_difference
 from benchmark.report.figures import draw_figures
 from benchmark.report.page import write_page
-from benchmark.report.tables import budgets_display, summary_table, to_latex, to_markdown
+from benchmark.report.tables import budgets_display, display_tables, summary_table, to_latex, to_markdown
 from benchmark.results import RunFolder, collect, statuses
 from benchmark.statistics import Statistics, paired_statistics
 
@@ -38,8 +38,9 @@ def write_report(run: RunFolder) -> Statistics:
         ("statistics", statistics.pairs),
     ):
         run.write_csv(name, frame)
-    run.write_text("summary.md", to_markdown(summary, parameters, compute, orders, statistics, budgets=budgets))
-    run.write_text("summary.tex", to_latex(summary, parameters, compute, orders, statistics, budgets=budgets))
+    displayed = display_tables(summary, parameters, compute, orders, budgets)
+    run.write_text("summary.md", to_markdown(displayed, statistics))
+    run.write_text("summary.tex", to_latex(displayed, statistics))
     with writing(run.path):
         draw_figures(accuracy, summary, parameters, compute, tasks, run.path / "figures")
         draw_critical_difference(statistics, run.path / "figures")

@@ -148,7 +148,7 @@ def test_a_method_without_a_finished_seed_has_no_numbers(summary):
 def test_nothing_finished_at_all(accuracy, parameters, compute):
     summary = summary_table(accuracy[:0], parameters[:0], compute[:0], {"clr": "failed"}, tasks=2)
     assert list(summary["seeds"]) == [0]
-    assert f"| clr | failed | 0 | {EMPTY} |" in to_markdown(summary, parameters[:0], compute[:0])
+    assert f"| clr | failed | 0 | {EMPTY} |" in to_markdown(display_tables(summary, parameters[:0], compute[:0]))
 
 
 def test_cells_are_rounded_and_the_best_is_marked(summary, parameters, compute):
@@ -184,12 +184,12 @@ def test_over_several_orders_the_summary_counts_runs(summary, parameters, comput
     assert "interval over seeds;" in one.caption
     assert "interval over seeds and orders of the tasks;" in several.caption
     assert one.rows == several.rows
-    assert several.caption in to_markdown(summary, parameters, compute, orders=3)
-    assert "over seeds and orders of the tasks" in to_latex(summary, parameters, compute, orders=3)
+    assert several.caption in to_markdown(display_tables(summary, parameters, compute, orders=3))
+    assert "over seeds and orders of the tasks" in to_latex(display_tables(summary, parameters, compute, orders=3))
 
 
 def test_markdown_is_three_rectangular_tables(summary, parameters, compute):
-    text = to_markdown(summary, parameters, compute)
+    text = to_markdown(display_tables(summary, parameters, compute))
     blocks = [block.strip().splitlines() for block in text.split("\n\n")]
     tables = [[line for line in block if line.startswith("|")] for block in blocks if block[0].startswith("| Method")]
     assert [len(table) for table in tables] == [2 + 3, 2 + 2, 2 + 2]
@@ -201,7 +201,7 @@ def test_markdown_is_three_rectangular_tables(summary, parameters, compute):
 
 
 def test_latex_is_escaped_and_balanced(summary, parameters, compute):
-    text = to_latex(summary, parameters, compute)
+    text = to_latex(display_tables(summary, parameters, compute))
     assert r"ewc:fisher=exact\_50\%" in text
     assert r"\textbf{75.0 $\pm$ 63.5}" in text
     assert "$-$40.0" in text
@@ -218,7 +218,7 @@ def test_latex_is_escaped_and_balanced(summary, parameters, compute):
 
 def test_latex_escapes_every_special_character(summary, parameters, compute):
     named = summary.replace({"method": {"clr": r"a\b{c}$d&e#f^g~h"}})
-    text = to_latex(named, parameters, compute)
+    text = to_latex(display_tables(named, parameters, compute))
     assert r"a\textbackslash{}b\{c\}\$d\&e\#f\textasciicircum{}g\textasciitilde{}h" in text
 
 
@@ -288,15 +288,17 @@ def test_ranks_with_the_difference_to_the_best() -> None:
 
 
 def test_ranks_come_after_the_other_tables(summary, parameters, compute) -> None:
-    markdown, latex = (render(summary, parameters, compute, 1, ranks_of(12)) for render in (to_markdown, to_latex))
+    tables = display_tables(summary, parameters, compute)
+    markdown, latex = (render(tables, ranks_of(12)) for render in (to_markdown, to_latex))
     assert f"| er | 2.00 | 70.0 | {MINUS}10.0 ± 3.1 | \\<0.001 |\n" in markdown
-    assert markdown.startswith(to_markdown(summary, parameters, compute))
+    assert markdown.startswith(to_markdown(display_tables(summary, parameters, compute)))
     assert r"er & 2.00 & 70.0 & $-$10.0 $\pm$ 3.1 & \textless{}0.001 \\" in latex
     assert latex.isascii()
 
 
 def test_with_one_block_there_is_a_sentence_in_place_of_ranks(summary, parameters, compute) -> None:
-    markdown, latex = (render(summary, parameters, compute, 1, ranks_of(1)) for render in (to_markdown, to_latex))
+    tables = display_tables(summary, parameters, compute)
+    markdown, latex = (render(tables, ranks_of(1)) for render in (to_markdown, to_latex))
     assert "Mean rank" not in markdown + latex
     assert markdown.endswith(f"|\n\n{ranks_of(1).verdict}\n")
     assert latex.endswith(f"\n% {ranks_of(1).verdict}\n")
