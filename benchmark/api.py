@@ -97,8 +97,8 @@ def run(methods: str | type[Method] | Iterable[str | type[Method]], stream: str 
     settings, execution, folder = understand(command)
     if execution.executor == "local" and execution.jobs != 1:
         warm_up()
-    with loading() as note:
-        prepared = prepare_run(settings, note)
+    with loading() as (note, warn):
+        prepared = prepare_run(settings, note, warn=warn)
     with progress_bars(prepared.epochs_in_all) as progress:
         learn(prepared, execution, folder, command, progress)
     return load_results(folder)

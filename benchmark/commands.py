@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from benchmark.describe import to_text as description_text
 from benchmark.estimate import StreamShape, estimate
 from benchmark.files import StorageError
 from benchmark.preparation import prepare_run
-from benchmark.progress import TerminalProgress
+from benchmark.progress import TerminalProgress, print_warning
 from benchmark.report.tables import budgets_display, compute_display, storage_display, summary_display, to_text
 from benchmark.report.write import write_report
 from benchmark.results import FAILED, RunFolder
@@ -27,7 +28,7 @@ def run_command(settings: Settings, execution: Execution, folder: Path, argv: li
     """`run`: returns the exit status."""
     console = Console(stderr=True)
     with console.status("loading") as status:
-        prepared = prepare_run(settings, status.update)
+        prepared = prepare_run(settings, status.update, warn=partial(print_warning, console))
     try:
         with TerminalProgress(prepared.epochs_in_all) as progress:
             manifest = run(prepared, execution, folder, argv, progress)
@@ -55,7 +56,8 @@ def tune_command(settings: Settings, budget: int, out: Path) -> int:
 
     console = Console(stderr=True)
     with console.status("loading") as status:
-        tuning = Tuning(prepare_run(settings, status.update, tuning=True), budget, out)
+        prepared = prepare_run(settings, status.update, tuning=True, warn=partial(print_warning, console))
+        tuning = Tuning(prepared, budget, out)
     try:
         tasks = len(tuning.pending) * budget * len(tuning.prepared.stream)
         with TerminalProgress(tasks * settings.epochs) as progress:

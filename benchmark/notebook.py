@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from benchmark.progress import TerminalProgress
+from benchmark.progress import TerminalProgress, print_warning
 
 # Between two pictures of the bars, in seconds: a browser draws each.
 _INTERVAL = 0.2
@@ -23,15 +24,17 @@ def progress_bars(epochs: int) -> TerminalProgress:
 
 
 @contextmanager
-def loading() -> Iterator[Callable[[str], None]]:
-    """While a run is prepared. Yields what takes a line of text about it."""
+def loading() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """While a run is prepared. Yields what takes a line of text about it, and what takes one that has to be read."""
+    console = Console(stderr=True)
+    warn = partial(print_warning, console)
     if _in_notebook():
         output = _Output()
-        yield lambda text: output.show(Text(text))
+        yield lambda text: output.show(Text(text)), warn
         output.clear()
     else:
-        with Console(stderr=True).status("loading") as status:
-            yield status.update
+        with console.status("loading") as status:
+            yield status.update, warn
 
 
 class NotebookProgress(TerminalProgress):

@@ -51,6 +51,7 @@ def prepare_run(
     tuning: bool = False,
     budgets: Mapping[str, Budget] | None = None,
     stream: Stream | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Prepared:
     """Load the stream and the backbone, and check the methods' options.
 
@@ -59,6 +60,7 @@ def prepare_run(
         tuning: whether methods' options are to be chosen; see build_stream.
         budgets: as they were found before; they are found here if None.
         stream: as it was built before; it is built here if None.
+        warn: called with one line of text about the data that has to be read; `note` if None.
 
     Raises:
         UserError: something cannot be used.
@@ -81,6 +83,7 @@ def prepare_run(
             test_images=settings.test_images,
             tuning=tuning,
             progress=note,
+            warn=warn,
         )
     if budgets is None:
         if settings.equal_memory or settings.equal_compute:

@@ -36,6 +36,11 @@ class Progress(Protocol):
         """Something that has to be read, although the run goes on."""
 
 
+def print_warning(console: Console, text: str) -> None:
+    """Print what has to be read, also where the output is no terminal."""
+    console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+
 class TerminalProgress:
     """Bars for the whole run and for each cell that goes on, with the time left. Only failures are printed elsewhere.
 
@@ -99,7 +104,7 @@ class TerminalProgress:
         self._console.print(f"{name} failed: {cause}", style="red", markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        self._console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+        print_warning(self._console, text)
 
     def _remove(self, name: str) -> None:
         if name in self._cells:

@@ -73,6 +73,11 @@ class Store:
         shape = (self.about.images, self.about.size, self.about.size, 3)
         self.pixels: Pixels = np.frombuffer(self._mapped, dtype=np.uint8).reshape(shape)
 
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self._folder
+
     def release(self) -> None:
         """Give the memory back to the system; what is looked at again is read again."""
         if hasattr(mmap, "MADV_DONTNEED"):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from methods.errors import UserError
+from methods.names import check_name
 
 T = TypeVar("T")
 
@@ -46,9 +47,11 @@ def parse_spec(text: str) -> Spec:
     """Split `NAME[:POSITIONAL][:option=value...]`.
 
     Raises:
-        UserError: the name is empty or an option is given twice.
+        UserError: the name is empty, an option is given twice, or there are characters that cannot be shown.
     """
     text = text.strip()
+    if text:
+        check_name("specification", text)
     head, *pairs = _OPTION_START.split(text)
     name, _, positional = head.partition(":")
     if not name:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from methods.errors import UserError, first_line
+from methods.names import check_name
 from methods.options import required_options
 
 C = TypeVar("C", bound=type)
@@ -139,6 +140,7 @@ class Registry(Generic[C]):
         return cls is not None and bool(required_options(cls))
 
     def _claim(self, name: str, target: str) -> None:
+        check_name(f"{target}: {self.kind}", name)
         if name in self._groups:
             raise UserError(f"{self.kind} '{name}' would have the name of a group; {target} needs another name")
         known = self._entries.get(name)

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from torchvision.transforms.functional import to_pil_image
 
 from benchmark.streams import streams
 from benchmark.streams.source import ImageSource, RawTask, StreamSource
-from methods.errors import UserError
+from methods.errors import UserError, first_line
+
+# Avalanche opens files of all formats that Pillow knows. For PostScript, which no data set has, that starts a program.
+EpsImagePlugin.gs_binary = False
 
 
 class ExperienceImages(ImageSource):
@@ -38,8 +41,9 @@ class ExperienceImages(ImageSource):
     def read(self, index: int) -> Image.Image:
         try:
             image = self.dataset[index][0]
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"image {index} of {self.name} cannot be read ({error}); replace its file") from error
+        except Exception as error:  # see benchmark.images.read_image
+            reason = first_line(error)
+            raise UserError(f"image {index} of {self.name} cannot be read ({reason}); replace its file") from error
         if isinstance(image, torch.Tensor):
             return to_pil_image((image * 255).round().clamp(0, 255).to(torch.uint8))
         return image

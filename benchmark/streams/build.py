@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
 from benchmark.decoder import Decoder
 from benchmark.streams import streams
 from benchmark.streams.base import Stream, Task
+from benchmark.streams.duplicates import duplicate_note
 from benchmark.streams.selection import Integers, balanced, generator, hold_out_every, hold_out_per_class
 from benchmark.streams.source import ImageSource, RawTask
 from benchmark.streams.split import Split
 from methods.errors import UserError
+from methods.names import check_name
 from methods.options import construct, parse_spec
 
 #: Share of a class that becomes the test split where the source has none.
@@ -32,6 +35,7 @@ def build_stream(
     test_images: int | None = None,
     tuning: bool = False,
     progress: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Stream:
     """The stream that a specification means, ready to learn from.
 
@@ -45,11 +49,14 @@ def build_stream(
         spec_text: NAME[:POSITIONAL][:option=value...], as `folder:DIR:order=seed:7`.
         tasks: how many of the stream's tasks, from the first; all if None.
         image_size: height and width of the images, in pixels; the stream's own default if None.
-        train_images: training and validation images per task together, balanced over its classes; all if None.
+        train_images: training and validation images per task together, balanced over its classes; all if None. A
+            validation split that the stream gives comes on top, whole.
         test_images: test images per task, balanced over its classes; all if None.
         tuning: whether methods' options are to be chosen on it: no test image is read, the test splits are empty, and a
             stream of fewer than `tasks` tasks will do.
         progress: called with one line of text before each task of which images are to be decoded.
+        warn: called with one line of text about data that the user should look at, as files that are left out or images
+            that are both training and test images; `progress` if None.
 
     Raises:
         UserError: the specification, a count, or what the stream holds cannot be used, or the cache folder cannot.
@@ -63,6 +70,10 @@ def build_stream(
     raw_tasks = source.raw_tasks(tasks)
     if tasks is not None and len(raw_tasks) < tasks and not tuning:
         raise UserError(f"--tasks {tasks}: {spec.text} has only {len(raw_tasks)}")
+    warn = warn or progress or (lambda text: None)
+    for note in chain(source.notes, *(raw.notes for raw in raw_tasks)):
+        warn(note)
+    _check_names(raw_tasks)
     repeated = [name for name, count in Counter(raw.name for raw in raw_tasks).items() if count > 1]
     if repeated:
         raise UserError(f"{spec.text} has several tasks called '{repeated[0]}'; give each a name of its own")
@@ -78,7 +89,7 @@ def build_stream(
                 Split(raw.name, name, images, indices, size)
                 for name, images, indices in (
                     ("train", raw.train, plan.train),
-                    ("validation", raw.train, plan.validation),
+                    ("validation", plan.validation_source, plan.validation),
                     ("test", plan.test_source, plan.test),
                 )
             ]
@@ -90,16 +101,24 @@ def build_stream(
                 )
             parts = [split.decode(decoder) if data is None else data for split, data in zip(splits, found, strict=True)]
             built.append(Task(raw.name, raw.classes, *parts))
+            train, validation, test = zip(splits, parts, strict=True)
+            for note in (
+                duplicate_note(test, (train, validation), "training or validation"),
+                raw.validation and duplicate_note(validation, (train,), "training"),
+            ):
+                if note:
+                    warn(note)
     return Stream(spec.text, tuple(built))
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which images of a task serve for what: positions in its train source, and in `test_source`."""
+    """Which images of a task serve for what: positions in its train source, and in the sources of the other splits."""
 
     train: Integers
     validation: Integers
     test: Integers
+    validation_source: ImageSource
     test_source: ImageSource
 
 
@@ -107,20 +126,38 @@ def _plan(raw: RawTask, train_images: int | None, test_images: int | None) -> _P
     if len(raw.classes) < 2:
         raise UserError(f"task '{raw.name}' has {_count(len(raw.classes), 'class')}; a task needs at least 2")
     labels = _labels(raw.train)
+    # Of two images of a class, one is left to train on when the other is held out for validation.
+    least = 2 if raw.validation is None else 1
     if raw.test is None:
-        # One for the test, and two so that one is left to train on when the other is held out for validation.
-        _check_classes(raw, labels, "training", at_least=3, why=" to split a test set off")
+        _check_classes(raw, labels, "training", at_least=least + 1, why=" to split a test set off")
         train, test = hold_out_per_class(labels, TEST_SHARE, generator(raw.name, "test split"))
         test_source = raw.train
     else:
-        _check_classes(raw, labels, "training", at_least=2)
+        _check_classes(raw, labels, "training", at_least=least)
         _check_classes(raw, _labels(raw.test), "test", at_least=1)
         train, test = np.arange(len(labels)), np.arange(len(raw.test.labels))
         test_source = raw.test
-    train = _select(raw, raw.train, train, "train", train_images, per_class=2)
+    train = _select(raw, raw.train, train, "train", train_images, per_class=least)
     test = _select(raw, test_source, test, "test", test_images, per_class=1)
+    if raw.validation is not None:
+        count = len(raw.validation.labels)
+        if not count:
+            raise UserError(f"task '{raw.name}' has no validation images; add some, or remove their folder")
+        return _Plan(train, np.arange(count), test, raw.validation, test_source)
     kept, held = hold_out_every(VALIDATION_EVERY, labels[train], generator(raw.name, "validation split"))
-    return _Plan(train[kept], train[held], test, test_source)
+    return _Plan(train[kept], train[held], test, raw.train, test_source)
+
+
+def _check_names(raw_tasks: Sequence[RawTask]) -> None:
+    """Refuse names that cannot be shown, wherever they come from.
+
+    Raises:
+        UserError: naming one.
+    """
+    for raw in raw_tasks:
+        check_name("task", raw.name)
+        for name in raw.classes:
+            check_name(f"task '{raw.name}': class", name)
 
 
 def _select(

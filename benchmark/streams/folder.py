@@ -7,19 +7,23 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.streams import streams
-from benchmark.streams.image_tree import FolderTree, ZipTree, read_task
+from benchmark.streams.image_tree import FolderTree, ZipTree
+from benchmark.streams.left_out import left_beside
 from benchmark.streams.source import RawTask, StreamSource
+from benchmark.streams.task_tree import read_task, split_of
 from methods.errors import UserError
+from methods.names import check_name
 
 
 @streams.register("folder")
 class FolderStream(StreamSource):
     """folder:DIR[:order=a,b,c] - an ImageFolder tree or zip per task.
 
-    A task is called as its folder, or as its zip without the extension. Files that are neither are ignored.
+    A task is called as its folder, or as its zip without the extension. Files that are neither are
+    told and left out.
 
     Args:
-        dir: the folder that holds one folder or zip per task (see image_tree.read_task).
+        dir: the folder that holds one folder or zip per task (see task_tree.read_task).
         order: "name"; or the tasks' names, separated by commas, which also leaves out all others; or "seed:N", a random
             order that depends on N only.
     """
@@ -32,7 +36,9 @@ class FolderStream(StreamSource):
         self._seed = _seed(order)
 
     def raw_tasks(self, limit: int | None) -> list[RawTask]:
-        entries = find_tasks(Path(self.dir).expanduser(), "folder")
+        folder = Path(self.dir).expanduser()
+        entries = find_tasks(folder, "folder")
+        self.notes = tuple(left_beside(folder, "folder"))
         return [read_entry(name, entries[name]) for name in self._ordered(sorted(entries))[:limit]]
 
     def _ordered(self, names: list[str]) -> list[str]:
@@ -57,30 +63,44 @@ def find_tasks(folder: Path, stream: str) -> dict[str, Path]:
         stream: the stream's name, for messages.
 
     Raises:
-        UserError: there is no such folder, it holds no task, or two of one name.
+        UserError: there is no such folder, it holds no task, two of one name, or one of a name that cannot be shown.
     """
     if not folder.exists():
         raise UserError(f"there is no folder {folder}; {stream}:DIR needs one that holds a folder or zip per task")
     if not folder.is_dir():
         raise UserError(f"{folder} is a file; {stream}:DIR needs a folder that holds a folder or zip per task")
     entries: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in _listed(folder):
         if path.name.startswith(".") or path.name == "__MACOSX":
             continue
         if path.is_dir() or path.suffix.lower() == ".zip":
             name = path.name if path.is_dir() else path.stem
+            check_name(f"{folder}: task", name)
             if name in entries:
                 raise UserError(f"{entries[name]} and {path} are both task '{name}'; rename or remove one")
             entries[name] = path
     if not entries:
         raise UserError(f"{folder} holds no task; it needs a folder or a zip per task")
-    if "train" in entries and entries["train"].is_dir():
-        raise UserError(f"{folder} is a task itself, as it has a folder train; name the folder that holds it")
+    # A task may be called like a split, and has one of its own then.
+    splits = {name: split_of(name) for name, path in entries.items() if split_of(name) and not _has_train(path)}
+    if "train" in splits.values() or len(set(splits.values())) > 1:
+        raise UserError(f"{folder} is a task itself, as it has a folder {min(splits)}; name the folder that holds it")
     return entries
 
 
+def _has_train(path: Path) -> bool:
+    return not path.is_dir() or any(split_of(inner.name) == "train" for inner in _listed(path))
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}); give access to it") from error
+
+
 def read_entry(name: str, path: Path) -> RawTask:
-    """The task in a folder or zip; see image_tree.read_task."""
+    """The task in a folder or zip; see task_tree.read_task."""
     return read_task(name, FolderTree(path) if path.is_dir() else ZipTree(path))
 
 

@@ -9,7 +9,6 @@ import re
 import stat
 import threading
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -19,36 +18,46 @@ from typing import Any
 from PIL import Image
 
 from benchmark.images import read_image
-from benchmark.streams.source import ImageSource, RawTask
+from benchmark.streams.source import ImageSource
 from methods.errors import UserError
 
 # No picture of a data set takes so much memory, and so little of an archive at once: more than so many bytes, and more
 # than so many times what it is packed into.
 _LARGE, _RATIO = 100 << 20, 100
+# What a file of the largest picture that is read may take, uncompressed and with room to spare.
+_LARGEST = 1 << 30
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+# Files that Windows and macOS put beside images.
+_LITTER = ("thumbs.db", "desktop.ini")
 
 
 class ImageTree(ABC):
     """The files below one root. Paths within it are relative, with "/" between folders; the root itself is "".
 
-    What file managers and archivers leave behind (.DS_Store, __MACOSX) is not part of it.
+    What systems, file managers and archivers leave behind (.DS_Store, Thumbs.db, __MACOSX) is not part of it.
 
     Args:
         root: the folder or zip.
         folders: every folder below the root.
-        files: every file below the root; only images are kept, as their extensions tell.
+        files: every file below the root.
 
     Attributes:
         root: as given.
         folders: in ascending order.
-        images: in ascending order.
+        images: the files of which the extension is that of an image, in ascending order.
+        others: all other files, likewise.
+        repeated: the files that a zip has several times, and whether all of each are the same; the last one counts.
     """
 
     def __init__(self, root: Path, folders: Iterable[str], files: Iterable[str]):
         self.root = root
-        self.folders = sorted(path for path in folders if not _is_litter(path))
-        self.images = sorted(path for path in files if path.lower().endswith(IMAGE_EXTENSIONS) and not _is_litter(path))
+        self.folders = sorted(path for path in folders if not is_litter(path))
+        kept = sorted(path for path in files if not is_litter(path))
+        self.images = [path for path in kept if path.lower().endswith(IMAGE_EXTENSIONS)]
+        self.others = [path for path in kept if not path.lower().endswith(IMAGE_EXTENSIONS)]
+        self.repeated: dict[str, bool] = {}
 
     @abstractmethod
     def read(self, path: str) -> bytes:
@@ -85,17 +94,30 @@ class FolderTree(ImageTree):
         super().__init__(root, folders, found)
 
     def read(self, path: str) -> bytes:
+        self._status(path)
         try:
             return (self.root / path).read_bytes()
         except OSError as error:
             raise UserError(f"{self.root / path} cannot be read ({error.strerror})") from error
 
     def identity(self, path: str) -> str:
-        try:
-            status = (self.root / path).stat()
-        except OSError as error:
-            raise UserError(f"{self.root / path} cannot be read ({error.strerror})") from error
+        status = self._status(path)
         return f"{self._place}/{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+    def _status(self, path: str) -> os.stat_result:
+        file = self.root / path
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise UserError(f"{file} cannot be read ({error.strerror})") from error
+        # A pipe or a device may never end.
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{file} is a pipe, a device or a folder, not a file; remove it")
+        if status.st_size > _LARGEST:
+            raise UserError(
+                f"{file} takes {status.st_size / 1e6:,.0f} MB, more than an image does; replace or remove it"
+            )
+        return status
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process reads files that it is told of; the lists would be most of what it is sent.
@@ -114,13 +136,19 @@ class ZipTree(ImageTree):
     def __init__(self, root: Path):
         try:
             self._archive = zipfile.ZipFile(root)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise UserError(f"{root} is not a readable zip archive ({error}); replace or remove it") from error
+        # zipfile lets through whatever comes up in a damaged archive or one that Python does not know, as a needed
+        # version (NotImplementedError), a name that is not the UTF-8 it claims, a number that is out of its range.
+        except Exception as error:
+            raise UserError(f"{root} is not a readable zip archive ({_reason(error)}); replace or remove it") from error
         self._lock = threading.Lock()
         members = self._archive.infolist()
         for member in members:
             _check_harmless(root, member)
-        self._members = {_relative(member.filename): member for member in members if not member.is_dir()}
+        found: dict[str, list[zipfile.ZipInfo]] = {}
+        for member in members:
+            if not member.is_dir():
+                found.setdefault(_relative(member.filename), []).append(member)
+        self._members = {path: same[-1] for path, same in found.items()}
         folders = {_relative(member.filename) for member in members if member.is_dir()}
         # Most archives have no entries of their own for folders.
         for folder in {posixpath.dirname(path) for path in self._members}:
@@ -128,27 +156,41 @@ class ZipTree(ImageTree):
                 folders.add(folder)
                 folder = posixpath.dirname(folder)
         super().__init__(root, folders, self._members)
+        self.repeated = {
+            path: len({(member.CRC, member.file_size) for member in same}) == 1
+            for path, same in found.items()
+            if len(same) > 1 and not is_litter(path)
+        }
 
     def read(self, path: str) -> bytes:
         try:
             # One handle serves all threads; decoding, which takes the time, happens outside.
             with self._lock:
                 return self._archive.read(self._members[path])
-        # RuntimeError: it is encrypted, or packed in a way that Python cannot unpack.
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            raise UserError(f"{self.root / path} cannot be read from the archive ({error})") from error
+        # Encrypted, packed in a way that Python does not know, or damaged: each compression has errors of its own.
+        except Exception as error:
+            raise UserError(f"{self.root / path} cannot be read from the archive ({_reason(error)})") from error
 
     def identity(self, path: str) -> str:
         member = self._members[path]
         return f"{path} {member.file_size} {member.CRC:08x}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (self.root,)
+        return _SentZip, (self.root,)
+
+
+class _SentZip:
+    """An archive in a worker process, which is sent the same one again and again, and opens it once."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def read(self, path: str) -> bytes:
+        return _opened(self.root).read(path)
 
 
 @lru_cache(maxsize=1)
 def _opened(root: Path) -> ZipTree:
-    """In a worker process, which is sent the same archive again and again, and opens it once."""
     return ZipTree(root)
 
 
@@ -167,8 +209,10 @@ class TreeImages(ImageSource):
         self.labels = labels
 
     def read(self, index: int) -> Image.Image:
-        path = self.paths[index]
-        return read_image(self.tree.read(path), str(self.tree.root / path))
+        return read_image(self.tree.read(self.paths[index]), self.describe(index))
+
+    def describe(self, index: int) -> str:
+        return str(self.tree.root / self.paths[index])
 
     def identity(self, indices: Sequence[int]) -> str:
         digest = hashlib.sha256(f"{type(self.tree).__name__}\n".encode())
@@ -180,64 +224,11 @@ class TreeImages(ImageSource):
         return TreeImages(self.tree, [self.paths[i] for i in indices], [self.labels[i] for i in indices])
 
 
-def read_task(name: str, tree: ImageTree) -> RawTask:
-    """The task that a tree holds: train/<class>/ and test/<class>/, train/ alone, or class folders and nothing else.
-
-    One folder around all of it is tolerated. Classes are in order of their names, and images may lie at any depth below
-    the folder of their class.
-
-    Raises:
-        UserError: there are no class folders, or those of train/ and test/ differ.
-    """
-    base = _base(tree)
-    train_folder, test_folder = posixpath.join(base, "train"), posixpath.join(base, "test")
-    has_train, has_test = train_folder in tree.folders, test_folder in tree.folders
-    if has_test and not has_train:
-        raise UserError(f"{tree.root} has a folder test but no folder train; a task needs train/<class>/")
-    train = _children(tree, train_folder if has_train else base)
-    if not train:
-        raise UserError(f"{tree.root} has no class folders; a task needs train/<class>/ with images in them")
-    classes = tuple(posixpath.basename(folder) for folder in train)
-    if not has_test:
-        return RawTask(name, classes, _images(tree, train), None)
-    test = _children(tree, test_folder)
-    difference = sorted(set(classes) ^ {posixpath.basename(folder) for folder in test})
-    if difference:
-        split = "train" if difference[0] in classes else "test"
-        raise UserError(
-            f"{tree.root}: train and test need the same classes, but '{difference[0]}' is only in {split}"
-            + (f" ({len(difference)} classes differ)" if len(difference) > 1 else "")
-        )
-    return RawTask(name, classes, _images(tree, train), _images(tree, test))
-
-
-def _images(tree: ImageTree, classes: list[str]) -> TreeImages:
-    """Those below the folders of the classes; a folder's position is the label."""
-    label_of = {folder: label for label, folder in enumerate(classes)}
-    depth = classes[0].count("/") + 1
-    labelled = [(path, label_of.get("/".join(path.split("/")[:depth]))) for path in tree.images]
-    found = [(path, label) for path, label in labelled if label is not None]
-    return TreeImages(tree, [path for path, _ in found], [label for _, label in found])
-
-
-def _base(tree: ImageTree) -> str:
-    """The root, or the one folder that wraps everything."""
-    top = _children(tree, "")
-    if len(top) != 1 or top[0] in ("train", "test") or not _children(tree, top[0]):
-        return ""
-    holds_images = any(posixpath.dirname(path) == top[0] for path in tree.images)
-    return "" if holds_images else top[0]
-
-
-def _children(tree: ImageTree, parent: str) -> list[str]:
-    return [folder for folder in tree.folders if posixpath.dirname(folder) == parent]
-
-
 def _walk(root: Path) -> tuple[list[str], list[str]]:
     """The folders and the files below a folder."""
     folders: list[str] = []
     files: list[str] = []
-    for parent, folder_names, file_names in os.walk(root, followlinks=True):
+    for parent, folder_names, file_names in os.walk(root, onerror=_refuse, followlinks=True):
         here = Path(parent).resolve()
         # A link to a folder around it would bring the same images in again and again.
         folder_names[:] = [name for name in folder_names if not here.is_relative_to((here / name).resolve())]
@@ -245,6 +236,10 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
         folders += ["/".join((*below, name)) for name in folder_names]
         files += ["/".join((*below, name)) for name in file_names]
     return folders, files
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read ({error.strerror}); give access to it or remove it") from error
 
 
 def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
@@ -266,9 +261,15 @@ def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
         )
 
 
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _relative(path: str) -> str:
     return posixpath.normpath(path).lstrip("/")
 
 
-def _is_litter(path: str) -> bool:
-    return path.startswith((".", "__MACOSX")) or "/." in path or "/__MACOSX" in path
+def is_litter(path: str) -> bool:
+    """Whether it is, or lies in, something that is hidden or that a system left behind."""
+    hidden = path.startswith((".", "__MACOSX")) or "/." in path or "/__MACOSX" in path
+    return hidden or posixpath.basename(path).lower() in _LITTER

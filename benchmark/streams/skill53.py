@@ -15,6 +15,7 @@ import numpy as np
 from benchmark.streams import streams
 from benchmark.streams.folder import find_tasks, read_entry
 from benchmark.streams.image_tree import FolderTree, TreeImages
+from benchmark.streams.left_out import left_beside
 from benchmark.streams.selection import at_most, generator
 from benchmark.streams.skill53_list import TASKS
 from benchmark.streams.source import ImageSource, RawTask, StreamSource
@@ -62,6 +63,7 @@ class Skill53Stream(StreamSource):
             instead = "" if self.partial or not found else f", or take the others with skill53:{self.dir}:partial=true"
             lack = f"lacks {len(wanted) - len(found)} of {len(wanted)} tasks of skill53"
             raise UserError(f"{folder} {lack}: add {archive.wanted} for {missing}{instead}{archive.note}")
+        self.notes = tuple(archive.notes)
         return [reduced(archive.read(*task)) for task in found[:limit]]
 
 
@@ -80,6 +82,9 @@ def reduced(raw: RawTask) -> RawTask:
         classes,
         _share(raw.train, len(classes), train, generator(raw.name, "skill53 train")),
         _share(raw.test, len(classes), test, generator(raw.name, "skill53 test")),
+        # The article's files have none; a tree's are as many as its test images.
+        raw.validation and _share(raw.validation, len(classes), test, generator(raw.name, "skill53 validation")),
+        raw.notes,
     )
 
 
@@ -97,10 +102,12 @@ class _Archive(ABC):
     Attributes:
         wanted: what there should be for each task, for messages.
         note: what else there is to say of what is there; empty or the end of a sentence.
+        notes: the same as lines, for who has all that is needed.
     """
 
     wanted: str
     note: str = ""
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def holds(self, number: int, name: str) -> bool:
@@ -134,7 +141,10 @@ class _Published(_Archive):
             # The path begins and ends with a slash.
             splits[split].append((self._inside(f"{self._names[number]}{path}{file}"), label))
         classes = sorted({label for _, label in splits[0]})
-        return RawTask(name, tuple(map(str, classes)), *(self._split(images, classes) for images in splits))
+        train, test = (self._split(images, classes) for images in splits)
+        lost = len(splits[1]) - len(test.labels)
+        note = f"task '{name}' leaves out {lost} test images of classes that have no training images"
+        return RawTask(name, tuple(map(str, classes)), train, test, notes=(note,) if lost else ())
 
     def _split(self, images: Sequence[tuple[str, int]], classes: list[int]) -> TreeImages:
         position = {label: number for number, label in enumerate(classes)}
@@ -168,6 +178,8 @@ class _Trees(_Archive):
         others = [name for name in found if _letters(name) not in known]
         if others:
             self.note = f"; {', '.join(others)} {'is' if len(others) == 1 else 'are'} none of them"
+        beside = [f"skill53:{folder} leaves out {', '.join(others)}: no task of skill53 is called so"] if others else []
+        self.notes = [*beside, *left_beside(folder, "skill53")]
 
     def holds(self, number: int, name: str) -> bool:
         return _letters(name) in self._entries

@@ -51,6 +51,10 @@ class ImageSource(ABC):
         """
         return None
 
+    def describe(self, index: int) -> str:
+        """How messages call the image at `index`: its file, where it has one."""
+        return f"image {index}"
+
 
 class ArrayImages(ImageSource):
     """Images that are already an array.
@@ -80,13 +84,20 @@ class ArrayImages(ImageSource):
 class RawTask:
     """A task as a stream's source gives it: names and undecoded images.
 
-    `test` is None where the source has no test split; a seeded one is then split off `train`.
+    Attributes:
+        name, classes: without control characters (see methods.names).
+        train: training images.
+        test: test images; None where the source has no test split: a seeded one is then split off `train`.
+        validation: validation images; None where the source has none: a tenth of `train` is then held out.
+        notes: what the user should know of the files, as how many were left out: a line each.
     """
 
     name: str
     classes: tuple[str, ...]
     train: ImageSource
     test: ImageSource | None
+    validation: ImageSource | None = None
+    notes: tuple[str, ...] = ()
 
 
 class StreamSource(ABC):
@@ -97,6 +108,9 @@ class StreamSource(ABC):
 
     #: Height and width to which images are resized when the user does not say, in pixels.
     default_image_size: ClassVar[int]
+
+    #: Once `raw_tasks` was called: what the user should know of the stream as a whole, as files that are no task.
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def raw_tasks(self, limit: int | None) -> list[RawTask]:

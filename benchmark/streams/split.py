@@ -39,6 +39,10 @@ class Split:
         store = self._key and find_store(self._key)
         return LabelledImages.from_store(store, self._labels) if store else None
 
+    def describe(self, position: int) -> str:
+        """How messages call an image of the split."""
+        return self.source.describe(int(self.indices[position]))
+
     def decode(self, decoder: Decoder) -> LabelledImages:
         """The images, decoded into a store, or into memory if the source cannot tell them from others.
 

@@ -53,7 +53,7 @@ class TensorBoardTracker:
                 if path.suffix == ".md":
                     writer.add_text(path.stem, path.read_text())
             for path in figures:
-                with Image.open(path) as image:
+                with Image.open(path, formats=["PNG"]) as image:
                     writer.add_image(path.stem, np.asarray(image.convert("RGB")), dataformats="HWC")
 
     def close(self) -> None:

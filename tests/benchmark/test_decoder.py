@@ -89,7 +89,7 @@ def test_a_broken_image_is_named_by_a_process_too(tree, folder, tmp_path):
     (folder / "35.png").write_bytes(b"no image")
     with pytest.raises(UserError) as refusal:
         decoded(tree, range(COUNT), tmp_path / "pixels")
-    assert str(refusal.value) == f"{folder / '35.png'} is not an image; replace or remove it"
+    assert str(refusal.value).startswith(f"{folder / '35.png'} is not an image of a format that is read (")
 
 
 @pytest.mark.usefixtures("in_processes")

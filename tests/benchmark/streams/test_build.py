@@ -23,7 +23,14 @@ def images(*per_class: int) -> ArrayImages:
 
 def raw(name="task", train=(20, 20), test=(5, 5)) -> RawTask:
     classes = tuple(f"class {c}" for c in range(len(train)))
-    return RawTask(name, classes, images(*train), None if test is None else images(*test))
+    return RawTask(name, classes, images(*train), None if test is None else others(*test))
+
+
+def others(*per_class: int) -> ArrayImages:
+    """As `images`, and no image is among those."""
+    source = images(*per_class)
+    source.images[:, 0, 0, 2] = 1
+    return source
 
 
 @pytest.fixture(autouse=True)

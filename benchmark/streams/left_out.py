@@ -1,0 +1,117 @@
+"""What of a user's files is not used, told in one line."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from benchmark.streams.image_tree import ImageTree, is_litter
+from methods.names import visible
+
+# Pictures, raw ones of cameras and scans among them, of formats that are not read.
+_UNREAD = re.compile(
+    "heic|heif|hif|avifs?|jxl|jp2|j2[kc]|jp[cfxme]|jfif?|jif|jxr|wdp|hdp|ps[db]|svgz?|eps|ps|ico|icns|cur|tga|dds|exr|hdr|"
+    "p[bnfa]m|pcx|x[bp]m|sgi|rgba?|ras|dib|apng|mpo|qoi|xcf|fits|dcm|dicom|nii|dng|cr[23w]|nef|arw|orf|rw2|raf|pef|srw|raw"
+)
+_ARCHIVE = re.compile("tar|t?gz|t?bz2?|tbz2|t?xz|lzma|t?zst|7z|rar")
+_CALLED = {"train": "training"}
+# Names that are shown of many.
+_SHOWN = 3
+
+
+def may_be_image(path: str) -> bool:
+    """Whether a file that is not read is an image all the same, as its extension tells, or as it has none."""
+    return _is_unread(path) or not _extension(path)
+
+
+def left_out(task: str, tree: ImageTree, splits: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """One line about the files of a task's tree that are not used; none if all are.
+
+    Args:
+        task: its name.
+        splits: split -> the folders of its classes.
+    """
+    place = {folder: (split, posixpath.basename(folder)) for split, folders in splits.items() for folder in folders}
+    depth = next(iter(place)).count("/") + 1
+
+    def class_of(path: str) -> tuple[str, str] | None:
+        return place.get("/".join(path.split("/")[:depth]))
+
+    unread = [path for path in tree.others if _is_unread(path) or (not _extension(path) and class_of(path))]
+    others = sorted(set(tree.others).difference(unread))
+    loose = [path for path in tree.images if not class_of(path)]
+    parts = []
+    if unread:
+        parts.append(f"{_count(unread, 'image')} of a format that is not read ({_kinds(unread)}, as {unread[0]})")
+    if loose:
+        parts.append(f"{_count(loose, 'image')} outside of the class folders ({_some(loose)})")
+    if others:
+        parts.append(f"{_count(others, 'other file')} ({_some(others)})")
+    said = []
+    if parts:
+        said.append(f"leaves out {' and '.join(parts)}")
+    lost = Counter(filter(None, map(class_of, unread)))
+    if lost:
+        kept = Counter(filter(None, map(class_of, tree.images)))
+        losses = [
+            f"class '{name}' loses {count} of {count + kept[split, name]} {_CALLED.get(split, split)} images"
+            for (split, name), count in lost.most_common()
+        ]
+        said.append(_some(losses))
+    if tree.repeated:
+        differ = sum(not same for same in tree.repeated.values())
+        said.append(
+            f"has {_count(tree.repeated, 'file')} several times in its archive, {differ or 'none'} of them with other "
+            f"content, and the last of each is used ({_some(tree.repeated)})"
+        )
+    if said:
+        yield visible(f"task '{task}' {'; '.join(said)}")
+
+
+def left_beside(folder: Path, stream: str) -> Iterator[str]:
+    """One line about the files beside the folders and zips of tasks; none if there are no others.
+
+    Args:
+        folder: the stream's.
+        stream: its name.
+    """
+    files = [path.name for path in sorted(folder.iterdir()) if not path.is_dir() and path.suffix.lower() != ".zip"]
+    files = [name for name in files if not is_litter(name)]
+    archives = [name for name in files if _ARCHIVE.fullmatch(_extension(name))]
+    others = [name for name in files if name not in archives]
+    parts = []
+    if archives:
+        parts.append(f"{_some(archives)} (a task is a folder or a zip: unpack or convert what is to be one)")
+    if others:
+        parts.append(f"{_count(others, 'other file')} ({_some(others)})")
+    if parts:
+        yield visible(f"{stream}:{folder} leaves out {' and '.join(parts)}")
+
+
+def _is_unread(path: str) -> bool:
+    return _UNREAD.fullmatch(_extension(path)) is not None
+
+
+def _extension(path: str) -> str:
+    return posixpath.splitext(path)[1].lower().removeprefix(".")
+
+
+def _kinds(paths: Iterable[str]) -> str:
+    """How many there are of each extension, the most frequent first."""
+    counts = Counter(map(_extension, paths))
+    return _some([f"{count} {f'.{kind}' if kind else 'without extension'}" for kind, count in counts.most_common()])
+
+
+def _some(texts: Iterable[str]) -> str:
+    """All of them, or the first and how many more there are."""
+    listed = list(texts)
+    more = [f"{len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else []
+    return ", ".join(listed[:_SHOWN] + more)
+
+
+def _count(things: Iterable[str], noun: str) -> str:
+    number = len(list(things))
+    return f"{number} {noun}{'s' if number != 1 else ''}"

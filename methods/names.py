@@ -1,0 +1,35 @@
+"""Which names can be shown, and how to show one that cannot."""
+
+from __future__ import annotations
+
+import re
+
+from methods.errors import UserError
+
+# Control characters, line and paragraph separators, signs that turn the direction of writing, halves of a character
+# (which stand for bytes that are no UTF-8), and what XML does not allow. A terminal obeys them, a CSV or SVG breaks.
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def visible(text: str) -> str:
+    r"""The text on one line, with a control character as Python writes it: `\x1b` for ESC."""
+    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def check_name(what: str, name: object) -> None:
+    """Refuse a name that no table, figure or terminal can show.
+
+    Args:
+        what: is called so and where it comes from, for the message: "class", "task".
+
+    Raises:
+        UserError: it is empty, no text, or has a character that is not shown.
+    """
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{visible(what)} is called {name!r}; a name is text, and not empty")
+    found = _UNSHOWN.search(name)
+    if found:
+        raise UserError(
+            f"{visible(what)} '{visible(name)}' has the character {visible(found[0])} in its name, which no table or "
+            "terminal can show; rename it"
+        )
