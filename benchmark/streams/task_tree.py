@@ -119,8 +119,8 @@ def _check_understood(tree: ImageTree, base: str, splits: dict[str, str]) -> Non
     beside = [folder for folder in _children(tree, base) if folder not in splits.values() and _may_hold(tree, folder)]
     if splits and beside:
         raise UserError(
-            f"{tree.root} has the folder {_quoted(beside)} beside {_quoted(splits.values())}; call it train, val or "
-            "test, move it away, or put it into train if it is a class"
+            f"{tree.root} has {_folders(beside)} beside {_quoted(splits.values())}, which no split is "
+            "called; name it train, val or test, move it away, or put it into train if it is a class"
         )
     alike = {found[1] for folder in beside if (found := _LOOKS_LIKE.search(_words(posixpath.basename(folder))))}
     if len(alike) > 1:
@@ -188,6 +188,10 @@ def _may_hold(tree: ImageTree, folder: str) -> bool:
 def _words(name: str) -> str:
     """A name in small letters, with its words apart: TestSet is test set."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
+
+
+def _folders(folders: Sequence[str]) -> str:
+    return f"the folder{'s' if len(folders) > 1 else ''} {_quoted(folders)}"
 
 
 def _quoted(folders: Iterable[str]) -> str:

@@ -1,10 +1,12 @@
 import io
+import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
-from benchmark.images import decode, read_image, to_rgb
+from benchmark.images import MOST_SCANS, _scans, decode, read_image, to_rgb
 from benchmark.streams.source import ArrayImages, ImageSource
 from methods.errors import UserError
 
@@ -124,3 +126,73 @@ def test_a_decompression_bomb_is_refused(monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(UserError, match=r"^a\.png cannot be read as an image \(.*pixels"):
         read_image(encoded(Image.new("RGB", (20, 20))), "a.png")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM"])
+def test_the_formats_of_the_documentation_are_read_whatever_the_file_is_called(kind):
+    picture = Image.new("L" if kind == "GIF" else "RGB", (8, 8), 50 if kind == "GIF" else (50, 50, 50))
+    assert max(abs(value - 50) for value in colour(encoded(picture, kind))) < 5
+
+
+@pytest.mark.parametrize("kind", ["ICO", "TGA", "PCX", "SGI", "DDS", "JPEG2000", "MSP", "SPIDER", "EPS"])
+def test_other_formats_are_refused_whatever_the_file_is_called(kind):
+    picture = Image.new("1" if kind == "MSP" else "F" if kind == "SPIDER" else "RGB", (16, 16))
+    with pytest.raises(UserError, match=r"^set/0\.png is not an image of a format that is read \(JPEG, PNG, BMP, GIF"):
+        decode(Files(encoded(picture, kind)), [0], 8)
+
+
+def test_postscript_starts_no_program(monkeypatch, tmp_path):
+    script = tmp_path / "gs"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    with pytest.raises(UserError, match="is not an image of a format that is read"):
+        decode(Files(page), [0], 8)
+    assert not (tmp_path / "started").exists()
+
+
+def progressive(*, more: int = 0, before_each: bytes = b"", size: int = 64) -> bytes:
+    """A progressive JPEG of noise that repeats its last scan so many times."""
+    data = encoded(Image.fromarray(noise(1, size).images[0]), "JPEG", progressive=True)
+    *_, start = (found.start() for found in re.finditer(rb"\xff\xda", data))
+    return data[:start] + (before_each + data[start:-2]) * (1 + more) + data[-2:]
+
+
+def test_a_jpeg_of_as_many_scans_as_there_may_be_is_read():
+    # As libjpeg makes it, it has ten.
+    assert _scans(progressive()) == 10
+    assert _scans(progressive(more=90)) == MOST_SCANS == 100
+    assert decode(Files(progressive(more=90)), [0], 8).shape == (1, 8, 8, 3)
+
+
+@pytest.mark.parametrize("between", [b"", b"\xff\xff\xff", b"\xff\x01\xff\x01"], ids=["nothing", "fill", "no meaning"])
+def test_a_jpeg_of_more_scans_is_refused_before_it_is_decoded(monkeypatch, between):
+    monkeypatch.setattr(JpegImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    with pytest.raises(UserError, match=r"^a\.jpg cannot be read as an image \(its 101 scans are more than 100\)"):
+        read_image(progressive(more=91, before_each=between), "a.jpg")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_large_jpeg_may_have_fewer_scans(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64)
+    read_image(progressive(more=10), "a.jpg")
+    with pytest.raises(UserError, match=r"^a\.jpg cannot .*21 scans over 64x64 pixels are more than 20 over 4096"):
+        read_image(progressive(more=11), "a.jpg")
+
+
+def test_scans_of_previews_and_of_what_follows_the_end_do_not_count():
+    data = progressive()
+    preview = b"\xff\xda\x00\x08" * 500
+    comment = b"\xff\xfe" + (2 + len(preview)).to_bytes(2, "big") + preview
+    assert _scans(data[:2] + comment + data[2:] + preview) == 10
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\xff\xd8\xff", b"\xff\xd8\xff\xda", b"\xff\xd8\xff\xe0\xff"])
+def test_scans_of_what_is_cut_short(data):
+    assert _scans(data) <= 1
+
+
+def test_scans_of_other_formats():
+    assert _scans(encoded(Image.new("RGB", (8, 8)))) == 0

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,70 @@ def test_for_tuning_no_test_image_is_read_and_the_others_are_the_same(stream_of,
 
 def test_for_tuning_fewer_tasks_will_do(stream_of):
     assert len(stream_of(raw("a"), raw("b"))(tasks=3, tuning=True)) == 2
+
+
+@pytest.fixture
+def with_validation():
+    """A task of 40 training images that gives 6 validation images, of the first class alone."""
+    return replace(raw(), validation=others(6, 0))
+
+
+def test_a_given_validation_split_is_used_as_such(stream_of, with_validation):
+    (task,) = stream_of(with_validation)().tasks
+    assert sorted(numbers(task.train)) == list(range(40))
+    assert counts(task.validation) == [6]
+    assert counts(task.test) == [5, 5]
+    assert (task.validation.images[:, 2, 0, 0] == 1).all()
+
+
+def test_the_number_of_training_images_does_not_count_given_validation_images(stream_of, with_validation):
+    (task,) = stream_of(with_validation)(train_images=2).tasks
+    assert (counts(task.train), counts(task.validation)) == ([1, 1], [6])
+
+
+def test_tuning_has_the_given_validation_images(stream_of, with_validation):
+    (tuned,) = stream_of(with_validation)(tuning=True).tasks
+    assert (len(tuned.train), len(tuned.validation), len(tuned.test)) == (40, 6, 0)
+
+
+def test_a_test_split_is_split_off_the_training_images_beside_given_validation_images(stream_of, with_validation):
+    (task,) = stream_of(replace(with_validation, test=None))().tasks
+    assert (counts(task.train), counts(task.validation), counts(task.test)) == ([16, 16], [6], [4, 4])
+    assert sorted(numbers(task.train) + numbers(task.test)) == list(range(40))
+
+
+def test_a_validation_split_without_images_is_refused(stream_of):
+    with pytest.raises(UserError, match="task 'task' has no validation images"):
+        stream_of(replace(raw(), validation=others()))()
+
+
+def test_one_training_image_a_class_is_enough_where_validation_is_given(stream_of):
+    task = replace(raw(train=(1, 1)), validation=others(1, 0))
+    assert len(stream_of(task)().tasks[0].train) == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        (raw("a\x1b]0;x\a"), r"^task 'a\\x1b\]0;x\\x07' has the character \\x1b in its name"),
+        (replace(raw(), classes=("cat", "bell\a")), r"^task 'task': class 'bell\\x07' has the character"),
+        (replace(raw(), classes=("cat", "")), r"^task 'task': class is called ''; a name is text, and not empty"),
+        (replace(raw(), classes=("cat", 7)), r"^task 'task': class is called 7; a name is text"),
+    ],
+)
+def test_names_of_any_stream_are_checked_before_anything_is_decoded(stream_of, monkeypatch, task, says):
+    monkeypatch.setattr(build, "Split", None)
+    with pytest.raises(UserError, match=says):
+        stream_of(raw("a"), task)()
+
+
+def test_notes_of_a_stream_and_of_its_tasks_are_told(stream_of):
+    make = stream_of(replace(raw("a"), notes=("first", "second")), replace(raw("b"), notes=("third",)))
+    warned, said = [], []
+    make(warn=warned.append, progress=said.append)
+    make(progress=said.append)
+    assert warned == ["first", "second", "third"]
+    assert said[-3:] == warned
 
 
 @pytest.mark.parametrize(

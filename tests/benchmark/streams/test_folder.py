@@ -1,15 +1,25 @@
 import io
 import os
+import pickle
 import stat
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmark.store import store_key
 from benchmark.streams import streams
 from benchmark.streams.build import build_stream
 from benchmark.streams.folder import FolderStream
+from benchmark.streams.image_tree import ZipTree
 from methods.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(monkeypatch, tmp_path_factory):
+    """A zip has the key of what its directory says that it holds: what other tests have decoded must not be found."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 def names(folder, order="name"):
@@ -203,6 +213,155 @@ def test_an_encrypted_zip_is_named(three, zipped):
     content[central + 8] |= 1
     archive.write_bytes(content)
     assert "encrypted" in refused(three)
+
+
+def patched(content: bytes, name: bytes, method: int | None = None, version: int | None = None) -> bytes:
+    """A zip of which the member called `name` has another method, and its entry needs another version."""
+    changed = bytearray(content)
+    entry = content.rindex(name) - 46
+    start = int.from_bytes(content[entry + 42 : entry + 46], "little")
+    if method is not None:
+        changed[start + 8 : start + 10] = changed[entry + 10 : entry + 12] = method.to_bytes(2, "little")
+    if version is not None:
+        changed[entry + 6 : entry + 8] = version.to_bytes(2, "little")
+    return bytes(changed)
+
+
+@pytest.fixture(params=["stored", "deflated", "bzip2", "lzma"])
+def packed(request, three, zipped):
+    """Task b as a zip that is packed in one way or the other."""
+    path = zipped(three / "b")
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", getattr(zipfile, f"ZIP_{request.param.upper()}")) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize("fill", [b"\0", b"\xff"], ids=["zeros", "ones"])
+def test_damaged_data_is_named_however_it_is_packed(three, packed, fill):
+    content = packed.read_bytes()
+    start = content.index(b"train/cat/000.png") + len(b"train/cat/000.png") + 4
+    packed.write_bytes(content[:start] + 30 * fill + content[start + 30 :])
+    assert refused(three).startswith(f"{packed / 'train/cat/000.png'} cannot be read from the archive (")
+
+
+# Deflate64, implode and Zstandard, and one that nobody has.
+@pytest.mark.parametrize("method", [9, 6, 93, 250])
+def test_a_compression_that_python_does_not_know_is_named(three, zipped, method):
+    path = zipped(three / "b")
+    path.write_bytes(patched(path.read_bytes(), b"test/cat/000.png", method=method))
+    assert f"{path / 'test/cat/000.png'} cannot be read from the archive (" in refused(three)
+
+
+def test_a_zip_that_needs_a_newer_version_is_named(three, zipped):
+    path = zipped(three / "b")
+    path.write_bytes(patched(path.read_bytes(), b"test/cat/000.png", version=99))
+    assert refused(three) == f"{path} is not a readable zip archive (zip file version 9.9); replace or remove it"
+
+
+@pytest.mark.parametrize("where", ["both", "entry", "data"])
+def test_a_name_that_is_not_the_utf8_it_claims_is_named(three, zipped, where):
+    path = zipped(three / "b")
+    content = bytearray(path.read_bytes())
+    name = b"train/cat/000.png"
+    places = {"both": [content.index(name), content.rindex(name)], "data": [content.index(name)]}
+    for place in places.get(where, [content.rindex(name)]):
+        content[place + 10] = 0xFF
+    at = -1
+    while (at := content.find(b"PK\x01\x02", at + 1)) >= 0:
+        content[at + 9] |= 8
+    path.write_bytes(content)
+    assert refused(three).startswith(str(path))
+
+
+def test_no_damage_of_a_zip_is_a_traceback(tmp_path, packed):
+    """One changed byte, or several, of an archive: it is read, or one sentence names it."""
+    content = packed.read_bytes()
+    random = np.random.RandomState(0)
+    messages = []
+    for trial in range(300):
+        changed = bytearray(content)
+        for _ in range(1 + trial % 3):
+            # Every second time in the archive's directory, which is a small part of it.
+            first = content.index(b"PK\x01\x02") if trial % 2 else 0
+            changed[random.randint(first, len(content))] = random.randint(256)
+        path = tmp_path / f"{trial}.zip"
+        path.write_bytes(changed)
+        try:
+            tree = ZipTree(path)
+            for name in tree.images:
+                tree.read(name)
+        except UserError as error:
+            messages.append((path, str(error)))
+        path.unlink()
+    assert len(messages) > 50
+    assert all(message.startswith(str(path)) for path, message in messages)
+
+
+def test_an_archive_that_is_gone_is_named_by_a_process_too(three, zipped):
+    path = zipped(three / "b")
+    sent = pickle.dumps(FolderStream(str(three), "b").raw_tasks(None)[0].train)
+    path.write_bytes(b"another")
+    with pytest.raises(UserError, match=r"b\.zip is not a readable zip archive"):
+        pickle.loads(sent).read(0)
+
+
+def test_what_is_no_file_is_refused(three):
+    """A pipe would never end, and neither would a device."""
+    pipe = three / "b" / "train" / "cat" / "pipe.png"
+    os.mkfifo(pipe)
+    assert refused(three) == f"{pipe} is a pipe, a device or a folder, not a file; remove it"
+    pipe.unlink()
+    (three / "b" / "train" / "cat" / "zero.png").symlink_to("/dev/zero")
+    assert "zero.png is a pipe, a device or a folder" in refused(three)
+
+
+def test_a_file_that_no_image_is_as_large_as_is_refused(three):
+    large = three / "b" / "train" / "cat" / "000.png"
+    with large.open("r+b") as file:
+        file.truncate(2 << 30)
+    assert refused(three) == f"{large} takes 2,147 MB, more than an image does; replace or remove it"
+
+
+def test_a_folder_that_cannot_be_read_is_refused_not_left_out(three, monkeypatch):
+    closed = three / "b" / "train" / "cat"
+    scan = os.scandir
+
+    def scandir(path):
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert refused(three) == f"{closed} cannot be read (Permission denied); give access to it or remove it"
+
+
+@pytest.mark.parametrize("name", ["a\x1b]0;title\x07b", "bell\x07", "line\rreturn", "\u202eabc", b"caf\xe9"], ids=ascii)
+@pytest.mark.parametrize("kind", ["task", "class", "validation class", "class in a zip"])
+def test_names_that_cannot_be_shown_are_refused_before_anything_is_decoded(
+    tmp_path, write_task, zipped, monkeypatch, kind, name
+):
+    monkeypatch.setattr("benchmark.streams.build.Split", None)
+    name = os.fsdecode(name)
+    if kind == "class in a zip" and name == os.fsdecode(b"caf\xe9"):
+        name = "caf\x85"
+    write_task(tmp_path / (name if kind == "task" else "t"), ("cat", name if kind.startswith("class") else "dog"))
+    if kind == "validation class":
+        (tmp_path / "t" / "val" / name).mkdir(parents=True)
+    if kind == "class in a zip":
+        zipped(tmp_path / "t")
+    message = refused(tmp_path)
+    assert " in its name, which no table or terminal can show; rename it" in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("name", ["=1+1", "[red]x", "+x", "-x", "@x", "ünï", "日本"])
+def test_names_that_only_look_odd_are_used(tmp_path, write_task, name):
+    write_task(tmp_path / name, (name, "dog"))
+    (task,) = build_stream(f"folder:{tmp_path}", image_size=8).tasks
+    assert (task.name, task.classes) == (name, tuple(sorted((name, "dog"))))
 
 
 @pytest.mark.parametrize(

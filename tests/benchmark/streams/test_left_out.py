@@ -50,8 +50,8 @@ def test_images_of_other_formats_are_told_with_their_class(task, extension):
         (task / "train" / "cat" / f"phone{number}.{extension}").write_bytes(b"x")
     (task / "test" / "dog" / f"phone.{extension}").write_bytes(b"x")
     assert notes(task.parent) == [
-        f"task 't' leaves out 3 images of a format that is not read (3 .{extension.lower()}, as test/dog/phone.{extension})"
-        "; class 'cat' loses 2 of 5 training images, class 'dog' loses 1 of 2 test images"
+        f"task 't' leaves out 3 images of a format that is not read (3 .{extension.lower()}, as test/dog/phone."
+        f"{extension}); class 'cat' loses 2 of 5 training images, class 'dog' loses 1 of 2 test images"
     ]
 
 
@@ -104,8 +104,8 @@ def test_what_is_no_task_is_told(task):
     (task.parent / "fourth.7z").write_bytes(b"x")
     (task.parent / "README.md").write_bytes(b"x")
     assert notes(task.parent) == [
-        f"folder:{task.parent} leaves out fourth.7z, third.tar.gz (a task is a folder or a zip: unpack or convert what is "
-        "to be one) and 1 other file (README.md)"
+        f"folder:{task.parent} leaves out fourth.7z, third.tar.gz (a task is a folder or a zip: unpack or convert what "
+        "is to be one) and 1 other file (README.md)"
     ]
 
 
@@ -117,8 +117,8 @@ def test_an_image_that_is_twice_in_a_zip_is_told_and_the_last_one_counts(tmp_pat
         archive.writestr("train/cat/000.png", archive.read(f"train/cat/00{0 if same else 2}.png"))
     differ = "none" if same else "1"
     assert notes(tmp_path) == [
-        f"task 't' has 1 file several times in its archive, {differ} of them with other content, and the last of each is "
-        "used (train/cat/000.png)"
+        f"task 't' has 1 file several times in its archive, {differ} of them with other content, and the last of each "
+        "is used (train/cat/000.png)"
     ]
     (task,) = FolderStream(str(tmp_path)).raw_tasks(None)
     assert len(task.train.labels) == 6

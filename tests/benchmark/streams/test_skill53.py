@@ -160,6 +160,7 @@ def test_test_images_of_classes_without_training_images_are_left_out(archive):
     folder = archive((1, {0: (4, 2, 0), 1: (5, 2, 0), 2: (0, 3, 0)}))
     (task,) = Skill53Stream(str(folder), partial=True).raw_tasks(None)
     assert counts(task) == (2, 9, 4)
+    assert task.notes == ("task 'scenes' leaves out 3 test images of classes that have no training images",)
 
 
 def refusal(spec: str, **options) -> str:
@@ -226,6 +227,15 @@ def test_trees_are_reduced_too(tmp_path, write_task):
     write_task(tmp_path / "scenes", classes=[f"c{number:03}" for number in range(100)], train=2, test=6)
     (task,) = Skill53Stream(str(tmp_path), partial=True).raw_tasks(None)
     assert counts(task) == (100, 200, 500)
+
+
+def test_a_validation_folder_of_a_tree_is_used_and_reduced_like_its_test_folder(tmp_path, write_task, write_images):
+    write_task(tmp_path / "scenes", train=200, test=1)
+    for name in ("cat", "dog"):
+        write_images(tmp_path / "scenes" / "val" / name, 150)
+    (task,) = Skill53Stream(str(tmp_path), partial=True).raw_tasks(None)
+    assert task.validation is not None
+    assert np.bincount(task.validation.labels).tolist() == [128, 128]
 
 
 def test_what_is_missing_among_trees_is_named(tmp_path, write_task):

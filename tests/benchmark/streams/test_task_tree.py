@@ -102,12 +102,12 @@ def test_training_images_alone_are_nothing_to_tell(layout):
         (["train/a", "train/b", "test/a"], "train and test need the same classes, but 'b' is only in train"),
         (
             ["train/a", "train/b", "test/a", "test/b", "extra/a"],
-            "has the folder 'extra' beside 'test' and 'train'; call",
+            "has the folder 'extra' beside 'test' and 'train', w",
         ),
-        (["train/a", "train/b", "tset"], "has the folder 'tset' beside 'train'; call it"),
+        (["train/a", "train/b", "tset"], "has the folder 'tset' beside 'train', which no split is called"),
         (
             ["train", "bus", "car"],
-            "has the folder 'bus' and 'car' beside 'train'; .*put it into train if it is a class",
+            "has the folders 'bus' and 'car' beside 'train', .*put it into train if it is a class",
         ),
         (["train/a", "train/b", "test"], "the folder test has no class folders"),
         (["train/a", "train/b", "val"], "the folder val has no class folders"),
