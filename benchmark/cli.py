@@ -205,7 +205,7 @@ def _add_backbone(parser: argparse.ArgumentParser) -> None:
 def _add_stream(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stream", default="mini", metavar="SPEC", help=f"{_STREAM_HELP}; default mini")
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="resize images to this square")
-    parser.add_argument("--train-images", type=int, metavar="N", help="per task, balanced, 10 %% of them validation")
+    parser.add_argument("--train-images", type=int, metavar="N", help="per task, balanced, 10 %% validation by default")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

@@ -141,7 +141,7 @@ def finished(place: Path) -> Path:
         ),
         (
             "run --methods clr --stream folder:broken",
-            "broken/task/train/dark/3.png is not an image; replace or remove it\n",
+            "broken/task/train/dark/3.png is not an image of a format that is read (JPEG, PNG, ",
         ),
         ("run --methods clr --backbone resnet18:until=nope", "--backbone: resnet18 has no module 'nope' to cut at; "),
         ("run --methods clr --backbone mini:weights=gone.pth", "--backbone: there is no weights file gone.pth\n"),

@@ -1,7 +1,11 @@
+import io
+
 import pytest
 import torch
+from PIL import Image
 from torchvision import datasets
 
+from benchmark.streams.avalanche_sets import ExperienceImages
 from benchmark.streams.build import build_stream
 from methods.errors import UserError
 
@@ -68,3 +72,20 @@ def test_what_cannot_be_made_is_refused(root, spec, says):
     with pytest.raises(UserError, match=says) as refusal:
         build_stream(spec.format(root=root))
     assert "\n" not in str(refusal.value)
+
+
+def test_a_file_that_is_postscript_starts_no_program(monkeypatch, tmp_path):
+    class Dataset:
+        targets = (0, 1)
+
+        def __getitem__(self, index):
+            page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+            return (Image.open(io.BytesIO(page)).convert("RGB"),)
+
+    script = tmp_path / "gs"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(UserError, match="image 1 of task cannot be read"):
+        ExperienceImages(Dataset(), [0, 1], "task").read(1)
+    assert not (tmp_path / "started").exists()
