@@ -102,12 +102,11 @@ def build_stream(
             parts = [split.decode(decoder) if data is None else data for split, data in zip(splits, found, strict=True)]
             built.append(Task(raw.name, raw.classes, *parts))
             train, validation, test = zip(splits, parts, strict=True)
-            for note in (
-                duplicate_note(test, (train, validation), "training or validation"),
-                raw.validation and duplicate_note(validation, (train,), "training"),
-            ):
-                if note:
-                    warn(note)
+            notes = [duplicate_note(test, (train, validation), "training or validation")]
+            if raw.validation is not None:
+                notes.append(duplicate_note(validation, (train,), "training"))
+            for note in filter(None, notes):
+                warn(note)
     return Stream(spec.text, tuple(built))
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from benchmark.images import read_image
 from benchmark.streams.source import ImageSource
 from methods.errors import UserError
+from methods.names import visible
 
 # No picture of a data set takes so much memory, and so little of an archive at once: more than so many bytes, and more
 # than so many times what it is packed into.
@@ -98,16 +99,16 @@ class FolderTree(ImageTree):
         try:
             return (self.root / path).read_bytes()
         except OSError as error:
-            raise UserError(f"{self.root / path} cannot be read ({error.strerror})") from error
+            raise UserError(f"{_shown(self.root, path)} cannot be read ({error.strerror})") from error
 
     def identity(self, path: str) -> str:
         status = self._status(path)
         return f"{self._place}/{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
     def _status(self, path: str) -> os.stat_result:
-        file = self.root / path
+        file = _shown(self.root, path)
         try:
-            status = file.stat()
+            status = (self.root / path).stat()
         except OSError as error:
             raise UserError(f"{file} cannot be read ({error.strerror})") from error
         # A pipe or a device may never end.
@@ -169,7 +170,7 @@ class ZipTree(ImageTree):
                 return self._archive.read(self._members[path])
         # Encrypted, packed in a way that Python does not know, or damaged: each compression has errors of its own.
         except Exception as error:
-            raise UserError(f"{self.root / path} cannot be read from the archive ({_reason(error)})") from error
+            raise UserError(f"{_shown(self.root, path)} cannot be read from the archive ({_reason(error)})") from error
 
     def identity(self, path: str) -> str:
         member = self._members[path]
@@ -212,7 +213,7 @@ class TreeImages(ImageSource):
         return read_image(self.tree.read(self.paths[index]), self.describe(index))
 
     def describe(self, index: int) -> str:
-        return str(self.tree.root / self.paths[index])
+        return _shown(self.tree.root, self.paths[index])
 
     def identity(self, indices: Sequence[int]) -> str:
         digest = hashlib.sha256(f"{type(self.tree).__name__}\n".encode())
@@ -239,7 +240,9 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
 
 
 def _refuse(error: OSError) -> None:
-    raise UserError(f"{error.filename} cannot be read ({error.strerror}); give access to it or remove it") from error
+    raise UserError(
+        f"{visible(error.filename)} cannot be read ({error.strerror}); give access to it or remove it"
+    ) from error
 
 
 def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
@@ -252,17 +255,23 @@ def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
     outside = not parts[0] or ".." in parts or re.fullmatch("[A-Za-z]:.*", parts[0])
     if outside or stat.S_ISLNK(member.external_attr >> 16):
         raise UserError(
-            f"{root} holds '{member.filename}', which leads out of the archive or is a link; pack files and folders"
+            f"{root} holds '{visible(member.filename)}', which leads out of the archive or is a link; pack files and "
+            "folders"
         )
     if member.file_size > max(_LARGE, _RATIO * member.compress_size):
         raise UserError(
-            f"{root / member.filename} would take {member.file_size / 1e6:,.0f} MB, more than {_RATIO} times its size "
-            "in the archive; replace or remove it"
+            f"{_shown(root, member.filename)} would take {member.file_size / 1e6:,.0f} MB, more than {_RATIO} times "
+            "its size in the archive; replace or remove it"
         )
 
 
+def _shown(root: Path, path: str) -> str:
+    """How messages call a file."""
+    return visible(str(root / path))
+
+
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return visible(" ".join(str(error).split())) or type(error).__name__
 
 
 def _relative(path: str) -> str:

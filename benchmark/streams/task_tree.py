@@ -10,7 +10,7 @@ from benchmark.streams.image_tree import ImageTree, TreeImages
 from benchmark.streams.left_out import left_out, may_be_image
 from benchmark.streams.source import RawTask
 from methods.errors import UserError
-from methods.names import check_name
+from methods.names import check_name, visible
 
 #: Name of a folder in small letters -> the split that it holds.
 SPLITS = {
@@ -133,11 +133,11 @@ def _check_understood(tree: ImageTree, base: str, splits: dict[str, str]) -> Non
         parent, split = posixpath.dirname(folder), split_of(folder)
         if split and parent != base:
             inside.setdefault(parent, {}).setdefault(split, folder)
-    for parent, found in inside.items():
-        if len(found) > 1:
+    for parent, nested in inside.items():
+        if len(nested) > 1:
             raise UserError(
-                f"{tree.root} has the folders {_quoted(found.values())} inside '{parent}'; a task has its splits at "
-                "the top and the classes in them, as train/<class>/ and test/<class>/"
+                f"{tree.root} has the folders {_quoted(nested.values())} inside '{visible(parent)}'; a task has its "
+                "splits at the top and the classes in them, as train/<class>/ and test/<class>/"
             )
 
 
@@ -196,6 +196,6 @@ def _folders(folders: Sequence[str]) -> str:
 
 def _quoted(folders: Iterable[str]) -> str:
     """The names of folders, for a message: some of them where there are many."""
-    names = [f"'{posixpath.basename(folder)}'" for folder in folders]
+    names = [f"'{visible(posixpath.basename(folder))}'" for folder in folders]
     shown = names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

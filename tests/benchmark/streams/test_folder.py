@@ -357,6 +357,25 @@ def test_names_that_cannot_be_shown_are_refused_before_anything_is_decoded(
     assert message.isprintable()
 
 
+@pytest.mark.parametrize("pack", [False, True], ids=["folder", "zip"])
+def test_a_file_with_such_a_name_that_cannot_be_read_is_shown_as_text(three, zipped, pack):
+    (three / "b" / "train" / "cat" / "a\x1b]0;title\x07.png").write_bytes(b"no image")
+    if pack:
+        zipped(three / "b")
+    assert r"train/cat/a\x1b]0;title\x07.png is not an image" in refused(three)
+
+
+def test_a_folder_of_such_a_name_beside_the_splits_is_shown_as_text(three, write_images):
+    write_images(three / "b" / "a\x1b]0;title\x07", 1)
+    assert r"has the folder 'a\x1b]0;title\x07' beside" in refused(three)
+
+
+def test_a_member_of_such_a_name_that_leads_out_of_a_zip_is_shown_as_text(three, zipped):
+    with zipfile.ZipFile(zipped(three / "b"), "a") as archive:
+        archive.writestr("../\x1b]0;title\x07.png", b"x")
+    assert r"holds '../\x1b]0;title\x07.png', which leads out" in refused(three)
+
+
 @pytest.mark.parametrize("name", ["=1+1", "[red]x", "+x", "-x", "@x", "ünï", "日本"])
 def test_names_that_only_look_odd_are_used(tmp_path, write_task, name):
     write_task(tmp_path / name, (name, "dog"))
