@@ -65,7 +65,7 @@ def write_images(folder: Path, count: int, colour: int) -> None:
 def write_task(folder: Path, classes: tuple[str, ...] = ("dark", "light"), train: int = 8) -> None:
     for index, name in enumerate(classes):
         write_images(folder / "train" / name, train, 20 + 100 * index)
-        write_images(folder / "test" / name, 4, 20 + 100 * index)
+        write_images(folder / "test" / name, 4, 21 + 100 * index)
 
 
 @pytest.fixture(scope="module")
