@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmark.backbones.base import backbone_of
 from benchmark.commands import run_command
 from benchmark.config import Execution, Settings
+from benchmark.files import reading
 from benchmark.report.backbones import write_comparison
 from benchmark.report.tables import to_text
 from benchmark.results import open_run
@@ -48,6 +49,8 @@ def compare_backbones(
             return ended
         status = max(status, ended)
         print()
-    print(to_text(write_comparison(folder, pretraining)))
+    with reading(folder):
+        table = write_comparison(folder, pretraining)
+    print(to_text(table))
     print(f"The table and the figure are in {folder}{os.sep}, each run in a folder of its own below it")
     return status

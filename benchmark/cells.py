@@ -13,7 +13,7 @@ import torch
 
 from benchmark.cost import inference_operations_per_image, peak_memory
 from benchmark.evaluation import evaluate, evaluation_fingerprint, network_fingerprint, network_for
-from benchmark.independent import save_alone, unite
+from benchmark.independent import Alone, find_alone, save_alone, unite
 from benchmark.learner import Cell, frozen_bytes, is_independent, learn, start
 from benchmark.preparation import Prepared
 from benchmark.progress import Progress
@@ -32,11 +32,19 @@ class Job:
         name: for people.
         key: of a cell.
         task: the number of one of its tasks, which are independent; None for all of them, one after the other.
+        twins: cells of the same method and seed in other orders, where the tasks are independent: what one of them has
+            learned the others take over.
     """
 
     name: str
     key: CellKey
     task: int | None = None
+    twins: tuple[CellKey, ...] = ()
+
+    @property
+    def cells(self) -> tuple[CellKey, ...]:
+        """The cells that get what it learns."""
+        return (self.key,) if self.task is None else (self.key, *self.twins)
 
 
 class EvaluationChangedError(RuntimeError):
@@ -89,8 +97,8 @@ class Cells:
 
     def _cell(self, key: CellKey) -> Cell:
         label, seed, _ = key
-        make = self._methods[label].make
-        return Cell(self._prepared.backbone, make, self._prepared.stream.most_classes, seed, self.device)
+        make, stream = self._methods[label].make, self._stream(key)
+        return Cell(self._prepared.backbone, make, stream.most_classes, seed, self.device, stream.names)
 
     def _stream(self, key: CellKey) -> Stream:
         return reordered(self._prepared.stream, self._orders[key[2]])
@@ -112,21 +120,61 @@ class Cells:
         epochs = self._prepared.epochs(job.key[0])
         unite(folder)
         state, records = load(folder, lambda: start(cell))
+        if self._take_over(job, state.learned) and unite(folder):
+            state, records = load(folder, lambda: start(cell))
         progress.cell(job.name, tasks, state.learned, epochs)
         while state.learned < tasks:
             numbers = range(1, state.learned + 2)
             state, packed, record = self._learn(job, state, records, numbers, progress)
+            self._folder.check()
+            self._folder.check_records(job.key, range(1, len(records) + 1))
             save(folder, packed, record, self._keep_states)
             records.append({**record, "checksums": packed.checksums})
-            # A run with other workers may have learned the next ones.
+            self._take_over(job, state.learned)
+            # A run with other workers may have learned the next ones, too.
             if unite(folder):
                 state, records = load(folder, lambda: start(cell))
                 progress.cell(job.name, tasks, state.learned, epochs)
         progress.ended(job.name)
 
+    def _take_over(self, job: Job, learned: int) -> bool:
+        """Take what the cell lacks behind its first `learned` tasks from other orders; whether there was anything."""
+        folder, taken = self._folder.cell(*job.key), False
+        for number in range(learned + 1, len(self._orders[job.key[2]]) + 1) if job.twins else ():
+            if find_alone(folder, number) is None and (found := self._find(job.twins, self._task(job.key, number))):
+                self._keep(job.key, number, found)
+                taken = True
+        return taken
+
+    def _task(self, key: CellKey, number: int) -> int:
+        """The number in the stream of the task that is number `number` in a cell's order."""
+        return self._orders[key[2]][number - 1]
+
+    def _place(self, key: CellKey, task: int) -> int:
+        """The inverse of `_task`."""
+        return self._orders[key[2]].index(task) + 1
+
+    def _find(self, keys: Sequence[CellKey], task: int) -> Alone | None:
+        """The stream's task as one of these cells has learned it; None if none has."""
+        found = (find_alone(self._folder.cell(*key), self._place(key, task)) for key in keys)
+        return next((alone for alone in found if alone), None)
+
+    def _keep(self, key: CellKey, number: int, alone: Alone) -> None:
+        moved = alone.moved(number)
+        self._folder.check()
+        save_alone(self._folder.cell(*key), moved.packed, moved.record)
+
     def _learn_alone(self, job: Job, number: int, progress: Progress) -> None:
-        """One task of a cell whose tasks are independent."""
+        """One task of a cell whose tasks are independent, for all orders."""
         progress.cell(job.name, 1, 0, self._prepared.epochs(job.key[0]))
+        task = self._task(job.key, number)
+        alone = self._find(job.cells, task) or self._learned_alone(job, number, progress)
+        for key in job.cells:
+            if find_alone(self._folder.cell(*key), self._place(key, task)) is None:
+                self._keep(key, self._place(key, task), alone)
+        progress.ended(job.name)
+
+    def _learned_alone(self, job: Job, number: int, progress: Progress) -> Alone:
         # Of the tasks before, nothing but their number matters.
         state, packed, record = self._learn(job, State(number - 1, {}), [], [number], progress)
         if state.shared or state.memory:
@@ -134,8 +182,7 @@ class Cells:
                 f"{job.key[0]} says that it isolates its tasks, but keeps something for the next one; "
                 "run it with --no-parallel-tasks"
             )
-        save_alone(self._folder.cell(*job.key), packed, record)
-        progress.ended(job.name)
+        return Alone(packed, record)
 
     def _learn(
         self, job: Job, before: State, records: Records, numbers: Sequence[int], progress: Progress

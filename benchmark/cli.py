@@ -233,13 +233,14 @@ def _words(*specs: str) -> str:
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, Execution]:
-    chosen = parse_methods(arguments.methods)
+    chosen, tuned = parse_methods(arguments.methods), None
     if arguments.tuned:
         options = ("preset", "lr", "optimizer", "schedule")
         given = [option for option in options if getattr(arguments, option) is not None]
         if given:
             raise UserError(f"--{given[0]} and --tuned both say how the methods are trained; give one of them")
-        chosen = tuned_methods(chosen, Path(arguments.tuned))
+        tuned = tuned_methods(chosen, Path(arguments.tuned))
+        chosen = tuned.specifications
     settings = _from_options(
         Settings,
         arguments,
@@ -247,7 +248,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Execution]:
         seeds=parse_seeds(arguments.seeds),
         augment=tuple(item for item in arguments.augment.split(",") if item),
     )
-    execution = _from_options(Execution, arguments, plugins=tuple(arguments.plugin or ()))
+    execution = _from_options(Execution, arguments, plugins=tuple(arguments.plugin or ()), tuned=tuned)
     return settings, execution
 
 

@@ -14,7 +14,7 @@ from benchmark.config import Execution, Settings
 from benchmark.describe import describe
 from benchmark.describe import to_text as description_text
 from benchmark.estimate import StreamShape, estimate
-from benchmark.files import StorageError
+from benchmark.files import StorageError, VanishedError, reading
 from benchmark.preparation import prepare_run
 from benchmark.progress import TerminalProgress, print_warning
 from benchmark.report.tables import budgets_display, compute_display, storage_display, summary_display, to_text
@@ -35,9 +35,12 @@ def run_command(settings: Settings, execution: Execution, folder: Path, argv: li
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished tasks are kept. Go on with: {resume}", file=sys.stderr)
         return 130
+    except VanishedError:
+        raise
     except StorageError as error:
         raise UserError(f"{error}; finished tasks are kept, and this goes on: {resume}") from error
-    summary, budgets = pd.read_csv(folder / "summary.csv"), budgets_display(manifest)
+    with reading(folder):
+        summary, budgets = pd.read_csv(folder / "summary.csv"), budgets_display(manifest)
     print(*map(to_text, (summary_display(summary, settings.orders, budgets), *filter(None, [budgets]))), sep="\n")
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
     return 1 if manifest["status"] == FAILED else 0

@@ -16,7 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.files import folder_name, writing
+from benchmark.files import folder_name, reading, writing
+from benchmark.provenance import learning_processes
 from benchmark.records import record_path
 from benchmark.report.tables import rank_display, summary_display, to_text
 from benchmark.report.write import write_report
@@ -30,7 +31,7 @@ _NOT_IN_LABELS = {
 }
 
 # The manifest's entries that are joined; the others are kept run by run.
-_JOINED = {"stream", "backbone", "tasks", "orders", "seeds", "cells"}
+_JOINED = {"stream", "backbone", "tasks", "orders", "seeds", "cells", "processes"}
 
 _TASK_FACTS = {
     "task_name": "the name",
@@ -96,7 +97,9 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str]) -> int
     # Last, as without it the folder is not a run.
     run.write_manifest(manifest)
     statistics = write_report(run)
-    print(to_text(summary_display(pd.read_csv(folder / "summary.csv"), len(manifest["orders"]))))
+    with reading(folder):
+        summary = pd.read_csv(folder / "summary.csv")
+    print(to_text(summary_display(summary, len(manifest["orders"]))))
     if statistics.verdict:
         ranks = rank_display(statistics)
         print(to_text(ranks) if ranks else f"{statistics.verdict}\n")
@@ -108,7 +111,7 @@ def read_sources(paths: Sequence[Path]) -> list[Source]:
     """The runs, called by their folders' names, or as the user typed them where these are not different.
 
     Raises:
-        UserError: there is one alone, one twice, or one that is not a run.
+        UserError: there is one alone, one twice, one that is not a run, or one that has lost what it measured.
     """
     if len(paths) < 2:
         raise UserError(f"compare: {paths[0]} alone has nothing to be compared with; give two runs or more")
@@ -120,7 +123,10 @@ def read_sources(paths: Sequence[Path]) -> list[Source]:
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
     folders = [RunFolder(path) for path in paths]
-    return [Source(name, folder, folder.read_manifest()) for name, folder in zip(names, folders, strict=True)]
+    sources = [Source(name, folder, folder.read_manifest()) for name, folder in zip(names, folders, strict=True)]
+    for source in sources:
+        source.folder.check_cells(source.manifest)
+    return sources
 
 
 def check_comparable(sources: Sequence[Source]) -> None:
@@ -234,6 +240,9 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         "versions": first["versions"],
         "commit": first["commit"],
         "hardware": first["hardware"],
+        "processes": [
+            {**process, "run": source.name} for source in sources for process in learning_processes(source.manifest)
+        ],
         "runs": {
             source.name: {key: value for key, value in source.manifest.items() if key not in _JOINED}
             for source in sources

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from benchmark.backbones import backbones
 from benchmark.files import folder_name
 from benchmark.streams import streams
+from benchmark.tuned import Tuned
 from methods import methods
 from methods.errors import UserError
 from methods.options import parse_spec
@@ -123,6 +124,7 @@ class Execution:
         keep_states: keep the shared and memory parts after every task.
         verify_evaluations: make evaluations again that are known, and compare.
         plugins: files that register methods.
+        tuned: the file that the methods' options were taken from.
         tracker: where curves and tables go beside the run's folder: "tensorboard", "wandb" or "mlflow".
     """
 
@@ -134,6 +136,7 @@ class Execution:
     keep_states: bool = False
     verify_evaluations: bool = False
     plugins: tuple[str, ...] = ()
+    tuned: Tuned | None = None
     tracker: Literal["tensorboard", "wandb", "mlflow"] | None = None
 
     def __post_init__(self) -> None:

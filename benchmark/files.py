@@ -17,6 +17,10 @@ class StorageError(UserError):
     """What was to be kept cannot be written: the disk is full, or the folder may not be written to."""
 
 
+class VanishedError(StorageError):
+    """Something that was written is not there any more, although nobody else may change it."""
+
+
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Say in one sentence what keeps the block from writing into `folder`.
@@ -29,6 +33,23 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"{folder} cannot be written ({error.strerror or error}); make room or give access there"
+        ) from error
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Say in one sentence that the block does not find in `folder` what was written there.
+
+    Raises:
+        VanishedError: the system finds no such file, or cannot reach it.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = error.filename or folder
+        raise VanishedError(
+            f"{name} was there, and cannot be read any more ({error.strerror or error}); put it back, or make it again "
+            "with the same command"
         ) from error
 
 

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 _PREFIX = "heads."
+# Of a task's only head, in the task's file.
+_OWN = "head."
 
 
 class Heads(nn.Module):
@@ -86,6 +88,21 @@ class Heads(nn.Module):
 def is_head(name: str) -> bool:
     """Whether a tensor's name is that of a head."""
     return name.startswith(_PREFIX)
+
+
+def placeless(tensors: Mapping[str, Tensor], key: str) -> dict[str, Tensor]:
+    """A task's tensors with its head `key` called head.weight and head.bias, as in the file of the task.
+
+    The file is then the same wherever the task stands in the stream.
+    """
+    own = f"{_PREFIX}{key}."
+    return {f"{_OWN}{name.removeprefix(own)}" if name.startswith(own) else name: t for name, t in tensors.items()}
+
+
+def placed(tensors: Mapping[str, Tensor], key: str) -> dict[str, Tensor]:
+    """The inverse of `placeless`."""
+    own = f"{_PREFIX}{key}."
+    return {f"{own}{name.removeprefix(_OWN)}" if name.startswith(_OWN) else name: t for name, t in tensors.items()}
 
 
 def head_width(tensors: Mapping[str, Tensor], key: str) -> int:

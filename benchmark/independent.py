@@ -1,19 +1,23 @@
-"""Tasks of a cell that are learned at once: their files, and how they become those of a cell learned in sequence.
+"""Tasks of a cell that need no other one: their files, and how they become those of a cell learned in sequence.
 
 A task that was learned by itself leaves `task-<t>.safetensors`, as always, and `alone-<t>.json`. As soon as all tasks
 before it are there, the latter becomes `after-<t>.json`, which is the same as if they had been learned in sequence,
 measured seconds and memory aside.
+
+Such a task is the same in every order of the stream. What one cell has learned of it another one takes over, with what
+was measured: only the task's number changes.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.files import uninterrupted, write_atomically, writing
+from benchmark.files import reading, uninterrupted, write_atomically, writing
 from benchmark.records import Record, read_record, record_path, write_record
 from benchmark.results import Records, read_records
-from benchmark.state import PackedState, damaged_parts, find_newest, part_path
+from benchmark.state import PackedState, damaged_parts, find_newest, part_path, task_stem
 
 
 @uninterrupted()
@@ -34,6 +38,60 @@ def save_alone(folder: Path, packed: PackedState, record: Record) -> None:
         # What may be there has no record: it belongs to no state.
         write_atomically(part_path(folder, stem), blob)
     write_record(_path(folder, record["learned"]), {**record, "checksums": packed.checksums})
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A task as if it had been learned by itself: what `save_alone` writes.
+
+    Attributes:
+        packed: the file of the task.
+        record: what was measured.
+    """
+
+    packed: PackedState
+    record: Record
+
+    def moved(self, number: int) -> Alone:
+        """The same task where it is number `number` of the stream."""
+        stem, old = task_stem(number), task_stem(self.record["learned"])
+        packed = PackedState({stem: self.packed.blobs[old]}, {stem: self.packed.checksums[old]})
+        (evaluated,) = self.record["evaluated"]
+        return Alone(packed, {**self.record, "learned": number, "evaluated": [{**evaluated, "task": number}]})
+
+
+def find_alone(folder: Path, number: int) -> Alone | None:
+    """Task `number` of a cell whose tasks need no other one; None if it is not there, or damaged.
+
+    Args:
+        folder: of the cell; need not exist.
+        number: of the task, from 1.
+    """
+    stem = task_stem(number)
+    for path in (record_path(folder, number), _path(folder, number)):
+        record = read_record(path)
+        if record is None:
+            continue
+        with reading(folder):
+            try:
+                blob = part_path(folder, stem).read_bytes()
+            except FileNotFoundError:
+                return None
+        checksum = hashlib.sha256(blob).hexdigest()
+        if checksum == record["checksums"].get(stem):
+            return Alone(PackedState({stem: blob}, {stem: checksum}), _by_itself(record))
+    return None
+
+
+def _by_itself(record: Record) -> Record:
+    """The record of a task of a sequence, or of one learned alone, without what the tasks before added to it."""
+    earlier = record["bytes_before"]
+    return {
+        **{key: value for key, value in record.items() if key not in ("keep_states", "checksums")},
+        "bytes_before": dict.fromkeys(earlier, 0),
+        "bytes": {part: size - earlier.get(part, 0) for part, size in record["bytes"].items()},
+        "evaluated": record["evaluated"][-1:],
+    }
 
 
 @dataclass(frozen=True)
@@ -86,7 +144,7 @@ def unite(folder: Path) -> bool:
         write_record(record_path(folder, len(records)), records[-1])
     # Some may be of tasks that were in the sequence already: this was interrupted here before, or they were damaged.
     for number in paths.keys() & range(1, len(records) + 1):
-        paths[number].unlink()
+        paths[number].unlink(missing_ok=True)
     return len(records) > sequence
 
 

@@ -35,6 +35,8 @@ class Cell:
         most_classes: the largest class count in the stream.
         seed: of the run.
         device: where to train and evaluate.
+        tasks: the names of the stream's tasks, in the order in which they are learned. Random numbers follow from a
+            task's name, so that they are the same wherever the task stands; without a name, from its number.
     """
 
     pristine: Network
@@ -42,6 +44,11 @@ class Cell:
     most_classes: int
     seed: int
     device: torch.device
+    tasks: tuple[str, ...] = ()
+
+    def derive(self, task: int, purpose: str) -> int:
+        """The seed for one purpose of a task, given by its number, from 1."""
+        return derive(self.seed, self.tasks[task - 1] if self.tasks else task, purpose)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ def prepare(cell: Cell, task: int) -> Workbench:
     """
     method = cell.make_method()
     method.task = task
-    method.generator = torch.Generator().manual_seed(derive(cell.seed, task, "adapt"))
+    method.generator = torch.Generator().manual_seed(cell.derive(task, "adapt"))
     return Workbench(cell.pristine, method, cell.device, cell.most_classes, derive(cell.seed, "adapt"))
 
 
@@ -110,7 +117,7 @@ def learn(
     number = state.learned + 1
 
     def generator(purpose: str) -> torch.Generator:
-        return torch.Generator().manual_seed(derive(cell.seed, number, purpose))
+        return torch.Generator().manual_seed(cell.derive(number, purpose))
 
     bench = prepare(cell, number)
     method, key = bench.method, bench.head_key(number)
@@ -126,7 +133,7 @@ def learn(
     method.kept = {k: v.to(cell.device, copy=True) if v.ndim and moves else v.clone() for k, v in state.memory.items()}
 
     began = time.perf_counter()
-    torch.manual_seed(derive(cell.seed, number, "training"))
+    torch.manual_seed(cell.derive(number, "training"))
     data, features = method.training_data(task.train, bench.network), None
     # Augmented images are different ones in each epoch.
     if method.trains_head_only and not training.augment:
@@ -173,7 +180,7 @@ def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes:
     if bench.method.trains_old_heads:
         widths = {old: head_width(own, str(old)) for old, own in state.tasks.items()} | widths
     for task, width in widths.items():
-        torch.manual_seed(derive(cell.seed, task, "head"))
+        torch.manual_seed(cell.derive(task, "head"))
         bench.network.heads.add(str(task), width)
         if task != number and not bench.method.starts_over:
             bench.network.heads.place(state.tasks[task])

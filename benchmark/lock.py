@@ -28,6 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
+        own = path.stat()
     except Timeout:
         raise UserError(
             f"--name {folder.name}: {_read(holder)} is working on that run; wait until it ends, or give another --name"
@@ -42,9 +43,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         # While it is locked: whoever waits for a lock notices that its file is gone.
-        for file in (holder, path):
-            with suppress(OSError):
-                file.unlink(missing_ok=True)
+        # In a folder that has taken the place of ours they are another process's.
+        with suppress(OSError):
+            if os.path.samestat(path.stat(), own):
+                holder.unlink(missing_ok=True)
+                path.unlink()
         lock.release()
 
 

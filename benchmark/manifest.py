@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from benchmark.backbones.base import fingerprint
 from benchmark.config import Settings
 from benchmark.cost import inference_operations_per_image, training_operations_per_image
 from benchmark.model import Network
+from benchmark.provenance import provenance
 from benchmark.results import PENDING
+from benchmark.seeds import RULE
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.orders import draw_orders
 from methods.errors import UserError
-
-_PACKAGES = ("continual-benchmark", "torch", "torchvision", "avalanche-lib", "numpy", "pillow", "safetensors")
 
 
 def new_manifest(settings: Settings, stream: Stream, backbone: Network, command: list[str]) -> dict[str, Any]:
@@ -36,11 +28,13 @@ def new_manifest(settings: Settings, stream: Stream, backbone: Network, command:
         shape: (training_operations_per_image(backbone, *shape), inference_operations_per_image(backbone, *shape))
         for shape in shapes
     }
+    made = provenance(command)
     return {
         "status": PENDING,
-        "command": command,
+        "command": made["command"],
         "settings": settings.as_json(),
         "seeds": list(settings.seeds),
+        "random_numbers": RULE,
         "orders": orders,
         "stream": {"spec": stream.spec, "fingerprint": stream.fingerprint},
         "backbone": {
@@ -51,10 +45,10 @@ def new_manifest(settings: Settings, stream: Stream, backbone: Network, command:
         "tasks": [
             _task(number, task, settings, *operations[_shape(task)]) for number, task in enumerate(stream.tasks, 1)
         ],
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "commit": _commit(),
-        "hardware": _hardware(),
-        "started": now(),
+        "versions": made["versions"],
+        "commit": made["commit"],
+        "hardware": made["hardware"],
+        "started": made["started"],
         "finished": None,
         "cells": [
             {"method": method, "seed": seed, "order": order, "status": PENDING, "cause": None}
@@ -75,7 +69,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
     """Refuse to go on under other settings.
 
     Args:
-        old, new: manifests, or their entries "settings", "stream" and "backbone".
+        old, new: manifests, or their entries "settings", "stream", "backbone" and "random_numbers".
         option, name: how the user called what is there, for the message.
         kind: what that is.
 
@@ -97,17 +91,17 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
                 f"{option} {name}: that {kind} exists, but what {new[key]['spec']} holds has changed since; "
                 f"restore the {key}, or give another {option}"
             )
+    if old.get("random_numbers") != new["random_numbers"]:
+        raise UserError(
+            f"{option} {name}: that {kind} exists, but this version of the program draws other random numbers; "
+            f"go on with the version that began it, or give another {option}"
+        )
     # A file of `tune`, and what older versions wrote, have none.
     if old.get("budgets", {}) != new.get("budgets", {}):
         raise UserError(
             f"{option} {name}: that {kind} exists, but this version of the program gives its methods other budgets; "
             f"go on with the version that began it, or give another {option}"
         )
-
-
-def now() -> str:
-    """The time, in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _shown(value: Any) -> str:
@@ -139,39 +133,3 @@ def _task(number: int, task: Task, settings: Settings, training: int, inference:
         "sgd_flops": training * len(task.train) * settings.epochs,
         "backbone_inference_flops": inference,
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The project's commit, with a mark where files differ from it; None outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
-
-
-def _hardware() -> dict[str, Any]:
-    return {
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "system": platform.platform(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

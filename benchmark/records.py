@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmark.files import write_atomically
+from benchmark.files import reading, write_atomically
 
 #: What a task's measurements are called by their names.
 Record = dict[str, Any]
@@ -38,11 +38,16 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def read_record(path: Path) -> Record | None:
-    """A record; None if there is none, or a damaged one."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
+    """A record; None if there is none, or a damaged one.
+
+    Raises:
+        VanishedError: it cannot be read.
+    """
+    with reading(path.parent):
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
     seal = _SEAL.match(content)
     if seal and hashlib.sha256(content[seal.end() :]).hexdigest().encode() != seal[1]:
         return None

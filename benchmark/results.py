@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.files import folder_name, write_atomically
+from benchmark.files import VanishedError, folder_name, write_atomically
 from benchmark.records import read_record, record_path
 from methods.errors import UserError
 
@@ -60,9 +60,14 @@ COMPUTE_COLUMNS = (
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's folder. See results/README.md for its files."""
+    """One run's folder. See results/README.md for its files.
+
+    Attributes:
+        process: the id of the process that works on the run; None for who only reads it.
+    """
 
     path: Path
+    process: str | None = None
 
     @property
     def manifest_path(self) -> Path:
@@ -96,6 +101,48 @@ class RunFolder:
             cell.setdefault("order", 0)
         return manifest
 
+    def check(self) -> None:
+        """See that the folder is there, and still that of the process that works on it.
+
+        Raises:
+            VanishedError: it was removed, replaced, or cannot be reached.
+        """
+        if self.process is None:
+            return
+        try:
+            owner = json.loads(self.manifest_path.read_bytes())["processes"][-1]["id"]
+        except (OSError, ValueError, LookupError, TypeError):
+            owner = None
+        if owner != self.process:
+            raise VanishedError(
+                f"{self.path} was removed or replaced while the run went on: it does not hold the manifest.json of "
+                "this run any more; put the folder back, or give the same command to learn what is missing"
+            )
+
+    def check_cells(self, manifest: Mapping[str, Any]) -> None:
+        """See that what was measured in each cell that has succeeded is there.
+
+        Raises:
+            VanishedError: naming the first file that is not.
+        """
+        numbers = range(1, len(manifest["tasks"]) + 1)
+        for cell in manifest["cells"]:
+            if cell["status"] == SUCCEEDED:
+                self.check_records((cell["method"], cell["seed"], cell["order"]), numbers)
+
+    def check_records(self, key: CellKey, numbers: Iterable[int]) -> None:
+        """See that a cell's folder holds the records of the tasks with these numbers.
+
+        Raises:
+            VanishedError: naming the first that it does not.
+        """
+        for path in (record_path(self.cell(*key), number) for number in numbers):
+            if not path.is_file():
+                raise VanishedError(
+                    f"{path} was there, and is missing; put it back, or give the command of the run again, which "
+                    "learns what is missing"
+                )
+
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest, whole."""
         write_atomically(self.manifest_path, (json.dumps(manifest, indent=1) + "\n").encode())
@@ -112,6 +159,10 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, whole."""
         write_atomically(self.path / name, text.encode())
+
+
+#: A method's label, a seed, and the number of an order, from 0.
+CellKey = tuple[str, int, int]
 
 
 def open_run(path: Path) -> RunFolder:
@@ -137,8 +188,6 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-#: A method's label, a seed, and the number of an order, from 0.
-CellKey = tuple[str, int, int]
 #: What a cell measured, task after task.
 Records = list[dict[str, Any]]
 
@@ -154,10 +203,16 @@ class Tables:
 
 
 def collect(run: RunFolder, manifest: dict[str, Any]) -> Tables:
-    """Compute the tables of a run from its folder."""
+    """Compute the tables of a run from its folder.
+
+    Raises:
+        VanishedError: a cell has succeeded, and what it measured is not there any more.
+    """
     keys = [(cell["method"], cell["seed"], cell["order"]) for cell in manifest["cells"]]
     records = {key: read_records(run.cell(*key)) for key in keys}
     finished = {key: after for key, after in records.items() if len(after) == len(manifest["tasks"])}
+    if len(finished) < len(keys):
+        run.check_cells(manifest)
     return Tables(
         accuracy=accuracy_table(records, manifest),
         parameters=pd.DataFrame(

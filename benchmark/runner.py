@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing, suppress
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from benchmark.executors.choice import choose_executor
 from benchmark.files import StorageError, remove_unfinished
 from benchmark.independent import Found, look, unite
 from benchmark.lock import locked
-from benchmark.manifest import cell_name, check_same, new_manifest, now
+from benchmark.manifest import cell_name, check_same, new_manifest
 from benchmark.preparation import Prepared
 from benchmark.progress import Progress
+from benchmark.provenance import comparable_seconds, learning_processes, new_process, now, processes
 from benchmark.report.write import write_report
 from benchmark.results import FAILED, PENDING, RUNNING, SUCCEEDED, CellKey, RunFolder, open_run
 from benchmark.trackers.curves import tracked
+from methods.errors import UserError
 
 
 def run(
@@ -38,9 +40,16 @@ def run(
         UserError: the folder cannot be used, or is in use, or holds a run with other settings, or there are no such
             workers.
         StorageError: what was learned cannot be written; what was written before is there.
+        VanishedError: the folder, or a part of it, was removed while the run went on.
     """
     manifest = new_manifest(prepared.settings, prepared.stream, prepared.backbone, command)
     manifest["budgets"] = {label: asdict(budget) for label, budget in prepared.budgets.items()}
+    if execution.tuned:
+        manifest["tuned"] = execution.tuned.origin(manifest, prepared.stream.training_fingerprints)
+        if differing := manifest["tuned"]["differences"]:
+            progress.warn(
+                f"--tuned {execution.tuned.path}: this run has {', '.join(differing)}; other options may be better here"
+            )
     run_folder = open_run(folder)
     try:
         with locked(folder):
@@ -57,10 +66,14 @@ def _run(
 ) -> dict[str, Any]:
     """What `run` does in a folder that is its own; `manifest` is that of a new run."""
     folder = run_folder.path
+    process = new_process(manifest, prepared.device)
     if run_folder.exists():
         old = run_folder.read_manifest()
         check_same(old, manifest, "--name", folder.name)
-        manifest = {**old, "finished": None}
+        manifest = {**old, "finished": None, "processes": [*processes(old), process]}
+    else:
+        manifest["processes"] = [process]
+    run_folder = replace(run_folder, process=process["id"])
     plan = Plan(
         prepared.settings,
         execution.plugins,
@@ -71,52 +84,102 @@ def _run(
         execution.keep_states,
         execution.verify_evaluations,
         budgets=prepared.budgets,
+        names=tuple(task["task_name"] for task in manifest["tasks"]),
+        process=process["id"],
     )
     cells = plan.cells(prepared)
     independent = {label for label in prepared.settings.methods if cells.are_independent(label)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
     with tracked(execution.tracker, run_folder, manifest, progress) as progress:
-        jobs = _jobs(run_folder, manifest, prepared, independent if split else set(), progress)
+        # An evaluation that is taken over is not made again.
+        share = not execution.verify_evaluations
+        found = {_key(entry): look(run_folder.cell(*_key(entry))) for entry in manifest["cells"]}
+        process["tasks_left"] = len(manifest["tasks"]) * len(found) - sum(len(cell.tasks) for cell in found.values())
+        if not comparable_seconds(learning_processes(manifest)):
+            manifest["comparable_seconds"] = False
+        jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, progress)
         matrix = _Matrix(run_folder, manifest, jobs)
-        with closing(executor.run(jobs, progress)) as events:
-            for event in events:
-                if isinstance(event, Began):
-                    matrix.began(event.job)
-                else:
-                    matrix.ended(event.job, event.failure)
-                    if event.failure and event.failure.stops:
-                        raise StorageError(event.failure.cause)
-                    if event.failure:
-                        progress.failed(event.job.name, event.failure.cause)
-        matrix.finish()
-        progress.note("drawing tables and figures")
-        write_report(run_folder)
+        with _checked(run_folder):
+            with closing(executor.run(jobs, progress)) as events:
+                for event in events:
+                    if isinstance(event, Began):
+                        matrix.began(event.job)
+                    else:
+                        matrix.ended(event.job, event.failure)
+                        if event.failure and event.failure.stops:
+                            raise StorageError(event.failure.cause)
+                        if event.failure:
+                            progress.failed(event.job.name, event.failure.cause)
+            matrix.finish()
+            progress.note("drawing tables and figures")
+            write_report(run_folder)
     return manifest
 
 
+@contextmanager
+def _checked(folder: RunFolder) -> Iterator[None]:
+    """See, at the end of the block, that the run's folder is still there, which may be why it ended.
+
+    Raises:
+        VanishedError: it is not.
+    """
+    try:
+        yield
+    except UserError:
+        folder.check()
+        raise
+    folder.check()
+
+
 def _jobs(
-    folder: RunFolder, manifest: dict[str, Any], prepared: Prepared, apart: set[str], progress: Progress
+    folder: RunFolder,
+    manifest: dict[str, Any],
+    prepared: Prepared,
+    found: Mapping[CellKey, Found],
+    independent: set[str],
+    split: bool,
+    share: bool,
+    progress: Progress,
 ) -> list[Job]:
-    """What is to be done: cells, and single tasks of the methods `apart`, which fill the gaps between them.
+    """What is to be done: cells, and single tasks, which fill the gaps between them.
 
     Cells of which files are damaged are told, and it is noted in the manifest.
+
+    Args:
+        found: what the cells' folders hold.
+        independent: labels of the methods whose tasks need no other one.
+        split: whether these tasks are jobs of their own, each for all orders.
+        share: whether cells take over what those of other orders have learned of such tasks.
     """
+    tasks, orders = len(manifest["tasks"]), manifest["orders"]
+    alike = [key for key in found if key[0] in independent and share]
+    # Whoever learns a damaged cell in sequence puts it right.
+    apart = [key for key in found if key[0] in independent and split and not found[key].damaged]
     whole, single = [], []
-    tasks = len(manifest["tasks"])
+    begun: set[tuple[str, int, int]] = set()
     for entry in manifest["cells"]:
         name, key = cell_name(entry, manifest), _key(entry)
-        found = look(folder.cell(*key))
-        if found.damaged:
-            entry["damage"] = _damage(folder, found)
+        if found[key].damaged:
+            entry["damage"] = _damage(folder, found[key])
             progress.warn(f"{name}: {entry['damage']}")
-        if found.damaged or entry["method"] not in apart:
-            whole.append(Job(name, key))
-        else:
-            learned = found.tasks
-            progress.cell(name, tasks, len(learned), prepared.epochs(entry["method"]))
-            progress.ended(name)
-            single += [Job(f"{name}, task {n}", key, n) for n in range(1, tasks + 1) if n not in learned]
+        if key not in apart:
+            whole.append(Job(name, key, twins=_twins(key, alike)))
+            continue
+        own = [
+            number
+            for number, task in enumerate(orders[key[2]], 1)
+            if number not in found[key].tasks and (*key[:2], task) not in begun
+        ]
+        begun |= {(*key[:2], orders[key[2]][number - 1]) for number in own}
+        progress.cell(name, tasks, tasks - len(own), prepared.epochs(entry["method"]))
+        progress.ended(name)
+        single += [Job(f"{name}, task {n}", key, n, _twins(key, apart)) for n in own]
     return whole + single
+
+
+def _twins(key: CellKey, cells: Sequence[CellKey]) -> tuple[CellKey, ...]:
+    """Those of the cells that are of the same method and seed in another order."""
+    return tuple(other for other in cells if other[:2] == key[:2] and other != key)
 
 
 def _damage(folder: RunFolder, found: Found) -> str:
@@ -144,33 +207,41 @@ class _Matrix:
         self._folder = folder
         self._manifest = manifest
         self._entries = {_key(entry): entry for entry in manifest["cells"]}
-        self._left = Counter(job.key for job in jobs)
+        self._left = Counter(key for job in jobs for key in job.cells)
         manifest["status"] = RUNNING
         for key, entry in self._entries.items():
             entry["status"], entry["cause"] = PENDING, None
             entry.pop("traceback", None)
             if not self._left[key]:
                 self._close(key)
-        self._write()
+        folder.write_manifest(manifest)
 
     def began(self, job: Job) -> None:
-        entry = self._entries[job.key]
-        if entry["status"] == PENDING:
+        waiting = [self._entries[key] for key in job.cells if self._entries[key]["status"] == PENDING]
+        for entry in waiting:
             entry["status"] = RUNNING
+        if waiting:
             self._write()
 
     def ended(self, job: Job, failure: Failure | None) -> None:
-        entry = self._entries[job.key]
-        # Of several tasks that fail, the first.
-        if failure and not entry["cause"]:
-            entry["status"], entry["cause"], entry["traceback"] = failure.status, failure.cause, failure.traceback
-        self._left[job.key] -= 1
-        if not self._left[job.key]:
-            self._close(job.key)
+        for key in job.cells:
+            entry = self._entries[key]
+            # Of several tasks that fail, the first.
+            if failure and not entry["cause"]:
+                entry["status"], entry["traceback"] = failure.status, failure.traceback
+                entry["cause"] = failure.cause if key == job.key else f"{failure.cause} ({job.name})"
+            self._left[key] -= 1
+            if not self._left[key]:
+                self._close(key)
         self._write()
 
     def finish(self) -> None:
-        """All jobs have ended."""
+        """All jobs have ended.
+
+        Raises:
+            VanishedError: something of what was learned is not there any more.
+        """
+        self._folder.check_cells(self._manifest)
         failed = any(entry["cause"] for entry in self._entries.values())
         self._manifest["status"] = FAILED if failed else SUCCEEDED
         self._manifest["finished"] = now()
@@ -182,4 +253,5 @@ class _Matrix:
             self._entries[key]["status"] = SUCCEEDED
 
     def _write(self) -> None:
+        self._folder.check()
         self._folder.write_manifest(self._manifest)

@@ -18,13 +18,15 @@ from torch import Tensor
 
 from benchmark.cost import tensor_bytes
 from benchmark.files import uninterrupted, write_atomically, writing
-from benchmark.heads import is_head
+from benchmark.heads import is_head, placed, placeless
 from benchmark.records import Record, record_path, write_record
 from benchmark.results import read_records
 from methods.errors import UserError, first_line
 from methods.method import REPLAY
 
 Tensors = dict[str, Tensor]
+
+_TASK = "task-"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class State:
         """(file stem, tensors) of each part that holds anything."""
         for number, tensors in self.tasks.items():
             if tensors:
-                yield f"task-{number}", tensors
+                yield task_stem(number), tensors
         if self.shared:
             yield f"shared-{self.learned}", self.shared
         if self.memory:
@@ -88,7 +90,7 @@ def pack(state: State, before: State, checksums: Mapping[str, str]) -> PackedSta
     """
     old = dict(before.parts())
     unchanged = [stem for stem, tensors in state.parts() if tensors is old.get(stem) and stem in checksums]
-    blobs = {stem: safetensors.torch.save(_contiguous(t)) for stem, t in state.parts() if stem not in unchanged}
+    blobs = {stem: safetensors.torch.save(_in_file(stem, t)) for stem, t in state.parts() if stem not in unchanged}
     new = {stem: hashlib.sha256(blob).hexdigest() for stem, blob in blobs.items()}
     return PackedState(blobs, {**{stem: checksums[stem] for stem in unchanged}, **new})
 
@@ -170,14 +172,14 @@ def _read(folder: Path, learned: int, checksums: Mapping[str, str]) -> State:
             return {}
         path = part_path(folder, stem)
         try:
-            return safetensors.torch.load_file(path)
+            return placed(safetensors.torch.load_file(path), stem.removeprefix(_TASK))
         except safetensors.SafetensorError as error:
             # It has its checksum: somebody has put something else there, and its checksum into the record.
             raise UserError(
                 f"{path} holds no tensors ({first_line(error)}); remove it, and it is made again"
             ) from error
 
-    tasks = {number: part(f"task-{number}") for number in range(1, learned + 1)}
+    tasks = {number: part(task_stem(number)) for number in range(1, learned + 1)}
     return State(learned, part(f"shared-{learned}"), tasks, part(f"memory-{learned}"))
 
 
@@ -201,6 +203,11 @@ def _settle(folder: Path, record: Record) -> None:
                 path.unlink()
 
 
+def task_stem(number: int) -> str:
+    """The name of the part that belongs to a task alone."""
+    return f"{_TASK}{number}"
+
+
 def part_path(folder: Path, stem: str) -> Path:
     """The file of a part of a state."""
     return folder / f"{stem}.safetensors"
@@ -219,5 +226,6 @@ def _checksum(path: Path) -> str:
         return ""
 
 
-def _contiguous(tensors: Tensors) -> Tensors:
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+def _in_file(stem: str, tensors: Tensors) -> Tensors:
+    """The tensors of a part as they are named and laid out in its file."""
+    return {name: tensor.contiguous() for name, tensor in placeless(tensors, stem.removeprefix(_TASK)).items()}

@@ -21,6 +21,7 @@ from benchmark.manifest import check_same
 from benchmark.preparation import Prepared
 from benchmark.progress import Progress
 from benchmark.report.tables import EMPTY
+from benchmark.seeds import RULE
 from benchmark.strategy import DivergedError
 from benchmark.text import aligned
 from benchmark.training import Training
@@ -141,8 +142,13 @@ class Tuning:
                 "seed": settings.seeds[0],
                 "budget": self.budget,
             },
-            "stream": {"spec": settings.stream, "fingerprint": self.prepared.stream.fingerprint},
+            "stream": {
+                "spec": settings.stream,
+                "fingerprint": self.prepared.stream.fingerprint,
+                "tasks": self.prepared.stream.training_fingerprints,
+            },
             "backbone": {"spec": settings.backbone, "fingerprint": fingerprint(self.prepared.backbone)},
+            "random_numbers": RULE,
             "methods": {},
         }
 
@@ -201,7 +207,7 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, progress: 
         DivergedError: the loss is no longer finite.
     """
     settings, stream, device = prepared.settings, prepared.stream, prepared.device
-    cell = Cell(prepared.backbone, method.make, stream.most_classes, settings.seeds[0], device)
+    cell = Cell(prepared.backbone, method.make, stream.most_classes, settings.seeds[0], device, stream.names)
     training = Training(method.recipe, settings.epochs, settings.batch_size)
     state = start(cell)
     for number, task in enumerate(stream.tasks, 1):

@@ -2,15 +2,100 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from benchmark.files import write_atomically
 from methods.errors import UserError
+
+#: How `tune` trains, where its file does not say it.
+_ALWAYS = {"augment": [], "precision": "fp32", "equal_memory": None, "equal_compute": None}
+
+# Of the training, what is given to `tune` and to `run` alike.
+_RECIPE = ("epochs", "batch_size", *_ALWAYS)
+# What the images depend on, beside the stream.
+_IMAGES = ("image_size", "train_images")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The file of --tuned, as a run has read it.
+
+    Attributes:
+        path: as the user typed it.
+        sha256: of the file.
+        content: see `read_tuned`.
+        labels: the methods that were asked for.
+    """
+
+    path: Path
+    sha256: str
+    content: dict[str, Any]
+    labels: tuple[str, ...]
+
+    @property
+    def specifications(self) -> tuple[str, ...]:
+        """The best specification of each of the methods."""
+        return tuple(self.content["methods"][label]["best"] for label in self.labels)
+
+    def origin(self, run: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]:
+        """Where the methods' options come from, for the manifest.
+
+        Args:
+            run: the manifest's settings, stream and backbone.
+            images: task -> `Task.training_fingerprint`, of the run.
+        """
+        found = self.content["methods"]
+        return {
+            "file": str(self.path),
+            "sha256": self.sha256,
+            "settings": self.content["settings"],
+            "stream": {key: value for key, value in self.content["stream"].items() if key != "tasks"},
+            "backbone": self.content["backbone"],
+            "differences": self.differences(run, images),
+            "methods": {
+                found[label]["best"]: {
+                    "tuned_as": label,
+                    "accuracy": found[label]["accuracy"],
+                    "trials": len(found[label]["trials"]),
+                }
+                for label in self.labels
+            },
+        }
+
+    def differences(self, run: Mapping[str, Any], images: Mapping[str, str]) -> list[str]:
+        """What is not in the run as it was when the methods were tuned; arguments as in `origin`."""
+        there, here = _ALWAYS | self.content["settings"], run["settings"]
+        stream, backbone = self.content["stream"], self.content["backbone"]
+        result = []
+        known = {name: value for name, value in stream.get("tasks", {}).items() if name in images}
+        changed = [name for name, value in known.items() if images[name] != value]
+        # The same images are the same stream, whatever it is called.
+        if changed or not known:
+            named = [_difference(key, there, here) for key in ("stream", *_IMAGES)]
+            result += list(filter(None, named)) or [f"other images or labels in task '{name}'" for name in changed[:1]]
+        if backbone.get("fingerprint", "") not in ("", run["backbone"]["fingerprint"]):
+            result.append(_difference("backbone", there, here) or f"other weights of the backbone {here['backbone']}")
+        return result + list(filter(None, (_difference(key, there, here) for key in _RECIPE)))
+
+
+def _difference(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """An option's values, if the file has one and the run another."""
+    if key not in there or there[key] == here[key]:
+        return ""
+    return f"--{key.replace('_', '-')} {_shown(here[key])} instead of {_shown(there[key])}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "(none)"
+    return "(default)" if value is None else str(value)
 
 
 def read_tuned(path: Path, option: str) -> dict[str, Any]:
@@ -27,18 +112,37 @@ def read_tuned(path: Path, option: str) -> dict[str, Any]:
     Raises:
         UserError: there is no such file, or `tune` did not write it.
     """
+    return _parsed(_content(path, option), path, option)
+
+
+def _content(path: Path, option: str) -> bytes:
     try:
-        content = json.loads(path.read_bytes())
+        return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{option}: there is no file {path}; `python -m benchmark tune` makes one") from None
     except OSError as error:
         raise UserError(f"{option}: {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+
+
+def _parsed(text: bytes, path: Path, option: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{option}: {path} is damaged: {error}") from error
-    if not _holds(content, "settings", "stream", "backbone", "methods") or not all(
-        _holds(entry, "best", "accuracy", "default_accuracy", "trials") for entry in content["methods"].values()
-    ):
+    keys = ("settings", "stream", "backbone", "methods")
+    if not _holds(content, *keys) or not all(isinstance(content[key], dict) for key in keys):
         raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
+    for label, entry in content["methods"].items():
+        if not _holds(entry, "best", "accuracy", "default_accuracy", "trials"):
+            raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
+        # Options may follow the label, and nothing else.
+        if not isinstance(entry["best"], str) or not f"{entry['best']}:".startswith(f"{label}:"):
+            raise UserError(
+                f"{option}: {path} is damaged: the best of '{label}' is {entry['best']!r}, which is not that method "
+                "with options added; tune it again"
+            )
+        if not isinstance(entry["trials"], list):
+            raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
     return content
 
 
@@ -55,17 +159,17 @@ def write_tuned(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def tuned_methods(labels: Sequence[str], path: Path) -> tuple[str, ...]:
+def tuned_methods(labels: Sequence[str], path: Path) -> Tuned:
     """The best specification of each of `labels`, from the file of --tuned.
 
     Raises:
         UserError: the file cannot be used, or lacks one of them.
     """
-    content = read_tuned(path, "--tuned")
-    found = content["methods"]
-    missing = [label for label in labels if label not in found]
+    text = _content(path, "--tuned")
+    content = _parsed(text, path, "--tuned")
+    missing = [label for label in labels if label not in content["methods"]]
     if missing:
         same = [(f"--{key.replace('_', '-')}", str(v)) for key, v in content["settings"].items() if v is not None]
         command = shlex.join(["tune", "--methods", ",".join(missing), *chain(*same), "--out", str(path)])
         raise UserError(f"--tuned: {path} has no '{missing[0]}'; tune it with: python -m benchmark {command}")
-    return tuple(found[label]["best"] for label in labels)
+    return Tuned(path, hashlib.sha256(text).hexdigest(), content, tuple(labels))

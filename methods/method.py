@@ -97,7 +97,8 @@ class Method(SupervisedPlugin):
             are computed once per task and the epochs go over those: `mb_x` is then [B, D], and `forward` is not asked.
             With augmentation the epochs go over images as always.
         isolates_tasks: nothing that a task's answers depend on changes once it is learned. The tests compare this with
-            what really happens. Tasks are learned in parallel if, beyond that, nothing is shared.
+            what really happens. If, beyond that, nothing is shared and the method does not continue, tasks are learned
+            in parallel, and once for all orders: what is learned must then not depend on the number in `task`.
         continues: a task's own tensors start at those that the task before left, instead of at their initial values.
         starts_over: each task is learned from the backbone as given; what was learned before is replaced.
         grows_evenly: from the third task on each adds as much storage and compute as the one before, so that a stream's
@@ -106,7 +107,8 @@ class Method(SupervisedPlugin):
         kept: what the method keeps so as to go on learning, the state's memory part: name -> tensor, on the training
             device while a task is learned (scalars stay on the CPU). Stored, counted and restored because it is here.
         task: the number of the task being learned or evaluated, from 1.
-        generator: the method's own random numbers, on the CPU, seeded by (seed, task).
+        generator: the method's own random numbers, on the CPU, seeded by the run's seed and the task's name: they are
+            the same wherever the task stands in the stream.
     """
 
     name: ClassVar[str]

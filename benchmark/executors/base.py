@@ -75,6 +75,8 @@ class Plan:
         directory: to which paths are relative.
         folder: of the run.
         orders, keep_states, verify: see Cells.
+        names: of the stream's tasks, as the run began; those of today if empty.
+        process: see RunFolder.
         threads: that a job may use.
         budgets: see Prepared.
         stream: pickled, for workers that reach the files of its images; None for those that have to build it.
@@ -90,6 +92,8 @@ class Plan:
     threads: int = field(default_factory=torch.get_num_threads)
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     stream: bytes | None = None
+    names: tuple[str, ...] = ()
+    process: str | None = None
 
     def with_stream(self, stream: Stream) -> Plan:
         """The plan for workers on this machine, which need not build a stream whose images lie in files."""
@@ -108,7 +112,8 @@ class Plan:
 
     def cells(self, prepared: Prepared) -> Cells:
         """What does the jobs."""
-        return Cells(prepared, RunFolder(self.folder), self.orders, self.keep_states, self.verify)
+        prepared = replace(prepared, stream=prepared.stream.renamed(self.names or prepared.stream.names))
+        return Cells(prepared, RunFolder(self.folder, self.process), self.orders, self.keep_states, self.verify)
 
     def prepare(self) -> Prepared:
         """Load, in a worker, what the run needs."""

@@ -44,7 +44,8 @@ def choose_executor(
     may_split = execution.parallel_tasks is not False and not execution.verify_evaluations
     each = len(prepared.stream) if may_split else 1
     # All of them, done or not: the rest of an interrupted run is computed with as many threads as its beginning.
-    jobs = sum(each if entry["method"] in independent else 1 for entry in entries)
+    counted = _learned_once(entries, independent) if may_split and len(plan.orders) > 1 else entries
+    jobs = sum(each if entry["method"] in independent else 1 for entry in counted)
     share = _gpu_share(execution, prepared)
     executor: Executor
     if execution.executor == "ray":
@@ -59,6 +60,12 @@ def choose_executor(
             executor = ProcessExecutor(plan, workers, gpus)
     split = may_split and (workers > 1 or bool(execution.parallel_tasks))
     return executor, split
+
+
+def _learned_once(entries: Sequence[Mapping[str, Any]], independent: Collection[str]) -> list[Mapping[str, Any]]:
+    """The cells without those whose tasks are learned for another order."""
+    apart = {(e["method"], e["seed"]): e for e in entries if e["method"] in independent}
+    return [*apart.values(), *(e for e in entries if e["method"] not in independent)]
 
 
 def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float) -> tuple[Executor, int]:

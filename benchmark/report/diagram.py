@@ -37,7 +37,7 @@ def draw_critical_difference(statistics: Statistics, folder: Path) -> list[Path]
         for kind in ("svg", "png"):
             (folder / f"{NAME}.{kind}").unlink(missing_ok=True)
         return []
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     with mpl.rc_context(RC):
         return save_figure(_diagram(statistics), folder, NAME)
 

@@ -59,7 +59,7 @@ def draw_figures(
     Returns:
         The files written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     names = [str(name) for name in tasks["task_name"]]
     first, unit = f"the first task, {names[0]}", "seeds"
     if "order" in accuracy:

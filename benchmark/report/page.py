@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.files import write_atomically
+from benchmark.provenance import differences, learning_processes
 from benchmark.report.diagram import NAME as DIAGRAM
 from benchmark.report.page_data import page_data
 from benchmark.report.tables import EMPTY, Cell, Table, display_tables, rank_display
@@ -248,6 +249,9 @@ def _groups(manifest: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, 
         # Budgets have a table of their own.
         if isinstance(values, Mapping) and values and heading != "budgets":
             yield heading.capitalize(), list(_flat(values))
+    differing = differences(learning_processes(manifest))
+    if differing:
+        yield "What differs between the processes that learned it", [(k, "; ".join(v)) for k, v in differing.items()]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

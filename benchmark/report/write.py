@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmark.files import writing
+from benchmark.provenance import difference_note
 from benchmark.report.diagram import draw_critical_difference
 from benchmark.report.figures import draw_figures
 from benchmark.report.page import write_page
@@ -39,8 +40,9 @@ def write_report(run: RunFolder) -> Statistics:
     ):
         run.write_csv(name, frame)
     displayed = display_tables(summary, parameters, compute, orders, budgets)
-    run.write_text("summary.md", to_markdown(displayed, statistics))
-    run.write_text("summary.tex", to_latex(displayed, statistics))
+    note = difference_note(manifest)
+    run.write_text("summary.md", to_markdown(displayed, statistics) + (f"\n{note}\n" if note else ""))
+    run.write_text("summary.tex", to_latex(displayed, statistics) + (f"\n% {note}\n" if note else ""))
     with writing(run.path):
         draw_figures(accuracy, summary, parameters, compute, tasks, run.path / "figures")
         draw_critical_difference(statistics, run.path / "figures")

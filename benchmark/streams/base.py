@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -92,8 +93,16 @@ class Task:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the class names, images and labels."""
+        return self._hash(self.train, self.validation, self.test)
+
+    @cached_property
+    def training_fingerprint(self) -> str:
+        """A hash of the class names, and of the images and labels that a method may be tuned on."""
+        return self._hash(self.train, self.validation)
+
+    def _hash(self, *parts: LabelledImages) -> str:
         digest = hashlib.sha256("\n".join(self.classes).encode())
-        for part in (self.train, self.validation, self.test):
+        for part in parts:
             digest.update(part.digest.encode())
             digest.update(part.labels.numpy().data)
         return digest.hexdigest()
@@ -108,6 +117,23 @@ class Stream:
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the tasks."""
+        return tuple(task.name for task in self.tasks)
+
+    def renamed(self, names: Sequence[str]) -> Stream:
+        """The stream with other names for its tasks."""
+        if tuple(names) == self.names:
+            return self
+        tasks = (replace(task, name=name) for task, name in zip(self.tasks, names, strict=True))
+        return replace(self, tasks=tuple(tasks))
+
+    @property
+    def training_fingerprints(self) -> dict[str, str]:
+        """Task -> its training fingerprint."""
+        return {task.name: task.training_fingerprint for task in self.tasks}
 
     @property
     def in_files(self) -> bool:

@@ -205,6 +205,22 @@ def test_a_run_goes_on_in_the_orders_it_began_with(go: Callable, tiny_tasks: tup
     assert (tmp_path / "accuracy.csv").read_bytes() == before
 
 
+def test_a_run_of_a_version_with_other_random_numbers_does_not_go_on(
+    uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its later tasks would be learned, and contexts made again, with numbers that do not fit the earlier ones."""
+    shutil.copytree(uninterrupted, tmp_path / "old")
+    manifest = json.loads((tmp_path / "old" / "manifest.json").read_text())
+    del manifest["random_numbers"]
+    (tmp_path / "old" / "manifest.json").write_text(json.dumps(manifest))
+    assert main(command(tmp_path, "old")) == 2
+    assert capsys.readouterr().err == (
+        "error: --name old: that run exists, but this version of the program draws other random numbers; "
+        "go on with the version that began it, or give another --name\n"
+    )
+    assert main(["report", str(tmp_path / "old")]) == 0
+
+
 def test_one_order_of_a_method_may_fail(
     go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,8 +39,11 @@ def refusal(*arguments) -> str:
 
 
 def test_methods_take_their_best_specifications_in_the_order_asked_for(file):
-    assert tuned_methods(("er:memory=10", "ewc"), file) == ("er:memory=10:lr=0.1", "ewc:lr=0.02:strength=3")
-    assert tuned_methods(("ewc",), file) == ("ewc:lr=0.02:strength=3",)
+    assert tuned_methods(("er:memory=10", "ewc"), file).specifications == (
+        "er:memory=10:lr=0.1",
+        "ewc:lr=0.02:strength=3",
+    )
+    assert tuned_methods(("ewc",), file).specifications == ("ewc:lr=0.02:strength=3",)
 
 
 def test_a_method_that_is_missing_is_refused_with_the_command_that_adds_it(file):

@@ -1,0 +1,171 @@
+"""Where numbers come from: the versions, commit and machine of each process that learned a run."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import platform
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("continual-benchmark", "torch", "torchvision", "avalanche-lib", "numpy", "pillow", "safetensors")
+
+# What a process has in common with the manifest of a run that it begins.
+_COMMON = ("started", "command", "versions", "commit", "hardware")
+
+# What may make numbers or seconds differ.
+_COMPARED = ("device", "versions", "commit", "hardware")
+
+# With these, git would look at another repository than that around a file.
+_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+
+Process = dict[str, Any]
+
+
+def now() -> str:
+    """The time, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def provenance(command: Sequence[str]) -> dict[str, Any]:
+    """What a manifest says of this process."""
+    return {
+        "started": now(),
+        "command": list(command),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "commit": commit(Path(__file__).resolve().parents[1]),
+        "hardware": _hardware(),
+    }
+
+
+def new_process(manifest: Mapping[str, Any], device: torch.device) -> Process:
+    """This process's entry in the list of those that work on a run.
+
+    Args:
+        manifest: of a run that would begin now.
+        device: on which it learns.
+    """
+    return {"id": uuid.uuid4().hex, **{key: manifest[key] for key in _COMMON}, "device": device.type}
+
+
+def processes(manifest: Mapping[str, Any]) -> list[Process]:
+    """All that have worked on a run, the first one first; of a run of an older version only that one is known."""
+    return manifest.get("processes") or [{key: manifest[key] for key in _COMMON if key in manifest}]
+
+
+def learning_processes(manifest: Mapping[str, Any]) -> list[Process]:
+    """The processes but those that found nothing to learn, or ended before they had learned a task."""
+    entries = processes(manifest)
+    if "runs" in manifest:
+        # Of a comparison, they are those of several runs.
+        return entries
+    left = [entry.get("tasks_left") for entry in entries]
+    # Of a process of an older version it is not known.
+    return [
+        entry
+        for entry, before, after in zip(entries, left, [*left[1:], 0], strict=True)
+        if before is None or before not in (0, after)
+    ]
+
+
+def comparable_seconds(entries: Sequence[Process]) -> bool:
+    """Whether processes computed on the same hardware, as far as that is known."""
+    return not {"device", "hardware"} & {name.partition(".")[0] for name in differences(entries)}
+
+
+def differences(entries: Sequence[Process]) -> dict[str, list[str]]:
+    """In what processes differ: "hardware.threads" -> the values that occur, in the order of the processes."""
+    found = [dict(_flat({key: entry[key] for key in _COMPARED if key in entry})) for entry in entries]
+    names = dict.fromkeys(name for values in found for name in values)
+    values = {name: list(dict.fromkeys(each[name] for each in found if name in each)) for name in names}
+    return {name: listed for name, listed in values.items() if len(listed) > 1}
+
+
+def difference_note(manifest: Mapping[str, Any]) -> str:
+    """A sentence that says in what the processes differ that learned a run; empty if they are alike."""
+    learned = learning_processes(manifest)
+    differing = differences(learned)
+    if not differing:
+        return ""
+    listed = "; ".join(f"{name}: {', '.join(values)}" for name, values in differing.items())
+    return f"Learned by {len(learned)} processes that differ ({listed}). `processes` in manifest.json lists them."
+
+
+def commit(root: Path) -> str | None:
+    """The commit of this project's own checkout, with a mark where files differ from it.
+
+    Args:
+        root: the folder that holds the package `benchmark`.
+
+    Returns:
+        None if that is no checkout of this project: a repository around it, as around a virtual environment, is
+        somebody else's.
+    """
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if top is None or not os.path.samefile(top, root) or not _is_this_project(root / "setup.cfg"):
+        return None
+    if _git(root, "ls-files", "--error-unmatch", "setup.cfg", "benchmark/__init__.py") is None:
+        return None
+    return _git(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _is_this_project(setup: Path) -> bool:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(setup, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError, OSError):
+        return False
+    return parser.get("metadata", "name", fallback="") == _PACKAGES[0]
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git answers; None if there is no git, or it refuses."""
+    environment = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
+    try:
+        result = subprocess.run(["git", *arguments], cwd=folder, env=environment, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return os.fsdecode(result.stdout).removesuffix("\n")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{key}", "+".join(map(str, value)) or "none"
+        else:
+            yield f"{prefix}{key}", "none" if value is None else str(value)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _hardware() -> dict[str, Any]:
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "system": platform.platform(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
