@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -469,6 +470,46 @@ def test_a_run_of_a_group_of_tuned_methods_says_what_was_run(place, monkeypatch)
     run, labels = place / "results" / "tuned", ["sgd-ll", "linear-probe:lr=0.2"]
     assert json.loads((run / "manifest.json").read_text())["settings"]["methods"] == labels
     assert pd.read_csv(run / "summary.csv")["method"].tolist() == labels
+
+
+def test_a_run_says_where_its_options_come_from(place, capsys):
+    content = {
+        "settings": {"stream": "elsewhere", "epochs": 3},
+        "stream": {"spec": "elsewhere"},
+        "backbone": {},
+        "methods": {
+            "sgd-ll": {
+                "best": "sgd-ll:lr=0.2",
+                "accuracy": 0.5,
+                "default_accuracy": 0.4,
+                "trials": [{"params": {}, "value": 0.5, "diverged": False}] * 4,
+            }
+        },
+    }
+    write_tuned(place / "tuned.json", content)
+    digest = hashlib.sha256((place / "tuned.json").read_bytes()).hexdigest()
+    command = f"{RUN} --methods sgd-ll --name origin --tuned tuned.json".split()
+    assert main(command) == 0
+    told = ["--stream folder:good instead of elsewhere", "--epochs 1 instead of 3"]
+    assert [line for line in capsys.readouterr().err.splitlines() if "--tuned" in line] == [
+        f"warning: --tuned tuned.json: this run has {told[0]}, {told[1]}; other options may be better here"
+    ]
+    manifest = place / "results" / "origin" / "manifest.json"
+    origin = json.loads(manifest.read_bytes())["tuned"]
+    assert origin == {
+        "file": "tuned.json",
+        "sha256": digest,
+        "settings": content["settings"],
+        "stream": {"spec": "elsewhere"},
+        "backbone": {},
+        "differences": told,
+        "methods": {"sgd-ll:lr=0.2": {"tuned_as": "sgd-ll", "accuracy": 0.5, "trials": 4}},
+    }
+    # It goes on although the file has grown, and keeps saying with what it began.
+    content["methods"]["clr"] = content["methods"]["sgd-ll"] | {"best": "clr"}
+    write_tuned(place / "tuned.json", content)
+    assert main(command) == 0
+    assert json.loads(manifest.read_bytes())["tuned"] == origin
 
 
 def test_tune_without_optuna_is_one_sentence(capsys, monkeypatch):

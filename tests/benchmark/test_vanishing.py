@@ -80,10 +80,19 @@ def replace_by_a_file(run: Path) -> None:
     run.write_text("mine")
 
 
-@pytest.mark.parametrize("options", [("--jobs", "1"), ("--jobs", "1", "--parallel-tasks")], ids=["cells", "tasks"])
-@pytest.mark.parametrize("nth", [1, 2, 4])
 @pytest.mark.parametrize(
-    "happens", [remove, remove_manifest, empty_manifest, another_manifest, empty, replace_by_a_file]
+    ("happens", "nth", "parallel"),
+    [
+        (remove, 1, False),
+        (remove, 2, True),
+        (remove, 4, False),
+        (remove_manifest, 4, False),
+        (remove_manifest, 4, True),
+        (empty_manifest, 2, False),
+        (another_manifest, 4, False),
+        (empty, 3, False),
+        (replace_by_a_file, 4, False),
+    ],
 )
 def test_the_folder_of_a_run_that_goes_on(
     tmp_path: Path,
@@ -91,11 +100,11 @@ def test_the_folder_of_a_run_that_goes_on(
     meanwhile: Callable,
     happens: Callable[[Path], None],
     nth: int,
-    options: tuple[str, ...],
+    parallel: bool,
 ) -> None:
     run = tmp_path / "run"
     meanwhile(nth, lambda: happens(run))
-    assert main(command(tmp_path, *options)) == 2
+    assert main(command(tmp_path, "--jobs", "1", *["--parallel-tasks"] * parallel)) == 2
     assert sentence(capsys).startswith(f"error: {run} was removed or replaced while the run went on: ")
     # What was removed is not made again, to be found by the next run of this name.
     assert not (run / "summary.csv").exists()
@@ -152,7 +161,8 @@ def test_the_folder_while_tables_are_written(
 def test_the_folder_of_a_run_with_workers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plugin = tmp_path / "plugin.py"
     plugin.write_text(
-        "import shutil\nfrom pathlib import Path\nfrom baselines.sgd_ll import SGDLastLayer\nfrom methods import methods\n\n\n"
+        "import shutil\nfrom pathlib import Path\n"
+        "from baselines.sgd_ll import SGDLastLayer\nfrom methods import methods\n\n\n"
         '@methods.register("careless")\nclass Careless(SGDLastLayer):\n    """Removes its run."""\n\n'
         "    def after_training_exp(self, strategy, **kwargs):\n"
         '        shutil.rmtree(Path(__file__).parent / "run", ignore_errors=True)\n'
