@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmark.files import reading, uninterrupted, write_atomically, writing
 from benchmark.records import Record, read_record, record_path, write_record
 from benchmark.results import Records, read_records
-from benchmark.state import PackedState, damaged_parts, find_newest, part_path, task_stem
+from benchmark.state import PackedState, damaged_parts, find_newest, is_task, part_path, task_stem
 
 
 @uninterrupted()
@@ -70,7 +70,8 @@ def find_alone(folder: Path, number: int) -> Alone | None:
     stem = task_stem(number)
     for path in (record_path(folder, number), _path(folder, number)):
         record = read_record(path)
-        if record is None:
+        # What keeps something for the next task says wrongly that it needs no other one.
+        if record is None or not all(is_task(part) for part in record["checksums"]):
             continue
         with reading(folder):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from benchmark.backbones.base import fingerprint
@@ -30,6 +31,7 @@ def new_manifest(settings: Settings, stream: Stream, backbone: Network, command:
     }
     made = provenance(command)
     return {
+        "id": uuid.uuid4().hex,
         "status": PENDING,
         "command": made["command"],
         "settings": settings.as_json(),

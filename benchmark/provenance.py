@@ -6,7 +6,6 @@ import configparser
 import os
 import platform
 import subprocess
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -52,7 +51,7 @@ def new_process(manifest: Mapping[str, Any], device: torch.device) -> Process:
         manifest: of a run that would begin now.
         device: on which it learns.
     """
-    return {"id": uuid.uuid4().hex, **{key: manifest[key] for key in _COMMON}, "device": device.type}
+    return {**{key: manifest[key] for key in _COMMON}, "device": device.type}
 
 
 def processes(manifest: Mapping[str, Any]) -> list[Process]:

@@ -63,11 +63,11 @@ class RunFolder:
     """One run's folder. See results/README.md for its files.
 
     Attributes:
-        process: the id of the process that works on the run; None for who only reads it.
+        id: of the run that goes on in it, from its manifest; None for who takes what is there.
     """
 
     path: Path
-    process: str | None = None
+    id: str | None = None
 
     @property
     def manifest_path(self) -> Path:
@@ -102,18 +102,18 @@ class RunFolder:
         return manifest
 
     def check(self) -> None:
-        """See that the folder is there, and still that of the process that works on it.
+        """See that the folder is there, and still that of the run that goes on in it.
 
         Raises:
             VanishedError: it was removed, replaced, or cannot be reached.
         """
-        if self.process is None:
+        if self.id is None:
             return
         try:
-            owner = json.loads(self.manifest_path.read_bytes())["processes"][-1]["id"]
-        except (OSError, ValueError, LookupError, TypeError):
-            owner = None
-        if owner != self.process:
+            found = json.loads(self.manifest_path.read_bytes())
+        except (OSError, ValueError):
+            found = None
+        if not isinstance(found, dict) or found.get("id") != self.id:
             raise VanishedError(
                 f"{self.path} was removed or replaced while the run went on: it does not hold the manifest.json of "
                 "this run any more; put the folder back, or give the same command to learn what is missing"

@@ -70,10 +70,11 @@ def _run(
     if run_folder.exists():
         old = run_folder.read_manifest()
         check_same(old, manifest, "--name", folder.name)
-        manifest = {**old, "finished": None, "processes": [*processes(old), process]}
+        # Older versions gave a run no id.
+        manifest = {"id": manifest["id"], **old, "finished": None, "processes": [*processes(old), process]}
     else:
         manifest["processes"] = [process]
-    run_folder = replace(run_folder, process=process["id"])
+    run_folder = replace(run_folder, id=manifest["id"])
     plan = Plan(
         prepared.settings,
         execution.plugins,
@@ -85,7 +86,7 @@ def _run(
         execution.verify_evaluations,
         budgets=prepared.budgets,
         names=tuple(task["task_name"] for task in manifest["tasks"]),
-        process=process["id"],
+        id=manifest["id"],
     )
     cells = plan.cells(prepared)
     independent = {label for label in prepared.settings.methods if cells.are_independent(label)}

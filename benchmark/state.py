@@ -208,6 +208,11 @@ def task_stem(number: int) -> str:
     return f"{_TASK}{number}"
 
 
+def is_task(stem: str) -> bool:
+    """Whether a part belongs to a task alone."""
+    return stem.startswith(_TASK)
+
+
 def part_path(folder: Path, stem: str) -> Path:
     """The file of a part of a state."""
     return folder / f"{stem}.safetensors"

@@ -76,7 +76,7 @@ class Plan:
         folder: of the run.
         orders, keep_states, verify: see Cells.
         names: of the stream's tasks, as the run began; those of today if empty.
-        process: see RunFolder.
+        id: see RunFolder.
         threads: that a job may use.
         budgets: see Prepared.
         stream: pickled, for workers that reach the files of its images; None for those that have to build it.
@@ -93,7 +93,7 @@ class Plan:
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     stream: bytes | None = None
     names: tuple[str, ...] = ()
-    process: str | None = None
+    id: str | None = None
 
     def with_stream(self, stream: Stream) -> Plan:
         """The plan for workers on this machine, which need not build a stream whose images lie in files."""
@@ -113,7 +113,7 @@ class Plan:
     def cells(self, prepared: Prepared) -> Cells:
         """What does the jobs."""
         prepared = replace(prepared, stream=prepared.stream.renamed(self.names or prepared.stream.names))
-        return Cells(prepared, RunFolder(self.folder, self.process), self.orders, self.keep_states, self.verify)
+        return Cells(prepared, RunFolder(self.folder, self.id), self.orders, self.keep_states, self.verify)
 
     def prepare(self) -> Prepared:
         """Load, in a worker, what the run needs."""

@@ -284,6 +284,9 @@ def test_a_method_that_keeps_something_for_the_next_task(bench: Bench, tmp_path:
     assert clr["status"] == "succeeded"
     # As the sentence says.
     assert bench.run(tmp_path, "counting", "clr", parallel_tasks=False).failures == []
+    # What it keeps in one order is not that of another.
+    heard = bench.run(tmp_path / "orders", "counting", "clr", orders=2, parallel_tasks=False)
+    assert Counter(name.partition(",")[0] for name, _ in heard.tasks) == {"counting": 6, "clr": 3}
 
 
 @pytest.mark.usefixtures("no_new_methods")

@@ -65,7 +65,7 @@ def empty_manifest(run: Path) -> None:
 def another_manifest(run: Path) -> None:
     """That of a run that somebody else has begun there."""
     manifest = json.loads((run / "manifest.json").read_bytes())
-    manifest["processes"][-1]["id"] = "another"
+    manifest["id"] = "another"
     (run / "manifest.json").write_text(json.dumps(manifest))
 
 
