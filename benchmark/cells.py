@@ -6,7 +6,7 @@ import atexit
 import gc
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -142,7 +142,9 @@ class Cells:
         folder, taken = self._folder.cell(*job.key), False
         for number in range(learned + 1, len(self._orders[job.key[2]]) + 1) if job.twins else ():
             if find_alone(folder, number) is None and (found := self._find(job.twins, self._task(job.key, number))):
-                self._keep(job.key, number, found)
+                # As `save` would have written it.
+                kept = {"keep_states": True} if self._keep_states else {}
+                self._keep(job.key, number, replace(found, record=found.record | kept))
                 taken = True
         return taken
 
@@ -175,6 +177,7 @@ class Cells:
         progress.ended(job.name)
 
     def _learned_alone(self, job: Job, number: int, progress: Progress) -> Alone:
+        """Learn one task of a cell by itself."""
         # Of the tasks before, nothing but their number matters.
         state, packed, record = self._learn(job, State(number - 1, {}), [], [number], progress)
         if state.shared or state.memory:

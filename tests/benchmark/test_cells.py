@@ -187,8 +187,9 @@ def test_a_damaged_task_is_not_taken_over(bench: Bench, tmp_path: Path, states: 
 
 
 def test_verified_orders_are_learned_each_by_itself(bench: Bench, tmp_path: Path, states: Callable):
-    bench.run(tmp_path / "trusting", "clr", orders=2)
-    heard = bench.run(tmp_path / "verifying", "clr", orders=2, verify_evaluations=True)
+    heard = bench.run(tmp_path / "trusting", "clr", orders=2, keep_states=True)
+    assert len(heard.tasks) == 3
+    heard = bench.run(tmp_path / "verifying", "clr", orders=2, keep_states=True, verify_evaluations=True)
     assert len(heard.tasks) == 6
     assert states(tmp_path / "verifying") == states(tmp_path / "trusting")
 

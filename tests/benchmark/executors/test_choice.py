@@ -46,14 +46,22 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def choose(tiny_network: Network, tiny_tasks: tuple[Task, ...], tmp_path: Path) -> Choose:
     """choose(Execution(...), methods="sgd,er", seeds=2) -> what a run of these on three tasks gets."""
 
-    def for_run(execution: Execution, methods: str = "sgd", seeds: int = 1, device: str = "cpu") -> Any:
-        settings = Settings(methods=tuple(methods.split(",")), seeds=tuple(range(seeds)))
+    def for_run(
+        execution: Execution, methods: str = "sgd", seeds: int = 1, device: str = "cpu", orders: int = 1
+    ) -> Any:
+        settings = Settings(methods=tuple(methods.split(",")), seeds=tuple(range(seeds)), orders=orders)
         chosen = tuple(map(configure, settings.methods))
         prepared = Prepared(settings, chosen, Stream("tiny", tiny_tasks), tiny_network, torch.device(device))
         threads = torch.get_num_threads()
-        plan = Plan(settings, (), tmp_path, tmp_path, [[1, 2, 3]], keep_states=False, verify=False, threads=threads)
+        listed = [[1, 2, 3], [3, 2, 1], [2, 1, 3]][:orders]
+        plan = Plan(settings, (), tmp_path, tmp_path, listed, keep_states=False, verify=False, threads=threads)
         cells = Cells(prepared, RunFolder(tmp_path), plan.orders, keep_states=False, verify=False)
-        entries = [{"method": method} for method in settings.methods for _ in settings.seeds]
+        entries = [
+            {"method": method, "seed": seed, "order": order}
+            for method in settings.methods
+            for seed in settings.seeds
+            for order in range(orders)
+        ]
         return choose_executor(execution, plan, prepared, cells, {"clr"}, entries)
 
     return for_run
@@ -158,6 +166,15 @@ def test_what_there_is_no_room_for_is_refused(
 def test_tasks_are_jobs_where_several_go_on(machine: Callable, choose: Choose, execution: Execution, split: bool):
     machine(threads=8)
     assert choose(execution, methods="clr,sgd")[1] == split
+
+
+def test_a_task_of_several_orders_is_one_job(machine: Callable, choose: Choose):
+    machine(threads=64)
+    # Three tasks with two seeds; of the method that depends on the order, a cell for each seed and order.
+    assert workers(choose(Execution(jobs=64), methods="clr", seeds=2, orders=3)[0])[0] == 6
+    assert workers(choose(Execution(jobs=64), methods="clr,sgd", seeds=2, orders=3)[0])[0] == 12
+    whole = Execution(jobs=64, parallel_tasks=False)
+    assert workers(choose(whole, methods="clr", seeds=2, orders=3)[0])[0] == 6
 
 
 def test_without_jobs_of_their_own_tasks_need_no_workers(machine: Callable, choose: Choose):
