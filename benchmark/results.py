@@ -127,7 +127,7 @@ class RunFolder:
         """
         numbers = range(1, len(manifest["tasks"]) + 1)
         for cell in manifest["cells"]:
-            if cell["status"] == SUCCEEDED:
+            if cell.get("status") == SUCCEEDED:
                 self.check_records((cell["method"], cell["seed"], cell["order"]), numbers)
 
     def check_records(self, key: CellKey, numbers: Iterable[int]) -> None:

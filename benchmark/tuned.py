@@ -15,7 +15,7 @@ from benchmark.files import write_atomically
 from methods.errors import UserError
 
 #: How `tune` trains, where its file does not say it.
-_ALWAYS = {"augment": [], "precision": "fp32", "equal_memory": None, "equal_compute": None}
+_ALWAYS: dict[str, Any] = {"augment": [], "precision": "fp32", "equal_memory": None, "equal_compute": None}
 
 # Of the training, what is given to `tune` and to `run` alike.
 _RECIPE = ("epochs", "batch_size", *_ALWAYS)

@@ -97,12 +97,13 @@ def test_the_defaults_are_tried_first_and_the_best_is_never_worse(tuning):
 
 
 def test_the_value_of_a_trial_is_the_average_validation_accuracy(tuning, tiny_tasks, tiny_network):
-    (_, trial) = search(tuning("sgd", budget=2, epochs=8), "sgd")
+    (trial, _) = search(tuning("sgd", budget=2, epochs=20), "sgd")
     method = configure(f"sgd:lr={trial['params']['lr']}")
-    cell = Cell(tiny_network, method.make, 3, seed=100, device=torch.device("cpu"))
+    names = tuple(task.name for task in tiny_tasks[:2])
+    cell = Cell(tiny_network, method.make, 3, seed=100, device=torch.device("cpu"), tasks=names)
     state = start(cell)
     for task in tiny_tasks[:2]:
-        state = learn(cell, state, task, Training(method.recipe, epochs=8, batch_size=8)).state
+        state = learn(cell, state, task, Training(method.recipe, epochs=20, batch_size=8)).state
     shares = []
     for number, task in enumerate(tiny_tasks[:2], 1):
         with torch.no_grad():

@@ -83,6 +83,16 @@ def test_several_jobs_give_the_bytes_of_one(place: Any, exact: Callable, states:
     assert states(place.path / "jobs-2") == states(place.path / "jobs-1")
 
 
+@pytest.mark.usefixtures("quick_report")
+def test_several_jobs_share_what_is_the_same_in_every_order(place: Any, exact: Callable, states: Callable):
+    for jobs in (2, 1):
+        torch.set_num_threads(jobs)
+        command = ["run", *place.options, "clr,sgd", "--orders", "2", "--jobs", str(jobs), "--name", f"jobs-{jobs}"]
+        assert main(command) == 0
+    assert exact(place.path / "jobs-2") == exact(place.path / "jobs-1")
+    assert states(place.path / "jobs-2") == states(place.path / "jobs-1")
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_the_run(place: Any, sent: signal.Signals):
     """Ctrl-C, which reaches all processes of a terminal; and a death of the first process that nobody can prepare."""
