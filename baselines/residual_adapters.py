@@ -15,8 +15,8 @@ from methods.method import Range
 class Adapter(nn.Conv2d):
     """A 1x1 convolution without bias that starts at zero."""
 
-    def __init__(self, inputs: int, outputs: int, stride: Any = 1):
-        super().__init__(inputs, outputs, 1, stride, bias=False)
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 1, bias=False)
         nn.init.zeros_(self.weight)
 
 
@@ -24,8 +24,10 @@ def _series(conv: nn.Module, inputs: Any, output: Tensor) -> Tensor:
     return output + conv.get_submodule("adapter")(output)
 
 
-def _parallel(conv: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    return output + conv.get_submodule("adapter")(inputs[0])
+def _parallel(conv: nn.Conv2d, inputs: Any, output: Tensor) -> Tensor:
+    rows, columns = conv.stride
+    # Not by a stride of the adapter: of few channels, torch takes its gradient wrong (see benchmark/strided.py).
+    return output + conv.get_submodule("adapter")(inputs[0][..., ::rows, ::columns])
 
 
 @methods.register("residual-adapters")
@@ -56,7 +58,7 @@ class ResidualAdapters(PerTask):
                 conv.add_module("adapter", Adapter(conv.out_channels, conv.out_channels).to(conv.weight))
                 conv.register_forward_hook(_series)
             elif keeps_size(conv):
-                conv.add_module("adapter", Adapter(conv.in_channels, conv.out_channels, conv.stride).to(conv.weight))
+                conv.add_module("adapter", Adapter(conv.in_channels, conv.out_channels).to(conv.weight))
                 conv.register_forward_hook(_parallel)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.heads import Heads, is_head
+from benchmark.strided import subsample_first
 from methods.method import BatchNorm, Method, Part
 
 
@@ -102,6 +103,7 @@ class Workbench:
         self.network = copy.deepcopy(pristine)
         torch.manual_seed(seed)
         method.adapt(self.network)
+        subsample_first(self.network)
         if method.shared_head:
             self.network.heads.add("shared", most_classes)
         self.network.to(device)
