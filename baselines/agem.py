@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from baselines.gradients import gradients_of
 from baselines.replay import Replay
 from methods import methods
 
@@ -30,12 +31,13 @@ class AGEM(Replay):
         # Here, where passes have the run's precision.
         if self.task > 1:
             trained = strategy.optimizer.param_groups[0]["params"]
-            self.references = torch.autograd.grad(self.replay_loss(strategy), trained)
+            # Zero where the loss does not depend on a parameter.
+            self.references = torch.autograd.grad(self.replay_loss(strategy), trained, materialize_grads=True)
 
     def after_backward(self, strategy: Any, **kwargs: Any) -> None:
         if self.task == 1:
             return
-        gradients = [parameter.grad for parameter in strategy.optimizer.param_groups[0]["params"]]
+        gradients = gradients_of(strategy.optimizer.param_groups[0]["params"])
         references = self.references
         g, g_ref = (torch.cat([part.flatten() for part in parts]) for parts in (gradients, references))
         # Clamped instead of compared, so that the device is not waited for; g_ref may be all zero.

@@ -5,13 +5,35 @@ from __future__ import annotations
 from itertools import pairwise
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
+from methods.errors import UserError
 from methods.method import BatchNorm
 
 
 def convolutions(network: nn.Module) -> list[nn.Conv2d]:
     """All convolutions of a network, in the order they are defined."""
     return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+
+
+def plain_convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
+    """All convolutions of a network, for a method that changes their weights one by one.
+
+    Args:
+        network: in which the method has no modules yet.
+        method: its name, for the message.
+
+    Raises:
+        UserError: a weight is computed from other tensors, so that a change of one changes others.
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and is_parametrized(module):
+            raise UserError(
+                f"{method} cannot be used on this backbone: it needs each single weight of a convolution, and '{name}' "
+                "computes its weight from other tensors (torch.nn.utils.parametrize); leave the method out, or remove "
+                "the parametrisation"
+            )
+    return convolutions(network)
 
 
 def norm_after(network: nn.Module) -> dict[nn.Conv2d, BatchNorm]:

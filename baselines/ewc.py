@@ -94,7 +94,8 @@ class EWC(Consolidation):
             strategy.loss += self.strength / 2 * penalty
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        fisher, anchor = self.estimate_fisher(strategy), self.theta(strategy).detach()
+        # In this order: the estimate may leave a layer that has two names with other tensors of the same values.
+        anchor, fisher = self.theta(strategy).detach(), self.estimate_fisher(strategy)
         if self.storage == "per-task":
             self.kept |= {f"fisher.{self.task}": fisher, f"anchor.{self.task}": anchor}
             return

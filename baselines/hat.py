@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from baselines.convolutions import convolutions, norm_after
+from baselines.convolutions import norm_after, plain_convolutions
 from baselines.usage import input_usage, weight_usage
 from methods import methods
 from methods.method import BatchNorm, Method, Part, Range, Recipe
@@ -85,7 +85,7 @@ class HAT(Method):
 
     def adapt(self, network: nn.Module) -> None:
         norms = norm_after(network)
-        self.convs = convolutions(network)
+        self.convs = plain_convolutions(network, "hat")
         self.gated = [norms.get(conv, conv) for conv in self.convs]
         self.gates = [Gate(conv.out_channels, self.smax, self.generator).to(conv.weight) for conv in self.convs]
         for layer, gate in zip(self.gated, self.gates, strict=True):
@@ -106,9 +106,14 @@ class HAT(Method):
         outputs = self.used.split([conv.out_channels for conv in self.convs])
         layers: dict[nn.Module, Tensor] = dict(zip(self.gated, outputs, strict=True))
         inputs = input_usage(strategy.model.backbone, layers, strategy.task_data.images.shape[-1])
-        self.factors = {}
+        self.factors: dict[Tensor, Tensor] = {}
         for conv, used in zip(self.convs, outputs, strict=True):
-            self.factors[conv.weight] = 1 - weight_usage(conv, used, inputs[conv])
+            # The forward pass need not use it.
+            if conv not in inputs:
+                continue
+            factor = 1 - weight_usage(conv, used, inputs[conv])
+            # Several convolutions may have the same weight.
+            self.factors[conv.weight] = torch.minimum(self.factors.get(conv.weight, factor), factor)
             if conv.bias is not None:
                 self.factors[conv.bias] = 1 - used
 
@@ -130,8 +135,9 @@ class HAT(Method):
     def after_backward(self, strategy: Any, **kwargs: Any) -> None:
         embeddings = [gate.embedding for gate in self.gates]
         for parameter, factor in (self.factors | {e: self.compensation(e) for e in embeddings}).items():
-            assert parameter.grad is not None
-            parameter.grad *= factor
+            # The loss need not depend on it.
+            if parameter.grad is not None:
+                parameter.grad *= factor
 
     def compensation(self, e: Tensor) -> Tensor:
         """What makes of the gradient at slope s one that does not vanish: smax (cosh(s e) + 1) / (s (cosh(e) + 1))."""

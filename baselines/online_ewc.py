@@ -44,7 +44,8 @@ class OnlineEWC(Consolidation):
             strategy.loss += self.strength / 2 * self.decay * (self.kept["fisher"] * distance).sum()
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        fisher = self.estimate_fisher(strategy)
+        # In this order: the estimate may leave a layer that has two names with other tensors of the same values.
+        anchor, fisher = self.theta(strategy).detach(), self.estimate_fisher(strategy)
         if "fisher" in self.kept:
             fisher += self.decay * self.kept["fisher"]
-        self.kept |= {"fisher": fisher, "anchor": self.theta(strategy).detach()}
+        self.kept |= {"fisher": fisher, "anchor": anchor}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
 from baselines.bits import pack_bits, packable, unpack_bits
-from baselines.convolutions import convolutions
+from baselines.convolutions import plain_convolutions
 from baselines.finetuning import FineTuning
 from methods import methods
 from methods.method import BatchNorm, Method, Part, Range
@@ -83,7 +83,7 @@ class PackNet(Method):
         self.bn = bn
 
     def adapt(self, network: Network) -> None:
-        for conv in convolutions(network):
+        for conv in plain_convolutions(network, "packnet"):
             register_parametrization(conv, "weight", Ownership(conv.weight.detach(), self.task))
 
     def part(self, module: nn.Module, name: str) -> Part:

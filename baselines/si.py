@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from baselines.finetuning import FineTuning
+from baselines.gradients import gradients_of
 from methods import methods
 from methods.method import BNPolicy, Range
 
@@ -57,7 +58,7 @@ class SI(FineTuning):
     @torch.no_grad()
     def after_backward(self, strategy: Any, **kwargs: Any) -> None:
         self.before = self.theta()
-        self.gradient = parameters_to_vector([parameter.grad for parameter in self.shared])
+        self.gradient = parameters_to_vector(gradients_of(self.shared))
         pull = 2 * self.strength * self.importance * (self.before - self.anchor)
         for parameter, part in zip(self.shared, pull.split(self.sizes), strict=True):
             parameter.grad += part.view_as(parameter)

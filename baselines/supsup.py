@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from baselines.convolutions import plain_convolutions
 from baselines.masks import Mask, MaskedConvolutions
 from methods import methods
 from methods.method import BatchNorm, Part, Range
@@ -62,6 +63,7 @@ class SupSup(MaskedConvolutions):
 
     def adapt(self, network: Network) -> None:
         if self.init == "signed-constant":
+            plain_convolutions(network, "supsup")
             for module in network.modules():
                 _start_over(module)
         super().adapt(network)

@@ -20,7 +20,7 @@ _FILL = (BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.Sigmoid, nn.Hardsigmoid)
 
 @torch.no_grad()
 def input_usage(backbone: nn.Module, used: Mapping[nn.Module, Tensor], image_size: int) -> dict[nn.Conv2d, Tensor]:
-    """Convolution -> usage of each channel of its input, [C_in] from 0 to 1.
+    """Convolution -> usage of each channel of its input, [C_in] from 0 to 1; without those that are never called.
 
     A copy of the backbone is run once on an image of ones, with all weights one and the outputs of the layers in `used`
     replaced by their usage. Concatenation and pooling then keep the usage, additions give the sum, limited to 1: it is
@@ -69,4 +69,6 @@ def _replace(used: Tensor, layer: nn.Module, inputs: Any, output: Tensor) -> Ten
 
 
 def _note(usage: dict[nn.Conv2d, Tensor], conv: nn.Conv2d, layer: nn.Module, inputs: tuple[Tensor]) -> None:
-    usage[conv] = inputs[0].amax((0, 2, 3)).clamp(max=1)
+    used = inputs[0].amax((0, 2, 3)).clamp(max=1)
+    # It may be called several times.
+    usage[conv] = torch.maximum(usage.get(conv, used), used)

@@ -22,6 +22,7 @@ from benchmark.state import PackedState, State, load, pack, save
 from benchmark.streams.base import Stream
 from benchmark.streams.orders import reordered
 from benchmark.training import Training
+from methods.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,16 @@ class Cells:
         torch.backends.cudnn.benchmark = False
 
     def are_independent(self, label: str) -> bool:
-        """Whether the tasks of a method can be learned in any order, or at once."""
+        """Whether the tasks of a method can be learned in any order, or at once.
+
+        Raises:
+            UserError: the method cannot learn with this backbone.
+        """
         try:
             return is_independent(self._cell((label, self.settings.seeds[0], 0)))
+        except UserError:
+            # The method cannot be used on this backbone.
+            raise
         except Exception:
             # It goes wrong in the method's cells as well, which report it.
             return False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.heads import Heads, is_head
+from benchmark.parametrised import parametrisations, refuse_hooked_weights
 from benchmark.strided import subsample_first
 from methods.method import BatchNorm, Method, Part
 
@@ -39,7 +41,7 @@ class Network(nn.Module):
         #: Which head answers, and with how many of its units.
         self.head_key = ""
         self.classes = 0
-        self._still_norms: list[nn.Module] = []
+        self._still: list[nn.Module] = []
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 images [N, 3, S, S] -> features [N, D]."""
@@ -59,10 +61,10 @@ class Network(nn.Module):
         self.head_key, self.classes = key, classes
 
     def train(self, mode: bool = True) -> Network:
-        """Train or evaluation mode; batch normalisation whose statistics are frozen always evaluates."""
+        """Train or evaluation mode; what has frozen statistics, as batch normalisation, always evaluates."""
         super().train(mode)
-        for norm in self._still_norms:
-            norm.training = False
+        for module in self._still:
+            module.training = False
         return self
 
     def tensors(self) -> Iterator[tuple[str, nn.Module, Tensor]]:
@@ -96,13 +98,18 @@ class Workbench:
         device: where to work.
         most_classes: width of a shared head.
         seed: of what the method draws when it adds its modules.
+
+    Raises:
+        UserError: the method cannot learn with this backbone.
     """
 
     def __init__(self, pristine: Network, method: Method, device: torch.device, most_classes: int, seed: int):
         self.method = method
+        refuse_hooked_weights(pristine)
         self.network = copy.deepcopy(pristine)
         torch.manual_seed(seed)
-        method.adapt(self.network)
+        with _evaluating(self.network):
+            method.adapt(self.network)
         subsample_first(self.network)
         if method.shared_head:
             self.network.heads.add("shared", most_classes)
@@ -115,10 +122,15 @@ class Workbench:
             name: self.parts[name] != "frozen" and method.trains(owner, name)
             for name, owner, _ in self.network.tensors()
         }
-        self.network._still_norms = [
+        self.network._still = [
             module
             for name, module in self.network.backbone.named_modules(prefix="backbone")
             if isinstance(module, BatchNorm) and not trained.get(f"{name}.running_mean", True)
+        ]
+        self.network._still += [
+            module
+            for name, module in parametrisations(self.network.backbone, "backbone")
+            if not any(trained[f"{name}.{own}"] for own, _ in module.named_buffers() if f"{name}.{own}" in trained)
         ]
         for name, _, tensor in self.network.tensors():
             if isinstance(tensor, nn.Parameter):
@@ -131,7 +143,8 @@ class Workbench:
     def take(self, part: Part) -> dict[str, Tensor]:
         """What is stored of the backbone tensors that belong to `part`: copies, on the CPU."""
         tensors = {name: detached(tensor) for name, _, tensor in self.network.tensors() if self.parts[name] == part}
-        return self.method.stored(self.network, tensors)
+        with _evaluating(self.network):
+            return self.method.stored(self.network, tensors)
 
     def take_head(self, key: str) -> dict[str, Tensor]:
         """Copies of a head's tensors, named heads.KEY.weight and heads.KEY.bias."""
@@ -139,11 +152,21 @@ class Workbench:
 
     def restore(self, stored: Mapping[str, Tensor]) -> None:
         """Put in place what was stored of a part; the shared part comes before that of a task."""
-        self.network.place(self.method.restored(self.network, dict(stored)))
+        with _evaluating(self.network):
+            self.network.place(self.method.restored(self.network, dict(stored)))
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """(name, parameter) of what the optimiser may change."""
         return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """While the network is only looked at: in training mode, a weight may change whenever it is asked for."""
+    training = network.training
+    network.eval()
+    yield
+    network.train(training)
 
 
 def detached(tensor: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from benchmark.backbones import backbones
 from benchmark.model import Network
+from benchmark.parametrised import refuse_hooked_weights
 from methods.errors import UserError, first_line
 from methods.method import BatchNorm
 from methods.options import construct, parse_spec
@@ -56,6 +57,7 @@ class Backbone(ABC):
         modules = self.modules()
         if weights:
             self.load(modules)
+        refuse_hooked_weights(modules)
         for module in modules.modules():
             if isinstance(module, BatchNorm):
                 # Only a momentum of None reads it; without it, every stored tensor is one that matters.

@@ -17,8 +17,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from benchmark.cost import OperationCounter
 from benchmark.learner import Cell, learn, prepare, start
 from benchmark.model import Network
-from benchmark.strided import RiskyConvolutions, subsample_first
 from benchmark.streams.base import LabelledImages, Task
+from benchmark.strided import RiskyConvolutions, subsample_first
 from benchmark.training import Training
 from methods.configured import configure
 

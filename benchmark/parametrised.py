@@ -1,0 +1,39 @@
+"""Weights of a backbone that are computed from other tensors, as by spectral normalisation."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from methods.errors import UserError
+
+# Older than parametrisations: the weight is a tensor that the module has beside its parameters.
+_HOOKS = (SpectralNorm, WeightNorm, BasePruningMethod)
+
+
+def refuse_hooked_weights(network: nn.Module) -> None:
+    """See that no weight is computed by a hook, which no method can see: such a network cannot even be copied.
+
+    Raises:
+        UserError: one is; the message names the layer.
+    """
+    for name, module in network.named_modules():
+        for hook in module._forward_pre_hooks.values():
+            if isinstance(hook, _HOOKS):
+                raise UserError(
+                    f"--backbone: '{name}' computes its weight in a hook ({type(hook).__name__}), which no method can "
+                    "train; use torch.nn.utils.parametrizations, or remove the hook, which leaves the weight as it is"
+                )
+
+
+def parametrisations(network: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
+    """(name, module) of all that computes a weight from other tensors."""
+    return [
+        (f"{name}.{number}", each)
+        for name, module in network.named_modules(prefix=prefix)
+        if isinstance(module, parametrize.ParametrizationList)
+        for number, each in enumerate(module)
+    ]
