@@ -60,7 +60,7 @@ def prepare_run(
         tuning: whether methods' options are to be chosen; see build_stream.
         budgets: as they were found before; they are found here if None.
         stream: as it was built before; it is built here if None.
-        warn: called with one line of text about the data that has to be read; `note` if None.
+        warn: called with one line of text that has to be read; `note` if None.
 
     Raises:
         UserError: something cannot be used.
@@ -73,7 +73,7 @@ def prepare_run(
         check_compiler(device)
     source = backbone_of(settings.backbone)
     note(f"loading backbone {settings.backbone}")
-    backbone = source.network()
+    backbone = source.network(warn=warn or note)
     if stream is None:
         stream = build_stream(
             settings.stream,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from benchmark.backbones import backbones
 from benchmark.model import Network
 from benchmark.parametrised import refuse_hooked_weights
+from benchmark.strided import RiskyConvolutions, subsample_first
 from methods.errors import UserError, first_line
 from methods.method import BatchNorm
 from methods.options import construct, parse_spec
@@ -47,22 +48,48 @@ class Backbone(ABC):
             UserError: they are missing or do not fit; the message names the file or the first mismatching key.
         """
 
-    def network(self, weights: bool = True) -> Network:
+    def warn(self, text: str) -> None:
+        """Say, in one line, what has to be known of the weights; `network` lets somebody hear it."""
+
+    def network(self, weights: bool = True, warn: Callable[[str], None] | None = None) -> Network:
         """The backbone, ready to be adapted by a method.
 
         Args:
             weights: False leaves them as they were initialised.
+            warn: called with a line of text that has to be read.
+
+        Raises:
+            UserError: the weights are missing or do not fit, or nothing can be trained with them.
         """
         torch.manual_seed(0)
+        if warn:
+            self.warn = warn  # type: ignore[method-assign]
         modules = self.modules()
         if weights:
             self.load(modules)
         refuse_hooked_weights(modules)
+        self._check_numbers(modules)
         for module in modules.modules():
             if isinstance(module, BatchNorm):
                 # Only a momentum of None reads it; without it, every stored tensor is one that matters.
                 module.num_batches_tracked = None
-        return Network(modules, _feature_dim(modules, self.name), self.mean, self.std)
+        features, risky = _probe(modules, self.name)
+        for stride, channels in risky[:1]:
+            self.warn(
+                f"--backbone: {self.name} has a 1x1 convolution of stride {stride} over {channels} channels that is no "
+                "nn.Conv2d: on some processors, torch's gradient of it is wrong or ends the process"
+            )
+        return Network(modules, features, self.mean, self.std)
+
+    def _check_numbers(self, modules: nn.Module) -> None:
+        """See that all parameters are numbers that can be trained, in single precision."""
+        _refuse_unusable(dict(modules.named_parameters()), self.name)
+        others = {str(p.dtype).removeprefix("torch.") for p in modules.parameters() if p.dtype != torch.float32}
+        if others:
+            self.warn(
+                f"--backbone: {self.name} has weights in {' and '.join(sorted(others))}, computed in float32 here"
+            )
+            modules.float()
 
 
 def backbone_of(text: str) -> Backbone:
@@ -75,13 +102,16 @@ def backbone_of(text: str) -> Backbone:
     return construct(backbones.get(spec.name), spec)
 
 
-def _feature_dim(modules: nn.Module, name: str) -> int:
+def _probe(modules: nn.Module, name: str) -> tuple[int, list[tuple[int, int]]]:
+    """The length of the features, and what RiskyConvolutions finds beside the convolutions that are mended."""
     probe = copy.deepcopy(modules).to("meta").eval()
+    subsample_first(probe)
     try:
-        features = probe(torch.empty(1, 3, 224, 224, device="meta"))
+        with RiskyConvolutions() as watch:
+            features = probe(torch.empty(1, 3, 224, 224, device="meta"))
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(f"--backbone: {name} does not run when it is cut there: {first_line(error)}") from error
-    return int(features.shape[1])
+    return int(features.shape[1]), watch.found
 
 
 def fingerprint(network: Network) -> str:
@@ -116,6 +146,12 @@ def read_weights(path: str) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"--backbone: {path} holds no state dict (tensor names -> tensors)")
+    for name in content:
+        if not isinstance(name, str):
+            raise UserError(
+                f"--backbone: {path} holds a tensor under {name!r}, which is no name; save what the "
+                "network's state_dict() gives"
+            )
     return _backbone_alone({name.removeprefix("module."): tensor for name, tensor in content.items()})
 
 
@@ -130,16 +166,24 @@ def _backbone_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def fill(modules: nn.Module, weights: Mapping[str, Tensor], ignored: tuple[str, ...], source: str) -> None:
+def fill(
+    modules: nn.Module,
+    weights: Mapping[str, Tensor],
+    ignored: tuple[str, ...],
+    source: str,
+    warn: Callable[[str], None] = lambda text: None,
+) -> None:
     """Copy `weights` into `modules`, converted to the modules' types.
 
     Args:
         weights: name -> tensor.
         ignored: prefixes of names that need not fit: the classifier, and what was cut off.
         source: where the weights come from, for messages.
+        warn: called with a line of text if numbers lose digits.
 
     Raises:
-        UserError: a tensor is missing, superfluous or of another shape; the first such name is given.
+        UserError: a tensor is missing, superfluous, of another shape, or of numbers of another kind; the first such
+            name is given.
     """
     wanted = {name: tensor for name, tensor in modules.state_dict().items() if not name.endswith("num_batches_tracked")}
     for name, tensor in wanted.items():
@@ -148,7 +192,43 @@ def fill(modules: nn.Module, weights: Mapping[str, Tensor], ignored: tuple[str, 
         if weights[name].shape != tensor.shape:
             shapes = f"{list(weights[name].shape)}, the network needs {list(tensor.shape)}"
             raise UserError(f"--backbone: {source} does not fit: '{name}' has shape {shapes}")
+        _refuse_another_kind(name, weights[name], tensor, source)
+    _refuse_unusable({name: weights[name] for name in wanted}, source)
+    if any(weights[name].dtype == torch.float64 != tensor.dtype for name, tensor in wanted.items()):
+        warn(f"--backbone: the float64 weights of {source} are rounded to float32")
+    for name, tensor in wanted.items():
         tensor.copy_(weights[name])
     for name in weights:
         if name not in wanted and not name.endswith("num_batches_tracked") and not name.startswith(ignored):
             raise UserError(f"--backbone: {source} does not fit: the network has no '{name}'")
+
+
+def _refuse_another_kind(name: str, given: Tensor, wanted: Tensor, source: str) -> None:
+    """See that the numbers of a file are what the network computes with, if need be in another precision.
+
+    Raises:
+        UserError: they are not, or they are no values at all.
+    """
+    kind = str(given.dtype).removeprefix("torch.")
+    if given.is_complex() or given.is_floating_point() != wanted.is_floating_point() or given.is_quantized:
+        needed = "floating-point numbers" if wanted.is_floating_point() else "whole numbers"
+        raise UserError(f"--backbone: {source} does not fit: '{name}' is {kind}, the network needs {needed}")
+    if given.is_meta or given.layout != torch.strided:
+        form = "holds no values" if given.is_meta else "is sparse"
+        raise UserError(f"--backbone: {source} does not fit: '{name}' {form}; save it as an ordinary tensor")
+
+
+def _refuse_unusable(tensors: Mapping[str, Tensor], source: str) -> None:
+    """See that weights are finite real numbers.
+
+    Raises:
+        UserError: one is not; the message names it.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_complex() or not (tensor.is_floating_point() or not isinstance(tensor, nn.Parameter)):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise UserError(f"--backbone: {source}: '{name}' is {kind}; only floating-point weights can be trained")
+        if tensor.is_floating_point() and not tensor.is_meta and not tensor.float().isfinite().all():
+            raise UserError(
+                f"--backbone: {source}: '{name}' holds NaN, infinity, or more than float32 can hold; nothing can be learned from it"
+            )

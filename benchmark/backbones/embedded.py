@@ -35,4 +35,4 @@ class MiniBackbone(Backbone):
     def load(self, modules: nn.Module) -> None:
         if self.weights != "random":
             path = str(WEIGHTS) if self.weights == "fractals" else self.weights
-            fill(modules, read_weights(path), ("fc.", "classifier."), path)
+            fill(modules, read_weights(path), ("fc.", "classifier."), path, self.warn)

@@ -84,9 +84,9 @@ class TorchvisionBackbone(Backbone):
         if self.weights == "random":
             return
         if self._is_file:
-            fill(modules, read_weights(self.weights), self._left_out, self.weights)
+            fill(modules, read_weights(self.weights), self._left_out, self.weights, self.warn)
         else:
-            fill(modules, self._published(), self._left_out, f"{self.name}:weights={self.weights}")
+            fill(modules, self._published(), self._left_out, f"{self.name}:weights={self.weights}", self.warn)
 
     def _chosen(self) -> Any:
         """torchvision's weights of that name."""

@@ -20,6 +20,16 @@ from benchmark.progress import Progress
 # A job whose worker dies is begun again so often: what it learned is in the run's folder.
 _RETRIES = 1
 
+# What signals mean to people. All but the first are faults of compiled code: of torch, a library, or the processor.
+_SIGNALS = {
+    "SIGKILL": "as the system does when memory runs out; fewer --jobs or a smaller --batch-size need less",
+    "SIGSEGV": "segmentation fault",
+    "SIGBUS": "access to memory or to a file that is not there",
+    "SIGILL": "an instruction that this processor does not have",
+    "SIGFPE": "arithmetic fault",
+    "SIGABRT": "abort, as when memory was overwritten",
+}
+
 
 @dataclass(frozen=True)
 class ProcessExecutor:
@@ -112,14 +122,18 @@ class _Worker:
             return None
 
     def obituary(self) -> Failure:
+        """Of its job, which it was the last to be given."""
         self.process.join()
-        code = self.process.exitcode or 0
-        if code >= 0:
-            return Failure(f"its process ended with status {code}, twice")
-        cause = f"its process was killed by {signal.Signals(-code).name}, twice"
-        if -code == signal.SIGKILL:
-            cause += "; if the memory was full, fewer --jobs or a smaller --batch-size need less"
-        return Failure(cause)
+        return Failure(f"the process that learned {self.job.key[0]} {_how_it_ended(self.process.exitcode or 0)}, twice")
+
+
+def _how_it_ended(code: int) -> str:
+    """What an exit code says, which is the negative number of a signal where one killed the process."""
+    if code >= 0:
+        return f"ended with status {code}"
+    # Some signals have a number only.
+    name = next((each.name for each in signal.Signals if each == -code), str(-code))
+    return f"was killed by signal {name}" + (f" ({_SIGNALS[name]})" if name in _SIGNALS else "")
 
 
 def _work(pipe: Connection, plan: Plan, gpu: int | None) -> None:

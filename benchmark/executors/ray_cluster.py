@@ -16,7 +16,7 @@ from typing import Any
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, WorkerCrashedError
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -172,7 +172,19 @@ def _outcome(reference: ray.ObjectRef) -> Failure | None:
     try:
         return ray.get(reference)
     except RayError as error:
-        return Failure(f"Ray gave it up: {first_line(error)}")
+        return Failure(f"Ray gave it up{_death(error)}: {first_line(error)}")
+
+
+def _death(error: RayError) -> str:
+    """How the worker of a job died, as far as Ray knows."""
+    if isinstance(error, OutOfMemoryError):
+        return ", for the memory of its node was full; fewer --jobs or a smaller --batch-size need less"
+    if isinstance(error, WorkerCrashedError):
+        return (
+            f", for {_RETRIES + 1} processes that learned it died, by a crash as a segmentation fault, or killed as the "
+            "system does when memory runs out"
+        )
+    return ""
 
 
 def _all(queue: Queue) -> Iterator[Told]:

@@ -35,7 +35,7 @@ class SmallBackbone(Backbone):
         return Small()
 
     def load(self, modules: nn.Module) -> None:
-        fill(modules, read_weights(self.weights), ("fc.",), self.weights)
+        fill(modules, read_weights(self.weights), ("fc.",), self.weights, self.warn)
 
 
 @pytest.fixture
@@ -148,6 +148,95 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name):
 
 def test_a_backbone_need_not_say_how_it_was_pretrained():
     assert SmallBackbone().pretraining == "not stated"
+
+
+@pytest.mark.parametrize("wrap", [lambda w: w, lambda w: {"state_dict": w}])
+def test_keys_that_are_no_text_are_refused(tmp_path, wrap):
+    path = tmp_path / "int-keys.pth"
+    torch.save(wrap({0: torch.zeros(2), 1: torch.zeros(3)}), path)
+    assert refusal(read_weights, str(path)) == (
+        f"--backbone: {path} holds a tensor under 0, which is no name; save what the network's state_dict() gives"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda w: w.to(torch.complex64), "w does not fit: 'conv.weight' is complex64, the network needs floating"),
+        (lambda w: w.to(torch.int8), "w does not fit: 'conv.weight' is int8, the network needs floating-point numbers"),
+        (lambda w: w > 0, "w does not fit: 'conv.weight' is bool, the network needs floating-point numbers"),
+        (lambda w: w.to_sparse(), "w does not fit: 'conv.weight' is sparse"),
+        (lambda w: w.to("meta"), "w does not fit: 'conv.weight' holds no values"),
+        (lambda w: w * float("nan"), "w: 'conv.weight' holds NaN, infinity, or more than float32 can hold"),
+        (lambda w: w / 0, "w: 'conv.weight' holds NaN, infinity, or more than float32 can hold"),
+        (lambda w: w.double() * 1e300, "w: 'conv.weight' holds NaN, infinity, or more than float32 can hold"),
+    ],
+)
+def test_what_is_no_finite_real_number_is_refused(weights, change, says):
+    changed = weights | {"conv.weight": change(weights["conv.weight"])}
+    assert refusal(fill, Small(), changed, (), "w").startswith(f"--backbone: {says}")
+
+
+def test_rounding_double_precision_is_told(tmp_path, weights):
+    doubled = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    path, heard = tmp_path / "w.safetensors", []
+    safetensors.torch.save_file(doubled, path)
+    network = SmallBackbone(str(path)).network(warn=heard.append)
+    assert heard == [f"--backbone: the float64 weights of {path} are rounded to float32"]
+    assert_holds(network.backbone, weights)
+    safetensors.torch.save_file({name: tensor.half() for name, tensor in doubled.items()}, path)
+    SmallBackbone(str(path)).network(warn=heard.append)
+    assert len(heard) == 1, "single precision holds them exactly"
+
+
+class Given(SmallBackbone):
+    """A network that is made elsewhere."""
+
+    def __init__(self, modules: nn.Module):
+        super().__init__()
+        self.given = modules
+
+    def modules(self) -> nn.Module:
+        return self.given
+
+    def load(self, modules: nn.Module) -> None: ...
+
+
+def test_a_network_is_computed_in_single_precision():
+    heard = []
+    network = Given(Small().double()).network(warn=heard.append)
+    assert heard == ["--backbone: small has weights in float64, computed in float32 here"]
+    assert {tensor.dtype for _, _, tensor in network.tensors()} == {torch.float32}
+
+
+def test_a_network_that_cannot_be_trained_is_refused():
+    broken = Small()
+    nn.init.constant_(broken.bn.bias, float("inf"))
+    assert refusal(Given(broken).network).startswith("--backbone: small: 'bn.bias' holds NaN, infinity")
+    assert refusal(Given(Small().to(torch.complex64)).network) == (
+        "--backbone: small: 'conv.weight' is complex64; only floating-point weights can be trained"
+    )
+    hooked = Small()
+    nn.utils.weight_norm(hooked.conv)
+    assert refusal(Given(hooked).network).startswith(
+        "--backbone: 'conv' computes its weight in a hook (WeightNorm), which no method can train; use torch.nn"
+    )
+
+
+class Strided(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.side = nn.Parameter(torch.ones(4, 3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images) + nn.functional.conv2d(images, self.side, stride=2).mean((2, 3))
+
+
+def test_a_convolution_that_torch_takes_wrong_is_told():
+    heard = []
+    Given(Strided()).network(warn=heard.append)
+    (text,) = heard
+    assert text.startswith("--backbone: small has a 1x1 convolution of stride 2 over 3 channels that is no nn.Conv2d")
 
 
 class Malicious:

@@ -17,7 +17,7 @@ import torch
 
 from benchmark.cells import Job
 from benchmark.cli import main
-from benchmark.executors.processes import ProcessExecutor, _visible
+from benchmark.executors.processes import ProcessExecutor, _how_it_ended, _visible
 from benchmark.executors.serial import SerialExecutor
 from benchmark.preparation import prepare_run
 
@@ -55,10 +55,24 @@ def test_a_job_that_kills_two_workers_costs_only_itself(place: Any, make_listene
     place.tell("die")
     executor = ProcessExecutor(place.plan("run", "doomed", "sgd"), 2)
     assert place.do(executor, [cell("doomed"), cell("sgd")], make_listener()) == {
-        "doomed, seed 0": "its process was killed by SIGKILL, twice; if the memory was full, fewer --jobs or a smaller "
-        "--batch-size need less",
+        "doomed, seed 0": "the process that learned doomed was killed by signal SIGKILL (as the system does when memory "
+        "runs out; fewer --jobs or a smaller --batch-size need less), twice",
         "sgd, seed 0": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (1, "ended with status 1"),
+        (-11, "was killed by signal SIGSEGV (segmentation fault)"),
+        (-6, "was killed by signal SIGABRT (abort, as when memory was overwritten)"),
+        (-15, "was killed by signal SIGTERM"),
+        (-40, "was killed by signal 40"),
+    ],
+)
+def test_how_a_process_ended_is_told(code: int, says: str):
+    assert _how_it_ended(code) == says
 
 
 def test_what_only_a_worker_cannot_use_is_one_sentence(place: Any, make_listener: Callable):

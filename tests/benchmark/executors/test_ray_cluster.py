@@ -87,7 +87,10 @@ def test_a_job_that_ray_gives_up_has_a_cause(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ray_cluster.ray, "get", lost)
     failure = ray_cluster._outcome(None)
     assert failure is not None
-    assert failure.cause.startswith("Ray gave it up: WorkerCrashedError: The worker died unexpectedly")
+    assert failure.cause.startswith(
+        "Ray gave it up, for 4 processes that learned it died, by a crash as a segmentation fault, or killed as the "
+        "system does when memory runs out: WorkerCrashedError: The worker died unexpectedly"
+    )
 
 
 @pytest.mark.parametrize(

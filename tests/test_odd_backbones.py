@@ -1,0 +1,165 @@
+"""Every registered method on backbones that people have: with layers to spare, shared layers, weights of other weights.
+
+Where a method cannot work it says so in a sentence, before it learns anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
+
+from benchmark.evaluation import evaluate, network_for
+from benchmark.learner import Cell, learn, start
+from benchmark.model import Network
+from benchmark.streams.base import Task
+from benchmark.training import Training
+from methods import methods
+from methods.configured import configure
+from methods.errors import UserError
+
+MORE = ("residual-adapters:form=parallel", "ewc:fisher=exact", "avalanche:MASPlugin", "avalanche:LwFPlugin")
+every_method = pytest.mark.parametrize("spec", (*methods.members("all"), *MORE))
+CPU = torch.device("cpu")
+
+
+class Small(nn.Module):
+    """Two convolutions with batch normalisation: 3 -> 6 -> 5 features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6)
+        self.conv2, self.bn2 = nn.Conv2d(6, 5, 1), nn.BatchNorm2d(5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.bn1(self.conv1(images)).relu())
+
+    def last(self, x: Tensor) -> Tensor:
+        return self.bn2(self.conv2(x)).relu().mean((2, 3))
+
+
+class Spare(Small):
+    """With layers and tensors that the forward pass does not use, and one whose output it drops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare, self.spare_bn = nn.Conv2d(4, 7, 3), nn.BatchNorm2d(7)
+        self.auxiliary = nn.Linear(5, 10)
+        self.scale = nn.Parameter(torch.ones(3))
+        self.register_buffer("table", torch.arange(4))
+        self.dropped, self.dropped_bn = nn.Conv2d(6, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.bn1(self.conv1(images)).relu()
+        self.dropped_bn(self.dropped(x))
+        return self.last(x)
+
+
+class Shared(Small):
+    """With a layer that is called twice, and that has two names, and another with its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.middle, self.middle_bn = nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.again = self.middle
+        self.tied = nn.Conv2d(6, 6, 3, padding=1)
+        self.tied.weight = self.middle.weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.bn1(self.conv1(images)).relu()
+        for layer in (self.middle, self.again, self.tied):
+            x = self.middle_bn(layer(x)).relu()
+        return self.last(x)
+
+
+class Detached(Small):
+    """With a first layer that gets no gradient."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = self.bn1(self.conv1(images)).relu()
+        return self.last(x)
+
+
+def network_on(backbone: nn.Module) -> Network:
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.num_batches_tracked = None
+    return Network(backbone, 5, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+
+
+def learn_two(network: Network, spec: str, tasks: tuple[Task, ...]) -> None:
+    method = configure(spec)
+    cell = Cell(network, method.make, 3, 0, CPU)
+    state, names = start(cell), [name for name, _, _ in network.tensors()]
+    given = [tensor.detach().clone() for _, _, tensor in network.tensors()]
+    for task in tasks[:2]:
+        state = learn(cell, state, task, Training(method.recipe, epochs=1, batch_size=8)).state
+    for number, task in enumerate(tasks[:2], 1):
+        answering = network_for(cell, state, number, len(task.classes))
+        assert evaluate(answering, task.test, CPU) == evaluate(answering, task.test, CPU)
+        assert all(tensor.isfinite().all() for tensor in state.tasks[number].values())
+    after = [tensor for _, _, tensor in network.tensors()]
+    assert all(torch.equal(a, b) for a, b in zip(given, after, strict=True)), names
+
+
+@every_method
+@pytest.mark.parametrize("backbone", [Spare, Shared, Detached])
+def test_learns_whatever_the_forward_pass_uses(
+    spec: str, backbone: type[nn.Module], tiny_tasks: tuple[Task, ...]
+) -> None:
+    torch.manual_seed(0)
+    learn_two(network_on(backbone()), spec, tiny_tasks)
+
+
+# These change or keep each weight of a convolution by itself.
+SINGLE_WEIGHTS = ("packnet", "hat", "supsup")
+
+
+@every_method
+@pytest.mark.parametrize("normalise", [parametrizations.spectral_norm, parametrizations.weight_norm])
+def test_learns_with_parametrised_weights_or_says_why_not(
+    spec: str, normalise: Callable[[nn.Module], nn.Module], tiny_tasks: tuple[Task, ...]
+) -> None:
+    torch.manual_seed(0)
+    backbone = Small()
+    normalise(backbone.conv1)
+    if spec not in SINGLE_WEIGHTS:
+        learn_two(network_on(backbone), spec, tiny_tasks)
+        return
+    with pytest.raises(UserError) as caught:
+        start(Cell(network_on(backbone), configure(spec).make, 3, 0, CPU))
+    assert str(caught.value) == (
+        f"{spec} cannot be used on this backbone: it needs each single weight of a convolution, and 'backbone.conv1' "
+        "computes its weight from other tensors (torch.nn.utils.parametrize); leave the method out, or remove the "
+        "parametrisation"
+    )
+
+
+def pruned(layer: nn.Module) -> nn.Module:
+    return prune.l1_unstructured(layer, "weight", 0.5)
+
+
+@pytest.mark.parametrize("hook", [nn.utils.spectral_norm, nn.utils.weight_norm, pruned])
+def test_weights_that_hooks_compute_are_refused(hook: Callable[[nn.Module], nn.Module]) -> None:
+    backbone = Small()
+    hook(backbone.conv1)
+    with pytest.raises(UserError, match=r"^--backbone: 'backbone.conv1' computes its weight in a hook"):
+        start(Cell(network_on(backbone), configure("sgd").make, 3, 0, CPU))
+
+
+@pytest.mark.parametrize("spec", ["clr", "linear-probe", "bn-only"])
+def test_frozen_spectral_normalisation_stands_still(spec: str, tiny_tasks: tuple[Task, ...]) -> None:
+    """In training mode it would change the weights, although nothing trains them."""
+    torch.manual_seed(0)
+    backbone = Small()
+    parametrizations.spectral_norm(backbone.conv1)
+    network = network_on(backbone)
+    weight = network.eval().backbone.conv1.weight.detach().clone()
+    method = configure(spec)
+    cell = Cell(network, method.make, 3, 0, CPU)
+    state = learn(cell, start(cell), tiny_tasks[0], Training(method.recipe, epochs=2, batch_size=8)).state
+    assert torch.equal(network_for(cell, state, 1, 3).backbone.conv1.weight, weight)
