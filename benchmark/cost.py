@@ -53,7 +53,7 @@ class OperationCounter(FlopCounterMode):
     def __init__(self) -> None:
         mapping = {torch.ops.aten.convolution_backward: _convolution_backward}
         super().__init__(display=False, custom_mapping=mapping)
-        self.mod_tracker = _WholeProgram()
+        self.mod_tracker = _WholeProgram()  # type: ignore[assignment]
 
 
 def training_operations_per_image(pristine: Network, classes: int, image_size: int) -> int:

@@ -48,8 +48,8 @@ class Backbone(ABC):
             UserError: they are missing or do not fit; the message names the file or the first mismatching key.
         """
 
-    def warn(self, text: str) -> None:
-        """Say, in one line, what has to be known of the weights; `network` lets somebody hear it."""
+    #: Called by `load` with one line of text that has to be read; `network` lets somebody hear it.
+    warn: Callable[[str], None] = staticmethod(lambda text: None)
 
     def network(self, weights: bool = True, warn: Callable[[str], None] | None = None) -> Network:
         """The backbone, ready to be adapted by a method.
@@ -63,7 +63,7 @@ class Backbone(ABC):
         """
         torch.manual_seed(0)
         if warn:
-            self.warn = warn  # type: ignore[method-assign]
+            self.warn = warn
         modules = self.modules()
         if weights:
             self.load(modules)
@@ -86,9 +86,7 @@ class Backbone(ABC):
         _refuse_unusable(dict(modules.named_parameters()), self.name)
         others = {str(p.dtype).removeprefix("torch.") for p in modules.parameters() if p.dtype != torch.float32}
         if others:
-            self.warn(
-                f"--backbone: {self.name} has weights in {' and '.join(sorted(others))}, computed in float32 here"
-            )
+            self.warn(f"--backbone: {self.name} has weights in {' and '.join(sorted(others))}, here they are float32")
             modules.float()
 
 
@@ -229,6 +227,4 @@ def _refuse_unusable(tensors: Mapping[str, Tensor], source: str) -> None:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise UserError(f"--backbone: {source}: '{name}' is {kind}; only floating-point weights can be trained")
         if tensor.is_floating_point() and not tensor.is_meta and not tensor.float().isfinite().all():
-            raise UserError(
-                f"--backbone: {source}: '{name}' holds NaN, infinity, or more than float32 can hold; nothing can be learned from it"
-            )
+            raise UserError(f"--backbone: {source}: '{name}' holds NaN, infinity, or more than float32 can hold")

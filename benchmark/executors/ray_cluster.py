@@ -181,8 +181,8 @@ def _death(error: RayError) -> str:
         return ", for the memory of its node was full; fewer --jobs or a smaller --batch-size need less"
     if isinstance(error, WorkerCrashedError):
         return (
-            f", for {_RETRIES + 1} processes that learned it died, by a crash as a segmentation fault, or killed as the "
-            "system does when memory runs out"
+            f", for {_RETRIES + 1} processes that learned it died, by a crash as a segmentation fault, or killed as "
+            "the system does when memory runs out"
         )
     return ""
 

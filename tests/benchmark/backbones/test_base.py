@@ -205,7 +205,7 @@ class Given(SmallBackbone):
 def test_a_network_is_computed_in_single_precision():
     heard = []
     network = Given(Small().double()).network(warn=heard.append)
-    assert heard == ["--backbone: small has weights in float64, computed in float32 here"]
+    assert heard == ["--backbone: small has weights in float64, here they are float32"]
     assert {tensor.dtype for _, _, tensor in network.tensors()} == {torch.float32}
 
 

@@ -55,8 +55,8 @@ def test_a_job_that_kills_two_workers_costs_only_itself(place: Any, make_listene
     place.tell("die")
     executor = ProcessExecutor(place.plan("run", "doomed", "sgd"), 2)
     assert place.do(executor, [cell("doomed"), cell("sgd")], make_listener()) == {
-        "doomed, seed 0": "the process that learned doomed was killed by signal SIGKILL (as the system does when memory "
-        "runs out; fewer --jobs or a smaller --batch-size need less), twice",
+        "doomed, seed 0": "the process that learned doomed was killed by signal SIGKILL (as the system does when "
+        "memory runs out; fewer --jobs or a smaller --batch-size need less), twice",
         "sgd, seed 0": None,
     }
 
