@@ -29,6 +29,7 @@ class Joint(AllHeads):
     """
 
     starts_over = True
+    bound = True
 
     def training_data(self, data: LabelledImages, network: Network) -> LabelledImages:
         """All images so far; their labels are columns among the classes of all tasks side by side."""

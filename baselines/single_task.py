@@ -15,6 +15,7 @@ class SingleTask(Method):
 
     recipe = FineTuning.recipe
     isolates_tasks = True
+    bound = True
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "task"

@@ -17,12 +17,14 @@ from benchmark.backbones import backbones
 from benchmark.cli import parse, run_folder, run_options
 from benchmark.config import Execution, Settings
 from benchmark.executors.server import warm_up
+from benchmark.manifest import planned_cells
 from benchmark.notebook import loading, progress_bars
+from benchmark.older import completed
 from benchmark.preparation import prepare_run
-from benchmark.report.tables import Table, budgets_display, summary_display, summary_table, to_text
-from benchmark.results import RunFolder, collect, statuses
+from benchmark.report.tables import SUMMARY_COLUMNS, Table, budgets_display, summary_display, summary_table, to_text
+from benchmark.results import PARAMETER_COLUMNS, RunFolder, collect, statuses
 from benchmark.runner import run as learn
-from benchmark.statistics import Statistics, paired_statistics
+from benchmark.statistics import Statistics, run_statistics
 from benchmark.streams import streams
 from methods import methods as registered
 from methods.errors import UserError
@@ -62,7 +64,7 @@ class Results:
     @property
     def statistics(self) -> Statistics:
         """The methods' ranks, paired tests of their differences, and what these allow to say."""
-        return paired_statistics(self.accuracy, list(self.summary["method"]), len(self.tasks))
+        return run_statistics(self.manifest, self.accuracy)
 
     def __repr__(self) -> str:
         return f"{self.path}\n\n{to_text(self._summary())}"
@@ -75,7 +77,7 @@ class Results:
         return f"<p>{html.escape(table.caption)}</p>{frame.to_html(index=False, escape=False)}"
 
     def _summary(self) -> Table:
-        return summary_display(self.summary, len(self.manifest["orders"]), budgets_display(self.manifest))
+        return summary_display(self.summary, self.statistics, budgets_display(self.manifest))
 
 
 def run(methods: str | type[Method] | Iterable[str | type[Method]], stream: str = "mini", **options: Any) -> Results:
@@ -99,7 +101,7 @@ def run(methods: str | type[Method] | Iterable[str | type[Method]], stream: str 
         warm_up()
     with loading() as (note, warn):
         prepared = prepare_run(settings, note, warn=warn)
-    with progress_bars(prepared.epochs_in_all) as progress:
+    with progress_bars(prepared.epochs_in_all(planned_cells(settings, RunFolder(folder)))) as progress:
         learn(prepared, execution, folder, command, progress)
     return load_results(folder)
 
@@ -114,7 +116,7 @@ def load_results(path: str | PathLike[str]) -> Results:
         UserError: there is no such run, or it cannot be read.
     """
     folder = RunFolder(run_folder("load_results", str(path)))
-    manifest = folder.read_manifest()
+    manifest = completed(folder.read_manifest())
     frames = _read_tables(folder) if manifest.get("finished") else None
     if frames is None:
         tables = collect(folder, manifest)
@@ -122,10 +124,12 @@ def load_results(path: str | PathLike[str]) -> Results:
         frames["summary"] = summary_table(
             tables.accuracy, tables.parameters, tables.compute, statuses(manifest), len(tables.tasks)
         )
-    # What older versions did not write: there was one order, and nothing was computed once.
+    # What older versions did not write: there was one order, nothing was computed once, and the rest is not known.
     for name, column, value in (("accuracy", "order", 0), ("compute", "features_cached", False)):
         if column not in frames[name]:
             frames[name][column] = value
+    for name, columns in (("summary", SUMMARY_COLUMNS), ("parameters", PARAMETER_COLUMNS)):
+        frames[name] = frames[name].reindex(columns=list(columns))
     return Results(folder.path, manifest, **frames)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import mean
 
 from benchmark.config import Settings
+from benchmark.cost import backbone_size
 from benchmark.estimate import StreamShape, simulate
 from benchmark.model import Network
 from benchmark.results import Records, parameter_row
@@ -120,8 +121,7 @@ class _Scales:
             UserError: it does not grow, or by less than an image.
         """
         records = self._records(configure(text, **self._settings.recipe), self._settings.epochs)
-        backbone = {"parameters": sum(p.numel() for p in self._pristine.backbone.parameters())}
-        per_task = parameter_row(text, [records], backbone)["extra_parameters_per_task"]
+        per_task = parameter_row(text, [records], backbone_size(self._pristine))["extra_parameters_per_task"]
         size = round(4 * per_task * self._shape.tasks)
         if size <= 0:
             raise UserError(

@@ -20,6 +20,7 @@ from benchmark.config import Execution, Settings, parse_methods, parse_seeds
 from benchmark.executors.server import warm_up
 from benchmark.files import folder_name
 from benchmark.presets import PRESETS
+from benchmark.reference import check_reference
 from benchmark.streams import streams
 from benchmark.text import aligned
 from benchmark.tuned import tuned_methods
@@ -29,6 +30,9 @@ from methods.registry import Registry, load_plugin
 
 T = TypeVar("T", Settings, Execution)
 
+_ORDERS_HELP = (
+    "task orders, the stream's first; as many as seeds: each seed in an order of its own, else each in each; default 1"
+)
 _STREAM_HELP = "NAME[:option=value...], see `python -m benchmark streams`"
 _BACKBONE_HELP = "NAME[:option=value...], see `python -m benchmark backbones`"
 _METHODS_HELP = "comma-separated: NAME[:option=value...], or a group as `all`; see `python -m benchmark methods`"
@@ -95,6 +99,7 @@ def _parser(defaults: Mapping[str, Any], kind: type[argparse.ArgumentParser]) ->
     run.add_argument("--methods", required=True, metavar="LIST", help=_METHODS_HELP)
     _add_backbone(run)
     _add_run(run, defaults)
+    _add_reference(run, "the first one")
 
     backbones_compare = commands.add_parser("backbones-compare", help="run one method on several backbones")
     backbones_compare.set_defaults(command=_compare_backbones)
@@ -130,12 +135,14 @@ def _parser(defaults: Mapping[str, Any], kind: type[argparse.ArgumentParser]) ->
     report = commands.add_parser("report", help="make tables, figures and the page of a run again")
     report.set_defaults(command=_report)
     report.add_argument("run", metavar="RUN", help="a run's folder, or its name in results/")
+    _add_reference(report, "as before")
 
     compare = commands.add_parser("compare", help="join runs on the same stream, with ranks and paired tests")
     compare.set_defaults(command=_compare)
     compare.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or its name in results/")
     compare.add_argument("--out", default="results", metavar="DIR", help="folder of the comparison; default results")
     compare.add_argument("--name", help="the comparison's folder in DIR; default compare- and the time")
+    _add_reference(compare, "that of the first run")
 
     about = commands.add_parser("methods", help="list the methods and groups of them, or tell everything about one")
     about.set_defaults(command=_methods)
@@ -169,7 +176,7 @@ def _add_run(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> No
     parser.add_argument("--optimizer", choices=("sgd", "adam"), help="of all methods; default: each method's own")
     parser.add_argument("--schedule", choices=("constant", "step", "cosine"), help="of their learning rates, likewise")
     parser.add_argument("--seeds", default="1", metavar="N|LIST", help="how many seeds (3), or which (4,7); default 1")
-    parser.add_argument("--orders", type=int, default=1, metavar="N", help="task orders, the stream's first; default 1")
+    parser.add_argument("--orders", type=int, default=1, metavar="N", help=_ORDERS_HELP)
     _add_device(parser)
     parser.add_argument("--out", default="results", metavar="DIR", help="folder of runs; default results")
     parser.add_argument("--name", help="the run's folder in DIR; the name of an existing run resumes it")
@@ -200,6 +207,14 @@ def _add_run(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> No
 
 def _add_backbone(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", default="mini", metavar="SPEC", help=f"{_BACKBONE_HELP}; default mini")
+
+
+def _add_reference(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--reference",
+        metavar="METHOD",
+        help=f"test each method against this one, called as in the tables, or `all` for every two; default: {default}",
+    )
 
 
 def _add_stream(parser: argparse.ArgumentParser) -> None:
@@ -249,6 +264,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Execution]:
         augment=tuple(item for item in arguments.augment.split(",") if item),
     )
     execution = _from_options(Execution, arguments, plugins=tuple(arguments.plugin or ()), tuned=tuned)
+    check_reference(execution.reference, settings.methods)
     return settings, execution
 
 
@@ -372,7 +388,7 @@ def _report(arguments: argparse.Namespace, argv: list[str]) -> int:
 
     from benchmark.commands import report_command
 
-    return report_command(path)
+    return report_command(path, arguments.reference)
 
 
 def run_folder(command: str, run: str) -> Path:
@@ -395,7 +411,7 @@ def _compare(arguments: argparse.Namespace, argv: list[str]) -> int:
 
     from benchmark.compare import compare_command
 
-    return compare_command(runs, folder, argv)
+    return compare_command(runs, folder, argv, arguments.reference)
 
 
 def _methods(arguments: argparse.Namespace, argv: list[str]) -> int:

@@ -10,17 +10,22 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from benchmark.blocks import factors_of, repetitions_text
 from benchmark.config import Execution, Settings
 from benchmark.describe import describe
 from benchmark.describe import to_text as description_text
 from benchmark.estimate import StreamShape, estimate
 from benchmark.files import StorageError, VanishedError, reading
+from benchmark.lock import locked
+from benchmark.manifest import planned_cells
 from benchmark.preparation import prepare_run
 from benchmark.progress import TerminalProgress, print_warning
+from benchmark.reference import check_reference
 from benchmark.report.tables import budgets_display, compute_display, storage_display, summary_display, to_text
 from benchmark.report.write import write_report
-from benchmark.results import FAILED, RunFolder
+from benchmark.results import FAILED, RunFolder, labels_of
 from benchmark.runner import run
+from benchmark.statistics import run_statistics
 from methods.errors import UserError
 
 
@@ -30,7 +35,11 @@ def run_command(settings: Settings, execution: Execution, folder: Path, argv: li
     with console.status("loading") as status:
         prepared = prepare_run(settings, status.update, warn=partial(print_warning, console))
     try:
-        with TerminalProgress(prepared.epochs_in_all) as progress:
+        cells = planned_cells(settings, RunFolder(folder))
+        repetitions = {(cell["seed"], cell["order"]) for cell in cells}
+        if "order" in factors_of(repetitions):
+            print(f"Repetitions of each method: {repetitions_text(repetitions)}", file=sys.stderr)
+        with TerminalProgress(prepared.epochs_in_all(cells)) as progress:
             manifest = run(prepared, execution, folder, argv, progress)
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished tasks are kept. Go on with: {resume}", file=sys.stderr)
@@ -40,8 +49,10 @@ def run_command(settings: Settings, execution: Execution, folder: Path, argv: li
     except StorageError as error:
         raise UserError(f"{error}; finished tasks are kept, and this goes on: {resume}") from error
     with reading(folder):
-        summary, budgets = pd.read_csv(folder / "summary.csv"), budgets_display(manifest)
-    print(*map(to_text, (summary_display(summary, settings.orders, budgets), *filter(None, [budgets]))), sep="\n")
+        summary, accuracy = (pd.read_csv(folder / f"{name}.csv") for name in ("summary", "accuracy"))
+    budgets = budgets_display(manifest)
+    shown = summary_display(summary, run_statistics(manifest, accuracy), budgets)
+    print(*map(to_text, (shown, *filter(None, [budgets]))), sep="\n")
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
     return 1 if manifest["status"] == FAILED else 0
 
@@ -79,8 +90,21 @@ def describe_command(settings: Settings, shape: StreamShape) -> int:
     return 0
 
 
-def report_command(path: Path) -> int:
-    """`report`: returns the exit status."""
-    write_report(RunFolder(path))
+def report_command(path: Path, reference: str | None = None) -> int:
+    """`report`: returns the exit status.
+
+    Args:
+        path: of the run's folder.
+        reference: the label of another method to compare with from now on, or "all"; None to leave it as it is.
+
+    Raises:
+        UserError: the folder holds no run, or none with such a method.
+    """
+    run = RunFolder(path)
+    if reference is not None:
+        check_reference(reference, labels_of(run.read_manifest()))
+        with locked(path):
+            run.write_manifest({**run.read_manifest(), "reference": reference})
+    write_report(run)
     print(f"Tables, figures and report.html are in {path}{os.sep}")
     return 0

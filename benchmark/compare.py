@@ -17,8 +17,10 @@ from typing import Any
 import pandas as pd
 
 from benchmark.files import folder_name, reading, writing
+from benchmark.older import completed
 from benchmark.provenance import learning_processes
 from benchmark.records import record_path
+from benchmark.reference import check_reference
 from benchmark.report.tables import rank_display, summary_display, to_text
 from benchmark.report.write import write_report
 from benchmark.results import DIVERGED, FAILED, SUCCEEDED, CellKey, RunFolder, open_run, read_records
@@ -31,7 +33,7 @@ _NOT_IN_LABELS = {
 }
 
 # The manifest's entries that are joined; the others are kept run by run.
-_JOINED = {"stream", "backbone", "tasks", "orders", "seeds", "cells", "processes"}
+_JOINED = {"stream", "backbone", "tasks", "orders", "seeds", "cells", "processes", "reference", "bounds"}
 
 _TASK_FACTS = {
     "task_name": "the name",
@@ -73,11 +75,13 @@ class SourceCell:
         return self.entry["status"], [(e["task"], e["accuracy"]) for record in records for e in record["evaluated"]]
 
 
-def compare_command(paths: Sequence[Path], folder: Path, argv: list[str]) -> int:
+def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], reference: str | None = None) -> int:
     """`compare`: returns the exit status.
 
     Args:
         paths: of the runs' folders.
+        reference: the label, in the comparison, of the method with which the others are compared, or "all"; None for
+            the first run's.
         folder: of the comparison; made here.
         argv: the command line, for the manifest.
 
@@ -87,10 +91,12 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str]) -> int
     sources = read_sources(paths)
     check_comparable(sources)
     cells = join(sources)
+    check_reference(reference, list(dict.fromkeys(label for label, _, _ in cells)))
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"--name {folder.name}: there is something in {folder} already; give another --name")
     run = open_run(folder)
     manifest = joined_manifest(sources, cells, argv)
+    manifest["reference"] = reference or manifest["reference"]
     with writing(folder):
         for key, cell in cells.items():
             _copy_records(cell.folder, run.cell(*key))
@@ -99,7 +105,7 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str]) -> int
     statistics = write_report(run)
     with reading(folder):
         summary = pd.read_csv(folder / "summary.csv")
-    print(to_text(summary_display(summary, len(manifest["orders"]))))
+    print(to_text(summary_display(summary, statistics)))
     if statistics.verdict:
         ranks = rank_display(statistics)
         print(to_text(ranks) if ranks else f"{statistics.verdict}\n")
@@ -123,7 +129,8 @@ def read_sources(paths: Sequence[Path]) -> list[Source]:
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
     folders = [RunFolder(path) for path in paths]
-    sources = [Source(name, folder, folder.read_manifest()) for name, folder in zip(names, folders, strict=True)]
+    manifests = [completed(folder.read_manifest()) for folder in folders]
+    sources = [Source(*parts) for parts in zip(names, folders, manifests, strict=True)]
     for source in sources:
         source.folder.check_cells(source.manifest)
     return sources
@@ -227,6 +234,8 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         "settings": settings[0] | {"methods": methods, "seeds": seeds, "orders": len(orders)},
         "seeds": seeds,
         "orders": orders,
+        "reference": first["reference"],
+        "bounds": _bounds(cells),
         "stream": first["stream"],
         "backbone": first["backbone"],
         "tasks": first["tasks"],
@@ -249,6 +258,12 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         },
         "cells": [{**cell.entry, "method": label, "run": cell.source.name} for (label, _, _), cell in cells.items()],
     }
+
+
+def _bounds(cells: Mapping[CellKey, SourceCell]) -> list[str]:
+    """The labels of the methods that are bounds in their runs."""
+    own = {label: cell for (label, _, _), cell in cells.items()}
+    return [label for label, cell in own.items() if cell.entry["method"] in cell.source.manifest["bounds"]]
 
 
 def _budgets(cells: Mapping[CellKey, SourceCell]) -> dict[str, Any]:

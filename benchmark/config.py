@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
+from itertools import chain, product
 from typing import Any, Literal
 
 from benchmark.backbones import backbones
@@ -38,8 +38,8 @@ class Settings:
         epochs: passes over each task's training images.
         batch_size: images per training step.
         lr, optimizer, schedule: of every method whose specification does not give them; see methods.method.Recipe.
-        seeds: one cell per method, seed and order.
-        orders: in how many orders the tasks are learned; the first is the stream's.
+        seeds: of the random numbers.
+        orders: in how many orders the tasks are learned; the first is the stream's. See `repetitions`.
         device: "auto", "cpu" or "cuda".
         augment: random changes of the training images, applied in this order; see benchmark.augment.
         precision: of the forward passes; see benchmark.precision.
@@ -102,6 +102,17 @@ class Settings:
             raise UserError(f"--seeds {','.join(map(str, self.seeds))} gives a seed twice; give each once")
 
     @property
+    def repetitions(self) -> list[tuple[int, int]]:
+        """(seed, order) of each repetition of a method, which is a cell.
+
+        With as many orders as seeds, each seed has an order of its own, so that repetitions share neither and are
+        independent. With other numbers, each seed learns in each order.
+        """
+        orders = range(self.orders)
+        paired = len(self.seeds) == self.orders
+        return list(zip(self.seeds, orders, strict=True) if paired else product(self.seeds, orders))
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """What methods.configured.configure is to be told of the recipe."""
         return {"lr": self.lr, "optimizer": self.optimizer, "schedule": self.schedule}
@@ -125,6 +136,8 @@ class Execution:
         verify_evaluations: make evaluations again that are known, and compare.
         plugins: files that register methods.
         tuned: the file that the methods' options were taken from.
+        reference: the label of the method with which the others are compared, or "all" to compare every two; None for
+            the first method, or what a run that goes on had.
         tracker: where curves and tables go beside the run's folder: "tensorboard", "wandb" or "mlflow".
     """
 
@@ -137,6 +150,7 @@ class Execution:
     verify_evaluations: bool = False
     plugins: tuple[str, ...] = ()
     tuned: Tuned | None = None
+    reference: str | None = None
     tracker: Literal["tensorboard", "wandb", "mlflow"] | None = None
 
     def __post_init__(self) -> None:

@@ -121,6 +121,14 @@ def inference_operations_per_image(network: Network, classes: int, image_size: i
     return counter.get_total_flops()
 
 
+def backbone_size(pristine: Network) -> dict[str, int]:
+    """The backbone as given: its `parameters`, and the `bytes` of all its tensors, buffers included."""
+    return {
+        "parameters": sum(p.numel() for p in pristine.backbone.parameters()),
+        "bytes": tensor_bytes({name: tensor for name, _, tensor in pristine.tensors()}),
+    }
+
+
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:
     """The bytes of the tensors' values: what their file holds beside its header."""
     return sum(tensor.nbytes for tensor in tensors.values())

@@ -10,7 +10,7 @@ import torch
 
 from benchmark.backbones.base import backbone_of
 from benchmark.config import Settings
-from benchmark.cost import inference_operations_per_image, training_operations_per_image
+from benchmark.cost import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.evaluation import network_for
 from benchmark.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.model import Network
@@ -52,7 +52,7 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
         UserError: a method or the backbone cannot be used.
     """
     pristine = empty_backbone(settings.backbone)
-    backbone = {"parameters": sum(p.numel() for p in pristine.backbone.parameters())}
+    backbone = backbone_size(pristine)
     sgd = training_operations_per_image(pristine, shape.classes, shape.image_size)
     sgd *= shape.images * settings.epochs * shape.tasks
     bare = inference_operations_per_image(pristine, shape.classes, shape.image_size)

@@ -7,10 +7,10 @@ from typing import Any
 
 from benchmark.backbones.base import fingerprint
 from benchmark.config import Settings
-from benchmark.cost import inference_operations_per_image, training_operations_per_image
+from benchmark.cost import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.model import Network
 from benchmark.provenance import provenance
-from benchmark.results import PENDING
+from benchmark.results import PENDING, RunFolder
 from benchmark.seeds import RULE
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.orders import draw_orders
@@ -38,11 +38,12 @@ def new_manifest(settings: Settings, stream: Stream, backbone: Network, command:
         "seeds": list(settings.seeds),
         "random_numbers": RULE,
         "orders": orders,
+        "reference": settings.methods[0],
         "stream": {"spec": stream.spec, "fingerprint": stream.fingerprint},
         "backbone": {
             "spec": settings.backbone,
             "fingerprint": fingerprint(backbone),
-            "parameters": sum(p.numel() for p in backbone.backbone.parameters()),
+            **backbone_size(backbone),
         },
         "tasks": [
             _task(number, task, settings, *operations[_shape(task)]) for number, task in enumerate(stream.tasks, 1)
@@ -52,13 +53,25 @@ def new_manifest(settings: Settings, stream: Stream, backbone: Network, command:
         "hardware": made["hardware"],
         "started": made["started"],
         "finished": None,
-        "cells": [
-            {"method": method, "seed": seed, "order": order, "status": PENDING, "cause": None}
-            for method in settings.methods
-            for seed in settings.seeds
-            for order in range(len(orders))
-        ],
+        "cells": _new_cells(settings),
     }
+
+
+def planned_cells(settings: Settings, run: RunFolder) -> list[dict[str, Any]]:
+    """The cells that a run will have, as entries of its manifest: those of the run in the folder, if it goes on.
+
+    Raises:
+        UserError: the manifest of that run cannot be read.
+    """
+    return run.read_manifest()["cells"] if run.exists() else _new_cells(settings)
+
+
+def _new_cells(settings: Settings) -> list[dict[str, Any]]:
+    return [
+        {"method": method, "seed": seed, "order": order, "status": PENDING, "cause": None}
+        for method in settings.methods
+        for seed, order in settings.repetitions
+    ]
 
 
 def cell_name(cell: dict[str, Any], manifest: dict[str, Any]) -> str:

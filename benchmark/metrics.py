@@ -16,19 +16,25 @@ import pandas as pd
 from scipy.special import stdtrit
 
 Array = npt.NDArray[np.float64]
+#: A repetition of a method: its seed, and the number of its order, from 0.
+Repetition = tuple[int, int]
 
 
-def accuracy_matrices(rows: pd.DataFrame, tasks: int) -> list[Array]:
-    """R of each cell of a method: of each seed and, where there are several, each order of the tasks.
+def accuracy_matrices(rows: pd.DataFrame, tasks: int) -> dict[Repetition, Array]:
+    """R of each repetition of a method.
 
-    Tasks are counted as the cell learned them: over several orders, task 1 is not always the same.
+    Tasks are counted as the repetition learned them: over several orders, task 1 is not always the same.
 
     Args:
         rows: those of accuracy.csv for one method.
         tasks: T, the length of the whole stream.
     """
-    keys = [key for key in ("seed", "order") if key in rows]
-    return [accuracy_matrix(cell["learned"], cell["task"], cell["accuracy"], tasks) for _, cell in rows.groupby(keys)]
+    # A table of one order has no such column.
+    orders = rows["order"] if "order" in rows else pd.Series(0, index=rows.index)
+    return {
+        (int(seed), int(order)): accuracy_matrix(cell["learned"], cell["task"], cell["accuracy"], tasks)
+        for (seed, order), cell in rows.groupby([rows["seed"], orders])
+    }
 
 
 def accuracy_matrix(learned: npt.ArrayLike, task: npt.ArrayLike, accuracy: npt.ArrayLike, tasks: int) -> Array:
@@ -63,6 +69,19 @@ def first_task_accuracy(R: Array) -> float:
 def first_task_curve(R: Array) -> Array:
     """Accuracy on the first task after each task: float [T], 0..1."""
     return R[:, 0].copy()
+
+
+def first_task_drop(R: Array) -> float:
+    """What the first task has lost since it was learned: its accuracy then less its last one, between -1 and 1.
+
+    Unlike its accuracy it can be averaged over orders, in each of which another task is the first.
+    """
+    return float(R[0, 0] - R[-1, 0])
+
+
+def first_task_drop_curve(R: Array) -> Array:
+    """What the first task has lost after each task: float [T], between -1 and 1, from 0 on."""
+    return R[0, 0] - R[:, 0]
 
 
 def forgetting(R: Array) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -38,11 +39,13 @@ class Prepared:
         """How often a method passes over each task's training images."""
         return self.budgets[label].epochs if label in self.budgets else self.settings.epochs
 
-    @property
-    def epochs_in_all(self) -> int:
-        """Of all tasks in all cells."""
-        cells = len(self.settings.seeds) * self.settings.orders
-        return sum(map(self.epochs, self.settings.methods)) * cells * len(self.stream)
+    def epochs_in_all(self, cells: Sequence[Mapping[str, Any]]) -> int:
+        """Of all tasks in all cells.
+
+        Args:
+            cells: entries of the manifest.
+        """
+        return sum(self.epochs(cell["method"]) for cell in cells) * len(self.stream)
 
 
 def prepare_run(

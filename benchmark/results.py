@@ -14,6 +14,7 @@ import pandas as pd
 
 from benchmark.files import VanishedError, folder_name, write_atomically
 from benchmark.records import read_record, record_path
+from benchmark.reference import ALL_PAIRS
 from methods.errors import UserError
 
 #: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
@@ -42,6 +43,8 @@ PARAMETER_COLUMNS = (
     "memory_bytes",
     "replay_bytes",
     "state_bytes",
+    "stored_bytes",
+    "stored_percent",
 )
 COMPUTE_COLUMNS = (
     "method",
@@ -99,6 +102,7 @@ class RunFolder:
         manifest.setdefault("orders", [list(range(1, len(manifest["tasks"]) + 1))])
         for cell in manifest["cells"]:
             cell.setdefault("order", 0)
+        manifest.setdefault("reference", next((cell["method"] for cell in manifest["cells"]), ALL_PAIRS))
         return manifest
 
     def check(self) -> None:
@@ -259,11 +263,12 @@ def parameter_row(label: str, cells: list[list[dict[str, Any]]], backbone: dict[
 
     The extra parameters per task are the growth of the state per task from the first task on (from the start, where
     there is one task only), without heads and stored samples, in float32-equivalents: what is kept once, whatever the
-    number of tasks, is seen in the byte columns.
+    number of tasks, is seen in the byte columns. Stored is all of the state beyond the backbone as given, which every
+    method needs once, whether it refers to the backbone or overwrites it.
 
     Args:
         cells: the records of each finished cell of the method.
-        backbone: its entry in the manifest.
+        backbone: its entry in the manifest. Where it has no "bytes", what is stored beyond them is not known.
     """
 
     def extra(sizes: dict[str, int]) -> int:
@@ -280,6 +285,8 @@ def parameter_row(label: str, cells: list[list[dict[str, Any]]], backbone: dict[
         for part in ("frozen", "shared", "task", "memory", "heads", "replay")
     }
     per_task = _mean(growth(after) / 4 for after in cells)
+    state = round(mean["frozen"] + mean["shared"] + mean["task"] + mean["memory"])
+    bare = backbone.get("bytes") or math.nan
     return {
         "method": label,
         "backbone_parameters": backbone["parameters"],
@@ -291,7 +298,9 @@ def parameter_row(label: str, cells: list[list[dict[str, Any]]], backbone: dict[
         "task_bytes": round(mean["task"]),
         "memory_bytes": round(mean["memory"]),
         "replay_bytes": round(mean["replay"]),
-        "state_bytes": round(mean["frozen"] + mean["shared"] + mean["task"] + mean["memory"]),
+        "state_bytes": state,
+        "stored_bytes": state - bare,
+        "stored_percent": 100 * (state - bare) / bare,
     }
 
 
@@ -334,10 +343,15 @@ def compute_table(finished: Mapping[CellKey, Records], manifest: Mapping[str, An
     return pd.DataFrame(rows, columns=list(COMPUTE_COLUMNS))
 
 
+def labels_of(manifest: Mapping[str, Any]) -> list[str]:
+    """The labels of a run's methods, in the order of its tables."""
+    return list(dict.fromkeys(cell["method"] for cell in manifest["cells"]))
+
+
 def statuses(manifest: dict[str, Any]) -> dict[str, str]:
     """Each method's status: failed or diverged if a cell did, succeeded if all succeeded, else incomplete."""
     result: dict[str, str] = {}
-    for label in dict.fromkeys(cell["method"] for cell in manifest["cells"]):
+    for label in labels_of(manifest):
         own = {cell["status"] for cell in manifest["cells"] if cell["method"] == label}
         bad = [status for status in (FAILED, DIVERGED) if status in own]
         result[label] = bad[0] if bad else SUCCEEDED if own == {SUCCEEDED} else "incomplete"

@@ -44,6 +44,7 @@ def run(
     """
     manifest = new_manifest(prepared.settings, prepared.stream, prepared.backbone, command)
     manifest["budgets"] = {label: asdict(budget) for label, budget in prepared.budgets.items()}
+    manifest["bounds"] = [method.label for method in prepared.methods if method.cls.bound]
     if execution.tuned:
         manifest["tuned"] = execution.tuned.origin(manifest, prepared.stream.training_fingerprints)
         if differing := manifest["tuned"]["differences"]:
@@ -70,10 +71,13 @@ def _run(
     if run_folder.exists():
         old = run_folder.read_manifest()
         check_same(old, manifest, "--name", folder.name)
-        # Older versions gave a run no id.
-        manifest = {"id": manifest["id"], **old, "finished": None, "processes": [*processes(old), process]}
+        # Older versions wrote less of these, and gave a run no id.
+        manifest = {"id": manifest["id"], **old, "finished": None, "processes": [*processes(old), process]} | {
+            key: manifest[key] for key in ("backbone", "bounds")
+        }
     else:
         manifest["processes"] = [process]
+    manifest["reference"] = execution.reference or manifest["reference"]
     run_folder = replace(run_folder, id=manifest["id"])
     plan = Plan(
         prepared.settings,

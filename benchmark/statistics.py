@@ -1,20 +1,25 @@
 """What paired tests say about the differences between methods; docs/statistics.md says how to read them.
 
-A block is a seed in one order of the tasks. All methods learn it from the same order of the data, so that they are
-compared block by block, and blocks are what repeats. Compared is the average accuracy after the last task, 0..1.
+Methods are compared block by block (benchmark.blocks): in each, all of them learned the same orders of the same data.
+Compared is the average accuracy after the last task, 0..1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from benchmark import metrics
+from benchmark.blocks import Block, block_means, factors_of, interval_95, mean_over_blocks, repetitions_of
+from benchmark.reference import ALL_PAIRS
+from benchmark.results import labels_of
+from benchmark.text import counted
 
 #: A difference is called significant where its corrected p is below this.
 ALPHA = 0.05
@@ -27,6 +32,9 @@ RANK_COLUMNS = (
     "difference_to_best",
     "difference_to_best_ci95",
     "holm_p_to_best",
+    "difference_to_reference",
+    "difference_to_reference_ci95",
+    "holm_p_to_reference",
 )
 PAIR_COLUMNS = (
     "method_a",
@@ -58,19 +66,27 @@ class Statistics:
 
     Attributes:
         ranks: the rows of ranks.csv, the lowest mean rank first.
-        pairs: the rows of statistics.csv, one for every two methods.
+        pairs: the rows of statistics.csv, one for every two methods that were tested.
         blocks: how many blocks all these methods finished; only these count.
         begun: how many blocks at least one of them finished.
-        orders: whether blocks differ in the order of the tasks, too.
+        block: what a block is: what there is less of, seeds or orders, if repetitions differ in both.
+        orders: whether repetitions differ in their orders.
+        reference: the method with which each other one was tested; ALL_PAIRS where every two were.
         friedman: None for fewer than three methods or two blocks, and where all methods are alike in every block.
+        incomplete: of the blocks that count, in how many a repetition is left out, since not all methods finished it.
+        bounds: the methods that bound the others, and are compared but never in bold.
     """
 
     ranks: pd.DataFrame
     pairs: pd.DataFrame
     blocks: int
     begun: int
+    block: Block
     orders: bool
+    reference: str
     friedman: Friedman | None
+    incomplete: int = 0
+    bounds: frozenset[str] = frozenset()
 
     @property
     def decidable(self) -> bool:
@@ -79,7 +95,42 @@ class Statistics:
 
     def counted(self, blocks: int) -> str:
         """So many blocks, as a reader calls them."""
-        return f"{blocks} {'block' if self.orders else 'seed'}{'s' * (blocks != 1)}"
+        return counted(blocks, self.block)
+
+    @property
+    def leaders(self) -> frozenset[str]:
+        """The methods to print in bold: the best by average accuracy, and those that the tests do not put below it.
+
+        What was tested with the reference alone stands where the reference stands, unless it differs from it
+        significantly. Bounds never are in bold. Empty where no test can call anything significant, and where none puts
+        a method below the best.
+        """
+        means = self.ranks.set_index("method")["average_accuracy"]
+        own = [str(method) for method in means.index if method not in self.bounds]
+        if not self.decidable or not own:
+            return frozenset()
+        best = max(own, key=means.__getitem__)
+        # Of two methods that differ from a bound above them it is not known whether one is below the other.
+        unknown = self.reference != ALL_PAIRS and means[self.reference] > means[best]
+        chosen = frozenset(own if unknown else [method for method in own if self._stands_with(method, best)])
+        return chosen if len(chosen) < len(own) else frozenset()
+
+    def _stands_with(self, method: str, best: str) -> bool:
+        if method == best:
+            return True
+        above = self._above(method, best)
+        if above is not None:
+            return above == 0
+        above = self._above(method, self.reference)
+        return self._stands_with(self.reference, best) if above == 0 else above == 1
+
+    def _above(self, method: str, other: str) -> int | None:
+        """1 or -1 where a method is significantly above or below another, else 0; None if they were not tested."""
+        for pair in self.pairs.itertuples():
+            if {pair.method_a, pair.method_b} == {method, other}:
+                difference = pair.mean_difference if pair.method_a == method else -pair.mean_difference
+                return int(np.sign(difference)) if pair.significant else 0
+        return None
 
     @property
     def verdict(self) -> str:
@@ -96,18 +147,27 @@ class Statistics:
             return
         if self.blocks < self.begun:
             yield f"All {compared} methods finished {self.blocks} of {self.counted(self.begun)}, and only these count."
+        if self.incomplete:
+            yield f"Of {self.counted(self.incomplete)} only what all {compared} methods finished counts."
         if self.friedman:
             test = self.friedman
             yield (
                 f"Friedman's test of whether all methods are alike: chi-square {test.statistic:.2f} with "
                 f"{test.degrees} degrees of freedom, approximately p = {test.p:.2g}."
             )
-        if self.decidable:
-            found = int(self.pairs["significant"].sum())
+        if self.pairs.empty:
             yield (
-                f"Of {pairs} {'pair' if pairs == 1 else 'pairs'} of methods, {found or 'none'} "
-                f"{'differs' if found == 1 else 'differ'} significantly at {ALPHA}."
+                f"{self.reference}, with which the others are compared, finished no {self.block}, so that nothing can "
+                "be tested; --reference of `report` names another method."
             )
+        elif self.decidable:
+            found = int(self.pairs["significant"].sum())
+            what = (
+                f"{counted(pairs, 'pair')} of methods"
+                if self.reference == ALL_PAIRS
+                else f"{counted(pairs, 'method')} compared with {self.reference}"
+            )
+            yield f"Of {what}, {found or 'none'} {'differs' if found == 1 else 'differ'} significantly at {ALPHA}."
         else:
             corrected = f", {least_p(self.blocks, pairs):.3g} after Holm's correction for {pairs} pairs" * (pairs > 1)
             yield (
@@ -117,35 +177,77 @@ class Statistics:
             )
 
 
-def paired_statistics(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> Statistics:
-    """Ranks, and tests of every two methods, over the blocks that all of them finished.
+def paired_statistics(
+    accuracy: pd.DataFrame,
+    methods: Sequence[str],
+    tasks: int,
+    reference: str = ALL_PAIRS,
+    bounds: Collection[str] = (),
+) -> Statistics:
+    """Ranks, and paired tests, over the blocks that all methods finished.
 
-    A method that finished no block is left out.
+    A method that finished nothing is left out. Of a block with several repetitions, those count that all finished.
 
     Args:
         accuracy: the rows of accuracy.csv.
         methods: labels, in the order of the tables.
         tasks: T, the length of the stream.
+        reference: the method with which each other one is tested; ALL_PAIRS to test every two.
+        bounds: see Statistics.
     """
-    finished = block_values(accuracy, methods, tasks).dropna(axis="columns", how="all")
-    common = finished.dropna()
-    pairs = _pairs(common)
-    return Statistics(_ranks(common, pairs), pairs, len(common), len(finished), "order" in accuracy, _friedman(common))
+    finished = repetition_values(accuracy, methods, tasks).dropna(axis="columns", how="all").dropna(how="all")
+    shared = finished.dropna()
+    differing = factors_of(repetitions_of(accuracy))
+    factors = sorted(differing, key=lambda factor: shared.index.unique(factor).size)
+    block = factors[0]
+    sizes = [frame.groupby(level=block).size() for frame in (finished, shared)]
+    begun, common = sizes[0], _over_blocks(shared, block)
+    pairs = _pairs(shared, factors, reference)
+    return Statistics(
+        _ranks(common, shared, factors, pairs, reference),
+        pairs,
+        len(common),
+        len(begun),
+        block,
+        "order" in factors,
+        reference,
+        _friedman(common),
+        int((sizes[1] < begun[sizes[1].index]).sum()),
+        frozenset(bounds),
+    )
 
 
-def block_values(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> pd.DataFrame:
-    """Average accuracy after the last task: a row for each block, a column for each method, NaN where not finished."""
-    keys = [key for key in ("seed", "order") if key in accuracy]
+def run_statistics(manifest: Mapping[str, Any], accuracy: pd.DataFrame) -> Statistics:
+    """The comparison of the methods of a run.
+
+    Args:
+        manifest: of the run, as benchmark.older completes it.
+        accuracy: the rows of its accuracy.csv.
+    """
+    return paired_statistics(
+        accuracy, labels_of(manifest), len(manifest["tasks"]), manifest["reference"], manifest["bounds"]
+    )
+
+
+def repetition_values(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> pd.DataFrame:
+    """Average accuracy after the last task: a row for each repetition, a column for each method, NaN if unfinished."""
     values = {
         method: {
-            block: metrics.average_accuracy(
-                metrics.accuracy_matrix(cell["learned"], cell["task"], cell["accuracy"], tasks)
-            )
-            for block, cell in accuracy[accuracy["method"] == method].groupby(keys)
+            repetition: metrics.average_accuracy(R)
+            for repetition, R in metrics.accuracy_matrices(accuracy[accuracy["method"] == method], tasks).items()
         }
         for method in methods
     }
-    return pd.DataFrame(values, dtype=float).sort_index()
+    rows = sorted({repetition for own in values.values() for repetition in own})
+    index = pd.MultiIndex.from_tuples(rows, names=["seed", "order"]) if rows else pd.MultiIndex.from_arrays([[], []])
+    table = {method: [own.get(row, np.nan) for row in rows] for method, own in values.items()}
+    return pd.DataFrame(table, index=index.set_names(["seed", "order"]), dtype=float)
+
+
+def _over_blocks(values: pd.DataFrame, block: Block) -> pd.DataFrame:
+    """The mean of each block's rows."""
+    means = block_means(dict(zip(values.index, values.to_numpy(), strict=True)), block)
+    return pd.DataFrame.from_dict(means, orient="index", columns=values.columns, dtype=float)
 
 
 def holm(p: metrics.Array) -> metrics.Array:
@@ -177,25 +279,32 @@ def blocks_needed(pairs: int) -> int:
     return blocks
 
 
-def _pairs(common: pd.DataFrame) -> pd.DataFrame:
-    """The rows of statistics.csv, from the values of the blocks that count."""
-    rows = [_pair(a, b, common[a] - common[b]) for a, b in combinations(common, 2)] if len(common) else []
+def _pairs(shared: pd.DataFrame, factors: Sequence[Block], reference: str) -> pd.DataFrame:
+    """The rows of statistics.csv, from the values of the repetitions that count."""
+    tested = [(a, b) for a, b in combinations(shared, 2) if reference in (ALL_PAIRS, a, b)] if len(shared) else []
+    rows = [_pair(a, b, shared[a] - shared[b], factors) for a, b in tested]
     pairs = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
     pairs["holm_p"] = holm(pairs["wilcoxon_p"].to_numpy(dtype=float))
     pairs["significant"] = pairs["holm_p"] < ALPHA
     return pairs
 
 
-def _pair(a: str, b: str, difference: pd.Series) -> dict[str, object]:
-    values = difference.to_numpy()
+def _pair(a: str, b: str, difference: pd.Series, factors: Sequence[Block]) -> dict[str, object]:
+    values = difference.to_dict()
     return {
         "method_a": a,
         "method_b": b,
-        "blocks": len(values),
-        "mean_difference": values.mean(),
-        "difference_ci95": metrics.confidence_interval_95(values),
-        "wilcoxon_p": signed_rank_p(values.round(_DIGITS)),
+        "blocks": len(block_means(values, factors[0])),
+        "mean_difference": mean_over_blocks(values, factors[0]),
+        "difference_ci95": interval_95(values, factors),
+        "wilcoxon_p": block_p(values, factors),
     }
+
+
+def block_p(differences: Mapping[metrics.Repetition, float], factors: Sequence[Block]) -> float:
+    """The p of the signed-rank test over blocks, the largest of those over each factor."""
+    blocks = [np.array(list(block_means(differences, factor).values())) for factor in factors]
+    return max(signed_rank_p(values.round(_DIGITS)) for values in blocks)
 
 
 def signed_rank_p(differences: metrics.Array) -> float:
@@ -215,27 +324,41 @@ def signed_rank_p(differences: metrics.Array) -> float:
     return float(min(1.0, 2 * min(shares[: positive + 1].sum(), shares[positive:].sum())))
 
 
-def _ranks(common: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+def _ranks(
+    common: pd.DataFrame, shared: pd.DataFrame, factors: Sequence[Block], pairs: pd.DataFrame, reference: str
+) -> pd.DataFrame:
     """The rows of ranks.csv; methods that are as good as each other share the mean of their ranks."""
     if common.empty:
         return pd.DataFrame({"method": list(common), "blocks": 0}, columns=list(RANK_COLUMNS))
     means = common.mean()
-    best = means.idxmax()
-    to_best = pairs[(pairs["method_a"] == best) | (pairs["method_b"] == best)]
-    to_best = to_best.set_index(to_best["method_a"].where(to_best["method_b"] == best, to_best["method_b"]))
     table = pd.DataFrame(
         {
             "blocks": len(common),
             "mean_rank": common.round(_DIGITS).rank(axis="columns", ascending=False).mean(),
             "average_accuracy": means,
-            "difference_to_best": (means - means[best]).drop(best),
-            "difference_to_best_ci95": to_best["difference_ci95"],
-            "holm_p_to_best": to_best["holm_p"],
+            **_differences(common, shared, factors, pairs, str(means.idxmax()), "best"),
+            **_differences(common, shared, factors, pairs, reference, "reference"),
         },
         index=pd.Index(common.columns, name="method"),
     )
     best_first = table.sort_values(["mean_rank", "average_accuracy"], ascending=[True, False], kind="stable")
     return best_first.reset_index()[list(RANK_COLUMNS)]
+
+
+def _differences(
+    common: pd.DataFrame, shared: pd.DataFrame, factors: Sequence[Block], pairs: pd.DataFrame, to: str, name: str
+) -> dict[str, pd.Series]:
+    """The columns of ranks.csv on the differences to one method; p where that pair was tested."""
+    others = [method for method in common if method != to] if to in common else []
+    means = {method: (common[method] - common[to]).mean() for method in others}
+    intervals = {method: interval_95((shared[method] - shared[to]).to_dict(), factors) for method in others}
+    own = pairs[(pairs["method_a"] == to) | (pairs["method_b"] == to)]
+    p = own.set_index(own["method_a"].where(own["method_b"] == to, own["method_b"]))["holm_p"]
+    return {
+        f"difference_to_{name}": pd.Series(means, dtype=float),
+        f"difference_to_{name}_ci95": pd.Series(intervals, dtype=float),
+        f"holm_p_to_{name}": p,
+    }
 
 
 def _friedman(common: pd.DataFrame) -> Friedman | None:

@@ -101,6 +101,7 @@ class Method(SupervisedPlugin):
             in parallel, and once for all orders: what is learned must then not depend on the number in `task`.
         continues: a task's own tensors start at those that the task before left, instead of at their initial values.
         starts_over: each task is learned from the backbone as given; what was learned before is replaced.
+        bound: it is no method to choose, but shows what could be reached: it is never called the best.
         grows_evenly: from the third task on each adds as much storage and compute as the one before, so that a stream's
             cost can be known from its first tasks.
         search: option, its own or the recipe's -> the values that `tune` tries: a Range, or a tuple of values.
@@ -119,6 +120,7 @@ class Method(SupervisedPlugin):
     isolates_tasks: ClassVar[bool] = False
     continues: ClassVar[bool] = False
     starts_over: ClassVar[bool] = False
+    bound: ClassVar[bool] = False
     grows_evenly: ClassVar[bool] = True
     search: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {"lr": Range(1e-3, 0.3)}
 

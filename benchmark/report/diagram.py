@@ -1,8 +1,10 @@
 """The critical-difference diagram: mean ranks, and which methods the tests cannot tell apart.
 
-Demsar (2006, JMLR 7) draws it with one critical difference of mean ranks, Nemenyi's. Here the bars follow from the
+Demsar (2006, JMLR 7) draws it with one critical difference of mean ranks, Nemenyi's. Here the marks follow from the
 tests in statistics.csv: the diagram calls nothing significant that is not so there, and whether two methods differ does
-not hang on the ranks of the others (why that matters: Benavoli, Corani & Mangili, 2016, JMLR 17).
+not hang on the ranks of the others (why that matters: Benavoli, Corani & Mangili, 2016, JMLR 17). Where every two
+methods were tested, bars join those that do not differ; where each was tested with the reference alone, marks below
+the axis show which do not differ from it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from benchmark.reference import ALL_PAIRS
 from benchmark.report.figures import LABEL_SIZE, Frame, numbers_shown, save_figure, shorten, text_inches
 from benchmark.report.style import QUIET, RC, TEXT, method_style
 from benchmark.statistics import ALPHA, Statistics
@@ -60,6 +63,20 @@ def joined(statistics: Statistics) -> list[tuple[int, int]]:
     return [(first, last) for first, last in enumerate(reach) if last > max([first, *reach[:first]])]
 
 
+def alike(statistics: Statistics) -> list[str]:
+    """The methods that do not differ significantly from the reference, which is not among them."""
+    pairs = statistics.pairs
+    same = pairs[~pairs["significant"].astype(bool)]
+    return [str(method) for method in [*same["method_a"], *same["method_b"]] if method != statistics.reference]
+
+
+def explanation(statistics: Statistics) -> str:
+    """What the marks of the diagram mean, in a sentence."""
+    if statistics.reference == ALL_PAIRS:
+        return "Two methods that no bar joins differ significantly"
+    return f"Methods with a dot below the axis do not differ significantly from {statistics.reference} (square)"
+
+
 def stacked(spans: Sequence[tuple[float, float]], gap: float) -> list[int]:
     """The lowest level for each bar, from 0, such that bars on one level are at least `gap` apart.
 
@@ -88,10 +105,11 @@ def _diagram(statistics: Statistics) -> Figure:
     width = max(2.6, 6.9 - left - right)
     across = (count - 1) / width
 
-    bars = joined(statistics)
+    bars = joined(statistics) if statistics.reference == ALL_PAIRS else []
     spans = [(ranks[first], ranks[last]) for first, last in bars]
     levels = stacked(spans, gap=0.15 * across)
-    below = 0.12 + _BAR * (max(levels, default=-1) + 1)
+    rows = max(levels, default=-1) + 1 if statistics.reference == ALL_PAIRS else 1
+    below = 0.12 + _BAR * rows
     height = below + _ROW * left_rows
     frame = Frame(width=width, height=height, left=left, bottom=0.3, right=right, top=0.55)
     figure, axes = frame.axes()
@@ -107,7 +125,7 @@ def _diagram(statistics: Statistics) -> Figure:
     wide, high = figure.get_size_inches()
     title = f"Mean rank by average accuracy over {statistics.counted(statistics.blocks)} (1 is best)"
     figure.text(0.1 / wide, 1 - 0.2 / high, title, size=9)
-    note = f"Two methods that no bar joins differ significantly (signed-rank test, Holm's correction, {ALPHA})."
+    note = f"{explanation(statistics)} (signed-rank test, Holm's correction, {ALPHA})."
     figure.text(0.1 / wide, 0.08 / high, note, color=QUIET)
 
     for k, (method, rank, label) in enumerate(zip(methods, ranks, labels, strict=True)):
@@ -120,6 +138,11 @@ def _diagram(statistics: Statistics) -> Figure:
         axes.plot([rank], [0], color=look.colour, marker=look.marker, clip_on=False, zorder=4)
         words = (label, f"{rank:.2f}") if k < left_rows else (f"{rank:.2f}", label)
         axes.text(edge + 0.07 * out, y, _GAP.join(words), ha=side, va="center_baseline", size=LABEL_SIZE)
+    if statistics.reference != ALL_PAIRS:
+        places = dict(zip(methods, ranks, strict=True))
+        dots = [places[method] for method in alike(statistics)]
+        axes.plot(dots, [0.15] * len(dots), color=TEXT, linestyle="none", marker="o", markersize=5, zorder=5)
+        axes.plot(places[statistics.reference], 0.15, color=TEXT, marker="s", markersize=5, zorder=5)
     for span, level in zip(spans, levels, strict=True):
         axes.plot(span, [0.12 + _BAR * level] * 2, color=TEXT, linewidth=3, zorder=5)
     return figure

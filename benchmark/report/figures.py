@@ -25,12 +25,15 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from matplotlib.transforms import ScaledTranslation
 
 from benchmark import metrics
+from benchmark.blocks import Block, block_means, factors_of, repetitions_of
 from benchmark.report.style import QUIET, RC, method_style
-from benchmark.report.tables import bytes_text
 
 POINT = 1 / 72
 LABEL_SIZE = 8.0
 LINE = 11 * POINT
+
+#: What is drawn in place of the first task's accuracy over several orders, in each of which another task is the first.
+FIRST_TASK_DROP = "What the first task of each order has lost since it was learned (pp)"
 
 NAMES = (
     "first_task_accuracy",
@@ -44,7 +47,6 @@ NAMES = (
 def draw_figures(
     accuracy: pd.DataFrame,
     summary: pd.DataFrame,
-    parameters: pd.DataFrame,
     compute: pd.DataFrame,
     tasks: pd.DataFrame,
     folder: Path,
@@ -52,7 +54,7 @@ def draw_figures(
     """Draw every figure of NAMES into `folder` as .svg and .png; the same frames give the same bytes.
 
     Args:
-        accuracy, summary, parameters, compute, tasks: the rows of the CSV files of these names. A method that failed
+        accuracy, summary, compute, tasks: the rows of the CSV files of these names. A method that failed
             may be missing from any but `summary`, whose order is the order of the labels.
         folder: made if it is not there.
 
@@ -61,17 +63,20 @@ def draw_figures(
     """
     folder.mkdir(exist_ok=True)
     names = [str(name) for name in tasks["task_name"]]
-    first, unit = f"the first task, {names[0]}", "seeds"
-    if "order" in accuracy:
+    factors = factors_of(repetitions_of(accuracy))
+    first, title = metrics.first_task_curve, f"Accuracy on the first task, {names[0]} (%)"
+    if "order" in factors:
         # In each order another task stands in a place, so that the places are all there is to name.
         names = [f"task {place}" for place in range(1, len(names) + 1)]
-        first, unit = "the first task", "runs"
+        first, title = metrics.first_task_drop_curve, FIRST_TASK_DROP
     with mpl.rc_context(RC):
         runs = drawn_runs(accuracy, [str(method) for method in summary["method"]], len(names))
         figures = (
-            _curves(runs, metrics.first_task_curve, f"Accuracy on {first} (%)", unit),
-            _curves(runs, metrics.average_accuracy_curve, "Average accuracy on the tasks learned so far (%)", unit),
-            _accuracy_vs_parameters(summary, parameters),
+            _curves(runs, first, title, factors[0]),
+            _curves(
+                runs, metrics.average_accuracy_curve, "Average accuracy on the tasks learned so far (%)", factors[0]
+            ),
+            _accuracy_vs_parameters(summary),
             _accuracy_vs_compute(summary, compute),
             _matrices(runs, names),
         )
@@ -98,13 +103,17 @@ class DrawnRun:
     """One method's accuracy matrices.
 
     Attributes:
-        matrices: float [cells, T, T], fractions, NaN where not evaluated.
-        learned: how many tasks these cells learned.
+        matrices: float [blocks, T, T], fractions, NaN where not evaluated: the mean of each block's repetitions.
+        learned: how many tasks these repetitions learned.
+        repetitions: float [T, T], the matrix of each.
+        factors: what the repetitions of the whole run differ in; a block is one of the first.
     """
 
     method: str
     matrices: metrics.Array
     learned: int
+    repetitions: Mapping[metrics.Repetition, metrics.Array]
+    factors: Sequence[Block]
 
     @property
     def label(self) -> str:
@@ -115,16 +124,22 @@ class DrawnRun:
 def drawn_runs(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> list[DrawnRun]:
     """The methods that learned a task at all.
 
-    Of each, the cells that got furthest: a mean over other cells at every point would move by itself.
+    Of each, the repetitions that got furthest: a mean over others at every point would move by itself.
     """
-    runs = []
+    runs, factors = [], factors_of(repetitions_of(accuracy))
     for method in methods:
         rows = accuracy[accuracy["method"] == method]
         if rows.empty:
             continue
         furthest = int(rows["learned"].max())
-        matrices = [R for R in metrics.accuracy_matrices(rows, tasks) if np.isfinite(R[furthest - 1, 0])]
-        runs.append(DrawnRun(method, np.stack(matrices), furthest))
+        matrices = {
+            repetition: R
+            for repetition, R in metrics.accuracy_matrices(rows, tasks).items()
+            if np.isfinite(R[furthest - 1, 0])
+        }
+        # Curves and matrices are linear, so that those of a block's mean are the means of the block.
+        means = np.stack(list(block_means(matrices, factors[0]).values()))
+        runs.append(DrawnRun(method, means, furthest, matrices, factors))
     return runs
 
 
@@ -277,11 +292,11 @@ def _nothing(message: str) -> Figure:
     return figure
 
 
-def _percent_limits(values: metrics.Array) -> tuple[float, float]:
-    """Round limits around `values`, in percent, within 0..100 and at least 10 apart."""
+def _percent_limits(values: metrics.Array, least: float = 0.0) -> tuple[float, float]:
+    """Round limits around `values`, in percent, within `least`..100 and at least 10 apart."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    low, high = max(0.0, math.floor((low - 1) / 5) * 5), min(100.0, math.ceil((high + 1) / 5) * 5)
-    return (low, high) if high - low >= 10 else (max(0.0, high - 10), max(10.0, high))
+    low, high = max(least, math.floor((low - 1) / 5) * 5), min(100.0, math.ceil((high + 1) / 5) * 5)
+    return (low, high) if high - low >= 10 else (max(least, high - 10), max(least + 10, high))
 
 
 def numbers_shown(tasks: int) -> list[int]:
@@ -295,19 +310,17 @@ def numbers_shown(tasks: int) -> list[int]:
 # Accuracy against tasks learned
 
 
-def _curves(runs: Sequence[DrawnRun], curve: Callable[[metrics.Array], metrics.Array], title: str, unit: str) -> Figure:
-    """One line a method, with its name at the line's end and, over several cells, a band from lowest to highest.
-
-    Args:
-        unit: what a method's cells are to a reader, as "seeds".
-    """
+def _curves(
+    runs: Sequence[DrawnRun], curve: Callable[[metrics.Array], metrics.Array], title: str, block: Block
+) -> Figure:
+    """One line a method, with its name at the line's end and, over several blocks, a band from lowest to highest."""
     if not runs:
         return _nothing("No method finished a task.")
     values = [100 * np.stack([curve(R) for R in run.matrices]) for run in runs]
     tasks = values[0].shape[1]
-    cells = sorted({len(v) for v in values})
-    count = f"{cells[0]} to {cells[-1]}" if len(cells) > 1 else f"{cells[0]}"
-    note = f" (mean of {count} {unit}, band: lowest to highest)" if cells[-1] > 1 else ""
+    blocks = sorted({len(v) for v in values})
+    count = f"{blocks[0]} to {blocks[-1]}" if len(blocks) > 1 else f"{blocks[0]}"
+    note = f" (mean of {count} {block}s, band: lowest to highest)" if blocks[-1] > 1 else ""
     labels = [shorten(run.label, 2.3) for run in runs]
 
     key = 0.3
@@ -325,7 +338,9 @@ def _curves(runs: Sequence[DrawnRun], curve: Callable[[metrics.Array], metrics.A
     axes.set_title(title, x=-0.3 / frame.width)
     axes.set_xlabel(f"Tasks learned{note}")
     axes.grid(axis="x", visible=False)
-    low, high = _percent_limits(np.concatenate([v.ravel() for v in values]))
+    drawn = np.concatenate([v.ravel() for v in values])
+    # What a task has lost, unlike an accuracy, can be below zero.
+    low, high = _percent_limits(drawn, least=-100.0 if np.nanmin(drawn) < 0 else 0.0)
     axes.set_ylim(low, high)
     first, last = (1.0, float(tasks)) if tasks > 1 else (0.5, 1.5)
     axes.set_xlim(first, last)
@@ -377,24 +392,19 @@ def _curves(runs: Sequence[DrawnRun], curve: Callable[[metrics.Array], metrics.A
 # Accuracy against cost
 
 
-def _accuracy_vs_parameters(summary: pd.DataFrame, parameters: pd.DataFrame) -> Figure:
-    # Kept images cost no parameters, so a method that keeps some says so beside its name.
-    kept = parameters.set_index("method")["replay_bytes"]
-    notes = {str(method): f" + {bytes_text(size)} of replay" for method, size in kept.items() if size > 0}
-    points = summary[["method", "average_accuracy", "average_accuracy_ci95"]].merge(
-        parameters[["method", "extra_parameters_percent"]], on="method"
-    )
-    return _scatter(points, "Extra parameters per task (% of the backbone)", notes)
+def _accuracy_vs_parameters(summary: pd.DataFrame) -> Figure:
+    points = summary[["method", "average_accuracy", "average_accuracy_ci95", "stored_percent"]]
+    return _scatter(points, "Stored beyond the backbone after the stream (% of the backbone)")
 
 
 def _accuracy_vs_compute(summary: pd.DataFrame, compute: pd.DataFrame) -> Figure:
     points = summary[["method", "average_accuracy", "average_accuracy_ci95"]].merge(
         compute[["method", "normalized_compute"]], on="method"
     )
-    return _scatter(points, "Training compute (fine-tuning = 1)", {})
+    return _scatter(points, "Training compute (fine-tuning = 1)")
 
 
-def _scatter(points: pd.DataFrame, xlabel: str, notes: Mapping[str, str]) -> Figure:
+def _scatter(points: pd.DataFrame, xlabel: str) -> Figure:
     """One labelled point a method; `points` has method, average_accuracy, its ci95, and the cost."""
     points = points.dropna(subset=["average_accuracy", points.columns[-1]])
     if points.empty:
@@ -426,7 +436,7 @@ def _scatter(points: pd.DataFrame, xlabel: str, notes: Mapping[str, str]) -> Fig
         (float(across) - frame.left, float(up) - frame.bottom)
         for across, up in axes.transData.transform(np.column_stack([x, y])) / figure.dpi
     ]
-    labels = [shorten(method, 2.3) + notes.get(method, "") for method in methods]
+    labels = [shorten(method, 2.3) for method in methods]
     sizes = [(text_inches(label) + 0.02, LINE) for label in labels]
     boxes = place_labels(where, sizes, (0.05, 0.03, frame.width, frame.height + 0.1))
     inches = figure.dpi_scale_trans + ScaledTranslation(frame.left, frame.bottom, figure.dpi_scale_trans)

@@ -18,9 +18,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchmark.blocks import repetitions_text
 from benchmark.files import write_atomically
 from benchmark.provenance import differences, learning_processes
 from benchmark.report.diagram import NAME as DIAGRAM
+from benchmark.report.diagram import explanation
+from benchmark.report.figures import FIRST_TASK_DROP
 from benchmark.report.page_data import page_data
 from benchmark.report.tables import EMPTY, Cell, Table, display_tables, rank_display
 from benchmark.results import SUCCEEDED
@@ -65,7 +68,7 @@ class _Chart:
     numbers: tuple[str, ...]
 
 
-_INTERVAL = "Over several seeds or orders, a line is their mean and its band the 95 % confidence interval."
+_INTERVAL = "Over several orders or seeds, a line is their mean and its band the 95 % confidence interval."
 _OVERLAP = "A label that would hide another one is left out: hover over its point."
 _CHARTS = (
     _Chart(
@@ -83,8 +86,8 @@ _CHARTS = (
     _Chart(
         "accuracy_vs_parameters",
         "Average accuracy (%) against storage",
-        f"After the last task, against what each task adds to the stored state. {_OVERLAP}",
-        ("summary", "parameters"),
+        f"After the last task, against all that is stored beyond the backbone then, images included. {_OVERLAP}",
+        ("summary",),
     ),
     _Chart(
         "accuracy_vs_compute",
@@ -98,6 +101,14 @@ _CHARTS = (
         "Accuracy on every task (across) after every task learned (down). Choose a method to read its values.",
         ("accuracy",),
     ),
+)
+
+
+_DROP = _Chart(
+    "first_task_accuracy",
+    FIRST_TASK_DROP,
+    f"After each task learned: its accuracy when it was learned, less its accuracy now. {_INTERVAL}",
+    ("accuracy",),
 )
 
 
@@ -128,11 +139,12 @@ def write_page(
         The page's path.
     """
     orders = len(manifest["orders"])
-    overview, *costs = display_tables(summary, parameters, compute, orders, budgets)
+    overview, *costs = display_tables(summary, parameters, compute, statistics, budgets)
+    charts = [_DROP if c.name == _DROP.name and statistics.orders else c for c in _CHARTS]
     sections = [
         Section("summary", "Summary", "tables.html.j2", {"tables": [overview]}),
         *_unfinished(manifest),
-        Section("figures", "Figures", "figures.html.j2", {"charts": [(c, *_files(folder, c.name)) for c in _CHARTS]}),
+        Section("figures", "Figures", "figures.html.j2", {"charts": [(c, *_files(folder, c.name)) for c in charts]}),
         *_ranks(folder, statistics),
         Section("cost", "Storage and compute", "tables.html.j2", {"tables": costs}),
         Section("tasks", "Tasks", "tables.html.j2", {"tables": [_tasks(tasks, orders)]}),
@@ -150,7 +162,7 @@ def write_page(
             style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            data=page_data(accuracy, summary, parameters, compute, tasks),
+            data=page_data(accuracy, summary, tasks),
         )
     )
     path = folder / "report.html"
@@ -174,7 +186,6 @@ def _environment() -> Environment:
 
 def _facts(summary: pd.DataFrame, tasks: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
     """What a reader wants to know first."""
-    seeds, orders = len(manifest["seeds"]), len(manifest["orders"])
     cells = manifest["cells"]
     done = sum(cell["status"] == SUCCEEDED for cell in cells)
     return {
@@ -182,13 +193,9 @@ def _facts(summary: pd.DataFrame, tasks: pd.DataFrame, manifest: Mapping[str, An
         "Backbone": manifest["backbone"]["spec"],
         "Methods": f"{len(summary)}",
         "Tasks": f"{len(tasks)}",
-        "Repetitions": _counted(seeds, "seed") + (f", {orders} orders" if orders > 1 else ""),
+        "Repetitions": repetitions_text([(cell["seed"], cell["order"]) for cell in cells]),
         "Cells finished": f"{done} of {len(cells)}",
     }
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _unfinished(manifest: Mapping[str, Any]) -> Iterator[Section]:
@@ -205,7 +212,13 @@ def _ranks(folder: Path, statistics: Statistics) -> Iterator[Section]:
         ranks = rank_display(statistics)
         # One may be there from before, when fewer methods or more seeds were compared.
         image, files = _files(folder, DIAGRAM) if statistics.decidable else (None, [])
-        content = {"tables": [ranks] if ranks else [], "verdict": statistics.verdict, "image": image, "files": files}
+        content = {
+            "tables": [ranks] if ranks else [],
+            "verdict": statistics.verdict,
+            "explanation": explanation(statistics),
+            "image": image,
+            "files": files,
+        }
         yield Section("ranks", "Ranks", "ranks.html.j2", content)
 
 

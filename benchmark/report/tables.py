@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchmark import metrics
+from benchmark.blocks import block_means, factors_of, interval_95, mean_over_blocks, repetitions_of
+from benchmark.reference import ALL_PAIRS
 from benchmark.statistics import Statistics
+from benchmark.text import counted
 
 SUMMARY_COLUMNS = (
     "method",
@@ -27,6 +30,11 @@ SUMMARY_COLUMNS = (
     "extra_parameters_percent",
     "normalized_compute",
     "normalized_seconds",
+    "blocks",
+    "first_task_drop",
+    "first_task_drop_ci95",
+    "stored_bytes",
+    "stored_percent",
 )
 
 
@@ -39,7 +47,8 @@ def summary_table(
 ) -> pd.DataFrame:
     """The rows of summary.csv, one a method, in the order of `statuses`.
 
-    Means are over the cells that finished all tasks; a method without any has its status and no numbers.
+    Means and intervals are over the blocks of the repetitions that finished all tasks; a method without any has its
+    status and no numbers.
 
     Args:
         accuracy, parameters, compute: the rows of the CSV files of these names.
@@ -48,33 +57,40 @@ def summary_table(
     """
     extra = parameters.set_index("method")
     spent = compute.set_index("method")
+    factors = factors_of(repetitions_of(accuracy))
     rows = []
     for method, status in statuses.items():
         matrices = metrics.accuracy_matrices(accuracy[accuracy["method"] == method], tasks)
-        finished = [R for R in matrices if not np.isnan(R[-1]).any()]
-        row: dict[str, Any] = {"method": method, "seeds": len(finished), "status": status}
+        finished = {repetition: R for repetition, R in matrices.items() if not np.isnan(R[-1]).any()}
+        row: dict[str, Any] = {"method": method, "seeds": len(finished), "status": status, "blocks": 0}
         if finished:
-            average = [metrics.average_accuracy(R) for R in finished]
-            first = [metrics.first_task_accuracy(R) for R in finished]
-            row |= {
-                "average_accuracy": np.mean(average),
-                "average_accuracy_ci95": metrics.confidence_interval_95(average),
-                "first_task_accuracy": np.mean(first),
-                "first_task_accuracy_ci95": metrics.confidence_interval_95(first),
-                "forgetting": np.mean([metrics.forgetting(R) for R in finished]),
-                "backward_transfer": np.mean([metrics.backward_transfer(R) for R in finished]),
-                "extra_parameters_percent": extra["extra_parameters_percent"].get(method, math.nan),
-                "normalized_compute": spent["normalized_compute"].get(method, math.nan),
-                "normalized_seconds": spent["normalized_seconds"].get(method, math.nan),
-            }
+            row |= {name: extra[name].get(method, math.nan) for name in _STORED}
+            row |= {name: spent[name].get(method, math.nan) for name in _SPENT}
+            for name, figure in _FIGURES.items():
+                values = {repetition: figure(R) for repetition, R in finished.items()}
+                row["blocks"] = len(block_means(values, factors[0]))
+                row[name] = mean_over_blocks(values, factors[0])
+                row[f"{name}_ci95"] = interval_95(values, factors)
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
-    return table.astype(dict.fromkeys(SUMMARY_COLUMNS[3:], float))
+    return table.astype({name: float for name in SUMMARY_COLUMNS[3:] if name != "blocks"})
+
+
+# The summary's columns on accuracy, each of which is a figure of every repetition, and those from other tables.
+_FIGURES: Mapping[str, Callable[[metrics.Array], float]] = {
+    "average_accuracy": metrics.average_accuracy,
+    "first_task_accuracy": metrics.first_task_accuracy,
+    "forgetting": metrics.forgetting,
+    "backward_transfer": metrics.backward_transfer,
+    "first_task_drop": metrics.first_task_drop,
+}
+_STORED = ("extra_parameters_percent", "stored_bytes", "stored_percent")
+_SPENT = ("normalized_compute", "normalized_seconds")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell as a reader sees it; `best` where no method has a better value in its column.
+    """One cell as a reader sees it; `best` where it is in bold, see Statistics.leaders.
 
     `value` is the number behind the text, by which rows can be sorted; None for names and where there is none.
     """
@@ -102,6 +118,10 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 def bytes_text(value: float) -> str:
     """A size in bytes with three significant digits: 44.7 MB."""
     return _prefixed(value, "B")
+
+
+def _signed_bytes(value: float) -> str:
+    return f"-{bytes_text(-value)}" if value < 0 else bytes_text(value)
 
 
 def flops_text(value: float) -> str:
@@ -151,57 +171,65 @@ class _Column:
     name: str
     header: str
     text: Callable[[float], str]
-    better: Literal["higher", "lower"] | None = None
     ci: str | None = None
+    #: Whether its values are what the ranks are made of.
+    ranked: bool = False
 
 
-_SUMMARY = (
+_SUMMARY: tuple[_Column, ...] = (
     _Column("seeds", "Seeds", _count),
-    _Column("average_accuracy", "Average accuracy (%)", _percent, "higher", ci="average_accuracy_ci95"),
-    _Column("first_task_accuracy", "First-task accuracy (%)", _percent, "higher", ci="first_task_accuracy_ci95"),
-    _Column("forgetting", "Forgetting (pp)", _percent, "lower"),
-    _Column("backward_transfer", "Backward transfer (pp)", _percent, "higher"),
-    _Column("extra_parameters_percent", "Extra parameters (% per task)", _significant, "lower"),
-    _Column("normalized_compute", f"Compute ({TIMES} fine-tuning)", _ratio, "lower"),
-    _Column("normalized_seconds", f"Time ({TIMES} fine-tuning)", _ratio, "lower"),
+    _Column("average_accuracy", "Average accuracy (%)", _percent, ci="average_accuracy_ci95", ranked=True),
+    _Column("first_task_accuracy", "First-task accuracy (%)", _percent, ci="first_task_accuracy_ci95"),
+    _Column("forgetting", "Forgetting (pp)", _percent),
+    _Column("backward_transfer", "Backward transfer (pp)", _percent),
+    _Column("extra_parameters_percent", "Extra parameters (% per task)", _significant),
+    _Column("stored_bytes", "Stored beyond the backbone", _signed_bytes),
+    _Column("stored_percent", "Stored (% of the backbone)", _significant),
+    _Column("normalized_compute", f"Compute ({TIMES} fine-tuning)", _ratio),
+    _Column("normalized_seconds", f"Time ({TIMES} fine-tuning)", _ratio),
 )
+# Over several orders other tasks are the first, so that only what each has lost can be averaged.
+_OVER_ORDERS = {
+    "seeds": _Column("seeds", "Runs", _count),
+    "first_task_accuracy": _Column("first_task_drop", "First-task drop (pp)", _percent, ci="first_task_drop_ci95"),
+}
 _PARAMETERS = (
     _Column("backbone_parameters", "Backbone parameters", _count),
-    _Column("extra_parameters_per_task", "Extra parameters per task", _count, "lower"),
-    _Column("extra_parameters_percent", "Extra (% of the backbone)", _significant, "lower"),
-    _Column("head_parameters_per_task", "Head parameters per task", _count, "lower"),
+    _Column("extra_parameters_per_task", "Extra parameters per task", _count),
+    _Column("extra_parameters_percent", "Extra (% of the backbone)", _significant),
+    _Column("head_parameters_per_task", "Head parameters per task", _count),
     _Column("frozen_bytes", "Frozen", bytes_text),
     _Column("shared_bytes", "Shared", bytes_text),
     _Column("task_bytes", "Per-task", bytes_text),
     _Column("memory_bytes", "Memory", bytes_text),
     _Column("replay_bytes", "Replay", bytes_text),
-    _Column("state_bytes", "State in all", bytes_text, "lower"),
+    _Column("state_bytes", "State in all", bytes_text),
+    _Column("stored_bytes", "Beyond the backbone", _signed_bytes),
+    _Column("stored_percent", "Beyond (% of the backbone)", _significant),
 )
 _COMPUTE = (
-    _Column("training_flops", "Training", flops_text, "lower"),
-    _Column("normalized_compute", f"{TIMES} fine-tuning", _ratio, "lower"),
-    _Column("training_seconds", "Training (s)", _significant, "lower"),
-    _Column("normalized_seconds", f"{TIMES} fine-tuning", _ratio, "lower"),
-    _Column("inference_flops_per_image", "Inference per image", flops_text, "lower"),
-    _Column("normalized_inference", f"{TIMES} backbone", _fine_ratio, "lower"),
-    _Column("evaluation_seconds", "Evaluation (s)", _significant, "lower"),
-    _Column("evaluations", "Evaluations", _count, "lower"),
-    _Column("peak_memory_bytes", "Peak memory", bytes_text, "lower"),
+    _Column("training_flops", "Training", flops_text),
+    _Column("normalized_compute", f"{TIMES} fine-tuning", _ratio),
+    _Column("training_seconds", "Training (s)", _significant),
+    _Column("normalized_seconds", f"{TIMES} fine-tuning", _ratio),
+    _Column("inference_flops_per_image", "Inference per image", flops_text),
+    _Column("normalized_inference", f"{TIMES} backbone", _fine_ratio),
+    _Column("evaluation_seconds", "Evaluation (s)", _significant),
+    _Column("evaluations", "Evaluations", _count),
+    _Column("peak_memory_bytes", "Peak memory", bytes_text),
 )
 _RANKS = (
-    _Column("mean_rank", "Mean rank", _ratio, "lower"),
-    _Column("average_accuracy", "Average accuracy (%)", _percent, "higher"),
-    _Column("difference_to_best", "Difference to the best (pp)", _percent, ci="difference_to_best_ci95"),
-    _Column("holm_p_to_best", "p of the difference", _p),
+    _Column("mean_rank", "Mean rank", _ratio),
+    _Column("average_accuracy", "Average accuracy (%)", _percent, ranked=True),
 )
 
 _BACKBONES = (
     _Column("seeds", "Seeds", _count),
-    _Column("average_accuracy", "Average accuracy (%)", _percent, "higher", ci="average_accuracy_ci95"),
+    _Column("average_accuracy", "Average accuracy (%)", _percent, ci="average_accuracy_ci95"),
     _Column("backbone_parameters", "Backbone parameters", _count),
-    _Column("extra_parameters_percent", "Extra parameters (% per task)", _significant, "lower"),
-    _Column("training_flops", "Training", flops_text, "lower"),
-    _Column("normalized_compute", f"{TIMES} fine-tuning", _ratio, "lower"),
+    _Column("extra_parameters_percent", "Extra parameters (% per task)", _significant),
+    _Column("training_flops", "Training", flops_text),
+    _Column("normalized_compute", f"{TIMES} fine-tuning", _ratio),
 )
 
 _BUDGETS = (
@@ -211,23 +239,34 @@ _BUDGETS = (
 )
 
 
-def summary_display(summary: pd.DataFrame, orders: int = 1, budgets: Table | None = None) -> Table:
+def summary_display(summary: pd.DataFrame, statistics: Statistics, budgets: Table | None = None) -> Table:
     """The summary as a reader sees it; with a column of statuses only where a method did not succeed.
 
     Args:
-        orders: in how many orders each seed learned the tasks.
+        statistics: what tests say about these methods.
         budgets: of `budgets_display`; the caption then says what is equal.
     """
     over, columns = "seeds", _SUMMARY
-    if orders > 1:
-        over, columns = "seeds and orders of the tasks", (replace(_SUMMARY[0], header="Runs"), *_SUMMARY[1:])
+    if statistics.orders:
+        over = "orders of the tasks and seeds, the wider of the two"
+        columns = tuple(_OVER_ORDERS.get(column.name, column) for column in _SUMMARY)
     caption = (
         f"Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over {over}; "
         "pp are percentage points."
     )
+    if statistics.orders:
+        caption += " The drop is what the first task of each order has lost since it was learned."
+    if statistics.leaders:
+        caption += f" {_bold_means(statistics)}"
     if budgets:
         caption += f" {budgets.caption}"
-    return _table("summary", caption, summary, columns, statuses=bool((summary["status"] != "succeeded").any()))
+    statuses = bool((summary["status"] != "succeeded").any())
+    return _table("summary", caption, summary, columns, statuses, leaders=statistics.leaders)
+
+
+def _bold_means(statistics: Statistics) -> str:
+    aside = f", the bounds ({', '.join(sorted(statistics.bounds))}) aside" if statistics.bounds else ""
+    return f"Bold: the highest average accuracy{aside}, and those that the tests do not put below it."
 
 
 def storage_display(parameters: pd.DataFrame) -> Table:
@@ -249,13 +288,24 @@ def rank_display(statistics: Statistics) -> Table | None:
     """ranks.csv as a reader sees it, with the verdict of the tests in its caption; None with less than two blocks."""
     if statistics.blocks < 2:
         return None
-    each = ", each a seed in one order of the tasks" if statistics.orders else ""
+    reference = statistics.reference
+    name, to, corrected = "reference", reference, f"for {counted(len(statistics.pairs), 'method')} compared with it"
+    if reference == ALL_PAIRS:
+        name, to, corrected = "best", "the best", "for all pairs of methods"
+    columns = (
+        *_RANKS,
+        _Column(f"difference_to_{name}", f"Difference to {to} (pp)", _percent, ci=f"difference_to_{name}_ci95"),
+        _Column(f"holm_p_to_{name}", "p of the difference", _p),
+    )
+    each = ", each the mean of its repetitions" if statistics.orders else ""
     caption = (
         f"Ranks by average accuracy, the mean over {statistics.counted(statistics.blocks)}{each}; 1 is best. "
-        "± is the paired 95 % confidence interval of the difference to the best average accuracy, p its Wilcoxon "
-        "signed-rank test with Holm's correction for all pairs of methods. " + statistics.verdict
+        f"± is the paired 95 % confidence interval of the difference to {to}, p its Wilcoxon signed-rank test with "
+        f"Holm's correction {corrected}. {statistics.verdict}"
     )
-    return _table("ranks", caption, statistics.ranks, _RANKS)
+    if statistics.leaders:
+        caption += f" {_bold_means(statistics)}"
+    return _table("ranks", caption, statistics.ranks, columns, leaders=statistics.leaders)
 
 
 def budgets_display(manifest: Mapping[str, Any]) -> Table | None:
@@ -291,11 +341,11 @@ def display_tables(
     summary: pd.DataFrame,
     parameters: pd.DataFrame,
     compute: pd.DataFrame,
-    orders: int = 1,
+    statistics: Statistics,
     budgets: Table | None = None,
 ) -> tuple[Table, ...]:
     """The summary, the storage and the compute tables as a reader sees them, and the budgets, if they were equal."""
-    tables = summary_display(summary, orders, budgets), storage_display(parameters), compute_display(compute)
+    tables = summary_display(summary, statistics, budgets), storage_display(parameters), compute_display(compute)
     return (*tables, budgets) if budgets else tables
 
 
@@ -306,31 +356,31 @@ def _table(
     columns: tuple[_Column, ...],
     statuses: bool = False,
     names: Sequence[str] = ("method",),
+    leaders: Collection[str] = (),
 ) -> Table:
-    """Columns of text, those of `names` and of statuses, and then the numbers that are there."""
+    """Columns of text, those of `names` and of statuses, and then the numbers that are there.
+
+    Args:
+        leaders: the methods of which what the ranks are made of is in bold.
+    """
     words = [*names, "status"] if statuses else names
     body = [[Cell(str(text)) for text in frame[word]] for word in words]
     headers = [word.capitalize() for word in words]
     for column in columns:
         if column.name in frame:
-            body.append(_cells(frame, column))
+            body.append(_cells(frame, column, leaders if column.ranked else ()))
             headers.append(column.header)
     return Table(name, caption, tuple(headers), tuple(zip(*body, strict=True)))
 
 
-def _cells(frame: pd.DataFrame, column: _Column) -> list[Cell]:
-    values = frame[column.name].to_numpy(dtype=float)
-    texts = [EMPTY if math.isnan(value) else column.text(value) for value in values]
-    best = None
-    if column.better and len(set(texts) - {EMPTY}) > 1:
-        # Compared as printed: two methods that read the same are equally good, and if all do, none is best.
-        best = texts[int(np.nanargmax(values) if column.better == "higher" else np.nanargmin(values))]
+def _cells(frame: pd.DataFrame, column: _Column, leaders: Collection[str]) -> list[Cell]:
     cells = []
-    for row, text in enumerate(texts):
-        spread = math.nan if column.ci is None else float(frame[column.ci].iloc[row])
+    for row in frame.to_dict("records"):
+        number, spread = float(row[column.name]), math.nan if column.ci is None else float(row[column.ci])
+        text = EMPTY if math.isnan(number) else column.text(number)
         shown = text if math.isnan(spread) else f"{text} ± {column.text(spread)}"
-        value = None if math.isnan(values[row]) else float(values[row])
-        cells.append(Cell(shown.replace("-", MINUS), best=text == best, value=value))
+        best = row["method"] in leaders if leaders else False
+        cells.append(Cell(shown.replace("-", MINUS), best, value=None if math.isnan(number) else number))
     return cells
 
 
@@ -354,7 +404,7 @@ def _column(header: str, cells: list[str], left: bool) -> tuple[list[str], list[
 
 
 def to_markdown(tables: Iterable[Table], statistics: Statistics | None = None) -> str:
-    """The content of summary.md: the tables, the best value of each column in bold.
+    """The content of summary.md: the tables, with the methods that the ranks put first in bold.
 
     Args:
         statistics: for a table of ranks; where there are too few blocks for one, a sentence says so.
@@ -371,7 +421,7 @@ def _conclusion(statistics: Statistics | None, render: Callable[[Table], str], m
 
 
 def markdown(table: Table) -> str:
-    """A table in GitHub's Markdown, below its caption; the best values in bold."""
+    """A table in GitHub's Markdown, below its caption."""
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cells) + " |\n"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from benchmark.files import writing
+from benchmark.older import completed
 from benchmark.provenance import difference_note
 from benchmark.report.diagram import draw_critical_difference
 from benchmark.report.figures import draw_figures
 from benchmark.report.page import write_page
 from benchmark.report.tables import budgets_display, display_tables, summary_table, to_latex, to_markdown
 from benchmark.results import RunFolder, collect, statuses
-from benchmark.statistics import Statistics, paired_statistics
+from benchmark.statistics import Statistics, run_statistics
 
 
 def write_report(run: RunFolder) -> Statistics:
@@ -22,12 +23,11 @@ def write_report(run: RunFolder) -> Statistics:
         UserError: the folder holds no run.
         StorageError: it cannot be written.
     """
-    manifest = run.read_manifest()
+    manifest = completed(run.read_manifest())
     tables = collect(run, manifest)
     accuracy, parameters, compute, tasks = tables.accuracy, tables.parameters, tables.compute, tables.tasks
     summary = summary_table(accuracy, parameters, compute, statuses(manifest), len(tasks))
-    orders = len(manifest["orders"])
-    statistics = paired_statistics(accuracy, list(summary["method"]), len(tasks))
+    statistics = run_statistics(manifest, accuracy)
     budgets = budgets_display(manifest)
     for name, frame in (
         ("accuracy", accuracy),
@@ -39,12 +39,12 @@ def write_report(run: RunFolder) -> Statistics:
         ("statistics", statistics.pairs),
     ):
         run.write_csv(name, frame)
-    displayed = display_tables(summary, parameters, compute, orders, budgets)
+    displayed = display_tables(summary, parameters, compute, statistics, budgets)
     note = difference_note(manifest)
     run.write_text("summary.md", to_markdown(displayed, statistics) + (f"\n{note}\n" if note else ""))
     run.write_text("summary.tex", to_latex(displayed, statistics) + (f"\n% {note}\n" if note else ""))
     with writing(run.path):
-        draw_figures(accuracy, summary, parameters, compute, tasks, run.path / "figures")
+        draw_figures(accuracy, summary, compute, tasks, run.path / "figures")
         draw_critical_difference(statistics, run.path / "figures")
     write_page(
         run.path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_a_notebook_shows_the_summary(results: Results):
     assert shown.startswith("<p>Accuracy after the whole stream")
     assert "<td>er:memory=20</td>" in shown
     assert "<th>Average accuracy (%)</th>" in shown
-    assert "<strong>" in shown
+    assert "<strong>" not in shown, "two seeds support no order of methods"
 
 
 def test_a_terminal_shows_the_summary(results: Results):
@@ -79,7 +80,7 @@ def test_a_terminal_shows_the_summary(results: Results):
 
 def test_labels_are_text_in_html(results: Results):
     summary = results.summary.assign(method=["<b>", "x"])
-    hostile = Results(results.path, results.manifest, summary, *[pd.DataFrame()] * 4)
+    hostile = replace(results, summary=summary)
     assert "<td>&lt;b&gt;</td>" in hostile._repr_html_()
 
 

@@ -151,7 +151,7 @@ def test_a_run_keeps_its_budgets(stream, tiny_network, tmp_path, make_listener, 
     prepared = Prepared(
         settings, with_budgets(chosen, budgets), stream, tiny_network, torch.device("cpu"), budgets=budgets
     )
-    assert prepared.epochs_in_all == 3 * (3 + 5)
+    assert prepared.epochs_in_all([{"method": "er"}, {"method": "sgd"}]) == 3 * (3 + 5)
     run(prepared, Execution(jobs=1), tmp_path / "run", [], make_listener())
 
     folder = RunFolder(tmp_path / "run")

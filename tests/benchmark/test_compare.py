@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import safetensors.torch
 
 from benchmark.cli import main
 from benchmark.compare import training_mark
@@ -403,7 +405,7 @@ def test_five_seeds_of_four_methods(here):
     """What the tables and texts say where no difference can be significant."""
     write_run(here / "a", seeds("sgd", [0.50, 0.51, 0.52, 0.53, 0.54]) | seeds("er", [0.7] * 5))
     write_run(here / "b", seeds("clr", [0.80, 0.82, 0.84, 0.86, 0.88]) | seeds("ewc", [0.6] * 5))
-    compare("a", "b")
+    compare("a", "b", "--reference", "all")
     folder = Path("results/c")
     pairs = pd.read_csv(folder / "statistics.csv")
     assert len(pairs) == 6
@@ -430,7 +432,7 @@ def test_five_seeds_of_four_methods(here):
 def test_twelve_seeds_have_a_diagram(here):
     write_run(here / "a", seeds("sgd", [0.5 + k / 100 for k in range(12)]) | seeds("er", [0.7] * 12))
     write_run(here / "b", seeds("clr", [0.7, 0.9] * 6))
-    compare("a", "b")
+    compare("a", "b", "--reference", "all")
     assert pd.read_csv("results/c/statistics.csv")["significant"].tolist() == [True, True, True]
     assert Path("results/c/figures/critical_difference.svg").is_file()
 
@@ -443,3 +445,46 @@ def test_a_run_of_one_seed_says_that_it_is_one(here):
     markdown, latex = ((here / "a" / f"summary.{kind}").read_text() for kind in ("md", "tex"))
     assert markdown.endswith(f"\n\n{said}test gives no p below 2/2^1 = 1; at least 6 seeds are needed.\n")
     assert f"\n% {said}" in latex
+
+
+def pairs_of(folder: str) -> list[list[str]]:
+    return pd.read_csv(f"{folder}/statistics.csv")[["method_a", "method_b"]].to_numpy().tolist()
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_the_reference_is_the_first_runs_unless_one_is_given(here, capsys):
+    write_run(here / "a", seeds("sgd", [0.5, 0.6]) | seeds("er", [0.7] * 2), reference=lambda _: "er")
+    write_run(here / "b", seeds("clr", [0.8, 0.9]))
+    compare("a", "b")
+    assert pairs_of("results/c") == [["sgd", "er"], ["er", "clr"]]
+    assert main(["report", "results/c", "--reference", "clr"]) == 0
+    assert pairs_of("results/c") == [["sgd", "clr"], ["er", "clr"]]
+    # It is kept.
+    assert main(["report", "results/c"]) == 0
+    assert pairs_of("results/c") == [["sgd", "clr"], ["er", "clr"]]
+    capsys.readouterr()
+    assert main(["report", "results/c", "--reference", "ewc"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --reference ewc is none of the methods here; give one of sgd, er, clr, or all to compare every two\n"
+    )
+    assert main(["compare", "a", "b", "--name", "d", "--reference", "ewc"]) == 2
+    assert not Path("results/d").exists()
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_bounds_stay_bounds_and_older_runs_have_theirs(here):
+    """The first run is an older one, without a list; in the second, a plugin says what is a bound."""
+    write_run(here / "a", seeds("joint", [0.9]) | seeds("er", [0.7]))
+    write_run(here / "b", seeds("mine", [0.9]), settings={"epochs": 16}, bounds=lambda _: ["mine"])
+    compare("a", "b")
+    assert json.loads(Path("results/c/manifest.json").read_text())["bounds"] == ["joint", "mine (epochs=16)"]
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_of_an_older_run_the_bytes_of_the_backbone_are_found_again(here):
+    write_run(here / "a", seeds("clr", [0.9]))
+    write_report(RunFolder(here / "a"))
+    (row,) = pd.read_csv(here / "a" / "parameters.csv").to_dict("records")
+    # The network `mini`: what its file of weights holds.
+    weights = safetensors.torch.load(resources.files("benchmark.backbones").joinpath("mini.safetensors").read_bytes())
+    assert row["stored_bytes"] == row["state_bytes"] - sum(tensor.nbytes for tensor in weights.values())

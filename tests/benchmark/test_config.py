@@ -26,6 +26,23 @@ def test_methods_alone_are_enough():
     assert (settings.epochs, settings.batch_size, settings.lr, settings.tasks) == (8, 32, None, None)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "orders", "repetitions"),
+    [
+        ((0,), 1, [(0, 0)]),
+        ((4, 7), 1, [(4, 0), (7, 0)]),
+        ((0,), 2, [(0, 0), (0, 1)]),
+        # As many orders as seeds: each seed in an order of its own.
+        ((0, 1, 2), 3, [(0, 0), (1, 1), (2, 2)]),
+        ((7, 4), 2, [(7, 0), (4, 1)]),
+        # Other numbers: each in each.
+        ((0, 1), 3, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]),
+    ],
+)
+def test_repetitions(seeds, orders, repetitions):
+    assert Settings(methods=("clr",), seeds=seeds, orders=orders).repetitions == repetitions
+
+
 def test_settings_survive_the_manifest():
     settings = Settings(methods=("clr", "er"), seeds=(4, 7), orders=3, tasks=2, lr=0.1)
     read = json.loads(json.dumps(settings.as_json()))

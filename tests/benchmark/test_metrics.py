@@ -42,10 +42,18 @@ def test_each_seed_and_order_has_a_matrix():
     ]
     built = metrics.accuracy_matrices(pd.DataFrame(rows, columns=columns), tasks=2)
     expected = [[[0.9, NAN], [0.6, 0.8]], [[0.7, NAN], [0.5, 0.4]], [[0.3, NAN], [NAN, NAN]]]
-    np.testing.assert_array_equal(built, expected)
+    assert list(built) == [(0, 0), (0, 1), (5, 1)]
+    np.testing.assert_array_equal(list(built.values()), expected)
     # Without a column of orders there is one.
     built = metrics.accuracy_matrices(pd.DataFrame(rows[:3], columns=columns).drop(columns="order"), tasks=2)
-    np.testing.assert_array_equal(built, expected[:1])
+    assert list(built) == [(0, 0)]
+    np.testing.assert_array_equal(list(built.values()), expected[:1])
+
+
+def test_what_the_first_task_has_lost():
+    R = metrics.accuracy_matrix([1, 2, 2, 3, 3, 3], [1, 1, 2, 1, 2, 3], [0.9, 0.95, 0.5, 0.6, 0.5, 0.5], tasks=3)
+    assert metrics.first_task_drop(R) == pytest.approx(0.9 - 0.6)
+    np.testing.assert_allclose(metrics.first_task_drop_curve(R), [0, -0.05, 0.3])
 
 
 def test_average_accuracy():

@@ -39,6 +39,11 @@ def test_columns_are_the_documented_ones():
         "extra_parameters_percent",
         "normalized_compute",
         "normalized_seconds",
+        "blocks",
+        "first_task_drop",
+        "first_task_drop_ci95",
+        "stored_bytes",
+        "stored_percent",
     )
     assert results.PARAMETER_COLUMNS == (
         "method",
@@ -52,6 +57,8 @@ def test_columns_are_the_documented_ones():
         "memory_bytes",
         "replay_bytes",
         "state_bytes",
+        "stored_bytes",
+        "stored_percent",
     )
     assert results.COMPUTE_COLUMNS == (
         "method",
@@ -111,7 +118,7 @@ def test_extra_parameters_are_the_growth_from_the_first_task_on():
     two = sizes(shared=1000, task=200, memory=400, heads=80)
     three = sizes(shared=1000, task=300, memory=400, heads=120, frozen=8)
     cell = [after(empty, one), after(one, two), after(two, three)]
-    assert parameter_row("m", [cell], {"parameters": 250}) == {
+    assert parameter_row("m", [cell], {"parameters": 250, "bytes": 1050}) == {
         "method": "m",
         "backbone_parameters": 250,
         "extra_parameters_per_task": 15,
@@ -123,7 +130,33 @@ def test_extra_parameters_are_the_growth_from_the_first_task_on():
         "memory_bytes": 400,
         "replay_bytes": 0,
         "state_bytes": 1708,
+        "stored_bytes": 658,
+        "stored_percent": pytest.approx(65800 / 1050),
     }
+
+
+@pytest.mark.parametrize(
+    ("state", "stored"),
+    [
+        # Of a backbone of 1000 bytes: referred to as a whole, with 60 a task; referred to but for 100 that each of two
+        # tasks has anew; overwritten, with two heads; overwritten, with stored images; copied for each task.
+        (sizes(shared=0, task=120, memory=0, heads=80, frozen=1000), 120),
+        (sizes(shared=0, task=200, memory=0, heads=0, frozen=900), 100),
+        (sizes(shared=1000, task=80, memory=0, heads=80), 80),
+        (sizes(shared=1000, task=80, memory=1310, heads=80, replay=1310), 1390),
+        (sizes(shared=0, task=2000, memory=0, heads=0), 1000),
+    ],
+)
+def test_what_is_stored_beyond_the_backbone_is_all_of_the_state_but_it(state, stored):
+    row = parameter_row("m", [[after(state, state), after(state, state)]], {"parameters": 240, "bytes": 1000})
+    assert (row["stored_bytes"], row["stored_percent"]) == (stored, stored / 10)
+
+
+def test_where_the_backbones_bytes_are_not_known_what_is_stored_beyond_them_is_not(tmp_path):
+    state = sizes(shared=1000, task=80, memory=0, heads=80)
+    row = parameter_row("m", [[after(state, state)]], {"parameters": 240})
+    assert math.isnan(row["stored_bytes"])
+    assert math.isnan(row["stored_percent"])
 
 
 def test_of_a_single_task_the_growth_is_from_the_start():
@@ -342,6 +375,7 @@ def test_the_manifest_is_read_as_it_was_written(tmp_path):
     cells = [{"method": "clr", "seed": 0, "order": 0}]
     settings = {"orders": 1, "augment": ["flip"], "precision": "bf16", "compile": True}
     manifest = {"settings": settings, "orders": [[1]], "cells": cells, "tasks": [{}], "cause": "wörds\n"}
+    manifest["reference"] = "all"
     run.write_manifest(manifest)
     assert run.exists()
     assert run.read_manifest() == manifest
@@ -354,6 +388,7 @@ def test_a_manifest_from_before_there_was_a_choice_says_what_was_done(tmp_path):
         "settings": {"orders": 1, "augment": [], "precision": "fp32", "compile": False},
         "orders": [[1, 2, 3]],
         "cells": [{"method": "clr", "seed": 4, "order": 0}],
+        "reference": "clr",
         "tasks": [{}, {}, {}],
     }
 

@@ -167,26 +167,52 @@ def test_every_method_and_seed_learns_the_same_orders(
     go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path
 ) -> None:
     stream = Stream("tiny", tiny_tasks)
-    both, heard = go(tmp_path / "both", stream, orders=2)
+    both, heard = go(tmp_path / "both", stream, orders=3)
     assert [name for name, _ in heard.cells] == [
-        f"{method}, seed {seed}, order {order}" for method in ("sgd", "clr") for seed in (0, 5) for order in (0, 1)
+        f"{method}, seed {seed}, order {order}" for method in ("sgd", "clr") for seed in (0, 5) for order in (0, 1, 2)
     ]
     manifest = both.read_manifest()
-    own, other = manifest["orders"]
-    assert own == [1, 2, 3] != other
+    own, *others = manifest["orders"]
+    assert own == [1, 2, 3]
+    assert own not in others
     accuracy = pd.read_csv(both.path / "accuracy.csv")
     last = accuracy[accuracy["learned"] == 3]
     for (_, _, order), names in last.groupby(["method", "seed", "order"])["task_name"]:
         assert names.tolist() == [f"task-{number}" for number in manifest["orders"][order]]
     assert pd.read_csv(both.path / "tasks.csv")["task_name"].tolist() == ["task-1", "task-2", "task-3"]
-    assert pd.read_csv(both.path / "summary.csv")["seeds"].tolist() == [4, 4]
+    assert pd.read_csv(both.path / "summary.csv")["seeds"].tolist() == [6, 6]
 
     # Each order is a run of a stream in that order.
-    for order, tasks in enumerate(manifest["orders"]):
+    for order, tasks in enumerate(manifest["orders"][:2]):
         alone, heard = go(tmp_path / f"order-{order}", reordered(stream, tasks))
         assert heard.cells[1] == ("sgd, seed 5", 0)
         expected = accuracy[accuracy["order"] == order].drop(columns="order").reset_index(drop=True)
         pd.testing.assert_frame_equal(pd.read_csv(alone.path / "accuracy.csv"), expected, check_exact=True)
+
+
+def test_with_as_many_orders_as_seeds_each_seed_has_an_order_of_its_own(
+    go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path
+) -> None:
+    folder, heard = go(tmp_path, Stream("tiny", tiny_tasks), orders=2)
+    repetitions = [(cell["seed"], cell["order"]) for cell in folder.read_manifest()["cells"]]
+    assert repetitions == [(0, 0), (5, 1)] * 2
+    assert pd.read_csv(tmp_path / "summary.csv")[["seeds", "blocks"]].to_numpy().tolist() == [[2, 2], [2, 2]]
+
+
+def test_an_older_run_of_each_seed_in_each_order_goes_on_as_it_began(
+    go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path
+) -> None:
+    folder, _ = go(tmp_path, Stream("tiny", tiny_tasks), orders=2)
+    manifest = folder.read_manifest()
+    manifest["cells"] = [{**cell, "order": order} for cell in manifest["cells"] for order in (0, 1)]
+    for key in ("reference", "bounds"):
+        del manifest[key]
+    del manifest["backbone"]["bytes"]
+    folder.write_manifest(manifest)
+    _, heard = go(tmp_path, Stream("tiny", tiny_tasks), orders=2)
+    assert len(heard.cells) == 8
+    assert pd.read_csv(tmp_path / "summary.csv")[["seeds", "blocks"]].to_numpy().tolist() == [[4, 2], [4, 2]]
+    assert folder.read_manifest()["reference"] == "sgd"
 
 
 def test_a_run_goes_on_in_the_orders_it_began_with(go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path) -> None:
@@ -225,17 +251,17 @@ def test_one_order_of_a_method_may_fail(
     go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unlucky(folder: Path, *arguments: Any) -> Any:
-        if folder.name == "seed-5-order-1" and folder.parent.name == "clr":
+        if folder.name == "seed-5-order-2" and folder.parent.name == "clr":
             raise RuntimeError("out of luck")
         return load(folder, *arguments)
 
     load = sys.modules["benchmark.cells"].load
     monkeypatch.setattr("benchmark.cells.load", unlucky)
-    folder, heard = go(tmp_path, Stream("tiny", tiny_tasks), orders=2)
-    assert heard.failures == [("clr, seed 5, order 1", "RuntimeError: out of luck")]
+    folder, heard = go(tmp_path, Stream("tiny", tiny_tasks), orders=3)
+    assert heard.failures == [("clr, seed 5, order 2", "RuntimeError: out of luck")]
     summary = pd.read_csv(tmp_path / "summary.csv")
-    assert summary[["method", "seeds", "status"]].to_numpy().tolist() == [["sgd", 4, "succeeded"], ["clr", 3, "failed"]]
-    assert len(folder.read_manifest()["cells"]) == 8
+    assert summary[["method", "seeds", "status"]].to_numpy().tolist() == [["sgd", 6, "succeeded"], ["clr", 5, "failed"]]
+    assert len(folder.read_manifest()["cells"]) == 12
 
 
 def test_more_orders_than_the_stream_has_are_refused_before_anything_is_written(

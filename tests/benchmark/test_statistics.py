@@ -12,11 +12,11 @@ from scipy import stats
 from benchmark.statistics import (
     PAIR_COLUMNS,
     RANK_COLUMNS,
-    block_values,
     blocks_needed,
     holm,
     least_p,
     paired_statistics,
+    repetition_values,
 )
 
 COLUMNS = ["method", "seed", "learned", "task", "task_name", "accuracy", "images"]
@@ -56,7 +56,7 @@ def closed_bonferroni(p: list[float]) -> list[float]:
     return [max(min(1.0, len(g) * min(p[j] for j in g)) for g in groups if i in g) for i in range(len(p))]
 
 
-def test_average_accuracy_of_each_block():
+def test_average_accuracy_of_each_repetition():
     """Of 0.5 and 1.0 after the second task; a seed that learned one task only has no value."""
     rows = [
         ("clr", 0, 1, 1, "digits", 0.9, 10, 0),
@@ -67,7 +67,7 @@ def test_average_accuracy_of_each_block():
         ("er", 0, 2, 1, "shapes", 0.2, 10, 1),
         ("er", 0, 2, 2, "digits", 0.4, 10, 1),
     ]
-    values = block_values(pd.DataFrame(rows, columns=[*COLUMNS, "order"]), ["er", "clr"], tasks=2)
+    values = repetition_values(pd.DataFrame(rows, columns=[*COLUMNS, "order"]), ["er", "clr"], tasks=2)
     assert list(values) == ["er", "clr"]
     np.testing.assert_allclose(values, [[np.nan, 0.75], [0.3, np.nan]])
 
@@ -233,7 +233,7 @@ def test_methods_without_a_seed_in_common():
         "None of 2 seeds was finished by all 2 methods, so that nothing can be compared; "
         "methods need the same seeds and orders."
     )
-    assert result.ranks.to_csv(index=False).splitlines()[1:] == ["a,0,,,,,", "b,0,,,,,"]
+    assert result.ranks.to_csv(index=False).splitlines()[1:] == ["a,0,,,,,,,,", "b,0,,,,,,,,"]
     assert result.pairs.empty
     assert not result.decidable
 
@@ -248,14 +248,134 @@ def test_without_two_methods_there_is_nothing_to_say(values):
     assert not result.decidable
 
 
-def test_each_seed_in_each_order_is_a_block():
+def in_orders(values: dict[str, dict[tuple[int, int], float]]) -> pd.DataFrame:
+    """The rows of accuracy.csv for a stream of one task; of each method a value for each (seed, order)."""
     rows = [
-        (method, seed, 1, 1, "t", value + seed / 10, 10, order)
-        for method, value in (("a", 0.5), ("b", 0.4))
-        for seed in range(2)
-        for order in range(3)
+        (method, seed, 1, 1, "t", value, 10, order)
+        for method, own in values.items()
+        for (seed, order), value in own.items()
     ]
-    result = paired_statistics(pd.DataFrame(rows, columns=[*COLUMNS, "order"]), ["a", "b"], tasks=1)
-    assert result.blocks == 6
+    return pd.DataFrame(rows, columns=[*COLUMNS, "order"])
+
+
+def test_over_seeds_and_orders_the_more_cautious_answer_counts():
+    """Of seeds there are fewer, so that they are the blocks."""
+    a = {(0, 0): 0.5, (1, 0): 0.7, (0, 1): 0.4, (1, 1): 0.2, (0, 2): 0.9, (1, 2): 0.5}
+    result = paired_statistics(in_orders({"a": a, "b": dict.fromkeys(a, 0.25)}), ["a", "b"], tasks=1)
+    assert (result.block, result.blocks, result.counted(result.blocks)) == ("seed", 2, "2 seeds")
+    (pair,) = result.pairs.to_dict("records")
+    assert pair["mean_difference"] == pytest.approx(0.85 / 3)
+    over_orders = 4.302653 * np.std([0.35, 0.05, 0.45], ddof=1) / 3**0.5
+    over_seeds = 12.706205 * np.std([0.6 - 0.25, 1.4 / 3 - 0.25], ddof=1) / 2**0.5
+    assert pair["difference_ci95"] == pytest.approx(max(over_orders, over_seeds))
+    # All of one sign either way: 2 / 2^3 over orders, 2 / 2^2 over seeds.
+    assert pair["wilcoxon_p"] == 2 / 2**2
+    assert "With 2 seeds no difference can be called significant" in result.verdict
+
+
+def test_a_method_that_is_the_same_in_every_order_varies_over_its_seeds():
+    """Of a method that isolates its tasks each seed has one result, whatever the order: it is no less uncertain."""
+    a = {(seed, order): 0.5 + seed / 10 for seed in range(4) for order in range(3)}
+    result = paired_statistics(in_orders({"a": a, "b": dict.fromkeys(a, 0.1)}), ["a", "b"], tasks=1)
+    # t for 3 degrees of freedom is 3.182446.
+    expected = 3.182446 * np.std([0, 0.1, 0.2, 0.3], ddof=1) / 4**0.5
+    assert result.pairs["difference_ci95"][0] == pytest.approx(expected)
+
+
+def test_a_seed_of_its_own_in_each_order_is_a_block():
+    repetitions = [(seed, seed) for seed in range(6)]
+    values = {"a": {r: 0.5 + r[0] / 100 for r in repetitions}, "b": dict.fromkeys(repetitions, 0.4)}
+    result = paired_statistics(in_orders(values), ["a", "b"], tasks=1)
+    assert (result.block, result.blocks) == ("order", 6)
     assert result.pairs["wilcoxon_p"][0] == 2 / 2**6
-    assert result.counted(result.blocks) == "6 blocks"
+
+
+def test_a_column_of_one_order_changes_nothing():
+    values = {"a": {(seed, 0): 0.5 + seed / 10 for seed in range(3)}, "b": {(seed, 0): 0.4 for seed in range(3)}}
+    result = paired_statistics(in_orders(values), ["a", "b"], tasks=1)
+    assert (result.block, result.blocks) == ("seed", 3)
+
+
+def test_of_an_order_only_the_seeds_that_all_methods_finished_count():
+    a = {(0, 0): 0.5, (1, 0): 0.7, (0, 1): 0.4, (1, 1): 0.2}
+    result = paired_statistics(in_orders({"a": a, "b": {(0, 0): 0.1, (0, 1): 0.1, (1, 1): 0.3}}), ["a", "b"], tasks=1)
+    assert (result.blocks, result.begun, result.incomplete) == (2, 2, 1)
+    assert result.pairs["mean_difference"][0] == pytest.approx(((0.5 - 0.1) + (0.3 - 0.2)) / 2)
+    assert result.verdict.startswith("Of 1 order only what all 2 methods finished counts.")
+
+
+RISING = [k / 1000 for k in range(12)]
+
+
+def against(reference: str, bounds=(), **offsets: float):
+    """Methods that lie apart by so much in each of 12 seeds."""
+    values = {name: [0.2 + offset + noise for noise in RISING] for name, offset in offsets.items()}
+    return paired_statistics(one_task(values), list(values), tasks=1, reference=reference, bounds=bounds)
+
+
+def test_with_a_reference_each_other_method_is_tested_once():
+    result = against("b", a=0.3, b=0.2, c=0.0)
+    assert result.pairs[["method_a", "method_b"]].to_numpy().tolist() == [["a", "b"], ["b", "c"]]
+    assert result.pairs["mean_difference"].tolist() == pytest.approx([0.1, 0.2])
+    # Two tests of p = 2 / 2^12 each.
+    assert result.pairs["holm_p"].tolist() == [4 / 2**12] * 2
+    ranks = result.ranks.set_index("method")
+    assert ranks["difference_to_reference"].dropna().to_dict() == pytest.approx({"a": 0.1, "c": -0.2})
+    assert ranks["holm_p_to_reference"].dropna().to_dict() == {"a": 4 / 2**12, "c": 4 / 2**12}
+    # To the best, a, everything is told, but p where that pair was tested.
+    assert ranks["difference_to_best"].dropna().to_dict() == pytest.approx({"b": -0.1, "c": -0.3})
+    assert ranks["holm_p_to_best"].dropna().to_dict() == {"b": 4 / 2**12}
+    assert "Of 2 methods compared with b, 2 differ significantly at 0.05." in result.verdict
+
+
+def test_with_a_reference_many_methods_need_fewer_seeds():
+    """With 10 methods and 10 seeds, 9 tests can come to 9 * 2 / 2^10 = 0.018; all 45 pairs to no less than 0.088."""
+    values = {f"m{k}": [k / 20 + seed / 1000 for seed in range(10)] for k in range(10)}
+    tested = {r: paired_statistics(one_task(values), list(values), 1, reference=r) for r in ("m0", "all")}
+    assert tested["m0"].pairs["holm_p"].max() == pytest.approx(9 * 2 / 2**10)
+    assert tested["m0"].decidable
+    assert tested["all"].pairs["holm_p"].min() == pytest.approx(45 * 2 / 2**10)
+    assert not tested["all"].decidable
+
+
+def test_a_reference_that_finished_nothing_is_told():
+    values = {"a": [None, None], "b": [0.5, 0.6], "c": [0.4, 0.3]}
+    result = paired_statistics(one_task(values), list(values), tasks=1, reference="a")
+    assert result.pairs.empty
+    assert "a, with which the others are compared, finished no seed" in result.verdict
+    assert result.leaders == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("reference", "offsets", "bounds", "leaders"),
+    [
+        # The reference is the best: those that do not differ from it. "same" swings around it.
+        ("a", {"a": 0.3, "b": 0.2, "c": 0.1}, (), {"a"}),
+        ("all", {"a": 0.3, "b": 0.2, "c": 0.1}, (), {"a"}),
+        # The reference is below the best: what is below the reference is below the best; what is above it was not
+        # tested against the best.
+        ("b", {"a": 0.3, "b": 0.2, "c": 0.1}, (), {"a"}),
+        ("c", {"a": 0.3, "b": 0.2, "c": 0.1}, (), {"a", "b"}),
+        # A bound is never in bold, and is not the best that others are measured by.
+        ("b", {"a": 0.3, "b": 0.2, "c": 0.1}, ("a",), {"b"}),
+        # Two that are below a bound were not tested against each other.
+        ("a", {"a": 0.3, "b": 0.2, "c": 0.1}, ("a",), set()),
+        ("all", {"a": 0.3, "b": 0.2, "c": 0.1}, ("a",), {"b"}),
+        # Nothing is told apart.
+        ("all", {"a": 0.3, "b": 0.3}, (), set()),
+    ],
+)
+def test_bold_is_the_best_and_what_no_test_puts_below_it(reference, offsets, bounds, leaders):
+    assert against(reference, bounds, **offsets).leaders == leaders
+
+
+def test_a_method_that_does_not_differ_from_the_best_is_bold_with_it():
+    swing = [(-1) ** seed / 100 for seed in range(12)]
+    values = {"a": [0.5] * 12, "b": [0.499 + s for s in swing], "c": [0.2 + s for s in swing]}
+    for reference in ("all", "a", "b"):
+        assert paired_statistics(one_task(values), list(values), 1, reference=reference).leaders == {"a", "b"}
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_nothing_is_bold_where_no_test_can_tell_methods_apart(seeds):
+    assert compared({"a": [0.9 + k / 1000 for k in range(seeds)], "b": [0.1] * seeds}).leaders == frozenset()

@@ -1,7 +1,7 @@
 // Accuracy over the tasks learned: a line for each method, and a band where it is the mean of several runs.
 
-/** Draw the curve called `name` of each method shown. Returns its points, for `explore`. */
-function drawCurves(holder, name) {
+/** Draw the curve called `name`, in `unit`, of each method shown. Returns its points, for `explore`. */
+function drawCurves(holder, name, unit) {
   if (shown.size === 0) return nothing(holder);
   const curves = shownInOrder().map((k) => ({ k, ...data.methods[k][name] }));
   const ends = ({ mean, interval }) => mean.flatMap((value, i) => within(value, interval && interval[i]));
@@ -9,7 +9,8 @@ function drawCurves(holder, name) {
   const { root, x, y, clip } = frame(
     holder,
     taskScale(tasks, plotWidth(holder)),
-    percentScale(curves.flatMap(ends)),
+    // What a task has lost, unlike an accuracy, can be below zero.
+    percentScale(curves.flatMap(ends), curves.some(({ mean }) => mean.some((value) => value < 0)) ? -100 : 0),
     "tasks learned",
   );
 
@@ -29,7 +30,7 @@ function drawCurves(holder, name) {
     root.append(group);
     return mean.map((value, i) => {
       const [across, down] = [x(i + 1), y(value)];
-      const text = accuracyText(value, interval && interval[i]);
+      const text = accuracyText(value, interval && interval[i], unit);
       const element = pointMark(k, across, down, `${method.label}, ${i + 1} of ${tasks} tasks learned: ${text}`);
       element.classList.toggle("between", i % every !== k % every);
       group.append(element);

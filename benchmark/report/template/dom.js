@@ -24,8 +24,8 @@ function percent(fraction) {
 }
 
 /** "80.25 %", and its 95 % interval where there is one. */
-function accuracyText(mean, interval) {
-  return interval === null ? `${percent(mean)} %` : `${percent(mean)} ± ${percent(interval)} %`;
+function accuracyText(mean, interval, unit = "%") {
+  return interval === null ? `${percent(mean)} ${unit}` : `${percent(mean)} ± ${percent(interval)} ${unit}`;
 }
 
 // One small window for all that a pointer or the keyboard looks at. What it shows is also the label of the element or

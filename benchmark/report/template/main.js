@@ -6,9 +6,9 @@ setUpDialog();
 const charts = [...document.querySelectorAll(".chart")];
 const holders = Object.fromEntries(charts.map((chart) => [chart.parentNode.id, chart]));
 const draws = {
-  average_accuracy: (holder) => drawCurves(holder, "average_accuracy"),
-  first_task_accuracy: (holder) => drawCurves(holder, "first_task_accuracy"),
-  accuracy_vs_parameters: (holder) => drawScatter(holder, "storage", "extra parameters per task (% of the backbone)"),
+  average_accuracy: (holder) => drawCurves(holder, "average_accuracy", "%"),
+  first_task_accuracy: (holder) => drawCurves(holder, "first_task_accuracy", data.drop ? "pp" : "%"),
+  accuracy_vs_parameters: (holder) => drawScatter(holder, "storage", "stored beyond the backbone (% of the backbone)"),
   accuracy_vs_compute: (holder) => drawScatter(holder, "compute", "training compute (fine-tuning = 1)"),
 };
 const explored = Object.keys(draws).map((name) => [holders[name], draws[name], explore(holders[name])]);

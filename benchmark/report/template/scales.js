@@ -31,11 +31,11 @@ function within(mean, interval) {
   return [mean - reach, mean + reach];
 }
 
-/** For fractions, in percent: round limits around them, within 0..100 and at least 10 apart. */
-function percentScale(fractions) {
-  let low = Math.max(0, Math.floor((100 * Math.min(...fractions) - 1) / 5) * 5);
+/** For fractions, in percent: round limits around them, within `least`..100 and at least 10 apart. */
+function percentScale(fractions, least = 0) {
+  let low = Math.max(least, Math.floor((100 * Math.min(...fractions) - 1) / 5) * 5);
   let high = Math.min(100, Math.ceil((100 * Math.max(...fractions) + 1) / 5) * 5);
-  if (high - low < 10) [low, high] = [Math.max(0, high - 10), Math.max(10, high)];
+  if (high - low < 10) [low, high] = [Math.max(least, high - 10), Math.max(least + 10, high)];
   const { place, ticks } = linear(low, high, roundTicks(low, high, 6));
   return { place: (fraction) => place(100 * fraction), ticks: ticks.map((t) => ({ ...t, value: t.value / 100 })) };
 }

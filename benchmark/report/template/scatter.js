@@ -23,12 +23,10 @@ function drawScatter(holder, name, xTitle) {
     }
     const cost = `${xTitle}: ${Number(method[name].toPrecision(3))}`;
     const lines = [label, accuracyText(accuracy, interval), cost];
-    const kept = name === "storage" && method.replay ? `+ ${method.replay} of replay` : "";
-    if (kept) lines.push(kept);
     const element = pointMark(k, across, down, lines.join(", "));
     group.append(element);
     root.append(group);
-    return { element, group, method: k, x: across, y: down, row: 0, column: 0, lines, text: `${label} ${kept}`.trim() };
+    return { element, group, method: k, x: across, y: down, row: 0, column: 0, lines, text: label };
   });
   label(points, box);
   return points;

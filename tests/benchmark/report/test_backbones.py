@@ -66,14 +66,15 @@ def test_the_csv_has_what_the_runs_measured(comparison):
     assert numbers.loc["none", "average_accuracy":].isna().all()
 
 
-def test_the_table_tells_the_weights_once_and_marks_the_best(comparison):
+def test_the_table_tells_the_weights_once(comparison):
     _, table = comparison
     assert table.headers[:4] == ("Backbone", "Pretraining", "Status", "Seeds")
     first, second, third = ([cell.text for cell in row] for row in table.rows)
     assert first[:5] == ["resnet18:until=layer3", "voc_$1.pth", "succeeded", "3", "50.0 ± 2.0"]
     assert second[:5] == ["dino_resnet50", "DINO", "succeeded", "3", "75.0"]
     assert third[:5] == ["vgg11", "none", "failed", "0", EMPTY]
-    assert [row[4].best for row in table.rows] == [False, True, False]
+    # No test compares backbones, so that none is called the best.
+    assert not any(cell.best for row in table.rows for cell in row)
     assert "clr on several backbones" in to_text(table)
 
 
@@ -81,7 +82,7 @@ def test_it_can_be_pasted(comparison):
     folder, _ = comparison
     lines = (folder / "backbones.md").read_text().splitlines()
     assert lines[2].startswith("| Backbone | Pretraining | Status | Seeds | Average accuracy (%) |")
-    assert lines[5].startswith(r"| dino\_resnet50 | DINO | succeeded | 3 | **75.0** | 1,000 |")
+    assert lines[5].startswith(r"| dino\_resnet50 | DINO | succeeded | 3 | 75.0 | 1,000 |")
     latex = (folder / "backbones.tex").read_text()
     assert latex.startswith("% \\usepackage{booktabs}\n")
     assert r"resnet18:until=layer3 & voc\_\$1.pth & succeeded & 3 & 50.0 $\pm$ 2.0 &" in latex

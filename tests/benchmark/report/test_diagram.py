@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from itertools import combinations
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.report.diagram import draw_critical_difference, joined, stacked
+from benchmark.report.diagram import alike, draw_critical_difference, joined, stacked
 from benchmark.statistics import PAIR_COLUMNS, RANK_COLUMNS, Statistics
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -18,13 +19,15 @@ SVG = "{http://www.w3.org/2000/svg}"
 def outcome(ranks: dict[str, float], same: set[str], blocks: int = 20) -> Statistics:
     """Mean ranks, the best first, and the pairs, as "ab", that do not differ significantly."""
     pairs = [(a, b, blocks, 0.1, 0.05, 0.01, 0.04, a + b not in same) for a, b in combinations(ranks, 2)]
-    rows = [(method, blocks, rank, 0.5, None, None, None) for method, rank in ranks.items()]
+    rows = [(method, blocks, rank, 0.5, *[None] * 6) for method, rank in ranks.items()]
     return Statistics(
         ranks=pd.DataFrame(rows, columns=list(RANK_COLUMNS)),
         pairs=pd.DataFrame(pairs, columns=list(PAIR_COLUMNS)),
         blocks=blocks,
         begun=blocks,
+        block="seed",
         orders=False,
+        reference="all",
         friedman=None,
     )
 
@@ -67,6 +70,16 @@ def test_the_diagram_names_methods_with_their_ranks(tmp_path):
     assert any(text.startswith("Two methods that no bar joins differ significantly") for text in shown)
     with Image.open(paths[1]) as image:
         assert round(image.info["dpi"][0]) == 200
+
+
+def test_with_a_reference_marks_show_what_does_not_differ_from_it(tmp_path):
+    every = outcome(FOUR, {"bc"})
+    pairs = every.pairs[(every.pairs["method_a"] == "b") | (every.pairs["method_b"] == "b")]
+    statistics = replace(every, pairs=pairs, reference="b")
+    assert alike(statistics) == ["c"]
+    svg, _ = draw_critical_difference(statistics, tmp_path)
+    sentence = "Methods with a dot below the axis do not differ significantly from b (square)"
+    assert any(text.startswith(sentence) for text in texts(svg))
 
 
 @pytest.mark.parametrize(

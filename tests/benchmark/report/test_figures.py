@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.report.figures import NAMES, draw_figures, place_labels, shorten, spread, text_inches
-from benchmark.report.tables import summary_table
+from benchmark.report.figures import NAMES, draw_figures, drawn_runs, place_labels, shorten, spread, text_inches
+from benchmark.report.tables import MINUS, summary_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 FILES = {f"{name}.{kind}" for name in NAMES for kind in ("svg", "png")}
 
 
 def frames(methods, tasks, seeds=1, learned=None):
-    """A made-up run's accuracy, summary, parameters, compute and tasks; `learned`: method -> tasks before it failed."""
+    """A made-up run's accuracy, summary, compute and tasks; `learned`: method -> tasks before it failed."""
     random = np.random.default_rng(0)
     learned = dict.fromkeys(methods, tasks) | (learned or {})
     accuracy = pd.DataFrame(
@@ -34,7 +34,8 @@ def frames(methods, tasks, seeds=1, learned=None):
         {
             "method": ran,
             "extra_parameters_percent": [0.0 if k % 2 else 10.0 ** (k % 5 - 2) for k in range(len(ran))],
-            "replay_bytes": [75e6 if method == "er" else 0 for method in ran],
+            "stored_bytes": 1000.0,
+            "stored_percent": [10.0 ** (k % 5 - 2) for k in range(len(ran))],
         }
     )
     compute = pd.DataFrame({"method": ran, "normalized_compute": [1.0 + k % 4 for k in range(len(ran))]})
@@ -42,7 +43,7 @@ def frames(methods, tasks, seeds=1, learned=None):
     statuses = {method: "succeeded" if learned[method] == tasks else "failed" for method in methods}
     summary = summary_table(accuracy, parameters, compute, statuses, tasks)
     names = pd.DataFrame({"task": range(1, tasks + 1), "task_name": [f"task_{j}" for j in range(1, tasks + 1)]})
-    return accuracy, summary, parameters, compute, names
+    return accuracy, summary, compute, names
 
 
 def texts(path):
@@ -58,7 +59,8 @@ def test_every_figure_is_written_and_named(tmp_path):
         assert all(method in shown for method in methods)
         with Image.open(tmp_path / "figures" / f"{name}.png") as image:
             assert round(image.info["dpi"][0]) == 200
-    assert any("MB of replay" in text for text in texts(tmp_path / "figures" / "accuracy_vs_parameters.svg"))
+    axis = "Stored beyond the backbone after the stream (% of the backbone)"
+    assert axis in texts(tmp_path / "figures" / "accuracy_vs_parameters.svg")
 
 
 def test_the_same_frames_give_the_same_bytes(tmp_path):
@@ -97,10 +99,24 @@ def test_over_several_orders_places_are_averaged_and_no_task_is_named(tmp_path):
     shown = texts(tmp_path / "accuracy_matrix.svg")
     assert {"70", "50"} <= set(shown)
     assert shown.count("task 1") == shown.count("task 2") == 2
+    # The first tasks have lost 0.6 and -0.2, so that the axis goes below zero.
     first = texts(tmp_path / "first_task_accuracy.svg")
-    assert "Accuracy on the first task (%)" in first
-    assert "Tasks learned (mean of 2 runs, band: lowest to highest)" in first
+    assert "What the first task of each order has lost since it was learned (pp)" in first
+    assert "Tasks learned (mean of 2 orders, band: lowest to highest)" in first
+    assert f"{MINUS}20" in first
     assert not any("task_" in text for name in NAMES for text in texts(tmp_path / f"{name}.svg"))
+
+
+def test_bands_are_over_what_there_is_less_of(tmp_path):
+    accuracy, *rest = frames(["clr"], tasks=1, seeds=6)
+    accuracy["order"] = [0, 0, 0, 1, 1, 1]
+    accuracy["seed"] = [0, 1, 2, 0, 1, 2]
+    accuracy["accuracy"] = [0.2, 0.3, 0.4, 0.5, 0.7, 0.9]
+    (run,) = drawn_runs(accuracy, ["clr"], tasks=1)
+    np.testing.assert_allclose(run.matrices.ravel(), [0.3, 0.7])
+    assert len(run.repetitions) == 6
+    draw_figures(accuracy, *rest, tmp_path)
+    assert "Tasks learned (mean of 2 orders, band: lowest to highest)" in texts(tmp_path / "average_accuracy.svg")
 
 
 def test_an_unfinished_method_is_drawn_as_far_as_it_got(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.report.page import write_page
 from benchmark.report.tables import Cell, Table
+from benchmark.statistics import paired_statistics
 
 METHODS = ["clr", "<b>&\"sgd'", "</script><b>er"]
 VOID = {"meta", "link", "img"}
@@ -94,7 +95,9 @@ def test_what_failed_is_told_with_its_cause(tmp_path, run):
     row = page.texts.index("Cause") + 1
     assert page.texts[row:][:5] == [METHODS[2], "1", "1", "failed", "ValueError: the loss is <nan> & more"]
     assert "details" not in {tag for tag, _ in page.elements}
-    assert "2 seeds, 2 orders" in page.texts
+    run["manifest"]["cells"] = [{**run["manifest"]["cells"][0], "seed": k, "order": k} for k in (0, 1)]
+    _, page = written(tmp_path, run)
+    assert "2, each a seed of its own in an order of its own" in page.texts
 
 
 def test_what_was_not_begun_is_told_too(tmp_path, run):
@@ -107,7 +110,7 @@ def test_what_was_not_begun_is_told_too(tmp_path, run):
 def test_ranks_are_told_where_methods_can_be_compared(tmp_path, make_run):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "critical_difference.svg").write_text("<svg/>")
-    diagram = "Mean ranks; two methods that no bar joins differ significantly"
+    diagram = "Mean ranks. Two methods that no bar joins differ significantly."
     # With one pair and 6 seeds, p can be as low as 2/2^6 = 0.03; with 5 it cannot, and the diagram is from before.
     for seeds, shown in ((6, True), (5, False)):
         _, page = written(tmp_path, make_run(["clr", "er"], ["flowers", "cars"], seeds=seeds))
@@ -176,8 +179,18 @@ def test_every_table_of_numbers_is_linked(tmp_path, run):
 def test_cells_carry_the_numbers_behind_their_text(tmp_path, run):
     run["parameters"]["state_bytes"] = [44_700_000, 9_999]
     _, page = written(tmp_path, run)
-    assert {"44.7 MB", "10.0 kB (best)"} <= set(page.texts)
+    assert {"44.7 MB", "10.0 kB"} <= set(page.texts)
     assert {"44700000.0", "9999.0", "2560"} <= set(page.values("data-value"))
+
+
+def test_bold_says_what_it_means(tmp_path, make_run):
+    run = make_run(["clr", "er"], ["flowers"], seeds=6)
+    run["accuracy"]["accuracy"] = [0.8, 0.81, 0.82, 0.83, 0.84, 0.85, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
+    run["statistics"] = paired_statistics(run["accuracy"], ["clr", "er"], 1)
+    _, page = written(tmp_path, run)
+    (_, ranks) = [text for text in page.texts if text.endswith(" (among the best)")]
+    assert ranks == "82.5 (among the best)"
+    assert sum("Bold: the highest average accuracy" in text for text in page.texts) == 2
 
 
 def test_settings_leave_out_what_is_a_table(tmp_path, run):

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.report.page_data import page_data
 
-NAMES = ("accuracy", "summary", "parameters", "compute", "tasks")
+NAMES = ("accuracy", "summary", "tasks")
 
 
 def data_of(run):
@@ -40,8 +40,8 @@ def test_accuracies_have_four_digits_and_costs_six_that_count(make_run):
     run = make_run(["clr"], ["flowers"])
     run["accuracy"]["accuracy"] = 0.123456
     run["summary"]["average_accuracy"] = 0.123456
-    run["parameters"]["extra_parameters_percent"] = 0.0000123456789
-    run["compute"]["normalized_compute"] = 1234.56789
+    run["summary"]["stored_percent"] = 0.0000123456789
+    run["summary"]["normalized_compute"] = 1234.56789
     (clr,) = data_of(run)["methods"]
     assert clr["matrix"] == [[0.1235]]
     assert (clr["accuracy"], clr["storage"], clr["compute"]) == (0.1235, 0.0000123457, 1234.57)
@@ -51,19 +51,13 @@ def test_a_failed_method_has_what_it_learned_and_no_cost(make_run):
     clr, er = data_of(make_run(["clr", "er"], ["flowers", "cars"], failed="er"))["methods"]
     assert (clr["learned"], er["learned"]) == (2, 1)
     assert len(er["average_accuracy"]["mean"]) == len(er["matrix"]) == 1
-    assert [er[name] for name in ("accuracy", "interval", "storage", "compute", "replay")] == [None] * 5
+    assert [er[name] for name in ("accuracy", "interval", "storage", "compute")] == [None] * 4
 
 
 def test_a_method_that_learned_nothing_is_left_out(make_run):
     run = make_run(["clr", "er"], ["flowers"], failed="er")
     run["accuracy"] = run["accuracy"].query("method != 'er'")
     assert [method["label"] for method in data_of(run)["methods"]] == ["clr"]
-
-
-def test_kept_images_are_told(make_run):
-    run = make_run(["clr", "er"], ["flowers"])
-    run["parameters"]["replay_bytes"] = [0, 75_000_000]
-    assert [method["replay"] for method in data_of(run)["methods"]] == [None, "75.0 MB"]
 
 
 def test_methods_look_as_in_the_figures_but_for_black(make_run):
@@ -77,7 +71,20 @@ def test_over_several_orders_tasks_are_places(make_run):
     run = make_run(["clr"], ["flowers", "cars"])
     assert data_of(run)["tasks"] == ["1. flowers", "2. cars"]
     run["accuracy"]["order"] = 0
+    assert data_of(run)["tasks"] == ["1. flowers", "2. cars"]
+    run["accuracy"] = pd.concat([run["accuracy"], run["accuracy"].assign(order=1)])
     assert data_of(run)["tasks"] == ["task 1", "task 2"]
+
+
+def test_over_several_orders_the_first_curve_is_what_was_lost(worked):
+    assert data_of(worked)["drop"] is False
+    worked["accuracy"]["order"] = worked["accuracy"]["seed"]
+    data = data_of(worked)
+    (clr,) = data["methods"]
+    assert data["drop"] is True
+    # 0.2 with seed 0 in order 0, nothing with seed 1 in order 1.
+    assert clr["first_task_accuracy"] == {"mean": [0, 0.1], "interval": pytest.approx([0, 1.27062], abs=1e-4)}
+    assert clr["average_accuracy"]["mean"] == [0.6, 0.4]
 
 
 def test_what_was_evaluated_before_it_was_learned_is_there(make_run):
@@ -91,7 +98,7 @@ def test_what_was_evaluated_before_it_was_learned_is_there(make_run):
 
 def test_it_is_json_without_nan(make_run):
     run = make_run(["clr", "er"], ["flowers", "cars"], failed="er")
-    run["compute"]["normalized_compute"] = np.nan
+    run["summary"]["normalized_compute"] = np.nan
     data = data_of(run)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert len(data["colours"]) == 101

@@ -1,8 +1,10 @@
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
+from benchmark.blocks import Block
 from benchmark.report.tables import (
     EMPTY,
     MINUS,
@@ -58,10 +60,26 @@ def parameters():
         "memory_bytes",
         "replay_bytes",
         "state_bytes",
+        "stored_bytes",
+        "stored_percent",
     ]
     rows = [
-        ("clr", 11_176_512, 54_336, 0.4861624, 5130, 44_706_048, 0, 217_344, 0, 0, 44_923_392),
-        ("ewc:fisher=exact_50%", 11_176_512, 0, 0.0, 5130, 0, 44_706_048, 0, 89_412_096, 0, 134_118_144),
+        ("clr", 11_176_512, 54_336, 0.4861624, 5130, 44_706_048, 0, 217_344, 0, 0, 44_923_392, 217_344, 0.4861624),
+        (
+            "ewc:fisher=exact_50%",
+            11_176_512,
+            0,
+            0.0,
+            5130,
+            0,
+            44_706_048,
+            0,
+            89_412_096,
+            0,
+            134_118_144,
+            89_412_096,
+            200,
+        ),
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -119,7 +137,7 @@ def test_an_unfinished_seed_counts_for_nothing(summary):
     assert math.isnan(ewc["average_accuracy_ci95"])
 
 
-def test_every_seed_and_order_counts_alike(parameters, compute):
+def test_the_interval_is_the_wider_of_those_over_orders_and_over_seeds(parameters, compute):
     rows = [
         *((*row, 0) for row in accuracy_rows("clr", 0, [0.8], [0.6, 0.4])),  # average 0.5, first 0.6, forgets 0.2
         *((*row, 1) for row in accuracy_rows("clr", 0, [0.9], [0.8, 0.6])),  # 0.7, 0.8, 0.1
@@ -135,33 +153,69 @@ def test_every_seed_and_order_counts_alike(parameters, compute):
     assert clr["forgetting"] == pytest.approx(0.075)
     assert clr["backward_transfer"] == pytest.approx(-0.075)
     # t for 3 degrees of freedom is 3.182446; squared deviations add up to 0.02 and 0.05.
-    assert clr["average_accuracy_ci95"] == pytest.approx(3.182446 * math.sqrt(0.02 / 3 / 4))
-    assert clr["first_task_accuracy_ci95"] == pytest.approx(3.182446 * math.sqrt(0.05 / 3 / 4))
+    # The orders have 0.55 and 0.65 in the mean of their seeds, and both seeds 0.6 in the mean of their orders: wider is
+    # the interval over orders. t for 1 degree of freedom is 12.706205.
+    assert clr["blocks"] == 2
+    assert clr["average_accuracy_ci95"] == pytest.approx(12.706205 * 0.05)
+    # Lost with seed 0: 0.2 and 0.1, with seed 1 nothing: the wider interval is that over seeds.
+    assert clr["first_task_drop"] == pytest.approx(0.075)
+    assert clr["first_task_drop_ci95"] == pytest.approx(12.706205 * 0.075)
 
 
 def test_a_method_without_a_finished_seed_has_no_numbers(summary):
     er = summary.set_index("method").loc["er"]
-    assert er["seeds"] == 0
-    assert er[list(SUMMARY_COLUMNS[3:])].isna().all()
+    assert er["seeds"] == er["blocks"] == 0
+    assert er[[name for name in SUMMARY_COLUMNS[3:] if name != "blocks"]].isna().all()
 
 
 def test_nothing_finished_at_all(accuracy, parameters, compute):
     summary = summary_table(accuracy[:0], parameters[:0], compute[:0], {"clr": "failed"}, tasks=2)
     assert list(summary["seeds"]) == [0]
-    assert f"| clr | failed | 0 | {EMPTY} |" in to_markdown(display_tables(summary, parameters[:0], compute[:0]))
+    assert f"| clr | failed | 0 | {EMPTY} |" in to_markdown(
+        display_tables(summary, parameters[:0], compute[:0], ranks_of(0))
+    )
 
 
-def test_cells_are_rounded_and_the_best_is_marked(summary, parameters, compute):
-    table, storage, spent = display_tables(summary, parameters, compute)
+def test_cells_are_rounded(summary, parameters, compute):
+    table, storage, spent = display_tables(summary, parameters, compute, ranks_of(1))
     texts = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
-    assert texts["clr"] == ["succeeded", "2", "75.0 ± 63.5", "85.0 ± 63.5", "0.0", "0.0", "0.486", "0.67", "0.75"]
-    assert texts["er"] == ["failed", "0"] + [EMPTY] * 7
-    best = {row[0].text: [h for h, cell in zip(table.headers, row, strict=True) if cell.best] for row in table.rows}
-    assert best["er"] == []
-    assert best["ewc:fisher=exact_50%"] == ["Extra parameters (% per task)"]
-    assert "Average accuracy (%)" in best["clr"]
+    accuracies, costs = ["75.0 ± 63.5", "85.0 ± 63.5", "0.0", "0.0"], ["0.486", "217 kB", "0.486", "0.67", "0.75"]
+    assert texts["clr"] == ["succeeded", "2", *accuracies, *costs]
+    assert texts["er"] == ["failed", "0"] + [EMPTY] * 9
     assert storage.rows[0][5].text == "44.7 MB"
+    assert [cell.text for cell in storage.rows[1][-2:]] == ["89.4 MB", "200"]
     assert spent.rows[1][3].text == "1,234"
+
+
+def best_of(table: Table) -> set[tuple[str, str]]:
+    """The (method, header) of the cells in bold."""
+    return {(row[0].text, h) for row in table.rows for h, cell in zip(table.headers, row, strict=True) if cell.best}
+
+
+def test_bold_is_what_the_ranks_put_first_in_the_column_that_they_are_of(summary, parameters, compute):
+    """clr is the best, and er below it significantly; costs are no matter of ranks."""
+    tables = *display_tables(summary, parameters, compute, ranks_of(12)), rank_display(ranks_of(12))
+    assert [best_of(table) for table in tables] == [
+        {("clr", "Average accuracy (%)")},
+        set(),
+        set(),
+        {("clr", "Average accuracy (%)")},
+    ]
+    for table in (tables[0], tables[3]):
+        assert "Bold: the highest average accuracy, and those that the tests do not put below it." in table.caption
+
+
+@pytest.mark.parametrize("blocks", [1, 5])
+def test_nothing_is_bold_where_blocks_are_too_few_for_a_test(summary, parameters, compute, blocks):
+    tables = display_tables(summary, parameters, compute, ranks_of(blocks))
+    assert not any(best_of(table) for table in tables)
+    assert "**" not in to_markdown(tables, ranks_of(blocks))
+    assert "Bold" not in to_markdown(tables, ranks_of(blocks))
+
+
+def test_a_bound_is_never_bold(summary, parameters, compute):
+    bounded = replace(ranks_of(12), bounds=frozenset({"clr"}))
+    assert not any(best_of(table) for table in display_tables(summary, parameters, compute, bounded))
 
 
 def test_the_caption_says_where_features_are_computed_once(compute):
@@ -172,24 +226,26 @@ def test_the_caption_says_where_features_are_computed_once(compute):
 
 
 def test_statuses_are_shown_only_where_something_failed(summary, parameters, compute):
-    table = display_tables(summary[summary["status"] == "succeeded"], parameters, compute)[0]
+    table = display_tables(summary[summary["status"] == "succeeded"], parameters, compute, ranks_of(1))[0]
     assert "Status" not in table.headers
-    # One method alone is not the best of anything.
-    assert not any(cell.best for row in table.rows for cell in row)
 
 
-def test_over_several_orders_the_summary_counts_runs(summary, parameters, compute):
-    one, several = summary_display(summary), summary_display(summary, orders=3)
+def test_over_several_orders_the_summary_counts_runs_and_tells_what_the_first_task_lost(summary, parameters, compute):
+    one, several = (summary_display(summary, ranks_of(3, block)) for block in ("seed", "order"))
     assert (one.headers[2], several.headers[2]) == ("Seeds", "Runs")
+    assert (one.headers[4], several.headers[4]) == ("First-task accuracy (%)", "First-task drop (pp)")
+    # ewc has lost 0.9 - 0.5.
+    assert (one.rows[0][4].text, several.rows[0][4].text) == ("50.0", "40.0")
     assert "interval over seeds;" in one.caption
-    assert "interval over seeds and orders of the tasks;" in several.caption
-    assert one.rows == several.rows
-    assert several.caption in to_markdown(display_tables(summary, parameters, compute, orders=3))
-    assert "over seeds and orders of the tasks" in to_latex(display_tables(summary, parameters, compute, orders=3))
+    assert "interval over orders of the tasks and seeds, the wider of the two;" in several.caption
+    assert "what the first task of each order has lost since it was learned" in several.caption
+    tables = display_tables(summary, parameters, compute, ranks_of(3, "order"))
+    assert several.caption in to_markdown(tables)
+    assert "over orders of the tasks" in to_latex(tables)
 
 
 def test_markdown_is_three_rectangular_tables(summary, parameters, compute):
-    text = to_markdown(display_tables(summary, parameters, compute))
+    text = to_markdown(display_tables(summary, parameters, compute, ranks_of(12)))
     blocks = [block.strip().splitlines() for block in text.split("\n\n")]
     tables = [[line for line in block if line.startswith("|")] for block in blocks if block[0].startswith("| Method")]
     assert [len(table) for table in tables] == [2 + 3, 2 + 2, 2 + 2]
@@ -201,7 +257,7 @@ def test_markdown_is_three_rectangular_tables(summary, parameters, compute):
 
 
 def test_latex_is_escaped_and_balanced(summary, parameters, compute):
-    text = to_latex(display_tables(summary, parameters, compute))
+    text = to_latex(display_tables(summary, parameters, compute, ranks_of(12)))
     assert r"ewc:fisher=exact\_50\%" in text
     assert r"\textbf{75.0 $\pm$ 63.5}" in text
     assert "$-$40.0" in text
@@ -218,7 +274,7 @@ def test_latex_is_escaped_and_balanced(summary, parameters, compute):
 
 def test_latex_escapes_every_special_character(summary, parameters, compute):
     named = summary.replace({"method": {"clr": r"a\b{c}$d&e#f^g~h"}})
-    text = to_latex(display_tables(named, parameters, compute))
+    text = to_latex(display_tables(named, parameters, compute, ranks_of(12)))
     assert r"a\textbackslash{}b\{c\}\$d\&e\#f\textasciicircum{}g\textasciitilde{}h" in text
 
 
@@ -260,44 +316,58 @@ def test_text_for_a_terminal_breaks_headers_and_leaves_out_empty_columns() -> No
     )
 
 
-def ranks_of(blocks: int, orders: bool = False) -> Statistics:
-    ranks = [("clr", blocks, 1.0, 0.8, math.nan, math.nan, math.nan), ("er", blocks, 2.0, 0.7, -0.1, 0.0314, 0.00042)]
+def ranks_of(blocks: int, block: Block = "seed", reference: str = "all") -> Statistics:
+    """er is worse than clr by 10 points."""
+    tested = -0.1, 0.0314, 0.00042
+    none = (math.nan,) * 3
+    to_reference = tested if reference == "clr" else none
+    ranks = [("clr", blocks, 1.0, 0.8, *none, *none), ("er", blocks, 2.0, 0.7, *tested, *to_reference)]
     pairs = [("er", "clr", blocks, -0.1, 0.0314, 0.00042, 0.00042, True)]
     return Statistics(
         pd.DataFrame(ranks, columns=list(RANK_COLUMNS)),
         pd.DataFrame(pairs, columns=list(PAIR_COLUMNS)),
         blocks=blocks,
         begun=blocks,
-        orders=orders,
+        block=block,
+        orders=block == "order",
+        reference=reference,
         friedman=None,
     )
 
 
 def test_ranks_with_the_difference_to_the_best() -> None:
     table = rank_display(ranks_of(12))
+    assert table.headers[3:] == ("Difference to the best (pp)", "p of the difference")
     assert [[cell.text for cell in row] for row in table.rows] == [
         ["clr", "1.00", "80.0", EMPTY, EMPTY],
         ["er", "2.00", "70.0", f"{MINUS}10.0 ± 3.1", "<0.001"],
     ]
-    assert [cell.best for cell in table.rows[0]] == [False, True, True, False, False]
     assert table.caption.startswith("Ranks by average accuracy, the mean over 12 seeds; 1 is best.")
-    assert table.caption.endswith(ranks_of(12).verdict)
-    assert (
-        "over 12 blocks, each a seed in one order of the tasks; 1 is best." in rank_display(ranks_of(12, True)).caption
-    )
+    assert "Holm's correction for all pairs of methods" in table.caption
+    assert ranks_of(12).verdict in table.caption
+    over_orders = rank_display(ranks_of(12, "order"))
+    assert "the mean over 12 orders, each the mean of its repetitions; 1 is best." in over_orders.caption
+
+
+def test_ranks_with_the_difference_to_the_reference() -> None:
+    table = rank_display(ranks_of(12, reference="clr"))
+    assert table.headers[3:] == ("Difference to clr (pp)", "p of the difference")
+    assert [cell.text for cell in table.rows[1]] == ["er", "2.00", "70.0", f"{MINUS}10.0 ± 3.1", "<0.001"]
+    assert "interval of the difference to clr, p its Wilcoxon" in table.caption
+    assert "Of 1 method compared with clr, 1 differs significantly" in table.caption
 
 
 def test_ranks_come_after_the_other_tables(summary, parameters, compute) -> None:
-    tables = display_tables(summary, parameters, compute)
+    tables = display_tables(summary, parameters, compute, ranks_of(12))
     markdown, latex = (render(tables, ranks_of(12)) for render in (to_markdown, to_latex))
     assert f"| er | 2.00 | 70.0 | {MINUS}10.0 ± 3.1 | \\<0.001 |\n" in markdown
-    assert markdown.startswith(to_markdown(display_tables(summary, parameters, compute)))
+    assert markdown.startswith(to_markdown(tables))
     assert r"er & 2.00 & 70.0 & $-$10.0 $\pm$ 3.1 & \textless{}0.001 \\" in latex
     assert latex.isascii()
 
 
 def test_with_one_block_there_is_a_sentence_in_place_of_ranks(summary, parameters, compute) -> None:
-    tables = display_tables(summary, parameters, compute)
+    tables = display_tables(summary, parameters, compute, ranks_of(1))
     markdown, latex = (render(tables, ranks_of(1)) for render in (to_markdown, to_latex))
     assert "Mean rank" not in markdown + latex
     assert markdown.endswith(f"|\n\n{ranks_of(1).verdict}\n")

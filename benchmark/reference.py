@@ -1,0 +1,23 @@
+"""The method with which a run compares the others: `--reference`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from methods.errors import UserError
+
+#: In place of a label: every two methods are compared. No method has that name, since it is that of a group.
+ALL_PAIRS = "all"
+
+
+def check_reference(reference: str | None, labels: Collection[str]) -> None:
+    """See that a reference, if one is given, is one of the labels or ALL_PAIRS.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if reference is not None and reference != ALL_PAIRS and reference not in labels:
+        raise UserError(
+            f"--reference {reference} is none of the methods here; give one of {', '.join(labels)}, "
+            f"or {ALL_PAIRS} to compare every two"
+        )
