@@ -193,7 +193,7 @@ def test_every_method_and_seed_learns_the_same_orders(
 def test_with_as_many_orders_as_seeds_each_seed_has_an_order_of_its_own(
     go: Callable, tiny_tasks: tuple[Task, ...], tmp_path: Path
 ) -> None:
-    folder, heard = go(tmp_path, Stream("tiny", tiny_tasks), orders=2)
+    folder, _ = go(tmp_path, Stream("tiny", tiny_tasks), orders=2)
     repetitions = [(cell["seed"], cell["order"]) for cell in folder.read_manifest()["cells"]]
     assert repetitions == [(0, 0), (5, 1)] * 2
     assert pd.read_csv(tmp_path / "summary.csv")[["seeds", "blocks"]].to_numpy().tolist() == [[2, 2], [2, 2]]
