@@ -11,10 +11,11 @@ from rich.console import Console
 from benchmark.backbones.base import backbone_of
 from benchmark.commands import run_command
 from benchmark.config import Execution, Settings
-from benchmark.files import reading
+from benchmark.files import MANIFEST, reading, refuse_foreign, remove_unfinished
+from benchmark.lock import locked
 from benchmark.report.backbones import write_comparison
 from benchmark.report.tables import to_text
-from benchmark.results import open_run
+from benchmark.results import open_folder
 
 
 def compare_backbones(
@@ -40,17 +41,20 @@ def compare_backbones(
             # Before the first of them is trained on for hours.
             source.network()
     pretraining = {path: source.pretraining for path, source in sources.items()}
-    open_run(folder)
-    status = 0
-    for number, (path, settings) in enumerate(runs.items(), 1):
-        print(f"[{number}/{len(runs)}] {settings.backbone}, pretraining: {pretraining[path]}")
-        ended = run_command(settings, execution, path, argv, resume)
-        if ended == 130:
-            return ended
-        status = max(status, ended)
-        print()
-    with reading(folder):
-        table = write_comparison(folder, pretraining)
-    print(to_text(table))
+    refuse_foreign(folder, f"*/{MANIFEST}")
+    open_folder(folder)
+    with locked(folder):
+        remove_unfinished(folder)
+        status = 0
+        for number, (path, settings) in enumerate(runs.items(), 1):
+            print(f"[{number}/{len(runs)}] {settings.backbone}, pretraining: {pretraining[path]}")
+            ended = run_command(settings, execution, path, argv, resume)
+            if ended == 130:
+                return ended
+            status = max(status, ended)
+            print()
+        with reading(folder):
+            table = write_comparison(folder, pretraining)
+        print(to_text(table))
     print(f"The table and the figure are in {folder}{os.sep}, each run in a folder of its own below it")
     return status

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from benchmark.backbones import backbones
 from benchmark.config import Execution, Settings, parse_methods, parse_seeds
 from benchmark.executors.server import warm_up
-from benchmark.files import folder_name
+from benchmark.files import MANIFEST, folder_name, refuse_foreign
 from benchmark.presets import PRESETS
 from benchmark.reference import check_reference
 from benchmark.streams import streams
@@ -26,6 +26,7 @@ from benchmark.text import aligned
 from benchmark.tuned import tuned_methods
 from methods import methods
 from methods.errors import UserError
+from methods.paths import given_path
 from methods.registry import Registry, load_plugin
 
 T = TypeVar("T", Settings, Execution)
@@ -48,8 +49,8 @@ def main(argv: list[str] | None = None) -> int:
         0: all went well; 1: a method failed, the others are in the tables; 2: the input cannot be used; 130: Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
-    arguments = parse(argv)
     try:
+        arguments = parse(argv)
         for registry in (methods, streams, backbones):
             for complaint in registry.complaints():
                 print(f"warning: {complaint}", file=sys.stderr)
@@ -74,7 +75,13 @@ def parse(argv: list[str], kind: type[argparse.ArgumentParser] = argparse.Argume
     Args:
         argv: without the program's name.
         kind: says what happens to arguments that cannot be parsed.
+
+    Raises:
+        UserError: an argument is no text, which could be printed or written nowhere.
     """
+    for text in argv:
+        if not text.isprintable() and ("\0" in text or text != text.encode(errors="replace").decode()):
+            raise UserError(f"{ascii(text)[1:-1]} is not text in UTF-8 without NUL characters; write or rename it so")
     arguments = _parser({}, kind).parse_args(argv)
     preset = getattr(arguments, "preset", None)
     # Once more with other defaults: what is written out wins over the preset, wherever it stands.
@@ -254,7 +261,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Execution]:
         given = [option for option in options if getattr(arguments, option) is not None]
         if given:
             raise UserError(f"--{given[0]} and --tuned both say how the methods are trained; give one of them")
-        tuned = tuned_methods(chosen, Path(arguments.tuned))
+        tuned = tuned_methods(chosen, given_path("--tuned", arguments.tuned))
         chosen = tuned.specifications
     settings = _from_options(
         Settings,
@@ -273,6 +280,7 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
     if folder.is_dir():
         from benchmark.lock import locked
 
+        refuse_foreign(folder, MANIFEST)
         # One that is in use is refused before anything is loaded, which takes seconds; it is locked again for the run.
         with locked(folder):
             pass
@@ -322,14 +330,14 @@ def _folder_to_write(arguments: argparse.Namespace, what: str) -> Path:
     Raises:
         UserError: --name is not that of a folder.
     """
-    out = Path(arguments.out)
+    out = given_path("--out", arguments.out)
     if arguments.name is None:
         name = f"{what}-{datetime.now():%Y%m%d-%H%M%S}"
         names = chain([name], (f"{name}-{number}" for number in count(2)))
         return next(out / each for each in names if not (out / each).exists())
     if not re.fullmatch(r"[\w.,=+-]+", arguments.name) or arguments.name in (".", ".."):
         raise UserError(f"--name {arguments.name}: write a folder's name of letters, digits and . , = + - _ only")
-    return out / arguments.name
+    return given_path("--name", out / arguments.name)
 
 
 def _cost(arguments: argparse.Namespace, argv: list[str]) -> int:
@@ -375,7 +383,7 @@ def _output_file(path: str) -> Path:
     Raises:
         UserError: it cannot.
     """
-    out = Path(path)
+    out = given_path("--out", path)
     if out.is_dir():
         raise UserError(f"--out: {out} is a folder; give the name of a file")
     if not out.parent.is_dir():
@@ -397,7 +405,7 @@ def run_folder(command: str, run: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    path = Path(run)
+    path = given_path(command, run)
     if not path.exists() and (Path("results") / path).exists():
         path = Path("results") / path
     if not path.is_dir():

@@ -17,13 +17,14 @@ from typing import Any
 import pandas as pd
 
 from benchmark.files import folder_name, reading, writing
+from benchmark.lock import building
 from benchmark.older import completed
 from benchmark.provenance import learning_processes
 from benchmark.records import record_path
 from benchmark.reference import check_reference
 from benchmark.report.tables import rank_display, summary_display, to_text
 from benchmark.report.write import write_report
-from benchmark.results import DIVERGED, FAILED, SUCCEEDED, CellKey, RunFolder, open_run, read_records
+from benchmark.results import DIVERGED, FAILED, SUCCEEDED, CellKey, RunFolder, read_records
 from methods.errors import UserError
 
 # Settings that are united, or of which the fingerprints say whether they differ, or that do not change the training.
@@ -94,15 +95,15 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], refere
     check_reference(reference, list(dict.fromkeys(label for label, _, _ in cells)))
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"--name {folder.name}: there is something in {folder} already; give another --name")
-    run = open_run(folder)
     manifest = joined_manifest(sources, cells, argv)
     manifest["reference"] = reference or manifest["reference"]
-    with writing(folder):
-        for key, cell in cells.items():
-            _copy_records(cell.folder, run.cell(*key))
-    # Last, as without it the folder is not a run.
-    run.write_manifest(manifest)
-    statistics = write_report(run)
+    with building(folder) as partial:
+        run = RunFolder(partial)
+        with writing(folder):
+            for key, cell in cells.items():
+                _copy_records(cell.folder, run.cell(*key))
+        run.write_manifest(manifest)
+        statistics = write_report(run)
     with reading(folder):
         summary = pd.read_csv(folder / "summary.csv")
     print(to_text(summary_display(summary, statistics)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
@@ -11,6 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from methods.errors import UserError
+
+#: How the names of files begin that are there for a while only. Nobody else calls a file so.
+OWN = ".continual-benchmark-"
+#: What makes a folder that of a run.
+MANIFEST = "manifest.json"
+#: Says which process works in a folder. A killed one leaves it behind: the folder was empty, or a run's, as it began.
+HOLDER = f"{OWN}holder"
 
 
 class StorageError(UserError):
@@ -59,7 +67,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: it cannot be written; what was at `path` is as before.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = beside(path, f"-{os.getpid()}.tmp")
     with writing(path.parent):
         try:
             with temporary.open("wb") as file:
@@ -71,10 +79,39 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def beside(path: Path, ending: str) -> Path:
+    """The name of something that is beside `path` for a while."""
+    # A hash of the name, which may already be as long as the file system allows.
+    return path.with_name(f"{OWN}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{ending}")
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left of `write_atomically`, at any depth. Nobody may be writing there."""
-    for path in folder.rglob(".*.tmp"):
+    for path in folder.rglob(f"{OWN}*.tmp"):
         path.unlink(missing_ok=True)
+
+
+def refuse_foreign(folder: Path, mark: str) -> None:
+    """Refuse a folder that holds something, but nothing of this program: files of the user are to stay as they are.
+
+    Args:
+        folder: need not exist.
+        mark: a pattern of paths in it, of which one shows that the folder is ours.
+
+    Raises:
+        UserError: it is not, or cannot be read.
+    """
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise UserError(f"--out: {folder} cannot be read ({error.strerror}); give access to it") from error
+    foreign = sorted(name for name in names if not name.startswith(OWN))
+    if foreign and HOLDER not in names and not any(folder.glob(mark)):
+        raise UserError(
+            f"--name {folder.name}: {folder} holds files that are not of a run, as {foreign[0]}; give another --name"
+        )
 
 
 @contextmanager
@@ -106,4 +143,8 @@ def user_cache() -> Path:
 
 def folder_name(label: str) -> str:
     """The folder for a label: characters that a file system may refuse become underscores, what is long is cut."""
-    return re.sub(r'[<>:"/\\|?*]', "_", label)[:200]
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", label)[:200]
+    # Of nothing but dots, or of none, are the names of the folder itself and of the one above.
+    name = re.sub(r"^\.*$", lambda dots: "_" * max(1, len(dots[0])), name)
+    # 255 bytes is what most file systems allow.
+    return name.encode(errors="backslashreplace")[:255].decode(errors="ignore")

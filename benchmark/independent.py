@@ -166,7 +166,8 @@ def _behind(records: Records, alone: Record) -> Record:
 
 def _paths(folder: Path) -> dict[int, Path]:
     """Task -> the file of its record, of the tasks that were learned alone."""
-    return {int(path.stem.removeprefix("alone-")): path for path in folder.glob("alone-*.json")}
+    numbers = {path.stem.removeprefix("alone-"): path for path in folder.glob("alone-*.json")}
+    return {int(number): path for number, path in numbers.items() if number.isdecimal()}
 
 
 def _path(folder: Path, task: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,28 +11,33 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from benchmark.files import write_atomically
+from benchmark.files import HOLDER, OWN, beside, write_atomically, writing
 from methods.errors import UserError
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, name: str | None = None) -> Iterator[None]:
     """Keep a run's folder for this process, and what it starts, until the block ends.
 
     The system unlocks it when the process ends, however that happens. On a file system that machines share, they see
     each other's locks as far as it passes them on.
 
+    Args:
+        folder: exists.
+        name: as the user calls it; that of the folder by default.
+
     Raises:
         UserError: another process has it, or nothing can be written or locked there.
     """
-    path, holder = folder / ".lock", folder / ".holder"
+    path, holder = folder / f"{OWN}lock", folder / HOLDER
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
         own = path.stat()
     except Timeout:
         raise UserError(
-            f"--name {folder.name}: {_read(holder)} is working on that run; wait until it ends, or give another --name"
+            f"--name {name or folder.name}: {_read(holder)} is working on that run; wait until it ends, or give "
+            "another --name"
         ) from None
     except OSError as error:
         raise UserError(
@@ -49,6 +55,43 @@ def locked(folder: Path) -> Iterator[None]:
                 holder.unlink(missing_ok=True)
                 path.unlink()
         lock.release()
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """Make a folder beside `folder`, fill it in the block, and give it that name at the end.
+
+    Nobody sees half of it. Where the block fails or the process is killed, nothing is at `folder`, and the next one who
+    builds it removes what was left.
+
+    Args:
+        folder: not there, or empty.
+
+    Yields:
+        The new, empty folder.
+
+    Raises:
+        UserError: another process is building it.
+        StorageError: it cannot be made.
+    """
+    place = beside(folder, "")
+    partial = place / "partial"
+    with writing(folder.parent):
+        place.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(place, folder.name):
+            shutil.rmtree(partial, ignore_errors=True)
+            with writing(place):
+                partial.mkdir()
+            try:
+                yield partial
+                with writing(folder.parent):
+                    partial.rename(folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        with suppress(OSError):
+            place.rmdir()
 
 
 def _read(holder: Path) -> str:

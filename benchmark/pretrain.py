@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
 from benchmark.backbones.fractals import Systems, render, sample_systems
 from benchmark.backbones.mini import MEAN, STD, MiniResNet
 from benchmark.files import write_atomically
+from methods.errors import UserError
 
 _BATCH = 128
 _LEARNING_RATE = 6e-3
@@ -61,7 +63,11 @@ def pretrain(
 
     Returns:
         where the file is and how well the network does on pictures it was not trained on.
+
+    Raises:
+        UserError: `out` is there, and no earlier pretraining has written it.
     """
+    _refuse_other_file(Path(out))
     with _one_thread():
         generator = Generator().manual_seed(seed)
         systems = sample_systems(classes, generator)
@@ -78,6 +84,19 @@ def pretrain(
     result = PretrainResult(Path(out), accuracy, classes, images_per_class, epochs, seed)
     _write(network, result)
     return result
+
+
+def _refuse_other_file(out: Path) -> None:
+    """Raise UserError if there is a file that `pretrain` did not write."""
+    if not out.exists():
+        return
+    try:
+        with safe_open(out, "pt") as file:
+            ours = "pretraining" in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        ours = False
+    if not ours:
+        raise UserError(f"--out: {out} is there and was not made by `pretrain`; give another name")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.files import VanishedError, folder_name, write_atomically
+from benchmark.files import MANIFEST, VanishedError, folder_name, refuse_foreign, write_atomically
 from benchmark.records import read_record, record_path
 from benchmark.reference import ALL_PAIRS
 from methods.errors import UserError
@@ -74,7 +74,7 @@ class RunFolder:
 
     @property
     def manifest_path(self) -> Path:
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
 
     def exists(self) -> bool:
         """Whether a run was started here."""
@@ -170,7 +170,18 @@ CellKey = tuple[str, int, int]
 
 
 def open_run(path: Path) -> RunFolder:
-    """The folder at `path`, made if needed.
+    """The folder at `path` for a run that begins or goes on, made if needed.
+
+    Raises:
+        UserError: it cannot be written to, or holds something that is not of a run.
+    """
+    refuse_foreign(path, MANIFEST)
+    open_folder(path)
+    return RunFolder(path)
+
+
+def open_folder(path: Path) -> None:
+    """Make a folder if needed.
 
     Raises:
         UserError: it cannot be written to.
@@ -181,7 +192,6 @@ def open_run(path: Path) -> RunFolder:
         raise UserError(f"--out: {path} cannot be made: {error.strerror}") from error
     if not os.access(path, os.W_OK):
         raise UserError(f"--out: {path} cannot be written to; choose another folder with --out DIR")
-    return RunFolder(path)
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:

@@ -51,15 +51,17 @@ def run(
             progress.warn(
                 f"--tuned {execution.tuned.path}: this run has {', '.join(differing)}; other options may be better here"
             )
+    new = not folder.exists()
     run_folder = open_run(folder)
     try:
         with locked(folder):
             remove_unfinished(folder)
             return _run(prepared, execution, run_folder, manifest, progress)
     finally:
-        # Where nothing has begun: a new folder would be that of no run.
-        with suppress(OSError):
-            folder.rmdir()
+        # Nothing is left of a run that could not begin. A folder that was there before is the user's.
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _run(

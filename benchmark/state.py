@@ -8,6 +8,7 @@ complete state is on the disk.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ from methods.method import REPLAY
 Tensors = dict[str, Tensor]
 
 _TASK = "task-"
+# Of a file that is written here; others may be the user's, and stay.
+_STEM = re.compile(r"(task|shared|memory)-\d+")
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,8 @@ def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[Record]]
     records, damaged = find_newest(folder)
     if damaged:
         for path in folder.glob("after-*.json"):
-            if int(path.stem.removeprefix("after-")) > len(records):
+            number = path.stem.removeprefix("after-")
+            if number.isdecimal() and int(number) > len(records):
                 path.unlink()
     if not records:
         return start(), []
@@ -189,8 +193,10 @@ def _settle(folder: Path, record: Record) -> None:
     Each `*.next` file that belongs to the state takes its place, and what was kept for the state before is removed.
     """
     checksums = record["checksums"]
-    for path in folder.glob("*.next"):
+    for path in folder.glob("*.safetensors.next"):
         final = path.with_suffix("")
+        if not _STEM.fullmatch(final.stem):
+            continue
         if _checksum(path) == checksums.get(final.stem):
             path.replace(final)
         else:
@@ -199,7 +205,7 @@ def _settle(folder: Path, record: Record) -> None:
         return
     for part in ("shared", "memory"):
         for path in folder.glob(f"{part}-*.safetensors"):
-            if path.stem not in checksums:
+            if _STEM.fullmatch(path.stem) and path.stem not in checksums:
                 path.unlink()
 
 

@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from methods.errors import UserError, first_line
 from methods.names import check_name
 from methods.options import required_options
+from methods.paths import given_path
 
 C = TypeVar("C", bound=type)
 
@@ -141,6 +141,11 @@ class Registry(Generic[C]):
 
     def _claim(self, name: str, target: str) -> None:
         check_name(f"{target}: {self.kind}", name)
+        if not name.isprintable() or name != name.strip() or not name or set(name) & set(":,"):
+            raise UserError(
+                f"{target}: {name!r} is no name of a {self.kind}; give it printable characters, no space at either "
+                "end, and neither colon nor comma"
+            )
         if name in self._groups:
             raise UserError(f"{self.kind} '{name}' would have the name of a group; {target} needs another name")
         known = self._entries.get(name)
@@ -176,7 +181,7 @@ def load_plugin(path: str) -> None:
     Raises:
         UserError: the file is missing or does not import.
     """
-    file = Path(path)
+    file = given_path("--plugin", path)
     if not file.is_file():
         raise UserError(f"--plugin: there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"plugin_{file.stem}", file)

@@ -6,7 +6,6 @@ import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import ClassVar
 
 import safetensors
@@ -21,6 +20,7 @@ from benchmark.strided import RiskyConvolutions, subsample_first
 from methods.errors import UserError, first_line
 from methods.method import BatchNorm
 from methods.options import construct, parse_spec
+from methods.paths import given_path
 
 
 class Backbone(ABC):
@@ -130,7 +130,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
     Raises:
         UserError: there is no such file, or it holds something else.
     """
-    file = Path(path)
+    file = given_path("--backbone", path)
     if not file.is_file():
         raise UserError(f"--backbone: there is no weights file {path}")
     try:

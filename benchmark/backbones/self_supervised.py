@@ -15,6 +15,7 @@ from benchmark.backbones import backbones
 from benchmark.backbones.base import fill, read_weights
 from benchmark.backbones.torchvision_nets import TorchvisionBackbone
 from methods.errors import UserError
+from methods.paths import given_path
 
 
 class SelfSupervisedResNet50(TorchvisionBackbone):
@@ -46,7 +47,7 @@ class SelfSupervisedResNet50(TorchvisionBackbone):
     def load(self, modules: nn.Module) -> None:
         if self.weights == "random":
             return
-        path = self._fetched() if self.weights == "published" else Path(self.weights)
+        path = self._fetched() if self.weights == "published" else given_path("--backbone", self.weights)
         if self.sha256 and path.is_file():
             self._check(path)
         fill(modules, read_weights(str(path)), (*self._left_out, *self.beside), str(path), self.warn)

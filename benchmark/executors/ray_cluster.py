@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmark.cells import Job
 from benchmark.executors.base import Began, Ended, Failure, Plan, RemoteProgress, Told, attempt
+from benchmark.files import OWN
 from benchmark.progress import Progress
 from methods.errors import UserError, first_line
 
@@ -84,7 +85,7 @@ def check_storage(folder: Path, directory: Path) -> None:
         UserError: one does not; the message names it.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".reached-") as mark:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=OWN, suffix=".tmp") as mark:
         # Not a decorator: then nodes would be sent the code, and not be asked whether they have it.
         unreached = ray.remote(num_cpus=0)(_unreached)
         places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]

@@ -7,8 +7,8 @@ draws percent.
 
 from __future__ import annotations
 
+import io
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from benchmark import metrics
 from benchmark.blocks import Block, block_means, factors_of, repetitions_of
+from benchmark.files import write_atomically
 from benchmark.report.style import QUIET, RC, method_style
 
 POINT = 1 / 72
@@ -88,9 +89,9 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = []
     for kind, metadata in (("svg", {"Date": None}), ("png", None)):
         path = folder / f"{name}.{kind}"
-        unfinished = path.with_name(path.name + ".tmp")
-        figure.savefig(unfinished, format=kind, metadata=metadata)
-        os.replace(unfinished, path)
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, metadata=metadata)
+        write_atomically(path, content.getvalue())
         paths.append(path)
     return paths
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torchvision.transforms.functional import to_pil_image
 from benchmark.streams import streams
 from benchmark.streams.source import ImageSource, RawTask, StreamSource
 from methods.errors import UserError, first_line
+from methods.paths import given_path
 
 # Avalanche opens files of all formats that Pillow knows. For PostScript, which no data set has, that starts a program.
 EpsImagePlugin.gs_binary = False
@@ -116,7 +116,7 @@ class AvalancheStream(StreamSource):
         arguments: dict[str, Any] = {"return_task_id": True, "seed": 0, "train_transform": None, "eval_transform": None}
         for option, parameter, value in (
             ("experiences", "n_experiences", self.experiences),
-            ("root", "dataset_root", self.root and str(Path(self.root).expanduser())),
+            ("root", "dataset_root", self.root and str(given_path("--stream", self.root, home=True))),
         ):
             if value is not None:
                 if parameter not in parameters:

@@ -13,6 +13,7 @@ from benchmark.streams.source import RawTask, StreamSource
 from benchmark.streams.task_tree import read_task, split_of
 from methods.errors import UserError
 from methods.names import check_name
+from methods.paths import given_path
 
 
 @streams.register("folder")
@@ -36,7 +37,7 @@ class FolderStream(StreamSource):
         self._seed = _seed(order)
 
     def raw_tasks(self, limit: int | None) -> list[RawTask]:
-        folder = Path(self.dir).expanduser()
+        folder = given_path("--stream", self.dir, home=True)
         entries = find_tasks(folder, "folder")
         self.notes = tuple(left_beside(folder, "folder"))
         return [read_entry(name, entries[name]) for name in self._ordered(sorted(entries))[:limit]]

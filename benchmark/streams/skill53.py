@@ -20,6 +20,7 @@ from benchmark.streams.selection import at_most, generator
 from benchmark.streams.skill53_list import TASKS
 from benchmark.streams.source import ImageSource, RawTask, StreamSource
 from methods.errors import UserError
+from methods.paths import given_path
 
 #: Where, in the unpacked archive of the authors, the database is, and the images that it lists.
 DATABASE = "rolling_releases/database_2.sqlite"
@@ -54,7 +55,7 @@ class Skill53Stream(StreamSource):
         self.partial = partial
 
     def raw_tasks(self, limit: int | None) -> list[RawTask]:
-        folder = Path(self.dir).expanduser()
+        folder = given_path("--stream", self.dir, home=True)
         archive = _Published(folder) if (folder / DATABASE).is_file() else _Trees(folder)
         wanted = TASKS if self.partial else TASKS[:limit]
         found = [task for task in wanted if archive.holds(*task)]

@@ -18,6 +18,7 @@ from benchmark.streams.image_tree import FolderTree, TreeImages
 from benchmark.streams.source import ArrayImages, ImageSource, RawTask, StreamSource
 from benchmark.streams.torchvision_sets import default_root
 from methods.errors import UserError
+from methods.paths import given_path
 
 #: One split as torchvision has loaded it, and the folder of all data sets -> its images, with labels as they come.
 Reader = Callable[[Any, Path], ImageSource]
@@ -191,7 +192,7 @@ class TorchvisionStream(StreamSource):
                 raise ValueError(f"data set '{name}' is named more than once; name it once")
 
     def raw_tasks(self, limit: int | None) -> list[RawTask]:
-        root = (default_root() if self.root is None else Path(self.root).expanduser()).absolute()
+        root = (default_root() if self.root is None else given_path("--stream", self.root, home=True)).absolute()
         return [_read_task(name, SETS[name], root) for name in self._names[:limit]]
 
 

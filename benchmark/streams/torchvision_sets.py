@@ -12,6 +12,7 @@ from benchmark.files import user_cache
 from benchmark.streams import streams
 from benchmark.streams.source import ArrayImages, RawTask, StreamSource
 from methods.errors import UserError
+from methods.paths import given_path
 
 
 def default_root() -> Path:
@@ -60,7 +61,7 @@ class TorchvisionSplit(StreamSource):
         ]
 
     def _load(self, train: bool) -> datasets.MNIST | datasets.CIFAR10:
-        root = default_root() if self.root is None else Path(self.root).expanduser()
+        root = default_root() if self.root is None else given_path("--stream", self.root, home=True)
         try:
             return self.dataset(root, train=train, download=True)
         # Beside failed downloads and file access: files that are cut short.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ class TensorBoardTracker:
 
     def known(self, cell: str) -> int:
         # The records say everything, and what was written before an interruption may end anywhere.
-        shutil.rmtree(self._path(cell), ignore_errors=True)
+        _remove_events(self._path(cell))
         return 0
 
     def add(self, cell: str, lesson: Lesson) -> None:
@@ -45,8 +44,7 @@ class TensorBoardTracker:
             self._writers.pop(cell).close()
 
     def publish(self, folder: Path) -> None:
-        for old in self._folder.glob("events.*"):
-            old.unlink()
+        _remove_events(self._folder)
         tables, figures = tables_and_figures(folder)
         with SummaryWriter(self._folder) as writer:
             for path in tables:
@@ -62,3 +60,9 @@ class TensorBoardTracker:
 
     def _path(self, cell: str) -> Path:
         return self._folder / folder_name(cell)
+
+
+def _remove_events(folder: Path) -> None:
+    """Remove what writers have left in a folder, which need not exist."""
+    for path in folder.glob("events.out.tfevents.*"):
+        path.unlink()

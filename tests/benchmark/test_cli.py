@@ -312,6 +312,72 @@ def test_a_run_does_not_go_on_with_other_images(finished, place, capsys):
     )
 
 
+TOO_LONG = 128 * "ä"  # 256 bytes
+DEEP = "/".join(1500 * ["deep"])
+
+
+@pytest.mark.parametrize("path", [TOO_LONG, 300 * "x", DEEP, f"{TOO_LONG}/below", "loop", "loop/below"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("run --methods clr --out {}", "--out: "),
+        ("run --methods clr --out . --name {}", "--name"),
+        ("run --methods clr --plugin {}", "--plugin: "),
+        ("run --methods clr --tuned {}", "--tuned: "),
+        ("run --methods clr --stream folder:{}", "--stream: "),
+        ("run --methods clr --stream skill53:{}", "--stream: "),
+        ("run --methods clr --stream torchvision:digits:root={}", ""),
+        ("run --methods clr --backbone mini:weights={}.pth", ""),
+        ("run --methods clr --backbone resnet18:weights={}.pth", ""),
+        ("tune --methods clr --budget 1 --out {}", "--out: "),
+        ("pretrain --out {}", "--out: "),
+        ("report {}", "report: "),
+        ("compare {} other", "compare: "),
+    ],
+)
+def test_a_path_that_the_file_system_cannot_have_is_one_sentence(tmp_path, monkeypatch, capsys, command, option, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    assert main(command.format(path).split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {option}")
+    assert said.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["loop"]
+
+
+@pytest.mark.parametrize("text", ["a\0b", "caf\udce9", "\ud800"])
+@pytest.mark.parametrize(
+    "command", ["run --methods clr --out", "run --methods", "report", "compare a", "run --methods clr --plugin"]
+)
+def test_what_is_no_text_is_refused(tmp_path, monkeypatch, capsys, command, text):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command.split(), text]) == 2
+    shown = ascii(text)[1:-1]
+    assert capsys.readouterr().err == (
+        f"error: {shown} is not text in UTF-8 without NUL characters; write or rename it so\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run --methods linear-probe", "backbones-compare --method linear-probe --backbones mini,mini:weights=random"],
+)
+@pytest.mark.parametrize("names", [[".draft.tmp"], [".lock", ".holder"], [".cells.9.tmp", "deep/.manifest.json.7.tmp"]])
+def test_a_folder_of_the_user_is_left_as_it_is(tmp_path, monkeypatch, capsys, command, names):
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(name)
+    assert main([*command.split(), "--out", ".", "--name", "mine"]) == 2
+    said = capsys.readouterr().err
+    assert "error: --name mine: mine holds files that are not of a run, as " in said
+    assert {str(path.relative_to("mine")) for path in Path("mine").rglob("*") if path.is_file()} == set(names)
+    assert all((tmp_path / "mine" / name).read_text() == name for name in names)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_run_leaves_every_file_behind(finished):
     names = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
     cell = ["after-1.json", "after-2.json", "task-1.safetensors", "task-2.safetensors"]

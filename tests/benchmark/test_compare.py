@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -371,6 +372,23 @@ def test_a_folder_with_something_in_it_is_left_alone(here, capsys):
     assert refused(capsys, "a", "b", "--out", ".", "--name", "b") == (
         "--name b: there is something in b already; give another --name"
     )
+
+
+@pytest.mark.parametrize("step", ["_copy_records", "write_report"])
+def test_the_same_command_takes_the_place_of_one_that_was_killed(here, monkeypatch, step):
+    for name, accuracy in (("a", 0.5), ("b", 0.6)):
+        write_run(here / name, seeds("sgd", [accuracy]))
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(f"benchmark.compare.{step}", lambda *arguments: os._exit(9))
+        compare("a", "b")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    (left,) = (here / "results").iterdir()
+    assert left.name.startswith(".continual-benchmark-")
+    summary, _ = compare("a", "b")
+    assert summary.index.tolist() == ["sgd", "sgd (b)"]
+    assert [path.name for path in (here / "results").iterdir()] == ["c"]
 
 
 def test_labels_that_would_share_a_folder_are_refused(here, capsys):

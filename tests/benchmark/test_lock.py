@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.lock import locked
+from benchmark.files import HOLDER
+from benchmark.lock import building, locked
 from methods.errors import UserError
 
-HOLDER = """
+WORKING = """
 import sys, time
 from pathlib import Path
 from benchmark.lock import locked
@@ -32,7 +33,7 @@ def refusal(folder: Path) -> str:
 def test_it_leaves_nothing_behind(tmp_path: Path):
     for _ in range(2):
         with locked(tmp_path):
-            assert {path.name for path in tmp_path.iterdir()} == {".lock", ".holder"}
+            assert {path.name for path in tmp_path.iterdir()} == {".continual-benchmark-lock", HOLDER}
         assert list(tmp_path.iterdir()) == []
 
 
@@ -44,7 +45,7 @@ def test_nothing_is_left_by_a_block_that_fails_either(tmp_path: Path):
 
 def test_another_process_is_named_and_counts_for_nothing_once_it_is_killed(tmp_path: Path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], env=environment, stdout=subprocess.PIPE)
+    holder = subprocess.Popen([sys.executable, "-c", WORKING, str(tmp_path)], env=environment, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"working\n"
     try:
@@ -56,12 +57,12 @@ def test_another_process_is_named_and_counts_for_nothing_once_it_is_killed(tmp_p
         holder.kill()
         holder.communicate()
     with locked(tmp_path):
-        assert (tmp_path / ".holder").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
+        assert (tmp_path / HOLDER).read_text() == f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def test_one_that_has_not_said_who_it_is_is_another_process(tmp_path: Path):
     with locked(tmp_path):
-        (tmp_path / ".holder").unlink()
+        (tmp_path / HOLDER).unlink()
         assert ": another process is working on that run; " in refusal(tmp_path)
 
 
@@ -69,3 +70,27 @@ def test_what_is_no_folder_cannot_be_locked(tmp_path: Path):
     (tmp_path / "file").touch()
     says = f"--out: {tmp_path / 'file'} cannot be written to or locked ("
     assert refusal(tmp_path / "file").startswith(says)
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path: Path):
+    target = tmp_path / "out" / ("x" * 255)
+    with building(target) as folder:
+        (folder / "table.csv").write_text("1")
+        assert not target.exists()
+        with pytest.raises(UserError, match=f"--name {target.name}: process .* is working on that run"):
+            next(building(target).gen)
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    assert (target / "table.csv").read_text() == "1"
+
+
+def test_nothing_is_left_of_a_folder_that_was_not_finished(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+
+    def build() -> None:
+        with building(tmp_path / "empty") as folder:
+            (folder / "table.csv").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        build()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]

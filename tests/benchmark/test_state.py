@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark.independent import unite
 from benchmark.state import PackedState, State, checksum_of, load, pack, save
 
 
@@ -297,3 +298,18 @@ def test_bytes_of_each_part():
     assert ONE.count_bytes() == {"shared": 12, "task": 12, "memory": 12, "heads": 12, "replay": 4}
     shared_head = State(1, {"backbone.w": tensor(1), **head(1, 1)}, {1: {}})
     assert shared_head.count_bytes() == {"shared": 16, "task": 0, "memory": 0, "heads": 12, "replay": 0}
+
+
+def test_files_of_other_names_in_a_cells_folder_stay(tmp_path):
+    write(tmp_path, ONE, TWO)
+    names = ("memory-of-a-walk.safetensors", "shared-.safetensors", "plan.next", "task-1b.safetensors.next")
+    names += ("after-lunch.json", "alone-again.json")
+    for name in names:
+        (tmp_path / name).write_bytes(b"mine")
+    # The records of what was damaged are removed.
+    (tmp_path / "after-2.json").write_bytes(b"")
+    assert read(tmp_path)[0].learned == 0
+    assert not (tmp_path / "after-2.json").exists()
+    write(tmp_path, ONE)
+    assert not unite(tmp_path)
+    assert all((tmp_path / name).read_bytes() == b"mine" for name in names)

@@ -234,3 +234,18 @@ def test_listing_names_imports_neither_torch_nor_avalanche():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b ", "\ttab", "bell\a", "esc\x1b[0m", "a,b", "a:b", "caf\udce9"])
+def test_what_can_be_no_name_is_refused(name):
+    registry = Registry("method")
+    with pytest.raises(UserError, match="is no name of a method; give it printable characters"):
+        registry.register(name)(type("Mine", (), {}))
+    assert registry.names() == []
+
+
+@pytest.mark.parametrize("name", ["..", "=1+1", "[red]x", "größer", "x/y", 300 * "x"])
+def test_a_name_may_be_odd(name):
+    registry = Registry("method")
+    registry.register(name)(type("Mine", (), {}))
+    assert registry.names() == [name]
