@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmark.backbones import backbones
-from benchmark.config import Execution, Settings, parse_methods, parse_seeds
+from benchmark.config import Execution, Settings, check_seeds, parse_methods, parse_seeds
 from benchmark.executors.server import warm_up
 from benchmark.files import MANIFEST, folder_name, refuse_foreign
 from benchmark.presets import PRESETS
@@ -361,6 +361,7 @@ def _check_least(arguments: argparse.Namespace, **least: int) -> None:
 
 def _tune(arguments: argparse.Namespace, argv: list[str]) -> int:
     _check_least(arguments, budget=1, tuning_tasks=1, seed=0)
+    check_seeds("--seed", [arguments.seed])
     settings = _from_options(
         Settings,
         arguments,

@@ -24,6 +24,12 @@ AUGMENTATIONS = ("flip", "crop")
 # A larger number is rather meant as a seed.
 _MOST_SEEDS = 1000
 
+#: What random generators take.
+LARGEST_SEED = 2**32 - 1
+
+# Methods, seeds and orders multiply; for more cells than these, the manifest alone takes minutes to write.
+_MOST_CELLS = 100_000
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -98,6 +104,13 @@ class Settings:
             raise UserError(
                 f"--augment {','.join(self.augment)} must be a list of {', '.join(AUGMENTATIONS)}, each at most once"
             )
+        check_seeds("--seeds", self.seeds)
+        cells = len(self.methods) * len(self.seeds) * self.orders
+        if cells > _MOST_CELLS:
+            raise UserError(
+                f"--orders {self.orders}: with {len(self.methods)} of --methods and {len(self.seeds)} of --seeds they "
+                f"make {cells:,} cells; at most {_MOST_CELLS:,} fit into one run"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"--seeds {','.join(map(str, self.seeds))} gives a seed twice; give each once")
 
@@ -169,12 +182,18 @@ class Execution:
             )
         if self.executor != "ray" and self.address is not None:
             raise UserError(f"--address {self.address} is that of a Ray cluster; add --executor ray")
-        if self.address is not None and not re.fullmatch(r"auto|([^/:]+|\[.+\]):\d+", self.address):
+        if self.address not in (None, "auto") and not _is_address(self.address):
             raise UserError(f"--address {self.address} must be HOST:PORT, as `ray start --head` tells it, or auto")
         if self.parallel_tasks and self.verify_evaluations:
             raise UserError(
                 "--verify-evaluations compares evaluations of one task after several others; leave --parallel-tasks out"
             )
+
+
+def _is_address(text: str) -> bool:
+    """Whether it has the form of HOST:PORT."""
+    match = re.fullmatch(r"([^\s/:]{1,253}|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", text)
+    return match is not None and 0 < int(match[2]) < 2**16
 
 
 def parse_methods(text: str) -> tuple[str, ...]:
@@ -202,6 +221,14 @@ def _refuse_repeated(texts: Sequence[str]) -> None:
     repeated = sorted({text for text in texts if texts.count(text) > 1})
     if repeated:
         raise UserError(f"--methods gives '{repeated[0]}' twice; give each specification once")
+
+
+def check_seeds(option: str, seeds: Sequence[int]) -> None:
+    """Raise UserError if one of the seeds is not from 0 to LARGEST_SEED."""
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            text = str(seed) if abs(seed) < 10**20 else f"a number of {len(str(abs(seed)))} digits"
+            raise UserError(f"{option}: {text} is no seed; write a whole number from 0 to {LARGEST_SEED}")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

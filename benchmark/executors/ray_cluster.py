@@ -8,6 +8,7 @@ import socket
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from typing import Any
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, WorkerCrashedError
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmark.cells import Job
 from benchmark.executors.base import Began, Ended, Failure, Plan, RemoteProgress, Told, attempt
+from benchmark.executors.server import short_folder
 from benchmark.files import OWN
 from benchmark.progress import Progress
 from methods.errors import UserError, first_line
@@ -34,6 +37,16 @@ _WAIT = 0.2
 
 # How long a node may take to answer: to start a process that imports torch, beside what else goes on there, in seconds.
 _PATIENCE = 600
+
+# How long what listens at an address may take to answer, in seconds.
+_ANSWER = 30
+
+# The type of HTTP/2's frame of settings.
+_SETTINGS = 4
+
+# The address of a socket is a path of at most 103 bytes, of which Ray puts 69 behind the folder of temporary files:
+# /ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store.
+_LONGEST = 103 - 69
 
 # No pixel and no tensor passes through Ray: 100 MB for its messages.
 _OBJECT_STORE = 100 << 20
@@ -56,9 +69,18 @@ def connect(address: str | None, threads: int) -> list[Node]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
-            ray.init("local", num_cpus=threads, object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
+            folder = None if "RAY_TMPDIR" in os.environ else os.path.join(short_folder(_LONGEST), "ray")
+            with _on_loopback():
+                ray.init(
+                    "local",
+                    num_cpus=threads,
+                    object_store_memory=_OBJECT_STORE,
+                    include_dashboard=False,
+                    _temp_dir=folder,
+                    **quiet,
+                )
         else:
-            _knock(address)
+            _knock(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
             ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         if address is None:
@@ -71,11 +93,40 @@ def connect(address: str | None, threads: int) -> list[Node]:
     return [Node(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in resources]
 
 
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have a cluster that starts in the block listen on 127.0.0.1 only, as Ray itself does on macOS and Windows.
+
+    Elsewhere it would listen on every interface, and replace a loopback address that it is given by another one.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
 def _knock(address: str) -> None:
-    """Raise OSError if nothing listens at HOST:PORT, for which Ray would try for minutes."""
+    """Raise OSError if what Ray needs does not listen at HOST:PORT: Ray would try for minutes.
+
+    A head node speaks gRPC, which is HTTP/2: who opens a connection is sent the settings at once.
+    """
     host, _, port = address.rpartition(":")
-    if host:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    # Ray finds out itself what "auto" means; what RAY_ADDRESS may also be, as ray://..., it answers at once.
+    if not host or "/" in host:
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER) as connection:
+        # What is encrypted, Ray has to read itself.
+        if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+            return
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0]))
+        try:
+            answer = connection.recv(9)
+        except TimeoutError:
+            raise TimeoutError(f"what listens there has not answered for {_ANSWER} s") from None
+        if answer[3:4] != bytes([_SETTINGS]):
+            raise ConnectionError("what listens there is no head node of Ray")
 
 
 def check_storage(folder: Path, directory: Path) -> None:

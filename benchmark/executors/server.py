@@ -5,9 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.context import BaseContext
+
+from methods.errors import UserError
+
+# The address of a socket is a path of at most 103 bytes (macOS; 107 on Linux), of which multiprocessing puts 32 behind
+# the folder's name.
+_LONGEST = 103 - 32
 
 
 def context() -> BaseContext:
@@ -16,7 +23,30 @@ def context() -> BaseContext:
     A fork of this process would inherit threads' locks, and hang.
     """
     possible = multiprocessing.get_all_start_methods()
+    # It makes its folder when it is first asked, and keeps it.
+    usual = tempfile.gettempdir()
+    tempfile.tempdir = short_folder(_LONGEST)
+    try:
+        util.get_temp_dir()
+    finally:
+        tempfile.tempdir = usual
     return multiprocessing.get_context("forkserver" if "forkserver" in possible else "spawn")
+
+
+def short_folder(longest: int) -> str:
+    """A folder for temporary files with a name of at most so many bytes: the usual one, if it is.
+
+    Raises:
+        UserError: there is none.
+    """
+    usual = tempfile.gettempdir()
+    for place in (usual, "/tmp", "/var/tmp", "/dev/shm"):
+        if len(os.fsencode(place)) <= longest and os.access(place, os.W_OK | os.X_OK):
+            return place
+    raise UserError(
+        f"TMPDIR {usual} is too long for the sockets of worker processes; set it to a folder with a name of at most "
+        f"{longest} bytes"
+    )
 
 
 def warm_up() -> None:

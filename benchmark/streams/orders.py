@@ -25,14 +25,16 @@ def draw_orders(names: Sequence[str], count: int) -> list[list[int]]:
     most = math.factorial(len(names))
     if count > most:
         raise UserError(f"--orders {count} must be at most {most}: a stream of length {len(names)} has no more orders")
-    orders = [list(range(1, len(names) + 1))]
+    own = tuple(range(1, len(names) + 1))
+    # As keys: to look an order up takes the same time however many there are.
+    orders = {own: None}
     for k in range(1, count):
         random = generator("\n".join(names), f"order {k}")
-        order = orders[0]
+        order = own
         while order in orders:
-            order = (random.permutation(len(names)) + 1).tolist()
-        orders.append(order)
-    return orders
+            order = tuple((random.permutation(len(names)) + 1).tolist())
+        orders[order] = None
+    return [list(order) for order in orders]
 
 
 def reordered(stream: Stream, order: Sequence[int]) -> Stream:

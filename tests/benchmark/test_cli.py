@@ -227,6 +227,16 @@ def finished(place: Path) -> Path:
         ("tune --methods clrr --budget 2", "unknown method 'clrr': did you mean 'clr'? known are clr, "),
         ("tune --methods clr --budget 0", "--budget 0 must be at least 1\n"),
         ("tune --methods clr --budget 2 --tuning-tasks 0", "--tuning-tasks 0 must be at least 1\n"),
+        (
+            f"tune --methods clr --budget 2 --seed {10**299}",
+            "--seed: a number of 300 digits is no seed; ",
+        ),
+        (
+            f"run --methods clr --seeds {10**299},",
+            "--seeds: a number of 300 digits is no seed; ",
+        ),
+        (f"run --methods clr --seeds 9{5000 * '0'},", "--seeds "),
+        ("run --methods clr --orders 1000000000", "--orders 1000000000: with 1 of --methods and 1 of --seeds "),
         ("tune --methods clr --budget 2 --seed -1", "--seed -1 must be at least 0\n"),
         (
             "tune --methods clr --budget 2 --out gone/t.json",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +81,82 @@ def test_nobody_answers(place: Any, capfd: pytest.CaptureFixture[str]):
         "token, or, on one of its nodes, auto\n"
     )
     assert not (place.path / "run").exists()
+
+
+def listening(pids: set[int]) -> set[str]:
+    """The addresses at which these processes listen for TCP, as Linux writes them: bytes of 4, in hexadecimal."""
+    sockets = set()
+    for pid in pids:
+        with suppress(OSError):
+            sockets |= {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                found.add(fields[1].partition(":")[0])
+    return found
+
+
+def family(pid: int) -> set[int]:
+    """A process and all that it has started."""
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    return {pid}.union(*(family(int(child)) for path in children for child in path.read_text().split()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="only Linux tells who listens where")
+def test_nobody_else_reaches_a_cluster_that_is_started_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # With a folder of temporary files in which there can be no sockets.
+    long = tmp_path / (200 * "x")
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    ray_cluster.connect(None, threads=1)
+    worker = ray.get(ray.remote(num_cpus=1)(lambda: os.getpid()).remote())
+    processes = family(os.getpid())
+    assert worker in processes
+    addresses = listening(processes)
+    ray_cluster._knock(ray.get_runtime_context().gcs_address)
+    # 127.0.0.1, in IPv4 and in IPv6.
+    assert "0000000000000000FFFF00000100007F" in addresses
+    assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def answered(*, says: bytes | None) -> str:
+    """How a command ends that is told the address of a process that says this, or never anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                if says is not None:
+                    connection.sendall(says)
+                # Until the other side goes away.
+                while connection.recv(1000):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(UserError) as caught:
+            ray_cluster.connect(f"127.0.0.1:{server.getsockname()[1]}", threads=1)
+        thread.join()
+    assert "\n" not in str(caught.value)
+    return str(caught.value).partition("no Ray cluster can be joined there ")[2]
+
+
+def test_what_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    assert ray_cluster._ANSWER == 30
+    monkeypatch.setattr(ray_cluster, "_ANSWER", 0.1)
+    assert answered(says=None).startswith(
+        "(TimeoutError: what listens there has not answered for 0.1 s); give the HOST:"
+    )
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", b"\0"])
+def test_what_is_no_ray_is_told_at_once(says: bytes):
+    assert answered(says=says).startswith(
+        "(ConnectionError: what listens there is no head node of Ray); give the HOST:"
+    )
 
 
 def test_a_job_that_ray_gives_up_has_a_cause(monkeypatch: pytest.MonkeyPatch):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
-from benchmark.executors.server import begin_worker, context
+import pytest
+
+from benchmark.executors.server import begin_worker, context, short_folder
+from methods.errors import UserError
 
 
 def test_ctrl_c_is_left_to_the_process_that_waits():
@@ -58,3 +64,36 @@ def test_ctrl_c_does_not_end_a_server_that_has_just_been_started():
     # This process itself can be interrupted as before.
     assert process.returncode == -signal.SIGINT
     assert process.stderr.count("Traceback") == 1
+
+
+WORKER = """
+import os, tempfile
+from benchmark.executors.server import context
+process = context().Process(target=print, args=("working",))
+process.start()
+process.join()
+print(tempfile.gettempdir() == os.environ["TMPDIR"])
+"""
+
+
+def test_the_folder_of_temporary_files_may_have_a_long_name(tmp_path: Path):
+    long = tmp_path / (200 * "x")
+    long.mkdir()
+    environment = {**os.environ, "TMPDIR": str(long)}
+    process = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, env=environment)
+    # All that is no socket stays where the user wants it.
+    assert (process.stdout, process.stderr) == ("working\nTrue\n", "")
+    assert list(long.iterdir()) == []
+
+
+def test_a_short_folder_is_the_usual_one_if_it_can_be(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    assert short_folder(4) == "/tmp"
+    monkeypatch.setattr(tempfile, "tempdir", f"/{200 * 'x'}")
+    assert short_folder(4) == "/tmp"
+    with pytest.raises(UserError) as caught:
+        short_folder(3)
+    assert str(caught.value) == (
+        f"TMPDIR /{200 * 'x'} is too long for the sockets of worker processes; set it to a folder with a name of at "
+        "most 3 bytes"
+    )

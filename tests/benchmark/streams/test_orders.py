@@ -36,6 +36,12 @@ def test_no_order_comes_twice_even_if_all_are_asked_for(tasks, orders):
     assert all(sorted(order) == list(range(1, tasks + 1)) for order in drawn)
 
 
+def test_many_orders_are_not_looked_through_for_each():
+    names = [str(number) for number in range(8)]
+    drawn = draw_orders(names, 10_000)
+    assert len({tuple(order) for order in drawn}) == 10_000
+
+
 @pytest.mark.parametrize(
     ("tasks", "orders", "says"),
     [
