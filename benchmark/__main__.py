@@ -1,19 +1,20 @@
 """`python -m benchmark`."""
 
 import os
+import signal
 import sys
 from contextlib import suppress
 
 if __name__ == "__main__":
     try:
         # Here: Ctrl-C may come as early as this.
-        from benchmark.cli import main
+        from benchmark.terminal import run
 
-        status = main()
+        status = run()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with suppress(OSError):
+            print("interrupted", file=sys.stderr)
         status = 130
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
     # Without taking torch apart, which takes seconds.
     os._exit(status)

@@ -6,13 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
-
 from benchmark.backbones.base import backbone_of
 from benchmark.commands import run_command
 from benchmark.config import Execution, Settings
 from benchmark.files import MANIFEST, reading, refuse_foreign, remove_unfinished
 from benchmark.lock import locked
+from benchmark.progress import loading
 from benchmark.report.backbones import write_comparison
 from benchmark.report.tables import to_text
 from benchmark.results import open_folder
@@ -36,7 +35,8 @@ def compare_backbones(
         UserError: a backbone or anything else cannot be used.
     """
     sources = {path: backbone_of(settings.backbone) for path, settings in runs.items()}
-    with Console(stderr=True).status("loading the backbones"):
+    with loading() as note:
+        note("loading the backbones")
         for source in sources.values():
             # Before the first of them is trained on for hours.
             source.network()

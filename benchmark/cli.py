@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import re
 import shlex
 import sys
@@ -22,7 +21,7 @@ from benchmark.files import MANIFEST, folder_name, refuse_foreign
 from benchmark.presets import PRESETS
 from benchmark.reference import check_reference
 from benchmark.streams import streams
-from benchmark.text import aligned
+from benchmark.text import aligned, printable
 from benchmark.tuned import tuned_methods
 from methods import methods
 from methods.errors import UserError
@@ -53,20 +52,16 @@ def main(argv: list[str] | None = None) -> int:
         arguments = parse(argv)
         for registry in (methods, streams, backbones):
             for complaint in registry.complaints():
-                print(f"warning: {complaint}", file=sys.stderr)
+                print(f"warning: {printable(complaint)}", file=sys.stderr)
         for path in getattr(arguments, "plugin", None) or ():
             load_plugin(path)
         return arguments.command(arguments, argv)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our output, as `head`, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def parse(argv: list[str], kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.Namespace:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
 from benchmark.blocks import factors_of, repetitions_text
 from benchmark.config import Execution, Settings
@@ -19,7 +17,7 @@ from benchmark.files import StorageError, VanishedError, reading
 from benchmark.lock import locked
 from benchmark.manifest import planned_cells
 from benchmark.preparation import prepare_run
-from benchmark.progress import TerminalProgress, print_warning
+from benchmark.progress import TerminalProgress, loading
 from benchmark.reference import check_reference
 from benchmark.report.tables import budgets_display, compute_display, storage_display, summary_display, to_text
 from benchmark.report.write import write_report
@@ -31,9 +29,8 @@ from methods.errors import UserError
 
 def run_command(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> int:
     """`run`: returns the exit status."""
-    console = Console(stderr=True)
-    with console.status("loading") as status:
-        prepared = prepare_run(settings, status.update, warn=partial(print_warning, console))
+    with loading() as (note, warn):
+        prepared = prepare_run(settings, note, warn=warn)
     try:
         cells = planned_cells(settings, RunFolder(folder))
         repetitions = {(cell["seed"], cell["order"]) for cell in cells}
@@ -68,10 +65,8 @@ def tune_command(settings: Settings, budget: int, out: Path) -> int:
     """`tune`: returns the exit status."""
     from benchmark.tune import Tuning, to_text  # the one command that needs Optuna
 
-    console = Console(stderr=True)
-    with console.status("loading") as status:
-        prepared = prepare_run(settings, status.update, tuning=True, warn=partial(print_warning, console))
-        tuning = Tuning(prepared, budget, out)
+    with loading() as (note, warn):
+        tuning = Tuning(prepare_run(settings, note, tuning=True, warn=warn), budget, out)
     try:
         tasks = len(tuning.pending) * budget * len(tuning.prepared.stream)
         with TerminalProgress(tasks * settings.epochs) as progress:

@@ -12,7 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from benchmark import progress
 from benchmark.progress import TerminalProgress, print_warning
+from benchmark.text import printable
 
 # Between two pictures of the bars, in seconds: a browser draws each.
 _INTERVAL = 0.2
@@ -26,15 +28,13 @@ def progress_bars(epochs: int) -> TerminalProgress:
 @contextmanager
 def loading() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     """While a run is prepared. Yields what takes a line of text about it, and what takes one that has to be read."""
-    console = Console(stderr=True)
-    warn = partial(print_warning, console)
     if _in_notebook():
         output = _Output()
-        yield lambda text: output.show(Text(text)), warn
+        yield lambda text: output.show(Text(printable(text))), partial(print_warning, Console(stderr=True))
         output.clear()
     else:
-        with console.status("loading") as status:
-            yield status.update, warn
+        with progress.loading() as tellers:
+            yield tellers
 
 
 class NotebookProgress(TerminalProgress):
@@ -66,7 +66,7 @@ class NotebookProgress(TerminalProgress):
             self._draw()
 
     def _draw(self) -> None:
-        self._output.show(self._bars.make_tasks_table(self._bars.tasks))
+        self._output.show(self._bars.make_tasks_table([task for task in self._bars.tasks if task.visible]))
         self._drawn = time.monotonic()
 
 

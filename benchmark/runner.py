@@ -178,8 +178,9 @@ def _jobs(
             if number not in found[key].tasks and (*key[:2], task) not in begun
         ]
         begun |= {(*key[:2], orders[key[2]][number - 1]) for number in own}
-        progress.cell(name, tasks, tasks - len(own), prepared.epochs(entry["method"]))
-        progress.ended(name)
+        if len(own) < tasks:
+            progress.cell(name, tasks, tasks - len(own), prepared.epochs(entry["method"]))
+            progress.ended(name)
         single += [Job(f"{name}, task {n}", key, n, _twins(key, apart)) for n in own]
     return whole + single
 

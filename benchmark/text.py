@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
+
+# What a terminal obeys, XML does not allow or no file can hold: control characters, those that change the direction of
+# what follows, and code points that are no characters.
+_UNREADABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Text that does nothing but be read: control characters become escapes, as \x1b.
+
+    Names have none today; what older versions wrote may have.
+
+    Args:
+        keep: control characters that stay, as a newline between lines.
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        character = match[0]
+        code = ord(character)
+        return character if character in keep else f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+    return _UNREADABLE.sub(escaped, text)
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:

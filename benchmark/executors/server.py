@@ -10,6 +10,7 @@ import threading
 from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.context import BaseContext
 
+from benchmark.terminal import forgive_output
 from methods.errors import UserError
 
 # The address of a socket is a path of at most 103 bytes (macOS; 107 on Linux), of which multiprocessing puts 32 behind
@@ -65,7 +66,11 @@ def warm_up() -> None:
 
 
 def begin_worker() -> None:
-    """What a worker does first: leave Ctrl-C to the process that started it, and end when that one does."""
+    """What a worker does first: leave Ctrl-C to the process that started it, and end when that one does.
+
+    Nothing that it prints ends it.
+    """
+    forgive_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
