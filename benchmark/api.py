@@ -22,7 +22,7 @@ from benchmark.notebook import loading, progress_bars
 from benchmark.older import completed
 from benchmark.preparation import prepare_run
 from benchmark.report.tables import SUMMARY_COLUMNS, Table, budgets_display, summary_display, summary_table, to_text
-from benchmark.results import PARAMETER_COLUMNS, RunFolder, collect, statuses
+from benchmark.results import PARAMETER_COLUMNS, RunFolder, collect, read_table, statuses
 from benchmark.runner import run as learn
 from benchmark.statistics import Statistics, run_statistics
 from benchmark.streams import streams
@@ -137,7 +137,7 @@ def _read_tables(folder: RunFolder) -> dict[str, pd.DataFrame] | None:
     """The CSV files of a finished run; None if one of them is not there, and all follow from the cells' records."""
     try:
         return {
-            name: pd.read_csv(folder.path / f"{name}.csv")
+            name: read_table(folder.path / f"{name}.csv")
             for name in ("summary", "accuracy", "parameters", "compute", "tasks")
         }
     except (FileNotFoundError, pd.errors.EmptyDataError):

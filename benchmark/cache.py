@@ -6,7 +6,7 @@ import sys
 from datetime import datetime
 
 from benchmark.store import find_store, remove_store, store_bytes, store_folder, store_keys
-from benchmark.text import aligned
+from benchmark.text import aligned, printable
 
 _HEADER = ("task", "split", "images", "pixels", "MB", "created")
 _EMPTY = "there are no decoded images in {}"
@@ -21,8 +21,8 @@ def list_command() -> int:
     stores = {key: store.about for key in sizes if (store := find_store(key))}
     rows = [
         (
-            about.task,
-            about.split,
+            printable(about.task),
+            printable(about.split),
             f"{about.images:,}",
             f"{about.size}x{about.size}",
             _megabytes(sizes[key]),

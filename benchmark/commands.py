@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from benchmark.blocks import factors_of, repetitions_text
 from benchmark.config import Execution, Settings
 from benchmark.describe import describe
@@ -21,7 +19,7 @@ from benchmark.progress import TerminalProgress, loading
 from benchmark.reference import check_reference
 from benchmark.report.tables import budgets_display, compute_display, storage_display, summary_display, to_text
 from benchmark.report.write import write_report
-from benchmark.results import FAILED, RunFolder, labels_of
+from benchmark.results import FAILED, RunFolder, labels_of, read_table
 from benchmark.runner import run
 from benchmark.statistics import run_statistics
 from methods.errors import UserError
@@ -46,7 +44,7 @@ def run_command(settings: Settings, execution: Execution, folder: Path, argv: li
     except StorageError as error:
         raise UserError(f"{error}; finished tasks are kept, and this goes on: {resume}") from error
     with reading(folder):
-        summary, accuracy = (pd.read_csv(folder / f"{name}.csv") for name in ("summary", "accuracy"))
+        summary, accuracy = (read_table(folder / f"{name}.csv") for name in ("summary", "accuracy"))
     budgets = budgets_display(manifest)
     shown = summary_display(summary, run_statistics(manifest, accuracy), budgets)
     print(*map(to_text, (shown, *filter(None, [budgets]))), sep="\n")

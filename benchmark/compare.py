@@ -14,8 +14,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from benchmark.files import folder_name, reading, writing
 from benchmark.lock import building
 from benchmark.older import completed
@@ -24,7 +22,7 @@ from benchmark.records import record_path
 from benchmark.reference import check_reference
 from benchmark.report.tables import rank_display, summary_display, to_text
 from benchmark.report.write import write_report
-from benchmark.results import DIVERGED, FAILED, SUCCEEDED, CellKey, RunFolder, read_records
+from benchmark.results import DIVERGED, FAILED, SUCCEEDED, CellKey, RunFolder, read_records, read_table
 from methods.errors import UserError
 
 # Settings that are united, or of which the fingerprints say whether they differ, or that do not change the training.
@@ -105,7 +103,7 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], refere
         run.write_manifest(manifest)
         statistics = write_report(run)
     with reading(folder):
-        summary = pd.read_csv(folder / "summary.csv")
+        summary = read_table(folder / "summary.csv")
     print(to_text(summary_display(summary, statistics)))
     if statistics.verdict:
         ranks = rank_display(statistics)

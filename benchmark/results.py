@@ -15,6 +15,7 @@ import pandas as pd
 from benchmark.files import MANIFEST, VanishedError, folder_name, refuse_foreign, write_atomically
 from benchmark.records import read_record, record_path
 from benchmark.reference import ALL_PAIRS
+from benchmark.text import printable
 from methods.errors import UserError
 
 #: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
@@ -59,6 +60,9 @@ COMPUTE_COLUMNS = (
     "peak_memory_bytes",
     "features_cached",
 )
+
+# The columns of any table that hold text.
+_TEXT = ("method", "method_a", "method_b", "status", "task_name", "fingerprint", "backbone", "pretraining")
 
 
 @dataclass(frozen=True)
@@ -157,12 +161,18 @@ class RunFolder:
         return self.path / "cells" / folder_name(method) / name
 
     def write_csv(self, name: str, frame: pd.DataFrame) -> None:
-        """Write a table, whole."""
-        write_atomically(self.path / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
+        """Write a table, whole; `read_table` reads it."""
+        plain = frame.map(lambda value: printable(value) if isinstance(value, str) else value)
+        write_atomically(self.path / f"{name}.csv", plain.to_csv(index=False, lineterminator="\n").encode())
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, whole."""
-        write_atomically(self.path / name, text.encode())
+        write_atomically(self.path / name, printable(text, keep="\n").encode())
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of a run, from its CSV file: names are text, even those like 007 or NA, and what is empty is NaN."""
+    return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
 
 
 #: A method's label, a seed, and the number of an order, from 0.

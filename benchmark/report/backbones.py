@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from benchmark.report.figures import Frame, save_figure, shorten, text_inches
 from benchmark.report.style import RC, TEXT, method_style
 from benchmark.report.tables import Table, backbones_display, latex, markdown
-from benchmark.results import RunFolder
+from benchmark.results import RunFolder, read_table
 from methods.options import parse_spec
 
 COLUMNS = (
@@ -43,7 +43,7 @@ def write_comparison(folder: Path, runs: Mapping[Path, str]) -> Table:
         The table as a reader sees it.
     """
     rows = pd.DataFrame([_row(run, pretraining) for run, pretraining in runs.items()], columns=list(COLUMNS))
-    (method,) = {str(pd.read_csv(run / "summary.csv")["method"].item()) for run in runs}
+    (method,) = {str(read_table(run / "summary.csv")["method"].item()) for run in runs}
     # The column beside it says what the weights are.
     shown = rows.assign(backbone=rows["backbone"].map(_without_weights))
     table = backbones_display(shown, method)
@@ -60,7 +60,7 @@ def _row(run: Path, pretraining: str) -> dict[str, object]:
     """What the tables of a run say of its only method."""
     known: dict[str, object] = {}
     for name in ("compute", "parameters", "summary"):
-        frame = pd.read_csv(run / f"{name}.csv")
+        frame = read_table(run / f"{name}.csv")
         # A method that failed is in the summary alone.
         known |= {} if frame.empty else frame.iloc[0].to_dict()
     spec = RunFolder(run).read_manifest()["backbone"]["spec"]

@@ -28,6 +28,7 @@ from benchmark import metrics
 from benchmark.blocks import Block, block_means, factors_of, repetitions_of
 from benchmark.files import write_atomically
 from benchmark.report.style import QUIET, RC, method_style
+from benchmark.text import printable
 
 POINT = 1 / 72
 LABEL_SIZE = 8.0
@@ -63,7 +64,7 @@ def draw_figures(
         The files written.
     """
     folder.mkdir(exist_ok=True)
-    names = [str(name) for name in tasks["task_name"]]
+    names = [printable(str(name)) for name in tasks["task_name"]]
     factors = factors_of(repetitions_of(accuracy))
     first, title = metrics.first_task_curve, f"Accuracy on the first task, {names[0]} (%)"
     if "order" in factors:
@@ -155,8 +156,8 @@ def text_inches(text: str, size: float = LABEL_SIZE) -> float:
 
 def shorten(text: str, inches: float, size: float = LABEL_SIZE) -> str:
     """`text` if it fits, else its beginning and end: what tells two variants apart stands at the end."""
+    text = shown = printable(text)
     keep = len(text)
-    shown = text
     while text_inches(shown, size) > inches and keep > 2:
         keep -= 1
         shown = text[: keep - keep // 2] + "…" + text[len(text) - keep // 2 :]

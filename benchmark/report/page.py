@@ -28,6 +28,7 @@ from benchmark.report.page_data import page_data
 from benchmark.report.tables import EMPTY, Cell, Table, display_tables, rank_display
 from benchmark.results import SUCCEEDED
 from benchmark.statistics import Statistics
+from benchmark.text import printable
 
 _TEMPLATES = Path(__file__).parent / "template"
 
@@ -166,7 +167,7 @@ def write_page(
         )
     )
     path = folder / "report.html"
-    write_atomically(path, page.encode())
+    write_atomically(path, printable(page, keep="\n\t").encode())
     return path
 
 

@@ -78,7 +78,7 @@ def method_style(label: str) -> MethodStyle:
 
 def _hash(text: str) -> int:
     # Python's own hash() differs from one process to the next.
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big")
 
 
 TEXT = "#222222"

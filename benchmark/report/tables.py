@@ -15,7 +15,7 @@ from benchmark import metrics
 from benchmark.blocks import block_means, factors_of, interval_95, mean_over_blocks, repetitions_of
 from benchmark.reference import ALL_PAIRS
 from benchmark.statistics import Statistics
-from benchmark.text import counted
+from benchmark.text import counted, printable
 
 SUMMARY_COLUMNS = (
     "method",
@@ -364,13 +364,13 @@ def _table(
         leaders: the methods of which what the ranks are made of is in bold.
     """
     words = [*names, "status"] if statuses else names
-    body = [[Cell(str(text)) for text in frame[word]] for word in words]
+    body = [[Cell(printable(str(text))) for text in frame[word]] for word in words]
     headers = [word.capitalize() for word in words]
     for column in columns:
         if column.name in frame:
             body.append(_cells(frame, column, leaders if column.ranked else ()))
             headers.append(column.header)
-    return Table(name, caption, tuple(headers), tuple(zip(*body, strict=True)))
+    return Table(name, printable(caption), tuple(headers), tuple(zip(*body, strict=True)))
 
 
 def _cells(frame: pd.DataFrame, column: _Column, leaders: Collection[str]) -> list[Cell]:
@@ -432,7 +432,12 @@ def markdown(table: Table) -> str:
 
     rule = ["---", *["---:"] * (len(table.headers) - 1)]
     rows = "".join(line([bold(cell) for cell in row]) for row in table.rows)
-    return f"{table.caption}\n\n" + line([_escape(h, _MARKDOWN) for h in table.headers]) + line(rule) + rows
+    return (
+        f"{_escape(table.caption, _MARKDOWN)}\n\n"
+        + line([_escape(h, _MARKDOWN) for h in table.headers])
+        + line(rule)
+        + rows
+    )
 
 
 def to_latex(tables: Iterable[Table], statistics: Statistics | None = None) -> str:
@@ -486,10 +491,13 @@ def _broken(header: str, width: int = 12) -> list[str]:
     return lines
 
 
-_MARKDOWN = {character: "\\" + character for character in "\\`*_[]<>|"}
+_MARKDOWN = {character: "\\" + character for character in "\\`*_[]<>|&$~"}
 _LATEX = {
     **{character: "\\" + character for character in "%&#_${}"},
     "\\": r"\textbackslash{}",
+    # At the start of a row they would belong to the end of the row above.
+    **{character: f"{{{character}}}" for character in "[]*"},
+    "|": r"\textbar{}",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
     "<": r"\textless{}",

@@ -8,13 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 # Errors are not reported to its makers unless the user says so.
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 import wandb
 
+from benchmark.results import read_table
 from benchmark.trackers.base import AVERAGE_ACCURACY, LOSS, Lesson, tables_and_figures
 
 #: What accuracies and losses are drawn over.
@@ -55,7 +54,7 @@ class WandbTracker:
     def publish(self, folder: Path) -> None:
         tables, figures = tables_and_figures(folder)
         run = self._run(_REPORT)
-        run.log({path.stem: wandb.Table(dataframe=pd.read_csv(path)) for path in tables if path.suffix == ".csv"})
+        run.log({path.stem: wandb.Table(dataframe=read_table(path)) for path in tables if path.suffix == ".csv"})
         run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in figures})
         artifact = wandb.Artifact(f"results-{run.id}", type="results")
         for path in (*tables, *figures):
