@@ -35,7 +35,7 @@ def compare_backbones(
         UserError: a backbone or anything else cannot be used.
     """
     sources = {path: backbone_of(settings.backbone) for path, settings in runs.items()}
-    with loading() as note:
+    with loading() as (note, _):
         note("loading the backbones")
         for source in sources.values():
             # Before the first of them is trained on for hours.
