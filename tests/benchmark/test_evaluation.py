@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,8 @@ def test_isolated_tasks_are_evaluated_once_and_overwritten_ones_after_every_task
 @pytest.mark.parametrize("method", ["clr", "sgd", "er"])
 def test_what_is_recorded_is_what_an_evaluation_gives(records_of, make_cell, tiny_tasks, method):
     records = records_of(method)
-    cell, state = make_cell(method), start(make_cell(method))
+    cell = replace(make_cell(method), tasks=tuple(task.name for task in tiny_tasks))
+    state = start(cell)
     how = Training(methods.get(method).recipe, epochs=1, batch_size=8)
     for task, record in zip(tiny_tasks, records, strict=True):
         state = learn(cell, state, task, how).state
