@@ -134,13 +134,13 @@ def load_results(path: str | PathLike[str]) -> Results:
 
 
 def _read_tables(folder: RunFolder) -> dict[str, pd.DataFrame] | None:
-    """The CSV files of a finished run; None if one of them is not there, and all follow from the cells' records."""
+    """The CSV files of a finished run; None if one cannot be read, and all follow from the cells' records."""
     try:
         return {
             name: read_table(folder.path / f"{name}.csv")
             for name in ("summary", "accuracy", "parameters", "compute", "tasks")
         }
-    except (FileNotFoundError, pd.errors.EmptyDataError):
+    except (FileNotFoundError, ValueError):
         return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 
-from benchmark.store import find_store, remove_store, store_bytes, store_folder, store_keys
+from benchmark.store import About, read_about, remove_store, store_bytes, store_folder, store_keys
 from benchmark.text import aligned, printable
 
 _HEADER = ("task", "split", "images", "pixels", "MB", "created")
@@ -18,7 +18,16 @@ def list_command() -> int:
     if not sizes:
         print(_EMPTY.format(store_folder()))
         return 0
-    stores = {key: store.about for key in sizes if (store := find_store(key))}
+    stores: dict[str, About] = {}
+    others = []
+    for key in sorted(sizes):
+        try:
+            stores[key] = read_about(store_folder() / key)
+        except FileNotFoundError:
+            # What is being made, or was left by a process that was killed.
+            others.append(("(unfinished)", "", "", "", _megabytes(sizes[key]), ""))
+        except OSError:
+            others.append(("(damaged)", "", "", "", _megabytes(sizes[key]), ""))
     rows = [
         (
             printable(about.task),
@@ -30,11 +39,9 @@ def list_command() -> int:
         )
         for key, about in sorted(stores.items(), key=lambda item: item[1].created)
     ]
-    # What is being made, or was left by a process that was killed.
-    rows += [("(unfinished)", "", "", "", _megabytes(sizes[key]), "") for key in sorted(sizes.keys() - stores.keys())]
     images = sum(about.images for about in stores.values())
     total = ("total", "", f"{images:,}", "", _megabytes(sum(sizes.values())), "")
-    print(*aligned([_HEADER, *rows, total], right=(2, 3, 4)), sep="\n")
+    print(*aligned([_HEADER, *rows, *others, total], right=(2, 3, 4)), sep="\n")
     print(f"\nin {store_folder()}")
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.cores import usable_cores
 from benchmark.executors.server import begin_worker, context
 from benchmark.images import Pixels, decode
 from benchmark.streams.source import ImageSource
@@ -28,8 +28,7 @@ class Decoder:
     """Decodes split after split. Worker processes start when they are first worth it, and serve until it is left."""
 
     def __init__(self) -> None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        self._workers = len(affinity(0)) if affinity else os.cpu_count() or 1
+        self._workers = usable_cores()
         self._processes: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Decoder:

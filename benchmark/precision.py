@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
@@ -12,6 +13,30 @@ import torch
 Precision = Literal["fp32", "bf16"]
 
 _NO_CONTEXT = nullcontext()
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether PyTorch finds bfloat16 arithmetic in a GPU, or in this machine's processor."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Of PyTorch's functions for this, those that all versions since 2.7 have. This one is exact on ARM.
+    if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    # On x86 it holds for any AVX-512, and there is AVX-512 without bfloat16.
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def precision_warnings(precision: Precision, device: torch.device) -> tuple[str, ...]:
+    """What has to be known of that precision on a device before anything trains, a line each."""
+    if precision == "fp32" or computes_bfloat16(device):
+        return ()
+    where = "GPU" if device.type == "cuda" else "processor"
+    return (
+        f"--precision bf16: PyTorch finds no bfloat16 arithmetic in this {where}, and may take several times as long "
+        "as with --precision fp32",
+    )
 
 
 def computing(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

@@ -13,6 +13,7 @@ from benchmark.budgets import Budget, check_budgets, fair_budgets, with_budgets
 from benchmark.compilation import check_compiler
 from benchmark.config import Settings
 from benchmark.model import Network
+from benchmark.precision import precision_warnings
 from benchmark.streams.base import Stream
 from benchmark.streams.build import build_stream
 from methods.configured import ConfiguredMethod, configure
@@ -71,6 +72,8 @@ def prepare_run(
     configured = tuple(configure(text, **settings.recipe) for text in settings.methods)
     check_budgets(settings, configured)
     device = choose_device(settings.device)
+    for text in precision_warnings(settings.precision, device):
+        (warn or note)(text)
     if settings.compile:
         note("trying the compiler")
         check_compiler(device)

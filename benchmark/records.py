@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.files import reading, write_atomically
+from benchmark.json_files import misfit, parse_json
 
 #: What a task's measurements are called by their names.
 Record = dict[str, Any]
 
 _SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
+
+_RECORD = {"learned": int, "evaluated": [{"task": int, "images": int}], "bytes": dict, "checksums": dict}
 
 
 def record_path(folder: Path, learned: int) -> Path:
@@ -52,10 +55,10 @@ def read_record(path: Path) -> Record | None:
     if seal and hashlib.sha256(content[seal.end() :]).hexdigest().encode() != seal[1]:
         return None
     try:
-        record = json.loads(content)
+        record = parse_json(content)
     except ValueError:
         return None
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or misfit(record, _RECORD) is not None:
         return None
     record.pop("sha256", None)
     return record

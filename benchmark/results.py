@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.files import MANIFEST, VanishedError, folder_name, refuse_foreign, write_atomically
+from benchmark.json_files import misfit, read_json
 from benchmark.records import read_record, record_path
 from benchmark.reference import ALL_PAIRS
 from benchmark.text import printable
@@ -65,6 +66,17 @@ COMPUTE_COLUMNS = (
 _TEXT = ("method", "method_a", "method_b", "status", "task_name", "fingerprint", "backbone", "pretraining")
 
 
+_MANIFEST = {
+    "settings": dict,
+    "seeds": list,
+    "orders": [[int]],
+    "stream": {"spec": str, "fingerprint": str},
+    "backbone": {"spec": str, "fingerprint": str, "parameters": int},
+    "tasks": [{"task": int, "task_name": str, "sgd_flops": int, "backbone_inference_flops": int}],
+    "cells": [{"method": str, "seed": int, "order": int, "status": str}],
+}
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """One run's folder. See results/README.md for its files.
@@ -91,7 +103,7 @@ class RunFolder:
             UserError: there is none, or it cannot be read.
         """
         try:
-            manifest = json.loads(self.manifest_path.read_bytes())
+            manifest = read_json(self.manifest_path)
         except FileNotFoundError:
             raise UserError(f"{self.path} is not a run folder: it holds no manifest.json") from None
         except ValueError as error:
@@ -100,6 +112,12 @@ class RunFolder:
             ) from error
         if not isinstance(manifest, dict) or not {"settings", "cells", "tasks"} <= manifest.keys():
             raise UserError(f"{self.manifest_path} is not the manifest of a run; give the folder of a run")
+        wrong = misfit(manifest, _MANIFEST)
+        if wrong is not None:
+            raise UserError(
+                f"{self.manifest_path} is damaged: {wrong} is not what a run writes; put a copy of it back, or begin a "
+                "run of another name"
+            )
         # What a run did before there was a choice.
         only = {"orders": 1, "augment": [], "precision": "fp32", "compile": False}
         manifest["settings"] = only | manifest["settings"]

@@ -5,21 +5,23 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import mmap
 import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
+from benchmark.checksums import block_checksums, file_checksum
 from benchmark.files import user_cache, write_atomically
 from benchmark.images import DECODER, Pixels
+from benchmark.json_files import read_json
+from benchmark.mapping import map_file, release
 from benchmark.streams.source import ImageSource
 from methods.errors import UserError
 
@@ -35,15 +37,19 @@ class About:
         task, split: for whom it was made first; another task with the same images shares it.
         images: how many, at least 1.
         size: their height and width, in pixels.
-        sha256: of the pixels; empty until they are there.
-        created: in ISO 8601, likewise.
+        key: of the store. This and what follows is empty until the pixels are there.
+        sha256: of the pixels.
+        blocks: the checksums of their blocks; see checksums.block_checksums.
+        created: in ISO 8601.
     """
 
     task: str
     split: str
     images: int
     size: int
+    key: str = ""
     sha256: str = ""
+    blocks: tuple[str, ...] = ()
     created: str = ""
 
     @property
@@ -52,26 +58,38 @@ class About:
         return self.images * 3 * self.size**2
 
 
+class DamagedStoreError(OSError):
+    """A store is not what was written. The message says why, as a sentence that goes on."""
+
+
 class Store:
     """One split's images, mapped from a file: a page takes memory once it is looked at, and may be given back.
 
-    Pickled as the place of the file, which is opened anew where it is unpickled.
+    All bytes of the file are checked when it is opened, once per process. A process that a store is pickled for opens
+    the file itself, and does not check again what has not been touched since.
 
     Attributes:
         about: what they are.
         pixels: uint8 [N, S, S, 3]. Not to be written: the file is never changed, and `release` drops what was.
 
     Raises:
-        OSError, ValueError, TypeError: there is none in `folder`, or what is there is damaged.
+        FileNotFoundError: there is none in `folder`.
+        DamagedStoreError: what is there is damaged.
+        OSError: it cannot be read.
     """
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self.about = About(**json.loads((folder / _ABOUT).read_bytes()))
+        self.about = read_about(folder)
         with (folder / _PIXELS).open("rb") as file:
-            self._mapped = _mapped(file)
-        shape = (self.about.images, self.about.size, self.about.size, 3)
-        self.pixels: Pixels = np.frombuffer(self._mapped, dtype=np.uint8).reshape(shape)
+            # Before the bytes are checked: a change in the meantime is seen the next time.
+            self._version = _version(os.fstat(file.fileno()), self.about)
+            if self._version not in _checked:
+                if block_checksums(folder / _PIXELS) != self.about.blocks:
+                    raise DamagedStoreError("its bytes are not those that were written")
+                _checked.add(self._version)
+            self._mapped = map_file(file, self.about.bytes)
+        self.pixels: Pixels = self._mapped.reshape(self.about.images, self.about.size, self.about.size, 3)
 
     @property
     def folder(self) -> Path:
@@ -80,20 +98,62 @@ class Store:
 
     def release(self) -> None:
         """Give the memory back to the system; what is looked at again is read again."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._mapped.madvise(mmap.MADV_DONTNEED)
+        release(self._mapped)
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
-        return Store, (self._folder,)
+    def __reduce__(self) -> tuple[Callable[[Path, _Version], Store], tuple[Path, _Version]]:
+        return _opened_elsewhere, (self._folder, self._version)
 
 
-def _mapped(file: BinaryIO) -> mmap.mmap:
+# A file as it is at a moment: its device, number, size, and the times of its last change in ns; and the SHA-256 of the
+# pixels that it is to hold.
+_Version = tuple[int, int, int, int, int, str]
+
+# Whose bytes this process has checked, or the one that started it.
+_checked: set[_Version] = set()
+
+
+def _version(status: os.stat_result, about: About) -> _Version:
+    # Whoever changes a file can put back the time of the change, but not that of the last change of its status.
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, about.sha256
+
+
+def _opened_elsewhere(folder: Path, checked: _Version) -> Store:
+    """In another process on the same machine, the store that was pickled."""
+    _checked.add(checked)
+    return Store(folder)
+
+
+def read_about(folder: Path) -> About:
+    """What the store in a folder says that it is. Of the pixels only the size is checked.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        DamagedStoreError: it holds no description that this version has written, or one of other images, or pixels of
+            another size.
+        OSError: it cannot be read.
+    """
+    if not folder.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    unknown = "its description is damaged, or of another version"
+    if not all((folder / name).is_file() for name in (_ABOUT, _PIXELS)):
+        raise DamagedStoreError("one of its files is missing")
     try:
-        # Private pages may be written without harm to the file.
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    except OSError:
-        # The system may refuse more of them than it has memory.
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        content = read_json(folder / _ABOUT)
+        if content.pop("checksum") != _checksum(content):
+            raise DamagedStoreError(unknown)
+        about = About(**{**content, "blocks": tuple(content["blocks"])})
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DamagedStoreError(unknown) from error
+    if about.key != folder.name:
+        raise DamagedStoreError("it holds other images")
+    if (folder / _PIXELS).stat().st_size != about.bytes:
+        raise DamagedStoreError("it has another size than what was written")
+    return about
+
+
+def _checksum(about: dict[str, Any]) -> str:
+    """Of a description, so that a damaged one is known."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def store_folder() -> Path:
@@ -111,11 +171,18 @@ def store_key(source: ImageSource, indices: Sequence[int], size: int) -> str | N
     return identity and hashlib.sha256(f"{DECODER}\n{size}\n{identity}".encode()).hexdigest()
 
 
-def find_store(key: str) -> Store | None:
-    """The store under `key`; None if there is none, or a damaged one."""
+def find_store(key: str, damaged: Callable[[str], None] = lambda why: None) -> Store | None:
+    """The store under `key`; None if there is none, or a damaged one.
+
+    Args:
+        damaged: is told what is wrong with a damaged one.
+    """
     try:
         return Store(store_folder() / key)
-    except (OSError, ValueError, TypeError):
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        damaged(error.strerror or str(error))
         return None
 
 
@@ -157,9 +224,15 @@ def _build(key: str, about: About, write: Callable[[Path], None]) -> Store:
         write(partial / _PIXELS)
         with (partial / _PIXELS).open("r+b") as file:
             os.fsync(file.fileno())
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        about = replace(about, sha256=sha256, created=datetime.now(UTC).isoformat())
-        write_atomically(partial / _ABOUT, json.dumps(asdict(about), indent=2).encode())
+            version = os.fstat(file.fileno())
+        with ThreadPoolExecutor(1) as thread:
+            whole = thread.submit(file_checksum, partial / _PIXELS)
+            blocks = block_checksums(partial / _PIXELS)
+        created = datetime.now(UTC).isoformat()
+        about = replace(about, key=key, sha256=whole.result(), blocks=blocks, created=created)
+        content = asdict(about)
+        write_atomically(partial / _ABOUT, json.dumps({**content, "checksum": _checksum(content)}, indent=2).encode())
+        _checked.add(_version(version, about))
         partial.rename(final)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -177,7 +250,7 @@ def store_keys() -> set[str]:
 def store_bytes(key: str) -> int:
     """What the store takes of the disk, unfinished or not."""
     folders = (store_folder() / key, _partial(key))
-    return sum(file.stat().st_size for folder in folders if folder.is_dir() for file in folder.iterdir())
+    return sum(file.lstat().st_size for folder in folders if folder.is_dir() for file in folder.iterdir())
 
 
 def remove_store(key: str) -> bool:

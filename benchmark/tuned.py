@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.files import write_atomically
+from benchmark.json_files import misfit, parse_json
 from methods.errors import UserError
 
+_TUNED = {"settings": dict, "stream": dict, "backbone": dict, "methods": dict}
+_ENTRY = {"best": str, "trials": list}
 #: How `tune` trains, where its file does not say it.
 _ALWAYS: dict[str, Any] = {"augment": [], "precision": "fp32", "equal_memory": None, "equal_compute": None}
 
@@ -126,23 +129,20 @@ def _content(path: Path, option: str) -> bytes:
 
 def _parsed(text: bytes, path: Path, option: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise UserError(f"{option}: {path} is damaged: {error}") from error
-    keys = ("settings", "stream", "backbone", "methods")
-    if not _holds(content, *keys) or not all(isinstance(content[key], dict) for key in keys):
+    if not _holds(content, *_TUNED) or misfit(content, _TUNED) is not None:
         raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
     for label, entry in content["methods"].items():
-        if not _holds(entry, "best", "accuracy", "default_accuracy", "trials"):
+        if not _holds(entry, "best", "accuracy", "default_accuracy", "trials") or misfit(entry, _ENTRY) is not None:
             raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
         # Options may follow the label, and nothing else.
-        if not isinstance(entry["best"], str) or not f"{entry['best']}:".startswith(f"{label}:"):
+        if not f"{entry['best']}:".startswith(f"{label}:"):
             raise UserError(
                 f"{option}: {path} is damaged: the best of '{label}' is {entry['best']!r}, which is not that method "
                 "with options added; tune it again"
             )
-        if not isinstance(entry["trials"], list):
-            raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
     return content
 
 

@@ -10,6 +10,7 @@ from itertools import chain
 import numpy as np
 
 from benchmark.decoder import Decoder
+from benchmark.store import store_folder
 from benchmark.streams import streams
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.duplicates import duplicate_note
@@ -55,8 +56,8 @@ def build_stream(
         tuning: whether methods' options are to be chosen on it: no test image is read, the test splits are empty, and a
             stream of fewer than `tasks` tasks will do.
         progress: called with one line of text before each task of which images are to be decoded.
-        warn: called with one line of text about data that the user should look at, as files that are left out or images
-            that are both training and test images; `progress` if None.
+        warn: called with one line of text about data that the user should look at, as files that are left out, images
+            that are both training and test images, or decoded images that are damaged; `progress` if None.
 
     Raises:
         UserError: the specification, a count, or what the stream holds cannot be used, or the cache folder cannot.
@@ -82,7 +83,8 @@ def build_stream(
         plans = [replace(plan, test=plan.test[:0]) for plan in plans]
 
     size = image_size or source.default_image_size
-    built = []
+    built: list[Task] = []
+    damaged: list[str] = []
     with Decoder() as decoder:
         for position, (raw, plan) in enumerate(zip(raw_tasks, plans, strict=True), 1):
             splits = [
@@ -93,7 +95,7 @@ def build_stream(
                     ("test", plan.test_source, plan.test),
                 )
             ]
-            found = [split.find() for split in splits]
+            found = [split.find(damaged) for split in splits]
             if progress and None in found:
                 progress(
                     f"reading task {position} of {len(plans)}, {raw.name}: {len(raw.classes)} classes, "
@@ -107,6 +109,9 @@ def build_stream(
                 notes.append(duplicate_note(validation, (train,), "training"))
             for note in filter(None, notes):
                 warn(note)
+    if damaged:
+        others = f" and {_count(len(damaged) - 1, 'other split')}" if damaged[1:] else ""
+        warn(f"decoded images in {store_folder()} could not be used, and were decoded again: {damaged[0]}{others}")
     return Stream(spec.text, tuple(built))
 
 

@@ -136,13 +136,13 @@ class ZipTree(ImageTree):
 
     def __init__(self, root: Path):
         try:
-            self._archive = zipfile.ZipFile(root)
+            with zipfile.ZipFile(root) as archive:
+                members = archive.infolist()
         # zipfile lets through whatever comes up in a damaged archive or one that Python does not know, as a needed
         # version (NotImplementedError), a name that is not the UTF-8 it claims, a number that is out of its range.
         except Exception as error:
             raise UserError(f"{root} is not a readable zip archive ({_reason(error)}); replace or remove it") from error
         self._lock = threading.Lock()
-        members = self._archive.infolist()
         for member in members:
             _check_harmless(root, member)
         found: dict[str, list[zipfile.ZipInfo]] = {}
@@ -167,7 +167,7 @@ class ZipTree(ImageTree):
         try:
             # One handle serves all threads; decoding, which takes the time, happens outside.
             with self._lock:
-                return self._archive.read(self._members[path])
+                return _archive(self).read(self._members[path])
         # Encrypted, packed in a way that Python does not know, or damaged: each compression has errors of its own.
         except Exception as error:
             raise UserError(f"{_shown(self.root, path)} cannot be read from the archive ({_reason(error)})") from error
@@ -188,6 +188,12 @@ class _SentZip:
 
     def read(self, path: str) -> bytes:
         return _opened(self.root).read(path)
+
+
+@lru_cache(maxsize=1)
+def _archive(tree: ZipTree) -> zipfile.ZipFile:
+    """The archive that is being read. Those of the other tasks are closed: a process may have few files open."""
+    return zipfile.ZipFile(tree.root)
 
 
 @lru_cache(maxsize=1)

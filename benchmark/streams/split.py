@@ -32,11 +32,15 @@ class Split:
     indices: Integers
     size: int
 
-    def find(self) -> LabelledImages | None:
-        """The images, if they need no decoding, because there is a store of them or there are none."""
+    def find(self, damaged: list[str]) -> LabelledImages | None:
+        """The images, if they need no decoding, because there is a store of them or there are none.
+
+        Args:
+            damaged: takes a text if there is a store that cannot be used: of which split, and why.
+        """
         if not len(self.indices):
             return LabelledImages(torch.empty((0, 3, self.size, self.size), dtype=torch.uint8), self._labels)
-        store = self._key and find_store(self._key)
+        store = self._key and find_store(self._key, lambda why: damaged.append(f"{self.task}, {self.name} ({why})"))
         return LabelledImages.from_store(store, self._labels) if store else None
 
     def describe(self, position: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,33 @@ def test_stores_are_listed_in_the_order_they_were_made(capsys):
         ["total", "1,220", "8.7"],
     ]
     assert lines[-1] == f"in {store_folder()}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[" * 100_000, "[1]", '{"task": 1}', '{"created": "yesterday"}', '{"images": %s}' % ("9" * 5000)],
+    ids=["empty", "deep", "list", "few entries", "no date", "long number"],
+)
+def test_damaged_stores_are_listed_and_cleared(capsys, content):
+    build("a", About("cells", "test", 20, 224))
+    build("b", About("digits", "train", 1200, 32))
+    (store_folder() / (64 * "b") / "meta.json").write_text(content)
+    (store_folder() / (64 * "b") / "gone").symlink_to("nowhere")
+    assert main(["cache"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1][:3] == ["cells", "test", "20"]
+    assert lines[2][0] == "(damaged)"
+    assert lines[3][:2] == ["total", "20"]
+    assert main(["cache", "--clear"]) == 0
+    assert list(store_folder().iterdir()) == []
+
+
+def test_a_date_that_is_none_is_damage(capsys):
+    build("a", About("cells", "test", 20, 224))
+    meta = store_folder() / (64 * "a") / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"created": "yesterday"}))
+    assert main(["cache"]) == 0
+    assert "(damaged)" in capsys.readouterr().out
 
 
 def test_clear_removes_everything_and_says_how_much(capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.config import Settings
 from benchmark.evaluation import evaluate, network_for
 from benchmark.learner import Cell, learn, start
 from benchmark.model import Network
-from benchmark.precision import computing
+from benchmark.precision import Precision, computes_bfloat16, computing
+from benchmark.preparation import prepare_run
 from benchmark.streams.base import Task
 from benchmark.training import Training
 from methods import Method, methods
@@ -96,3 +99,62 @@ def test_single_precision_is_left_alone() -> None:
     with computing("bf16", CPU):
         assert torch.is_autocast_enabled("cpu")
     assert not torch.is_autocast_enabled("cpu")
+
+
+# What PyTorch says of a processor: oneDNN's word, then AVX-512's and AMX's bfloat16.
+@pytest.mark.parametrize(
+    ("machine", "available", "onednn", "avx512", "amx", "expected"),
+    [
+        ("x86_64", True, True, True, False, True),
+        ("x86_64", True, True, False, True, True),
+        ("x86_64", True, True, False, False, False),  # AVX-512 without bfloat16
+        ("x86_64", True, False, True, True, False),  # AVX2, or oneDNN is told to use no more
+        ("AMD64", True, True, False, False, False),
+        ("aarch64", True, True, False, False, True),
+        ("aarch64", True, False, False, False, False),
+        ("arm64", False, True, False, False, False),  # PyTorch was built without oneDNN
+    ],
+)
+def test_what_a_processor_knows(
+    monkeypatch: pytest.MonkeyPatch,
+    machine: str,
+    available: bool,
+    onednn: bool,
+    avx512: bool,
+    amx: bool,
+    expected: bool,
+):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: available)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert computes_bfloat16(CPU) is expected
+
+
+def test_nothing_is_pretended():
+    assert computes_bfloat16(CPU) in (True, False)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_gpu_is_asked_for_what_it_computes_itself(monkeypatch: pytest.MonkeyPatch, native: bool):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    assert computes_bfloat16(torch.device("cuda")) is native
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "warned"), [("bf16", False, True), ("bf16", True, False), ("fp32", False, False)]
+)
+def test_a_processor_without_bfloat16_is_told_once_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, precision: Precision, native: bool, warned: bool
+):
+    monkeypatch.setattr("benchmark.precision.computes_bfloat16", lambda device: native)
+    settings = Settings(methods=("sgd",), precision=precision, device="cpu", tasks=1, train_images=20, test_images=10)
+    said: list[str] = []
+    prepare_run(settings, said.append, warn=lambda text: said.append(f"warning: {text}"))
+    warnings = [text for text in said if text.startswith("warning")]
+    assert len(warnings) == warned
+    if warned:
+        assert said[0] == warnings[0]
+        assert "--precision bf16" in warnings[0]
+        assert "several times as long as with --precision fp32" in warnings[0]

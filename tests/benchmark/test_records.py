@@ -44,7 +44,19 @@ def test_a_part_is_none(path: Path):
         assert read_record(path) is None
 
 
-@pytest.mark.parametrize("content", [b"[]", b"null", b"\xff\xfe", b"gASVBQAAAA=="])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"gASVBQAAAA==",
+        b"[" * 100_000,
+        b'{"learned": "2", "checksums": {}}',
+        b'{"learned": 2, "checksums": []}',
+        b'{"learned": 2, "checksums": {}, "evaluated": [1]}',
+    ],
+)
 def test_what_is_no_record_is_none(path: Path, content: bytes):
     path.write_bytes(content)
     assert read_record(path) is None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
-import mmap
+import json
 import os
 import pickle
 import shutil
@@ -13,12 +14,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmark.checksums import BLOCK, block_checksums
 from benchmark.store import (
     About,
+    DamagedStoreError,
     Store,
     build_store,
     find_store,
@@ -92,19 +96,28 @@ def test_the_file_is_never_written():
     assert np.array_equal(Store(store_folder() / KEY).pixels, PIXELS)
 
 
-def test_a_system_without_room_for_private_pages_maps_them_read_only(monkeypatch):
-    class Strict(mmap.mmap):
-        def __new__(cls, fileno, length, access):
-            if access == mmap.ACCESS_COPY:
-                raise OSError(errno.ENOMEM, "Cannot allocate memory")
-            return super().__new__(cls, fileno, length, access=access)
+# A process that may keep hardly more memory of its own than it has already, and opens a store that is larger.
+POOR = """
+import resource, sys
+from pathlib import Path
+from benchmark.store import Store
 
-    monkeypatch.setattr(mmap, "mmap", Strict)
-    store = build_store(KEY, ABOUT, write)
-    assert not store.pixels.flags.writeable
-    assert np.array_equal(store.pixels, PIXELS)
-    store.release()
-    assert np.array_equal(store.pixels, PIXELS)
+Store(Path(sys.argv[1]))  # its bytes are checked, for which threads need memory
+own = 1024 * int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0])
+resource.setrlimit(resource.RLIMIT_DATA, (own + (16 << 20),) * 2)
+store = Store(Path(sys.argv[1]))
+assert not store.pixels.flags.writeable
+assert store.pixels[-1].min() == 7
+store.release()
+assert store.pixels[-1].max() == 7
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not count these pages")
+def test_a_system_without_room_for_private_pages_maps_them_read_only():
+    about = About("task", "train", images=100, size=512)
+    build_store(KEY, about, lambda path: path.write_bytes(b"\7" * about.bytes))
+    subprocess.run([sys.executable, "-c", POOR, str(store_folder() / KEY)], check=True)
 
 
 def test_another_process_maps_the_file_itself():
@@ -115,24 +128,175 @@ def test_another_process_maps_the_file_itself():
     assert np.array_equal(pickle.loads(sent).pixels, store.pixels)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda folder: (folder / "pixels").write_bytes(PIXELS.tobytes()[:-1]),
-        lambda folder: (folder / "pixels").write_bytes(b""),
-        lambda folder: (folder / "pixels").unlink(),
-        lambda folder: (folder / "meta.json").write_text("{"),
-        lambda folder: (folder / "meta.json").write_text('{"task": "task"}'),
-        lambda folder: (folder / "meta.json").unlink(),
-    ],
-    ids=["short", "empty", "no pixels", "half a description", "wrong description", "no description"],
-)
-def test_a_damaged_store_is_made_again(damage):
+def changed_meta(**changes: Any) -> Callable[[Path], None]:
+    """Changes entries of a description; None takes one away."""
+
+    def change(folder: Path) -> None:
+        content = json.loads((folder / "meta.json").read_text()) | changes
+        kept = {key: value for key, value in content.items() if value is not None}
+        (folder / "meta.json").write_text(json.dumps(kept))
+
+    return change
+
+
+def flip(position: int) -> Callable[[Path], None]:
+    """Flips a bit of the pixels, and leaves the file's size and times as they were."""
+
+    def change(folder: Path) -> None:
+        path = folder / "pixels"
+        content, status = bytearray(path.read_bytes()), path.stat()
+        content[position] ^= 1
+        path.write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    return change
+
+
+def every_third(folder: Path) -> None:
+    content = bytearray((folder / "pixels").read_bytes())
+    content[::3] = bytes(len(content[::3]))
+    (folder / "pixels").write_bytes(content)
+
+
+DAMAGES = {
+    "short": lambda folder: (folder / "pixels").write_bytes(PIXELS.tobytes()[:-1]),
+    "long": lambda folder: (folder / "pixels").write_bytes(PIXELS.tobytes() + b"0"),
+    "empty": lambda folder: (folder / "pixels").write_bytes(b""),
+    "no pixels": lambda folder: (folder / "pixels").unlink(),
+    "a folder of pixels": lambda folder: ((folder / "pixels").unlink(), (folder / "pixels").mkdir()),
+    "a bit of the first byte": flip(0),
+    "a bit of the last byte": flip(-1),
+    "every third byte": every_third,
+    "half a description": lambda folder: (folder / "meta.json").write_text("{"),
+    "deep description": lambda folder: (folder / "meta.json").write_text("[" * 100_000),
+    "a list": lambda folder: (folder / "meta.json").write_text("[1, 2]"),
+    "a number": lambda folder: (folder / "meta.json").write_text("NaN"),
+    "a long number": lambda folder: (folder / "meta.json").write_text('{"images": ' + "9" * 5000 + "}"),
+    "no text": lambda folder: (folder / "meta.json").write_bytes(b"\xff\xfe\x00"),
+    "wrong description": lambda folder: (folder / "meta.json").write_text('{"task": "task"}'),
+    "no description": lambda folder: (folder / "meta.json").unlink(),
+    "no hash": changed_meta(sha256=None),
+    "another hash": changed_meta(sha256="0" * 64),
+    "no checksum": changed_meta(checksum=None),
+    "no checksums of blocks": changed_meta(blocks=None),
+    "no date": changed_meta(created="yesterday"),
+    "fewer images than none": changed_meta(images=-5),
+    "many images": changed_meta(images=10**300),
+    "half an image": changed_meta(images=float("nan")),
+    "a size that is text": changed_meta(size="4"),
+    "an entry too many": changed_meta(colours=3),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_store_is_told_and_made_again(damage):
     build_store(KEY, ABOUT, write)
     damage(store_folder() / KEY)
-    assert find_store(KEY) is None
+    told: list[str] = []
+    assert find_store(KEY, told.append) is None
+    assert len(told) == 1
     assert np.array_equal(build_store(KEY, ABOUT, write).pixels, PIXELS)
-    assert find_store(KEY) is not None
+    assert find_store(KEY, told.append) is not None
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("exchanged", ["", "pixels", "meta.json"], ids=["folders", "pixels", "descriptions"])
+def test_exchanged_stores_are_noticed(exchanged):
+    other = "cd" * 32
+    build_store(KEY, ABOUT, write)
+    build_store(other, ABOUT, lambda path: path.write_bytes(bytes(ABOUT.bytes)))
+    first, second, aside = (
+        store_folder() / KEY / exchanged,
+        store_folder() / other / exchanged,
+        store_folder() / "aside",
+    )
+    first.rename(aside)
+    second.rename(first)
+    aside.rename(second)
+    assert find_store(KEY) is None
+    assert find_store(other) is None
+    assert np.array_equal(build_store(KEY, ABOUT, write).pixels, PIXELS)
+
+
+LARGE = About("task", "train", images=2, size=1700)  # several blocks, of which the last is not full
+
+
+@pytest.mark.parametrize("position", [0, BLOCK - 1, BLOCK, 4 * BLOCK + 5, -1])
+def test_a_changed_byte_of_any_block_is_noticed(position):
+    content = np.random.default_rng(0).bytes(LARGE.bytes)
+    assert BLOCK * 4 + 5 < len(content) < BLOCK * 5
+    built = build_store(KEY, LARGE, lambda path: path.write_bytes(content))
+    assert built.about.sha256 == hashlib.sha256(content).hexdigest()
+    assert built.about.blocks == tuple(
+        hashlib.sha256(content[first : first + BLOCK]).hexdigest() for first in range(0, len(content), BLOCK)
+    )
+    flip(position)(store_folder() / KEY)
+    assert find_store(KEY) is None
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files of which bytes are checked."""
+    paths: list[Path] = []
+
+    def note(path: Path) -> tuple[str, ...]:
+        paths.append(path)
+        return block_checksums(path)
+
+    monkeypatch.setattr("benchmark.store.block_checksums", note)
+    return paths
+
+
+def test_a_file_is_checked_once_in_a_process(hashed, monkeypatch):
+    build_store(KEY, ABOUT, write)
+    made = len(hashed)
+    find_store(KEY)
+    assert len(hashed) == made, "what this process has written"
+    monkeypatch.setattr("benchmark.store._checked", set())
+    for _ in range(2):
+        find_store(KEY)
+        assert hashed[made:] == [store_folder() / KEY / "pixels"]
+    (store_folder() / KEY / "pixels").touch()
+    find_store(KEY)
+    assert len(hashed) == made + 2, "what was touched since"
+
+
+def test_who_is_sent_a_store_trusts_the_sender_as_long_as_nothing_changes(hashed, monkeypatch):
+    sent = pickle.dumps(build_store(KEY, ABOUT, write))
+    made = len(hashed)
+    monkeypatch.setattr("benchmark.store._checked", set())
+    assert np.array_equal(pickle.loads(sent).pixels, PIXELS)
+    assert len(hashed) == made
+    flip(7)(store_folder() / KEY)
+    with pytest.raises(DamagedStoreError, match="not those that were written"):
+        pickle.loads(sent)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not say what is open")
+def test_a_store_keeps_no_file_open():
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count()
+    stores = [build_store(f"{number:064x}", ABOUT, write) for number in range(20)]
+    assert count() == before
+    assert all(np.array_equal(store.pixels, PIXELS) for store in stores)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not say what is mapped")
+def test_a_store_that_nobody_uses_is_unmapped():
+    def mapped() -> bool:
+        return KEY in Path("/proc/self/maps").read_text()
+
+    store = build_store(KEY, ABOUT, write)
+    image = store.pixels[3]
+    del store
+    gc.collect()
+    assert mapped()
+    assert np.array_equal(image, PIXELS[3])
+    del image
+    gc.collect()
+    assert not mapped()
 
 
 def test_an_error_leaves_nothing_behind():

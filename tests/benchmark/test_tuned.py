@@ -58,6 +58,15 @@ def test_a_method_that_is_missing_is_refused_with_the_command_that_adds_it(file)
     [
         (None, "--tuned: there is no file tuned.json; `python -m benchmark tune` makes one"),
         ("{", "--tuned: tuned.json is damaged: Expecting property name"),
+        ("[" * 100_000, "--tuned: tuned.json is damaged: it is nested too deeply"),
+        (
+            json.dumps({"settings": {}, "stream": {}, "backbone": {}, "methods": [entry("ewc")]}),
+            "--tuned: tuned.json is no file of `python -m benchmark tune`",
+        ),
+        (
+            json.dumps({"settings": {}, "stream": {}, "backbone": {}, "methods": {"ewc": {**entry("ewc"), "best": 5}}}),
+            "--tuned: tuned.json is no file of `python -m benchmark tune`",
+        ),
         ("[]", "--tuned: tuned.json is no file of `python -m benchmark tune`"),
         ("{}", "--tuned: tuned.json is no file of `python -m benchmark tune`"),
         (

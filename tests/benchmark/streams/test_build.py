@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.store import store_folder
 from benchmark.streams import build
 from benchmark.streams.build import build_stream
 from benchmark.streams.source import ArrayImages, RawTask, StreamSource
@@ -93,6 +94,27 @@ def test_nothing_is_decoded_twice(stream_of, monkeypatch):
         for split in ("train", "validation", "test"):
             assert torch.equal(getattr(one, split).images, getattr(other, split).images)
             assert torch.equal(getattr(one, split).labels, getattr(other, split).labels)
+
+
+def test_stores_that_cannot_be_used_are_told_in_one_line_and_decoded_again(stream_of, monkeypatch):
+    make = stream_of(raw(), raw("other", train=(30, 20)))
+    warned: list[str] = []
+    first = make(warn=warned.append)
+    fingerprint, pixels = first.fingerprint, first.tasks[1].train.images.clone()
+    assert warned == []
+    for path in store_folder().glob("*/pixels"):
+        content = bytearray(path.read_bytes())
+        content[100] ^= 1
+        path.write_bytes(content)
+    second = make(warn=warned.append)
+    assert second.fingerprint == fingerprint
+    assert torch.equal(second.tasks[1].train.images, pixels)
+    assert warned == [
+        f"decoded images in {store_folder()} could not be used, and were decoded again: "
+        "task, train (its bytes are not those that were written) and 4 other splits"
+    ], "the test images of both tasks are the same"
+    make(warn=warned.append)
+    assert len(warned) == 1
 
 
 @pytest.mark.parametrize("options", [{"image_size": 9}, {"train_images": 20}], ids=str)
