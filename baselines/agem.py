@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.gradients import gradients_of
-from baselines.replay import Replay
+from baselines.shared.gradients import gradients_of
+from baselines.shared.replay import Replay
 from methods import methods
 
 

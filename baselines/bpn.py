@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from baselines.convolutions import convolutions
-from baselines.per_task import PerTask
+from baselines.shared.convolutions import convolutions
+from baselines.shared.per_task import PerTask
 from methods import methods
 
 

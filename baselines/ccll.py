@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.anchored import Anchored
-from baselines.convolutions import convolutions, norm_after
+from baselines.shared.anchored import Anchored
+from baselines.shared.convolutions import convolutions, norm_after
 from methods import methods
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from baselines.convolutions import norm_after
-from baselines.finetuning import FineTuning
+from baselines.shared.convolutions import norm_after
+from baselines.shared.finetuning import FineTuning
 from methods import methods
 from methods.method import BatchNorm, Part
 

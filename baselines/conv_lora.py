@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
-from baselines.convolutions import convolutions
-from baselines.per_task import PerTask
+from baselines.shared.convolutions import convolutions
+from baselines.shared.per_task import PerTask
 from methods import methods
-from methods.method import Range
+from methods.recipe import Range
 
 
 class LowRank(nn.Module):

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from baselines.finetuning import FineTuning
-from baselines.replay import JointReplay
-from baselines.reservoir import DEFAULT_MEMORY
+from baselines.shared.finetuning import FineTuning
+from baselines.shared.replay import JointReplay
+from baselines.shared.reservoir import DEFAULT_MEMORY
 from methods import methods
 from methods.memory import MemorySize
-from methods.method import REPLAY, BNPolicy, Range
+from methods.method import REPLAY, BNPolicy
+from methods.recipe import Range
 
 _LOGITS = REPLAY + "logits"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from baselines.anchored import Anchored
-from baselines.convolutions import convolutions
+from baselines.shared.anchored import Anchored
+from baselines.shared.convolutions import convolutions
 from methods import methods
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch.nn.functional import cross_entropy
 
-from baselines.replay import JointReplay
+from baselines.shared.replay import JointReplay
 from methods import methods
 
 

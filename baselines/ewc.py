@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from baselines.finetuning import FineTuning
-from baselines.fisher import FisherKind, fisher_diagonal
+from baselines.shared.finetuning import FineTuning
+from baselines.shared.fisher import FisherKind, fisher_diagonal
 from methods import methods
-from methods.method import BNPolicy, Range
+from methods.method import BNPolicy
+from methods.recipe import Range
 
 
 class Consolidation(FineTuning):

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from baselines.convolutions import norm_after, plain_convolutions
-from baselines.usage import input_usage, weight_usage
+from baselines.shared.convolutions import norm_after, plain_convolutions
+from baselines.shared.usage import input_usage, weight_usage
 from methods import methods
-from methods.method import BatchNorm, Method, Part, Range, Recipe
+from methods.method import BatchNorm, Method, Part
+from methods.recipe import Range, Recipe
 
 # Limits of the paper, on |s e| in the gradient's compensation and on |e|.
 _MOST_EXPONENT = 50

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from baselines.all_heads import AllHeads
-from baselines.reservoir import append, samples_of
+from baselines.shared.all_heads import AllHeads
+from baselines.shared.reservoir import append, samples_of
 from methods import methods
 from methods.method import REPLAY
 
 if TYPE_CHECKING:
-    from benchmark.model import Network
-    from benchmark.streams.base import LabelledImages
+    from benchmark.images.labelled import LabelledImages
+    from methods.network import Network
 
 
 @methods.register("joint")

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines.all_heads import AllHeads
-from baselines.finetuning import FineTuning
+from baselines.shared.all_heads import AllHeads
+from baselines.shared.finetuning import FineTuning
 from methods import methods
-from methods.method import BNPolicy, Range
+from methods.method import BNPolicy
+from methods.recipe import Range
 
 
 @methods.register("lwf")

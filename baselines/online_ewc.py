@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from baselines.ewc import Consolidation
-from baselines.fisher import FisherKind
+from baselines.shared.fisher import FisherKind
 from methods import methods
 from methods.method import BNPolicy
 

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
-from baselines.bits import pack_bits, packable, unpack_bits
-from baselines.convolutions import plain_convolutions
-from baselines.finetuning import FineTuning
+from baselines.shared.bits import pack_bits, packable, unpack_bits
+from baselines.shared.convolutions import plain_convolutions
+from baselines.shared.finetuning import FineTuning
 from methods import methods
-from methods.method import BatchNorm, Method, Part, Range
+from methods.method import BatchNorm, Method, Part
+from methods.recipe import Range
 
 if TYPE_CHECKING:
-    from benchmark.model import Network
+    from methods.network import Network
 
 
 class Ownership(nn.Module):

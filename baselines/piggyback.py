@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from baselines.masks import Mask, MaskedConvolutions
+from baselines.shared.masks import Mask, MaskedConvolutions
 from methods import methods
-from methods.method import Range, Recipe
+from methods.recipe import Range, Recipe
 
 _START = 1e-2
 

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
-from baselines.bits import pack_bits, packable, unpack_bits
-from baselines.convolutions import convolutions
-from baselines.finetuning import FineTuning
+from baselines.shared.bits import pack_bits, packable, unpack_bits
+from baselines.shared.convolutions import convolutions
+from baselines.shared.finetuning import FineTuning
 from methods import methods
 from methods.method import BNPolicy, Part
 
 if TYPE_CHECKING:
-    from benchmark.model import Network
+    from methods.network import Network
 
 
 class Context(nn.Module):

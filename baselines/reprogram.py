@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from methods import methods
-from methods.method import Method, Part, Range, Recipe
+from methods.method import Method, Part
+from methods.recipe import Range, Recipe
 
 if TYPE_CHECKING:
-    from benchmark.model import Network
+    from methods.network import Network
 
 
 def _perturb(backbone: nn.Module, inputs: tuple[Tensor]) -> Tensor:

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from baselines.convolutions import convolutions
-from baselines.per_task import PerTask
+from baselines.shared.convolutions import convolutions
+from baselines.shared.per_task import PerTask
 from methods import methods
-from methods.method import Range
+from methods.recipe import Range
 
 
 class Adapter(nn.Conv2d):
@@ -26,7 +26,7 @@ def _series(conv: nn.Module, inputs: Any, output: Tensor) -> Tensor:
 
 def _parallel(conv: nn.Conv2d, inputs: Any, output: Tensor) -> Tensor:
     rows, columns = conv.stride
-    # Not by a stride of the adapter: of few channels, torch takes its gradient wrong (see benchmark/strided.py).
+    # Not by a stride of the adapter: of few channels, torch takes its gradient wrong (see backbones/strided.py).
     return output + conv.get_submodule("adapter")(inputs[0][..., ::rows, ::columns])
 
 

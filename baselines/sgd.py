@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.finetuning import FineTuning
+from baselines.shared.finetuning import FineTuning
 from methods import methods
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from methods import methods
-from methods.method import Method, Part, Recipe
+from methods.method import Method, Part
+from methods.recipe import Recipe
 
 
 @methods.register("sgd-ll")

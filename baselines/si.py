@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from baselines.finetuning import FineTuning
-from baselines.gradients import gradients_of
+from baselines.shared.finetuning import FineTuning
+from baselines.shared.gradients import gradients_of
 from methods import methods
-from methods.method import BNPolicy, Range
+from methods.method import BNPolicy
+from methods.recipe import Range
 
 
 @methods.register("si")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from baselines.finetuning import FineTuning
+from baselines.shared.finetuning import FineTuning
 from methods import methods
 from methods.method import Method, Part
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from baselines.convolutions import plain_convolutions
-from baselines.masks import Mask, MaskedConvolutions
+from baselines.shared.convolutions import plain_convolutions
+from baselines.shared.masks import Mask, MaskedConvolutions
 from methods import methods
-from methods.method import BatchNorm, Part, Range
+from methods.method import BatchNorm, Part
+from methods.recipe import Range
 
 if TYPE_CHECKING:
-    from benchmark.model import Network
+    from methods.network import Network
 
 
 class TopMask(Mask):

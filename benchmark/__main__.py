@@ -8,7 +8,7 @@ from contextlib import suppress
 if __name__ == "__main__":
     try:
         # Here: Ctrl-C may come as early as this.
-        from benchmark.terminal import run
+        from benchmark.cli.process import run
 
         status = run()
     except KeyboardInterrupt:

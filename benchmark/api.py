@@ -14,18 +14,23 @@ from typing import Any
 import pandas as pd
 
 from benchmark.backbones import backbones
-from benchmark.cli import parse, run_folder, run_options
+from benchmark.cli.main import parse, run_folder, run_options
 from benchmark.config import Execution, Settings
-from benchmark.executors.server import warm_up
-from benchmark.manifest import planned_cells
-from benchmark.notebook import loading, progress_bars
-from benchmark.older import completed
-from benchmark.preparation import prepare_run
-from benchmark.report.tables import SUMMARY_COLUMNS, Table, budgets_display, summary_display, summary_table, to_text
-from benchmark.results import PARAMETER_COLUMNS, RunFolder, collect, read_table, statuses
-from benchmark.runner import run as learn
-from benchmark.statistics import Statistics, run_statistics
+from benchmark.planning.preparation import prepare_run
+from benchmark.progress.notebook import loading, progress_bars
+from benchmark.report.table import Table
+from benchmark.report.tables import budgets_display, summary_display
+from benchmark.report.text import to_text
+from benchmark.results.older import completed
+from benchmark.results.paired_tests import Statistics, run_statistics
+from benchmark.results.schema import PARAMETER_COLUMNS, SUMMARY_COLUMNS
+from benchmark.results.summary import summary_table
+from benchmark.results.tables import collect, read_table, statuses
+from benchmark.running.manifest import planned_cells
+from benchmark.running.runner import run as learn
+from benchmark.storage.folder import RunFolder
 from benchmark.streams import streams
+from benchmark.workers import warm_up
 from methods import methods as registered
 from methods.errors import UserError
 from methods.method import Method

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from benchmark.backbones import backbones
 from benchmark.files import folder_name
+from benchmark.storage.tuned import Tuned
 from benchmark.streams import streams
-from benchmark.tuned import Tuned
 from methods import methods
 from methods.errors import UserError
 from methods.options import parse_spec
 
-#: Random changes of training images: the functions of benchmark.augment.
+#: Random changes of training images: the functions of benchmark.images.augment.
 AUGMENTATIONS = ("flip", "crop")
 
 # A larger number is rather meant as a seed.
@@ -43,12 +43,12 @@ class Settings:
         train_images, test_images: per task, at most.
         epochs: passes over each task's training images.
         batch_size: images per training step.
-        lr, optimizer, schedule: of every method whose specification does not give them; see methods.method.Recipe.
+        lr, optimizer, schedule: of every method whose specification does not give them; see methods.recipe.Recipe.
         seeds: of the random numbers.
         orders: in how many orders the tasks are learned; the first is the stream's. See `repetitions`.
         device: "auto", "cpu" or "cuda".
-        augment: random changes of the training images, applied in this order; see benchmark.augment.
-        precision: of the forward passes; see benchmark.precision.
+        augment: random changes of the training images, applied in this order; see benchmark.images.augment.
+        precision: of the forward passes; see benchmark.learning.precision.
         compile: whether backbones are compiled by torch.compile.
         equal_memory: the specification of a method; replay memories take as many bytes as its state grows by.
         equal_compute: the specification of a method; the others train for as many epochs as cost what it does.

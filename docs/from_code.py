@@ -16,9 +16,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from benchmark.config import Settings
-from benchmark.describe import Description, Option, describe
-from benchmark.estimate import StreamShape
-from benchmark.report.tables import TIMES, bytes_text
+from benchmark.planning.describe import Description, Option, describe
+from benchmark.planning.estimate import StreamShape
+from benchmark.report.table import TIMES, bytes_text
 from methods import methods
 from methods.configured import configure
 

@@ -19,7 +19,8 @@ from methods.errors import UserError
 from methods.registry import Registry
 
 if TYPE_CHECKING:
-    from methods.method import BatchNorm, Method, Part, Recipe
+    from methods.method import BatchNorm, Method, Part
+    from methods.recipe import Recipe
 
 __all__ = ["BatchNorm", "Method", "Part", "Recipe", "UserError", "methods"]
 
@@ -53,7 +54,7 @@ for _name, _target, _summary in (
     ("reprogram", "baselines.reprogram:Reprogram", "frozen backbone, a perturbation of the input per task"),
     ("single-task", "baselines.single_task:SingleTask", "a fine-tuned copy of the backbone per task: a bound"),
     ("joint", "baselines.joint:Joint", "all tasks so far together, from the backbone: a bound"),
-    ("avalanche", "baselines.avalanche_plugins:AvalanchePlugin", "a plugin of Avalanche: avalanche:MASPlugin"),
+    ("avalanche", "baselines.avalanche.plugins:AvalanchePlugin", "a plugin of Avalanche: avalanche:MASPlugin"),
 ):
     methods.add_lazy(_name, _target, _summary)
 

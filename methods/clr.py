@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from methods import methods
-from methods.method import BatchNorm, Method, Part, Range, Recipe
+from methods.method import BatchNorm, Method, Part
+from methods.recipe import Range, Recipe
 
 
 class ReprogrammingKernel(nn.Conv2d):

@@ -8,8 +8,9 @@ from typing import Any
 from methods import methods
 from methods.errors import UserError
 from methods.memory import MemorySize
-from methods.method import Method, Recipe
+from methods.method import Method
 from methods.options import Spec, arguments, construct, option_types, parse_spec
+from methods.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+
+from methods.recipe import Range, Recipe
 
 with warnings.catch_warnings():
     # One of Avalanche's dependencies warns of solvers that nothing here uses.
@@ -18,8 +19,8 @@ with warnings.catch_warnings():
     from avalanche.core import SupervisedPlugin
 
 if TYPE_CHECKING:
-    from benchmark.model import Network
-    from benchmark.streams.base import LabelledImages
+    from benchmark.images.labelled import LabelledImages
+    from methods.network import Network
     from methods.options import Spec
 
 #: Where a tensor of the network belongs:
@@ -37,46 +38,6 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 REPLAY = "replay."
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a method is trained unless the user says otherwise. Every task gets a new optimiser and schedule.
-
-    Attributes:
-        optimizer: "sgd" or "adam".
-        lr: initial learning rate.
-        momentum: of sgd.
-        weight_decay: L2 coefficient in the optimiser.
-        clip: largest L2 norm of the whole gradient of a step, which is scaled down to it; 0 for no limit.
-        schedule: "constant", "step" (x0.1 after each third of the epochs) or "cosine" (to zero).
-    """
-
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    clip: float = 0.0
-    schedule: Literal["constant", "step", "cosine"] = "cosine"
-
-    def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ValueError(f"lr={self.lr:g} must be above 0")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum={self.momentum:g} must be at least 0 and below 1")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay={self.weight_decay:g} must not be negative")
-        if self.clip < 0:
-            raise ValueError(f"clip={self.clip:g} must not be negative")
-
-
-@dataclass(frozen=True)
-class Range:
-    """Values of an option that `tune` tries: from `low` to `high`, evenly on a logarithmic scale where `log`."""
-
-    low: float
-    high: float
-    log: bool = True
-
-
 class Method(SupervisedPlugin):
     """Base class of every method.
 
@@ -85,7 +46,7 @@ class Method(SupervisedPlugin):
     method wants to keep goes into `kept`.
 
     The loop is Avalanche's: override `before_training_exp`, `before_backward`, `after_training_exp`, ... In them
-    `strategy.model` is the `benchmark.model.Network`, `strategy.mb_x` and `strategy.mb_y` the minibatch (uint8 images
+    `strategy.model` is the `methods.network.Network`, `strategy.mb_x` and `strategy.mb_y` the minibatch (uint8 images
     [B, 3, S, S] and labels [B]), `strategy.task_data` the task's training images, `strategy.loss` the loss so far.
 
     Attributes:

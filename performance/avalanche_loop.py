@@ -14,8 +14,8 @@ from avalanche.benchmarks import tensors_benchmark
 from avalanche.training.templates import SupervisedTemplate
 from torch import nn
 
-from benchmark.streams.base import LabelledImages
-from benchmark.training import Training, make_optimizer
+from benchmark.images.labelled import LabelledImages
+from benchmark.learning.training import Training, make_optimizer
 from performance.loops import CPU, seconds_per_step
 
 

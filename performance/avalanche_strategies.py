@@ -23,9 +23,9 @@ from typing import Any
 from avalanche.training.supervised import DER, EWC, LwF, Replay
 from avalanche.training.templates import SupervisedTemplate
 
-from benchmark.learner import learn, start
+from benchmark.learning.learner import learn, start
+from benchmark.learning.training import Training
 from benchmark.streams.base import Task
-from benchmark.training import Training
 from methods.configured import configure
 from methods.errors import first_line
 from performance.avalanche_loop import avalanche_loop

@@ -26,11 +26,11 @@ import torch
 from avalanche.training import Naive
 from torch import nn
 
-from benchmark.backbones.embedded import MiniBackbone
-from benchmark.evaluation import network_for
-from benchmark.learner import start
-from benchmark.streams.base import LabelledImages
-from benchmark.training import Training
+from benchmark.backbones.mini.backbone import MiniBackbone
+from benchmark.images.labelled import LabelledImages
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import start
+from benchmark.learning.training import Training
 from methods.configured import configure
 from performance.avalanche_loop import avalanche_loop
 from performance.loops import BareNetwork, bare_loop, cell_of, harness_loop, noise_task

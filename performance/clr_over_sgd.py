@@ -19,12 +19,12 @@ from typing import get_args
 from torch import nn
 
 from benchmark.backbones import backbones
-from benchmark.learner import start
-from benchmark.model import Network
-from benchmark.precision import Precision
+from benchmark.learning.learner import start
+from benchmark.learning.precision import Precision
+from benchmark.learning.training import Training
 from benchmark.streams.base import Task
-from benchmark.training import Training
 from methods.configured import configure
+from methods.network import Network
 from performance.loops import BareNetwork, bare_loop, cell_of, harness_loop, noise_task
 from performance.timing import fastest, print_table, race, thread_counts, threads
 

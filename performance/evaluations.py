@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from benchmark.cli import main as command_line
+from benchmark.cli.main import main as command_line
 from benchmark.config import parse_methods
 from methods.configured import configure
 from performance.timing import print_table

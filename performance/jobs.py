@@ -21,13 +21,15 @@ from pathlib import Path
 
 import torch
 
-from benchmark.cells import Job
 from benchmark.config import Settings
-from benchmark.executors.base import Ended, Executor, Plan, RemoteProgress, Told
-from benchmark.executors.processes import ProcessExecutor
-from benchmark.executors.serial import SerialExecutor
-from benchmark.executors.server import warm_up
-from benchmark.preparation import prepare_run
+from benchmark.planning.preparation import prepare_run
+from benchmark.progress.remote import RemoteProgress, Told
+from benchmark.running.executors.base import Ended, Executor
+from benchmark.running.executors.cells import Job
+from benchmark.running.executors.plan import Plan
+from benchmark.running.executors.processes import ProcessExecutor
+from benchmark.running.executors.serial import SerialExecutor
+from benchmark.workers import warm_up
 from performance.timing import print_table, race, threads
 
 _CELLS, _WORKERS = 4, 2

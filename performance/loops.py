@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
-from benchmark.learner import Cell, Learned, learn
-from benchmark.model import Network
-from benchmark.precision import computing
-from benchmark.state import State
-from benchmark.streams.base import LabelledImages, Task
-from benchmark.training import Training, decay, make_optimizer
+from benchmark.images.labelled import LabelledImages
+from benchmark.learning.learner import Cell, Learned, learn
+from benchmark.learning.precision import computing
+from benchmark.learning.training import Training, decay, make_optimizer
+from benchmark.storage.state import State
+from benchmark.streams.base import Task
 from methods.configured import configure
+from methods.network import Network
 
 CPU = torch.device("cpu")
 

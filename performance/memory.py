@@ -29,12 +29,13 @@ import torch
 from torch import nn
 
 from benchmark.config import parse_methods
-from benchmark.learner import learn, start
-from benchmark.model import Network
-from benchmark.store import About, build_store, store_folder
-from benchmark.streams.base import LabelledImages, Task
-from benchmark.training import Training
+from benchmark.images.labelled import LabelledImages
+from benchmark.images.store import About, build_store, store_folder
+from benchmark.learning.learner import learn, start
+from benchmark.learning.training import Training
+from benchmark.streams.base import Task
 from methods.configured import configure
+from methods.network import Network
 from performance.loops import cell_of
 from performance.timing import print_table
 

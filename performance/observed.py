@@ -60,19 +60,19 @@ def observe(command: Sequence[str]) -> Observed:
 
 
 def _main(notes: Path, command: list[str]) -> int:
-    from benchmark.cli import main
+    from benchmark.cli.main import main
 
     if not any(word.startswith("--jobs") for word in command):
         # As the command itself does, before it imports what is patched below.
-        from benchmark.executors.server import warm_up
+        from benchmark.workers import warm_up
 
         warm_up()
 
-    import benchmark.commands
-    import benchmark.runner
-    from benchmark.cells import Cells
-    from benchmark.decoder import Decoder
-    from benchmark.strategy import Strategy
+    import benchmark.cli.commands
+    import benchmark.running.runner
+    from benchmark.images.decoder import Decoder
+    from benchmark.learning.strategy import Strategy
+    from benchmark.running.executors.cells import Cells
 
     times: dict[str, float] = {}
     decoded = 0
@@ -97,10 +97,10 @@ def _main(notes: Path, command: list[str]) -> int:
 
     with ExitStack() as patches:
         for owner, name, before, after in (
-            (benchmark.commands, "prepare_run", "loading", "loaded"),
+            (benchmark.cli.commands, "prepare_run", "loading", "loaded"),
             (Cells, "do", "cell", "cell end"),
             (Strategy, "optimizer_step", "step begin", "step"),
-            (benchmark.runner, "write_report", "report", "reported"),
+            (benchmark.running.runner, "write_report", "report", "reported"),
         ):
             patches.enter_context(patch.object(owner, name, timed(getattr(owner, name), before, after)))
         for name in ("to_file", "to_array"):

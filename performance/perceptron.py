@@ -10,8 +10,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from benchmark.model import Network
-from benchmark.streams.base import LabelledImages, Task
+from benchmark.images.labelled import LabelledImages
+from benchmark.streams.base import Task
+from methods.network import Network
 
 SIZE, HIDDEN = 28, 100
 

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from benchmark import store
-from benchmark.store import find_store, store_folder, store_keys
+from benchmark.images import store
+from benchmark.images.store import find_store, store_folder, store_keys
 from performance.memory import forget_files, make_store
 from performance.timing import print_table, race
 

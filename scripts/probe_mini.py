@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from benchmark.backbones.mini import MEAN, STD, WEIGHTS, MiniResNet
-from benchmark.streams.mini import MiniStream
+from benchmark.backbones.mini.network import MEAN, STD, WEIGHTS, MiniResNet
+from benchmark.streams.mini.stream import MiniStream
 
 #: Normalised images [N, 3, 32, 32] and labels [N].
 Split = tuple[Tensor, np.ndarray]

@@ -15,12 +15,13 @@ import time
 
 import torch
 
-from benchmark.backbones.embedded import MiniBackbone
+from benchmark.backbones.mini.backbone import MiniBackbone
 from benchmark.config import parse_methods
-from benchmark.learner import Cell, learn, start
-from benchmark.state import State
-from benchmark.streams.base import LabelledImages, Task
-from benchmark.training import Training
+from benchmark.images.labelled import LabelledImages
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
+from benchmark.streams.base import Task
 from methods.configured import configure
 
 TASKS, CLASSES, IMAGES, BATCH, REPETITIONS = 30, 5, 128, 16, 7

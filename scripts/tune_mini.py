@@ -31,9 +31,9 @@ def try_once(text: str, seed: int) -> float:
     import torch
 
     from benchmark.config import Settings
-    from benchmark.preparation import prepare_run
-    from benchmark.strategy import DivergedError
-    from benchmark.tune import validation_accuracy
+    from benchmark.learning.strategy import DivergedError
+    from benchmark.planning.preparation import prepare_run
+    from benchmark.running.tune import validation_accuracy
 
     torch.set_num_threads(1)
     settings = Settings(methods=(text,), seeds=(seed,), device="cpu")

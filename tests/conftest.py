@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.learner import Cell
-from benchmark.model import Network
-from benchmark.streams.base import LabelledImages, Task
+from benchmark.images.labelled import LabelledImages
+from benchmark.learning.learner import Cell
+from benchmark.streams.base import Task
 from methods.configured import configure
+from methods.network import Network
 from methods.options import option_values
 
 if "PYTEST_XDIST_WORKER" in os.environ:

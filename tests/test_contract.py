@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.evaluation import evaluate, network_for
-from benchmark.heads import is_head
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.state import State, load, pack, save
+from benchmark.learning.evaluation import evaluate, network_for
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State, load, pack, save
 from benchmark.streams.base import Task
-from benchmark.training import Training
 from methods import methods
 from methods.configured import configure
+from methods.heads import is_head
 from methods.options import option_types, option_values, parse_spec
 
 SPECIFICATIONS = (*methods.members("all"), "avalanche:MASPlugin", "avalanche:EWCPlugin:ewc_lambda=1")

@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmark.backbones import backbones
 from benchmark.config import Settings
-from benchmark.estimate import StreamShape, estimate
+from benchmark.planning.estimate import StreamShape, estimate
 
 # Parameters, convolution weights, output channels of all convolutions and of those that are not 1x1, and the sum of
 # C_in k k; classifiers excluded. Beyond the table of the paper's symbols: sums of C_out^2 and of C_in * C_out over the

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from benchmark.backbones import backbones
-from benchmark.cli import main
+from benchmark.cli.main import main
 from benchmark.config import Settings
 from benchmark.streams import streams
 from methods import methods
@@ -73,7 +73,7 @@ NOT_RUN = {
         ),
         SHOWS,
     ),
-    "pretrain --out benchmark/backbones/mini.safetensors": "takes 14 minutes; test_pretrain.py makes smaller weights",
+    "pretrain --out benchmark/backbones/mini/mini.safetensors": "takes 14 minutes; test_pretrain.py makes less",
     "methods mean-imm": INSTALLED,
     "run --methods sgd,mean-imm,mean-imm:share=0.3 --stream gratings:tasks=10 --backbone gabor": INSTALLED,
 }
@@ -159,12 +159,12 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
             construct(registry.get(spec.name), spec)
         return 0
 
-    monkeypatch.setattr("benchmark.cli.warm_up", lambda: None)
+    monkeypatch.setattr("benchmark.cli.main.warm_up", lambda: None)
     # First, since it imports what is replaced below.
-    compare = "benchmark.backbone_comparison.compare_backbones"
+    compare = "benchmark.cli.backbones_compare.compare_backbones"
     monkeypatch.setattr(compare, lambda runs, *others: max(map(check, runs.values())))
     for name in ("run", "cost", "tune", "describe"):
-        monkeypatch.setattr(f"benchmark.commands.{name}_command", check)
+        monkeypatch.setattr(f"benchmark.cli.commands.{name}_command", check)
     for argv in benchmark_commands(page):
         needs_files = argv[0] in ("report", "compare", "pretrain") or "--tuned" in argv
         if NOT_RUN.get(shlex.join(argv)) != INSTALLED and not needs_files:

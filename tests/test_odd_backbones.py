@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from benchmark.evaluation import evaluate, network_for
-from benchmark.learner import Cell, learn, start
-from benchmark.model import Network
+from benchmark.learning.evaluation import evaluate, network_for
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.training import Training
 from benchmark.streams.base import Task
-from benchmark.training import Training
 from methods import methods
 from methods.configured import configure
 from methods.errors import UserError
+from methods.network import Network
 
 MORE = ("residual-adapters:form=parallel", "ewc:fisher=exact", "avalanche:MASPlugin", "avalanche:LwFPlugin")
 every_method = pytest.mark.parametrize("spec", [*methods.members("all"), *MORE])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 backbones: Registry[type[Backbone]] = Registry("backbone", entry_points="continual_benchmark.backbones")
 backbones.add_lazy(
     "mini",
-    "benchmark.backbones.embedded:MiniBackbone",
+    "benchmark.backbones.mini.backbone:MiniBackbone",
     "small ResNet for 32x32, pretrained on generated fractals; shipped",
 )
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbones import backbones
-from benchmark.model import Network
-from benchmark.parametrised import refuse_hooked_weights
-from benchmark.strided import RiskyConvolutions, subsample_first
+from benchmark.backbones.parametrised import refuse_hooked_weights
+from benchmark.backbones.strided import RiskyConvolutions, subsample_first
 from methods.errors import UserError, first_line
 from methods.method import BatchNorm
+from methods.network import Network
 from methods.options import construct, parse_spec
 from methods.paths import given_path
 

@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.report.figures import Frame, save_figure, shorten, text_inches
+from benchmark.report.latex import latex
+from benchmark.report.layout import Frame, save_figure, shorten, text_inches
+from benchmark.report.markdown import markdown
 from benchmark.report.style import RC, TEXT, method_style
-from benchmark.report.tables import Table, backbones_display, latex, markdown
-from benchmark.results import RunFolder, read_table
+from benchmark.report.table import Table
+from benchmark.report.tables import backbones_display
+from benchmark.results.tables import read_table
+from benchmark.storage.folder import RunFolder
 from methods.options import parse_spec
 
 COLUMNS = (

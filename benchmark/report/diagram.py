@@ -15,10 +15,10 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmark.reference import ALL_PAIRS
-from benchmark.report.figures import LABEL_SIZE, Frame, numbers_shown, save_figure, shorten, text_inches
+from benchmark.report.layout import LABEL_SIZE, Frame, numbers_shown, save_figure, shorten, text_inches
 from benchmark.report.style import QUIET, RC, TEXT, method_style
-from benchmark.statistics import ALPHA, Statistics
+from benchmark.results.paired_tests import ALPHA, Statistics
+from benchmark.results.reference import ALL_PAIRS
 
 NAME = "critical_difference"
 

@@ -18,16 +18,17 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmark.blocks import repetitions_text
 from benchmark.files import write_atomically
-from benchmark.provenance import differences, learning_processes
 from benchmark.report.diagram import NAME as DIAGRAM
 from benchmark.report.diagram import explanation
 from benchmark.report.figures import FIRST_TASK_DROP
 from benchmark.report.page_data import page_data
-from benchmark.report.tables import EMPTY, Cell, Table, display_tables, rank_display
-from benchmark.results import SUCCEEDED
-from benchmark.statistics import Statistics
+from benchmark.report.table import EMPTY, Cell, Table
+from benchmark.report.tables import display_tables, rank_display
+from benchmark.results.blocks import repetitions_text
+from benchmark.results.paired_tests import Statistics
+from benchmark.storage.folder import SUCCEEDED
+from benchmark.storage.provenance import differences, learning_processes
 from benchmark.text import printable
 
 _TEMPLATES = Path(__file__).parent / "template"

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from benchmark import metrics
-from benchmark.blocks import factors_of, interval_95, repetitions_of
-from benchmark.report.figures import DrawnRun, drawn_runs
 from benchmark.report.style import method_style
+from benchmark.results import metrics
+from benchmark.results.blocks import factors_of, interval_95, repetitions_of
+from benchmark.results.matrices import DrawnRun, drawn_runs
 
 
 def page_data(

@@ -3,167 +3,31 @@
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from benchmark import metrics
-from benchmark.blocks import block_means, factors_of, interval_95, mean_over_blocks, repetitions_of
-from benchmark.reference import ALL_PAIRS
-from benchmark.statistics import Statistics
-from benchmark.text import counted, printable
-
-SUMMARY_COLUMNS = (
-    "method",
-    "seeds",
-    "status",
-    "average_accuracy",
-    "average_accuracy_ci95",
-    "first_task_accuracy",
-    "first_task_accuracy_ci95",
-    "forgetting",
-    "backward_transfer",
-    "extra_parameters_percent",
-    "normalized_compute",
-    "normalized_seconds",
-    "blocks",
-    "first_task_drop",
-    "first_task_drop_ci95",
-    "stored_bytes",
-    "stored_percent",
+from benchmark.report.table import (
+    EMPTY,
+    MINUS,
+    TIMES,
+    Cell,
+    Table,
+    _count,
+    _fine_ratio,
+    _p,
+    _percent,
+    _ratio,
+    _signed_bytes,
+    _significant,
+    bytes_text,
+    flops_text,
 )
-
-
-def summary_table(
-    accuracy: pd.DataFrame,
-    parameters: pd.DataFrame,
-    compute: pd.DataFrame,
-    statuses: Mapping[str, str],
-    tasks: int,
-) -> pd.DataFrame:
-    """The rows of summary.csv, one a method, in the order of `statuses`.
-
-    Means and intervals are over the blocks of the repetitions that finished all tasks; a method without any has its
-    status and no numbers.
-
-    Args:
-        accuracy, parameters, compute: the rows of the CSV files of these names.
-        statuses: method label -> "succeeded", "failed" or "incomplete".
-        tasks: T, the length of the stream.
-    """
-    extra = parameters.set_index("method")
-    spent = compute.set_index("method")
-    factors = factors_of(repetitions_of(accuracy))
-    rows = []
-    for method, status in statuses.items():
-        matrices = metrics.accuracy_matrices(accuracy[accuracy["method"] == method], tasks)
-        finished = {repetition: R for repetition, R in matrices.items() if not np.isnan(R[-1]).any()}
-        row: dict[str, Any] = {"method": method, "seeds": len(finished), "status": status, "blocks": 0}
-        if finished:
-            row |= {name: extra[name].get(method, math.nan) for name in _STORED}
-            row |= {name: spent[name].get(method, math.nan) for name in _SPENT}
-            for name, figure in _FIGURES.items():
-                values = {repetition: figure(R) for repetition, R in finished.items()}
-                row["blocks"] = len(block_means(values, factors[0]))
-                row[name] = mean_over_blocks(values, factors[0])
-                row[f"{name}_ci95"] = interval_95(values, factors)
-        rows.append(row)
-    table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
-    return table.astype({name: float for name in SUMMARY_COLUMNS[3:] if name != "blocks"})
-
-
-# The summary's columns on accuracy, each of which is a figure of every repetition, and those from other tables.
-_FIGURES: Mapping[str, Callable[[metrics.Array], float]] = {
-    "average_accuracy": metrics.average_accuracy,
-    "first_task_accuracy": metrics.first_task_accuracy,
-    "forgetting": metrics.forgetting,
-    "backward_transfer": metrics.backward_transfer,
-    "first_task_drop": metrics.first_task_drop,
-}
-_STORED = ("extra_parameters_percent", "stored_bytes", "stored_percent")
-_SPENT = ("normalized_compute", "normalized_seconds")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell as a reader sees it; `best` where it is in bold, see Statistics.leaders.
-
-    `value` is the number behind the text, by which rows can be sorted; None for names and where there is none.
-    """
-
-    text: str
-    best: bool = False
-    value: float | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table ready to print: the first column holds names, the others numbers."""
-
-    name: str
-    caption: str
-    headers: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-
-
-EMPTY = "\N{EN DASH}"
-MINUS = "\N{MINUS SIGN}"
-TIMES = "\N{MULTIPLICATION SIGN}"
-
-
-def bytes_text(value: float) -> str:
-    """A size in bytes with three significant digits: 44.7 MB."""
-    return _prefixed(value, "B")
-
-
-def _signed_bytes(value: float) -> str:
-    return f"-{bytes_text(-value)}" if value < 0 else bytes_text(value)
-
-
-def flops_text(value: float) -> str:
-    """A count of floating-point operations with three significant digits: 1.82 GFLOP."""
-    return _prefixed(value, "FLOP")
-
-
-def _prefixed(value: float, unit: str) -> str:
-    prefixes = ("", "k", "M", "G", "T", "P", "E", "Z")
-    power = 0
-    # 999.5 would be rounded to 1000.
-    while value >= 999.5 and power < len(prefixes) - 1:
-        value, power = value / 1000, power + 1
-    return f"{value:.0f} {unit}" if power == 0 else f"{_significant(value)} {prefixes[power]}{unit}"
-
-
-def _percent(value: float) -> str:
-    # Adding zero turns -0.0 into 0.0.
-    return f"{round(100 * value, 1) + 0.0:.1f}"
-
-
-def _significant(value: float) -> str:
-    """At least three significant digits."""
-    if value == 0:
-        return "0"
-    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def _ratio(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _fine_ratio(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "<0.001"
+from benchmark.results.paired_tests import Statistics
+from benchmark.results.reference import ALL_PAIRS
+from benchmark.text import counted, printable
 
 
 @dataclass(frozen=True)
@@ -382,132 +246,3 @@ def _cells(frame: pd.DataFrame, column: _Column, leaders: Collection[str]) -> li
         best = row["method"] in leaders if leaders else False
         cells.append(Cell(shown.replace("-", MINUS), best, value=None if math.isnan(number) else number))
     return cells
-
-
-def to_text(table: Table) -> str:
-    """A table for a terminal: headers broken into lines, columns padded, those without any value left out."""
-    columns = [(header, [row[i].text for row in table.rows]) for i, header in enumerate(table.headers)]
-    padded = [_column(*column, left=i == 0) for i, column in enumerate(columns) if set(column[1]) != {EMPTY}]
-    height = max(len(header) for header, _ in padded)
-    headers = [[" " * len(cells[0])] * (height - len(header)) + header for header, cells in padded]
-    heading = ["  ".join(parts).rstrip() for parts in zip(*headers, strict=True)]
-    body = ["  ".join(parts).rstrip() for parts in zip(*(cells for _, cells in padded), strict=True)]
-    rule = "-" * max(map(len, heading + body))
-    return "\n".join([table.caption, "", *heading, rule, *body, ""])
-
-
-def _column(header: str, cells: list[str], left: bool) -> tuple[list[str], list[str]]:
-    """The lines of a header, broken between words, and the cells below it, all of one width."""
-    width = max(map(len, [*header.split(), *cells]))
-    align = str.ljust if left else str.rjust
-    return [align(line, width) for line in textwrap.wrap(header, width)], [align(cell, width) for cell in cells]
-
-
-def to_markdown(tables: Iterable[Table], statistics: Statistics | None = None) -> str:
-    """The content of summary.md: the tables, with the methods that the ranks put first in bold.
-
-    Args:
-        statistics: for a table of ranks; where there are too few blocks for one, a sentence says so.
-    """
-    return "\n".join([*map(markdown, tables), *_conclusion(statistics, markdown, "")])
-
-
-def _conclusion(statistics: Statistics | None, render: Callable[[Table], str], mark: str) -> list[str]:
-    """What can be said of the differences between methods, if there are two: their ranks, or `mark` and a sentence."""
-    if statistics is None or not statistics.verdict:
-        return []
-    ranks = rank_display(statistics)
-    return [render(ranks) if ranks else f"{mark}{statistics.verdict}\n"]
-
-
-def markdown(table: Table) -> str:
-    """A table in GitHub's Markdown, below its caption."""
-
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cells) + " |\n"
-
-    def bold(cell: Cell) -> str:
-        text = _escape(cell.text, _MARKDOWN)
-        return f"**{text}**" if cell.best else text
-
-    rule = ["---", *["---:"] * (len(table.headers) - 1)]
-    rows = "".join(line([bold(cell) for cell in row]) for row in table.rows)
-    return (
-        f"{_escape(table.caption, _MARKDOWN)}\n\n"
-        + line([_escape(h, _MARKDOWN) for h in table.headers])
-        + line(rule)
-        + rows
-    )
-
-
-def to_latex(tables: Iterable[Table], statistics: Statistics | None = None) -> str:
-    r"""The content of summary.tex: table* environments that need \usepackage{booktabs} and nothing else.
-
-    Args:
-        statistics: for a table of ranks; where there are too few blocks for one, a comment says so.
-    """
-    return "% \\usepackage{booktabs}\n" + "\n".join([*map(latex, tables), *_conclusion(statistics, latex, "% ")])
-
-
-def latex(table: Table) -> str:
-    """A table* environment that needs the package booktabs."""
-
-    def bold(cell: Cell) -> str:
-        text = _escape(cell.text, _LATEX)
-        return rf"\textbf{{{text}}}" if cell.best else text
-
-    def header(text: str) -> str:
-        # Broken into lines of a word or two, or ten columns would not fit a page.
-        lines = r" \\ ".join(_escape(part, _LATEX) for part in _broken(text))
-        return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
-
-    columns = "l" + "r" * (len(table.headers) - 1)
-    lines = [
-        r"\begin{table*}[t]",
-        r"\centering",
-        r"\footnotesize",
-        r"\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{_escape(table.caption, _LATEX)}}}",
-        rf"\label{{tab:{table.name}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join([table.headers[0], *(header(h) for h in table.headers[1:])]) + r" \\",
-        r"\midrule",
-        *(" & ".join(bold(cell) for cell in row) + r" \\" for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table*}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _broken(header: str, width: int = 12) -> list[str]:
-    lines: list[str] = []
-    for word in header.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= width:
-            lines[-1] += " " + word
-        else:
-            lines.append(word)
-    return lines
-
-
-_MARKDOWN = {character: "\\" + character for character in "\\`*_[]<>|&$~"}
-_LATEX = {
-    **{character: "\\" + character for character in "%&#_${}"},
-    "\\": r"\textbackslash{}",
-    # At the start of a row they would belong to the end of the row above.
-    **{character: f"{{{character}}}" for character in "[]*"},
-    "|": r"\textbar{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    TIMES: r"$\times$",
-    MINUS: r"$-$",
-    EMPTY: "--",
-}
-
-
-def _escape(text: str, replacements: Mapping[str, str]) -> str:
-    return "".join(replacements.get(character, character) for character in text)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from benchmark.files import writing
-from benchmark.older import completed
-from benchmark.provenance import difference_note
 from benchmark.report.diagram import draw_critical_difference
 from benchmark.report.figures import draw_figures
+from benchmark.report.latex import to_latex
+from benchmark.report.markdown import to_markdown
 from benchmark.report.page import write_page
-from benchmark.report.tables import budgets_display, display_tables, summary_table, to_latex, to_markdown
-from benchmark.results import RunFolder, collect, statuses
-from benchmark.statistics import Statistics, run_statistics
+from benchmark.report.tables import budgets_display, display_tables
+from benchmark.results.older import completed
+from benchmark.results.paired_tests import Statistics, run_statistics
+from benchmark.results.summary import summary_table
+from benchmark.results.tables import collect, statuses
+from benchmark.storage.folder import RunFolder
+from benchmark.storage.provenance import difference_note
 
 
 def write_report(run: RunFolder) -> Statistics:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 streams: Registry[type[StreamSource]] = Registry("stream", entry_points="continual_benchmark.streams")
 for _name, _target, _summary in (
-    ("mini", "mini:MiniStream", "eight small embedded tasks at 32x32; needs no file and no network"),
+    ("mini", "mini.stream:MiniStream", "eight small embedded tasks at 32x32; needs no file and no network"),
     ("folder", "folder:FolderStream", "folder:DIR[:order=a,b,c] - an ImageFolder tree or zip per task"),
     ("split-cifar10", "torchvision_sets:SplitCIFAR10", "CIFAR-10 split into tasks (downloaded once)"),
     ("split-cifar100", "torchvision_sets:SplitCIFAR100", "CIFAR-100 split into tasks (downloaded once)"),

@@ -12,8 +12,9 @@ import torch
 from PIL import EpsImagePlugin, Image
 from torchvision.transforms.functional import to_pil_image
 
+from benchmark.images.source import ImageSource
 from benchmark.streams import streams
-from benchmark.streams.source import ImageSource, RawTask, StreamSource
+from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError, first_line
 from methods.paths import given_path
 
@@ -41,7 +42,7 @@ class ExperienceImages(ImageSource):
     def read(self, index: int) -> Image.Image:
         try:
             image = self.dataset[index][0]
-        except Exception as error:  # see benchmark.images.read_image
+        except Exception as error:  # see benchmark.images.decode.read_image
             reason = first_line(error)
             raise UserError(f"image {index} of {self.name} cannot be read ({reason}); replace its file") from error
         if isinstance(image, torch.Tensor):

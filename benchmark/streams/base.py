@@ -3,76 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from benchmark.images import Pixels
-from benchmark.store import Store
-
-# Images that are hashed at once: enough to be fast, few enough to take little memory where they have to be copied.
-_CHUNK = 256
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """Decoded images with labels.
-
-    Attributes:
-        images: uint8 [N, 3, S, S], channels-last in memory where they were decoded. They are the same for all methods,
-            and not to be written.
-        labels: int64 [N], values 0 .. classes-1.
-        store: the file that the images are mapped from, if any. A copy with other images has none.
-    """
-
-    images: Tensor
-    labels: Tensor
-    store: Store | None = field(default=None, init=False, repr=False, compare=False)
-
-    @classmethod
-    def from_pixels(cls, pixels: Pixels, labels: Tensor) -> LabelledImages:
-        """Images from an array [N, S, S, 3], whose memory they share."""
-        return cls(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels)
-
-    @classmethod
-    def from_store(cls, store: Store, labels: Tensor) -> LabelledImages:
-        """The images of a store, which take no memory until they are looked at."""
-        with warnings.catch_warnings():
-            # Where the pages are read-only, torch warns of writing, which nobody does.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writ", category=UserWarning)
-            data = cls.from_pixels(store.pixels, labels)
-        object.__setattr__(data, "store", store)
-        return data
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process maps the file itself, rather than being sent what it holds.
-        if self.store:
-            return LabelledImages.from_store, (self.store, self.labels)
-        return LabelledImages, (self.images, self.labels)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the images' bytes; what a store knows is not computed again."""
-        if self.store:
-            return self.store.about.sha256
-        digest = hashlib.sha256()
-        for chunk in self.images.split(_CHUNK):
-            # As in a store.
-            digest.update(chunk.permute(0, 2, 3, 1).contiguous().numpy().data)
-        return digest.hexdigest()
-
-    def release(self) -> None:
-        """Give memory back, if the images can be read again: to be called now and then by who goes over many."""
-        if self.store:
-            self.store.release()
+from benchmark.images.labelled import LabelledImages
 
 
 @dataclass(frozen=True)

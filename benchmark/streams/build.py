@@ -9,13 +9,14 @@ from itertools import chain
 
 import numpy as np
 
-from benchmark.decoder import Decoder
-from benchmark.store import store_folder
+from benchmark.images.decoder import Decoder
+from benchmark.images.source import ImageSource
+from benchmark.images.store import store_folder
 from benchmark.streams import streams
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.duplicates import duplicate_note
 from benchmark.streams.selection import Integers, balanced, generator, hold_out_every, hold_out_per_class
-from benchmark.streams.source import ImageSource, RawTask
+from benchmark.streams.source import RawTask
 from benchmark.streams.split import Split
 from methods.errors import UserError
 from methods.names import check_name

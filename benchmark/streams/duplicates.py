@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.store import Store
-from benchmark.streams.base import LabelledImages
+from benchmark.images.labelled import LabelledImages
+from benchmark.images.store import Store
 from benchmark.streams.split import Split
 from methods.names import visible
 

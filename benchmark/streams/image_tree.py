@@ -17,8 +17,8 @@ from typing import Any
 
 from PIL import Image
 
-from benchmark.images import read_image
-from benchmark.streams.source import ImageSource
+from benchmark.images.decode import read_image
+from benchmark.images.source import ImageSource
 from methods.errors import UserError
 from methods.names import visible
 

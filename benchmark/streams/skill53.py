@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.images.source import ImageSource
 from benchmark.streams import streams
 from benchmark.streams.folder import find_tasks, read_entry
 from benchmark.streams.image_tree import FolderTree, TreeImages
 from benchmark.streams.left_out import left_beside
 from benchmark.streams.selection import at_most, generator
 from benchmark.streams.skill53_list import TASKS
-from benchmark.streams.source import ImageSource, RawTask, StreamSource
+from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError
 from methods.paths import given_path
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.decoder import Decoder
-from benchmark.store import About, build_store, find_store, store_key
-from benchmark.streams.base import LabelledImages
+from benchmark.images.decoder import Decoder
+from benchmark.images.labelled import LabelledImages
+from benchmark.images.source import ImageSource
+from benchmark.images.store import About, build_store, find_store, store_key
 from benchmark.streams.selection import Integers
-from benchmark.streams.source import ImageSource
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 from torchvision import datasets
 
+from benchmark.images.source import ArrayImages, ImageSource
 from benchmark.streams import streams
 from benchmark.streams.image_tree import FolderTree, TreeImages
-from benchmark.streams.source import ArrayImages, ImageSource, RawTask, StreamSource
+from benchmark.streams.source import RawTask, StreamSource
 from benchmark.streams.torchvision_sets import default_root
 from methods.errors import UserError
 from methods.paths import given_path

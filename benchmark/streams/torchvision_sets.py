@@ -9,8 +9,9 @@ import numpy as np
 from torchvision import datasets
 
 from benchmark.files import user_cache
+from benchmark.images.source import ArrayImages
 from benchmark.streams import streams
-from benchmark.streams.source import ArrayImages, RawTask, StreamSource
+from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError
 from methods.paths import given_path
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmark.results import Records
+from benchmark.storage.records import Records
 
 #: The metric of the mean training loss of an epoch, by epochs since the cell began.
 LOSS = "loss"

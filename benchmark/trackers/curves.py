@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from benchmark.executors.base import RemoteProgress, Told
-from benchmark.manifest import cell_name
-from benchmark.progress import Progress
-from benchmark.results import RunFolder, read_records
+from benchmark.progress.base import Progress
+from benchmark.progress.remote import RemoteProgress, Told
+from benchmark.storage.folder import RunFolder, cell_name
+from benchmark.storage.records import read_records
 from benchmark.trackers.base import Tracker, lessons, settings_of
 from methods.errors import first_line
 

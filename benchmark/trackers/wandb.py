@@ -13,7 +13,7 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 import wandb
 
-from benchmark.results import read_table
+from benchmark.results.tables import read_table
 from benchmark.trackers.base import AVERAGE_ACCURACY, LOSS, Lesson, tables_and_figures
 
 #: What accuracies and losses are drawn over.

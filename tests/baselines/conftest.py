@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import baselines.replay
-from benchmark.learner import Cell, learn, start
-from benchmark.model import Network
-from benchmark.state import State
+import baselines.shared.replay
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from benchmark.training import Training
+from methods.network import Network
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ def states() -> Callable[..., list[State]]:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """The samples of every draw from a memory of past images, as they come."""
-    draw, samples = baselines.replay.draw, []
+    draw, samples = baselines.shared.replay.draw, []
 
     def record(*args: Any) -> dict[str, Tensor]:
         samples.append(draw(*args))
         return samples[-1]
 
-    monkeypatch.setattr(baselines.replay, "draw", record)
+    monkeypatch.setattr(baselines.shared.replay, "draw", record)
     return samples
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.agem import AGEM
-from benchmark.learner import Cell
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.learner import Cell
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from benchmark.training import Training
-from methods.method import Recipe
+from methods.network import Network
+from methods.recipe import Recipe
 
 
 def flat(gradients: list[Tensor]) -> Tensor:

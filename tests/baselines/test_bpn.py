@@ -11,11 +11,11 @@ from torch.nn.functional import batch_norm, conv2d
 
 from baselines.bpn import BPN
 from benchmark.backbones import backbones
-from benchmark.evaluation import network_for
-from benchmark.learner import Cell, prepare
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, prepare
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
+from methods.network import Network
 
 
 def plain(x: Tensor, t: dict[str, Tensor], moving: bool) -> Tensor:

@@ -11,8 +11,8 @@ from torch.nn.functional import conv2d
 
 from baselines.ccll import CCLL
 from benchmark.backbones import backbones
-from benchmark.learner import Cell, prepare
-from benchmark.model import Network
+from benchmark.learning.learner import Cell, prepare
+from methods.network import Network
 
 
 def normalise(x: Tensor, t: dict[str, Tensor], norm: str, training: bool) -> Tensor:

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from baselines.confit import ConFiT
 from benchmark.backbones import backbones
-from benchmark.evaluation import network_for
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from benchmark.training import Training
+from methods.network import Network
 
 
 def network_of(*layers: nn.Module) -> Network:

@@ -12,10 +12,10 @@ from torch import nn
 from torchvision.models import resnet18
 
 from baselines.conv_lora import ConvLoRA, LowRank
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.model import Network
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
 from benchmark.streams.base import Task
-from benchmark.training import Training
+from methods.network import Network
 
 NORMALISATION = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 

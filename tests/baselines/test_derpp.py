@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.derpp import DERpp
-from benchmark.evaluation import network_for
-from benchmark.learner import Cell, learn, start
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from benchmark.training import Training
 from methods.memory import MemorySize
+from methods.network import Network
 
 CLASSES = {1: 3, 2: 2, 3: 4}
 

@@ -12,12 +12,12 @@ from torch.nn.functional import batch_norm, conv2d
 
 from baselines.eft import EFT
 from benchmark.backbones import backbones
-from benchmark.heads import is_head
-from benchmark.learner import Cell, learn, prepare
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.learner import Cell, learn, prepare
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from benchmark.training import Training
+from methods.heads import is_head
+from methods.network import Network
 
 
 def transformed(c: Tensor, t: dict[str, Tensor], conv: str, sizes: tuple[int, int]) -> Tensor:

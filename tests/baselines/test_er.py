@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.er import ER
-from benchmark.learner import Cell
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.learner import Cell
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
+from methods.network import Network
 
 
 def test_loss_is_ce_of_the_batch_plus_ce_of_the_replay_batch_through_each_images_own_head(

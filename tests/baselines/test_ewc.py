@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from baselines.ewc import EWC
 from baselines.online_ewc import OnlineEWC
-from benchmark.learner import Cell, learn, start
-from benchmark.model import Network
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.training import Training
 from benchmark.streams.base import Task
-from benchmark.training import Training
 from methods import Method, methods
+from methods.network import Network
 
 P = 3 * 6 * 9 + 12 + 6 * 5 + 10
 

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_small
 
 from baselines.hat import HAT, Gate
-from benchmark.backbones.mini import MiniResNet
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.backbones.mini.network import MiniResNet
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from benchmark.training import Training
-from methods.method import Recipe
+from methods.network import Network
+from methods.recipe import Recipe
 
 IMAGES = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 GATES = ("backbone.1.hat.embedding", "backbone.4.hat.embedding")

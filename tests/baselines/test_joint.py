@@ -11,11 +11,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from baselines.joint import Joint
-from benchmark.learner import Cell, learn, start
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from benchmark.training import Training
+from methods.network import Network
 
 TRAINING = Training(Joint.recipe, epochs=1, batch_size=8)
 

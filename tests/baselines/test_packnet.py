@@ -14,15 +14,14 @@ from torch import Tensor, nn
 
 from baselines.packnet import PackNet
 from benchmark.backbones import backbones
-from benchmark.cost import tensor_bytes
-from benchmark.evaluation import network_for
-from benchmark.heads import is_head
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State, tensor_bytes
 from benchmark.streams.base import Task
-from benchmark.training import Training
-from methods.method import Recipe
+from methods.heads import is_head
+from methods.network import Network
+from methods.recipe import Recipe
 
 SHAPES = {"0": (6, 3, 3, 3), "3": (5, 6, 1, 1)}  # of TinyBackbone: 162 and 30 weights
 NORMS = {f"backbone.{i}.{name}" for i in (1, 4) for name in ("weight", "bias", "running_mean", "running_var")}

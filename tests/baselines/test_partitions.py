@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from benchmark.evaluation import network_for
-from benchmark.heads import is_head
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.state import State
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from benchmark.training import Training
 from methods import methods
+from methods.heads import is_head
 
 CONVS = {"backbone.0.weight", "backbone.3.weight"}
 NORMS = {f"backbone.{i}.{name}" for i in (1, 4) for name in ("weight", "bias", "running_mean", "running_var")}

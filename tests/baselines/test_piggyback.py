@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from baselines.piggyback import Piggyback, ThresholdMask
-from benchmark.learner import Cell, prepare
-from benchmark.model import Network
+from benchmark.learning.learner import Cell, prepare
 from benchmark.streams.base import Task
+from methods.network import Network
 
 
 def test_the_mask_keeps_scores_above_the_threshold() -> None:

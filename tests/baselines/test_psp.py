@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from baselines.psp import PSP, Context
 from benchmark.backbones import backbones
-from benchmark.cost import tensor_bytes
-from benchmark.evaluation import network_for
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
+from benchmark.storage.state import State, tensor_bytes
 from benchmark.streams.base import Task
-from benchmark.training import Training
+from methods.network import Network
 
 TRAINING = Training(PSP.recipe, epochs=2, batch_size=8)
 

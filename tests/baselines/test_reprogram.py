@@ -9,11 +9,11 @@ import torch
 from torch.nn.functional import interpolate
 
 from baselines.reprogram import Reprogram, stretch
-from benchmark.evaluation import network_for
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.model import Network
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
 from benchmark.streams.base import Task
-from benchmark.training import Training
+from methods.network import Network
 
 IMAGES = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from baselines.residual_adapters import Adapter, ResidualAdapters
-from benchmark.learner import Cell, prepare
-from benchmark.model import Network
+from benchmark.learning.learner import Cell, prepare
+from methods.network import Network
 
 NORMALISATION = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 

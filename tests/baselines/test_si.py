@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.si import SI
-from benchmark.learner import Cell, learn
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.learner import Cell, learn
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from benchmark.training import Training
-from methods.method import Recipe
+from methods.network import Network
+from methods.recipe import Recipe
 
 P = 3 * 6 * 9 + 12 + 6 * 5 + 10
 STRENGTH, DAMPING = 1.0, 1e-3

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from baselines.finetuning import FineTuning
+from baselines.shared.finetuning import FineTuning
 from baselines.single_task import SingleTask
-from benchmark.evaluation import network_for
-from benchmark.learner import Cell
-from benchmark.model import Network
-from benchmark.state import State
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell
+from benchmark.storage.state import State
 from benchmark.streams.base import Task
+from methods.network import Network
 
 
 def test_every_task_starts_from_the_backbone_as_given(

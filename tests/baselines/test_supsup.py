@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from baselines.supsup import SupSup, TopMask
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.model import Network
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
 from benchmark.streams.base import Task
-from benchmark.training import Training
+from methods.network import Network
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.5, 60), (0.3, 36), (1.0, 120), (1e-6, 1)])

@@ -15,9 +15,9 @@ import pytest
 import benchmark
 from benchmark import UserError, load_results, run
 from benchmark.api import Results, as_command, understand
-from benchmark.cli import main, parse
+from benchmark.cli.main import main, parse
 from benchmark.config import Execution, Settings
-from benchmark.results import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
+from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
 from methods import Method, methods
 
 SMALL: dict[str, Any] = {"tasks": 2, "train_images": 40, "test_images": 20, "epochs": 1, "jobs": 1, "device": "cpu"}

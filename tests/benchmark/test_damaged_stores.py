@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.store import store_folder
+from benchmark.cli.main import main
+from benchmark.images.store import store_folder
 
 OPTIONS = "run --methods linear-probe --jobs 1 --tasks 2 --train-images 40 --test-images 20 --epochs 1 --device cpu"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.cli import main
+from benchmark.cli.main import main
 from benchmark.streams.build import build_stream
 
 resource = pytest.importorskip("resource", reason="this system has no such limit")

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from benchmark.backbones.base import backbone_of
-from benchmark.cli import main, parse, run_options
+from benchmark.cli.main import main, parse, run_options
 from benchmark.config import Settings
+from benchmark.learning.training import Training, decay, make_optimizer
 from benchmark.presets import PRESETS
-from benchmark.training import Training, decay, make_optimizer
 from methods.configured import configure
-from methods.method import Recipe
 from methods.options import option_values
+from methods.recipe import Recipe
 
 
 def settings_of(command: str) -> Settings:

@@ -24,11 +24,11 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from benchmark.cli import main
-from benchmark.executors.server import warm_up
-from benchmark.lock import locked
-from benchmark.records import read_record, write_record
-from benchmark.state import part_path
+from benchmark.cli.main import main
+from benchmark.storage.lock import locked
+from benchmark.storage.records import read_record, write_record
+from benchmark.storage.state import part_path
+from benchmark.workers import warm_up
 from methods import methods
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ OPTIONS = ("--tasks", "2", "--train-images", "20", "--test-images", "10", "--ima
 @pytest.fixture(autouse=True)
 def _quick(quick_report: None, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
     # Before each task, for its peak memory: it would take longer than all that is learned.
-    monkeypatch.setattr("benchmark.cost.gc.collect", lambda: 0)
+    monkeypatch.setattr("benchmark.learning.operations.gc.collect", lambda: 0)
 
 
 def arguments(folder: Path, *options: str, methods: str = ",".join(METHODS)) -> list[str]:
@@ -385,7 +385,7 @@ IMPATIENT = '''
 import multiprocessing, os, signal, time
 from pathlib import Path
 
-from baselines.finetuning import FineTuning
+from baselines.shared.finetuning import FineTuning
 from methods import methods
 
 ORDER = Path(__file__).with_name("stop")
@@ -453,7 +453,7 @@ def test_ctrl_c_before_anything_is_imported_is_no_traceback():
     code = "import sys; sys.path.insert(0, '.'); import signal; from importlib import abc\n"
     code += "class Press(abc.MetaPathFinder):\n"
     code += "    def find_spec(self, name, path, target=None):\n"
-    code += "        if name == 'benchmark.cli': signal.raise_signal(signal.SIGINT)\n"
+    code += "        if name == 'benchmark.cli.main': signal.raise_signal(signal.SIGINT)\n"
     code += "sys.meta_path.insert(0, Press())\n"
     code += "import runpy; sys.argv[1:] = ['methods']; runpy.run_module('benchmark', run_name='__main__')\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -464,26 +464,27 @@ ZYGOTE = '''
 import json, multiprocessing, os, sys
 from contextlib import suppress
 
-from benchmark.executors import server
+from benchmark import workers as server
 server.context = lambda: multiprocessing.get_context("fork")
 
 import numpy as np
 from torch import nn
 
-import benchmark.commands
-import benchmark.cost
-import benchmark.executors.processes
+import benchmark.cli.commands
+import benchmark.learning.operations
+import benchmark.running.executors.processes
 import benchmark.report.write
 from benchmark.backbones import backbones
 from benchmark.backbones.base import Backbone
-from benchmark.cli import main
+from benchmark.cli.main import main
 from benchmark.streams import streams
-from benchmark.streams.source import ArrayImages, RawTask, StreamSource
+from benchmark.images.source import ArrayImages
+from benchmark.streams.source import RawTask, StreamSource
 
 # What would take longer than all that is learned.
 for name in ("draw_figures", "draw_critical_difference", "write_page"):
     setattr(benchmark.report.write, name, lambda *arguments, **options: None)
-benchmark.cost.gc.collect = lambda: 0
+benchmark.learning.operations.gc.collect = lambda: 0
 
 
 @streams.register("noise")

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from benchmark import cells, runner
-from benchmark.cli import main
-from benchmark.lock import locked
+from benchmark.cli.main import main
+from benchmark.running import runner
+from benchmark.running.executors import cells
+from benchmark.storage.lock import locked
 
 TASKS = 2
 

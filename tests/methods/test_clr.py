@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from benchmark.backbones import backbones
-from benchmark.evaluation import network_for
-from benchmark.learner import Cell, learn, prepare, start
-from benchmark.model import Network
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, learn, prepare, start
+from benchmark.learning.training import Training
 from benchmark.streams.base import Task
-from benchmark.training import Training
 from methods import methods
 from methods.clr import CLR, CLRFull, CLRMixed, ReprogrammingKernel
+from methods.network import Network
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

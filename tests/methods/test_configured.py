@@ -9,8 +9,8 @@ import pytest
 from methods import methods
 from methods.configured import configure
 from methods.errors import UserError
-from methods.method import Recipe
 from methods.options import parse_spec
+from methods.recipe import Recipe
 
 
 def refusal(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from benchmark.model import Network
+from methods.network import Network
 from performance import clr_over_sgd
 from performance.loops import BareNetwork
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark.learner import start
-from benchmark.model import Network
-from benchmark.seeds import derive
-from benchmark.training import Training
+from benchmark.learning.learner import start
+from benchmark.learning.seeds import derive
+from benchmark.learning.training import Training
 from methods.configured import configure
+from methods.network import Network
 from performance.loops import BareNetwork, bare_loop, cell_of, harness_loop, noise_task, seconds_per_step
 
 

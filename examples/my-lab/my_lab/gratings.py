@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmark.streams.source import ArrayImages, RawTask, StreamSource
+from benchmark.images.source import ArrayImages
+from benchmark.streams.source import RawTask, StreamSource
 
 #: Height and width of a picture, in pixels.
 SIZE = 32

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from baselines.finetuning import FineTuning
+from baselines.shared.finetuning import FineTuning
 from methods.method import BNPolicy
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from benchmark.config import Settings
-from benchmark.executors.base import Began, Ended, Executor, Plan
-from benchmark.executors.server import warm_up
+from benchmark.running.executors.base import Began, Ended, Executor
+from benchmark.running.executors.plan import Plan
+from benchmark.workers import warm_up
 from methods import methods
 from methods.registry import load_plugin
 
@@ -19,7 +20,7 @@ import os, signal, time
 from pathlib import Path
 
 from baselines.bn_only import BNOnly
-from baselines.finetuning import FineTuning
+from baselines.shared.finetuning import FineTuning
 from methods import methods
 
 HERE = Path(__file__).parent

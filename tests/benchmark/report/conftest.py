@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.report.tables import summary_table
-from benchmark.results import COMPUTE_COLUMNS, PARAMETER_COLUMNS
-from benchmark.statistics import paired_statistics
+from benchmark.results.paired_tests import paired_statistics
+from benchmark.results.schema import COMPUTE_COLUMNS, PARAMETER_COLUMNS
+from benchmark.results.summary import summary_table
 
 Run = dict[str, Any]
 

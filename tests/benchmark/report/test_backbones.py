@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from benchmark.report.backbones import COLUMNS, write_comparison
-from benchmark.report.tables import EMPTY, SUMMARY_COLUMNS, to_text
-from benchmark.results import COMPUTE_COLUMNS, PARAMETER_COLUMNS, open_run
+from benchmark.report.table import EMPTY
+from benchmark.report.text import to_text
+from benchmark.results.schema import COMPUTE_COLUMNS, PARAMETER_COLUMNS, SUMMARY_COLUMNS
+from benchmark.storage.folder import open_run
 
 
 @pytest.fixture

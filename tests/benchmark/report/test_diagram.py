@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmark.report.diagram import alike, draw_critical_difference, joined, stacked
-from benchmark.statistics import PAIR_COLUMNS, RANK_COLUMNS, Statistics
+from benchmark.results.paired_tests import PAIR_COLUMNS, RANK_COLUMNS, Statistics
 
 SVG = "{http://www.w3.org/2000/svg}"
 

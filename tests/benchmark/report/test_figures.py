@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.report.figures import NAMES, draw_figures, drawn_runs, place_labels, shorten, spread, text_inches
-from benchmark.report.tables import MINUS, summary_table
+from benchmark.report.figures import NAMES, draw_figures
+from benchmark.report.layout import place_labels, shorten, spread, text_inches
+from benchmark.report.table import MINUS
+from benchmark.results.matrices import drawn_runs
+from benchmark.results.summary import summary_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 FILES = {f"{name}.{kind}" for name in NAMES for kind in ("svg", "png")}

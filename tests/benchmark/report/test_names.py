@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.cli import main
+from benchmark.cli.main import main
 from benchmark.files import folder_name
-from benchmark.results import read_table
+from benchmark.results.tables import read_table
 from methods import methods
 from methods.registry import load_plugin
 

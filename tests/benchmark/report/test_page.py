@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from benchmark.report.page import write_page
-from benchmark.report.tables import Cell, Table
-from benchmark.statistics import paired_statistics
+from benchmark.report.table import Cell, Table
+from benchmark.results.paired_tests import paired_statistics
 
 METHODS = ["clr", "<b>&\"sgd'", "</script><b>er"]
 VOID = {"meta", "link", "img"}

@@ -4,25 +4,15 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from benchmark.blocks import Block
-from benchmark.report.tables import (
-    EMPTY,
-    MINUS,
-    SUMMARY_COLUMNS,
-    Cell,
-    Table,
-    bytes_text,
-    compute_display,
-    display_tables,
-    flops_text,
-    rank_display,
-    summary_display,
-    summary_table,
-    to_latex,
-    to_markdown,
-    to_text,
-)
-from benchmark.statistics import PAIR_COLUMNS, RANK_COLUMNS, Statistics
+from benchmark.report.latex import to_latex
+from benchmark.report.markdown import to_markdown
+from benchmark.report.table import EMPTY, MINUS, Cell, Table, bytes_text, flops_text
+from benchmark.report.tables import compute_display, display_tables, rank_display, summary_display
+from benchmark.report.text import to_text
+from benchmark.results.blocks import Block
+from benchmark.results.paired_tests import PAIR_COLUMNS, RANK_COLUMNS, Statistics
+from benchmark.results.schema import SUMMARY_COLUMNS
+from benchmark.results.summary import summary_table
 
 
 def accuracy_rows(method, seed, *matrix):

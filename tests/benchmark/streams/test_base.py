@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.store import About, Store, build_store
-from benchmark.streams.base import LabelledImages, Task
+from benchmark.images.labelled import LabelledImages
+from benchmark.images.store import About, Store, build_store
+from benchmark.streams.base import Task
 
 PIXELS = np.arange(600 * 3 * 4 * 4, dtype=np.uint32).astype(np.uint8).reshape(600, 4, 4, 3)
 LABELS = torch.arange(600) % 2

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.store import store_folder
+from benchmark.images.source import ArrayImages
+from benchmark.images.store import store_folder
 from benchmark.streams import build
 from benchmark.streams.build import build_stream
-from benchmark.streams.source import ArrayImages, RawTask, StreamSource
+from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError
 
 REAL_TASKS = Path(__file__).parents[4] / "shared" / "data" / "tasks"

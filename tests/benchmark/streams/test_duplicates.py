@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.store import store_folder
+from benchmark.images.labelled import LabelledImages
+from benchmark.images.source import ArrayImages
+from benchmark.images.store import store_folder
 from benchmark.streams import duplicates
-from benchmark.streams.base import LabelledImages
 from benchmark.streams.build import build_stream
 from benchmark.streams.duplicates import image_digests
-from benchmark.streams.source import ArrayImages
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.store import store_key
+from benchmark.images.store import store_key
 from benchmark.streams import streams
 from benchmark.streams.build import build_stream
 from benchmark.streams.folder import FolderStream

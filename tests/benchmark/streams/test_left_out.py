@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from benchmark.cli import main
+from benchmark.cli.main import main
 from benchmark.streams.build import build_stream
 from benchmark.streams.folder import FolderStream
 from benchmark.streams.skill53 import Skill53Stream

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision import datasets
 
-from benchmark.store import store_key
+from benchmark.images.store import store_key
 from benchmark.streams import streams
 from benchmark.streams.build import build_stream
 from benchmark.streams.torchvision_list import OPEN, SETS, TorchvisionStream, read_loaded

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from benchmark.results import CellKey, RunFolder
+from benchmark.storage.folder import RunFolder
+from benchmark.storage.records import CellKey
 from benchmark.trackers.base import Lesson
 
 TASK_NAMES = ("fungi", "sign: digits")

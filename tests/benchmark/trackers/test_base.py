@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmark.results import read_records
+from benchmark.storage.records import read_records
 from benchmark.trackers.base import lessons, settings_of, tables_and_figures
 
 KEY = ("clr", 0, 0)

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from benchmark.config import Execution, Settings
-from benchmark.model import Network
-from benchmark.preparation import Prepared
-from benchmark.runner import run
+from benchmark.planning.preparation import Prepared
+from benchmark.running.runner import run
 from benchmark.streams.base import Stream, Task
 from benchmark.trackers import curves
 from benchmark.trackers.curves import Curves, tracked
 from methods.configured import configure
 from methods.errors import UserError
+from methods.network import Network
 
 CLR, ER = ("clr", 0, 0), ("er:memory=10", 0, 0)
 
@@ -113,7 +113,7 @@ def go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[], None]:
     """go() -> learns with clr and er, or goes on, with a tracker."""
-    monkeypatch.setattr("benchmark.cost.gc.collect", lambda: 0)
+    monkeypatch.setattr("benchmark.learning.operations.gc.collect", lambda: 0)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: "somewhere")
     settings = Settings(methods=("clr", "er"), epochs=2, batch_size=8)
     chosen = tuple(map(configure, settings.methods))

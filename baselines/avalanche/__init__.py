@@ -1,0 +1,1 @@
+"""Avalanche's own plugins as methods of this benchmark."""

@@ -1,0 +1,236 @@
+"""Any plugin of Avalanche as a method."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import random
+import typing
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from importlib.util import find_spec
+from types import NoneType, UnionType
+from typing import Any, Literal, Union
+
+import numpy as np
+import torch
+from avalanche.core import BaseSGDPlugin
+from avalanche.training.plugins.clock import Clock
+from torch import Tensor
+
+from baselines.avalanche.state import restore, store
+from baselines.avalanche.view import AssumedValues, TaskModel, experience_of
+from baselines.shared.all_heads import AllHeads
+from methods import methods
+from methods.errors import UserError, first_line
+from methods.method import BNPolicy, Method
+from methods.options import Spec
+from methods.recipe import Recipe
+
+# Of Avalanche's own code, when a head is added.
+warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module="avalanche")
+
+_AVALANCHE = "avalanche.training.plugins"
+_HOOKS = [name for name in dir(BaseSGDPlugin) if name.startswith(("before_", "after_")) and "_eval" not in name]
+
+# Why some of Avalanche's own cannot be used.
+_UNUSABLE = {
+    "replays by Avalanche's data loader, which is not used here; er, derpp and agem replay": (
+        *("AGEMPlugin", "BiCPlugin", "CoPEPlugin", "GDumbPlugin", "GSS_greedyPlugin", "GenerativeReplayPlugin"),
+        *("MIRPlugin", "RARPlugin", "ReplayPlugin", "TrainGeneratorAfterExpPlugin"),
+    ),
+    "needs a classifier of its own in the model": (
+        *("CWRStarPlugin", "CurrentDataFeCAMUpdate", "CurrentDataNCMUpdate", "FeCAMOracle", "MemoryFeCAMUpdate"),
+        *("MemoryNCMUpdate", "NCMOracle"),
+    ),
+    "takes the weights themselves for copies of them on a CPU, so that nothing is important; si is not": (
+        *("SynapticIntelligencePlugin",),
+    ),
+    "is no method of continual learning": ("EarlyStoppingPlugin", "LRSchedulerPlugin", "SupervisedPlugin"),
+}
+
+# Attributes that a plugin computes anew in every task before it looks at them: there is nothing in them to store.
+_SCRATCH = {
+    "GEMPlugin": ("G",),
+    "RWalkPlugin": ("checkpoint_params", "checkpoint_loss", "checkpoint_scores", "iter_grad", "iter_params"),
+}
+
+# Parameters of these names cannot be a plugin's options: they mean something else here.
+_TAKEN = {"plugin", "bn", *Method.__annotations__, *Recipe.__annotations__}
+
+
+@methods.register("avalanche")
+class AvalanchePlugin(AllHeads):
+    """A plugin of Avalanche, run as it is: `avalanche:MASPlugin:lambda_reg=1`.
+
+    It acts on the whole network, heads included. What it knows after a task is stored, counted, and restored for the
+    next one. Plugins that change the training data are refused, and so are those that keep anything but tensors and
+    simple values.
+
+    Args:
+        plugin: its class's name in avalanche.training.plugins, or PACKAGE.MODULE.CLASS of another package.
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+        options: the plugin's own, as far as they are numbers, words, or true and false.
+    """
+
+    def __init__(self, plugin: str, bn: BNPolicy = "shared", **options: Any):
+        super().__init__(bn)
+        self.plugin = plugin
+        self.plugin_class = find_plugin(plugin)
+        self.plugin_options = options
+        for option in options_of(self.plugin_class):
+            setattr(self, option.name, options.get(option.name, option.default))
+        self.make_plugin()
+
+    @classmethod
+    def specialised(cls, spec: Spec) -> type[Method]:
+        name = spec.positional or spec.options.get("plugin")
+        if not name:
+            return cls
+        plugin = find_plugin(name)
+        own = inspect.signature(cls, eval_str=True).parameters
+        options = [p.replace(kind=p.KEYWORD_ONLY) for p in (*options_of(plugin), own["bn"])]
+
+        class Specialised(cls):  # type: ignore[valid-type, misc]
+            __doc__ = plugin.__doc__ or cls.__doc__
+            __signature__ = inspect.Signature([own["plugin"], *options])
+
+        return Specialised
+
+    def make_plugin(self) -> BaseSGDPlugin:
+        """A plugin that has not seen a task yet."""
+        try:
+            return self.plugin_class(**self.plugin_options)
+        except (AssertionError, TypeError, ValueError) as error:
+            raise ValueError(first_line(error)) from error
+
+    def act(self, hook: str, strategy: Any, **kwargs: Any) -> None:
+        """Let the plugin do what it does at this point of the training."""
+        simulated = strategy.device.type == "meta"
+        try:
+            with AssumedValues() if simulated else nullcontext():
+                getattr(self.learning, hook)(strategy, **kwargs)
+        except NotImplementedError as error:
+            if simulated:
+                raise UserError(f"what {self.plugin} costs is only known by running it: {first_line(error)}") from error
+            raise
+
+    def before_training(self, strategy: Any, **kwargs: Any) -> None:
+        seed = int(torch.randint(2**31, (), generator=self.generator))
+        random.seed(seed)
+        np.random.seed(seed)
+        strategy.model = TaskModel(strategy.model, self.task)
+        self.learning = self.make_plugin()
+        if self.kept:
+            restore(self.knowing(self.learning, strategy.clock), self.kept, strategy.model)
+        self.act("before_training", strategy, **kwargs)
+
+    def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
+        strategy.experience = experience_of(strategy.task_data, strategy.model.network.classes, self.task - 1)
+        strategy.adapted_dataset = strategy.experience.dataset
+        self.act("before_train_dataset_adaptation", strategy, **kwargs)
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        before = strategy.model, strategy.dataloader, strategy.experience.dataset
+        self.act("before_training_exp", strategy, **kwargs)
+        after = strategy.model, strategy.dataloader, strategy.adapted_dataset
+        if any(a is not b for a, b in zip(before, after, strict=True)):
+            raise UserError(f"{self.plugin} replaces the model or the training data, which has no effect here")
+
+    def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+        # On the CPU, so that the model can look at them without waiting for the device.
+        strategy.mbatch = [*strategy.mbatch, torch.full((len(strategy.mb_y),), self.task - 1)]
+        self.act("before_training_iteration", strategy, **kwargs)
+
+    def forward(self, strategy: Any) -> Tensor:
+        return strategy.model(strategy.mb_x, strategy.mb_task_id)
+
+    def after_training(self, strategy: Any, **kwargs: Any) -> None:
+        self.act("after_training", strategy, **kwargs)
+        fresh = self.make_plugin()
+        for scratch in _SCRATCH.get(self.plugin_class.__name__, ()):
+            setattr(self.learning, scratch, getattr(fresh, scratch))
+        strategy.model.settle()
+        known = self.knowing(self.learning, strategy.clock)
+        self.kept = store(known, self.knowing(fresh, Clock()), strategy.model)
+
+    def knowing(self, plugin: BaseSGDPlugin, clock: Clock) -> dict[str, object]:
+        """What lives through all tasks in Avalanche's own loop, and here by being stored."""
+        return {self.plugin_class.__name__: plugin, "Clock": clock}
+
+
+def _passed_on(hook: str) -> Callable[..., None]:
+    def pass_on(self: AvalanchePlugin, strategy: Any, **kwargs: Any) -> None:
+        self.act(hook, strategy, **kwargs)
+
+    return pass_on
+
+
+for _hook in _HOOKS:
+    if _hook not in vars(AvalanchePlugin):
+        setattr(AvalanchePlugin, _hook, _passed_on(_hook))
+
+
+def find_plugin(name: str) -> type[BaseSGDPlugin]:
+    """The class of a plugin: one of Avalanche's or, where the name says so, another package's.
+
+    Raises:
+        UserError: there is none of that name, or it cannot be used here.
+    """
+    package, _, attribute = name.rpartition(".")
+    try:
+        module = importlib.import_module(package or _AVALANCHE)
+    except Exception as error:  # whatever a package does when it is imported
+        raise UserError(f"avalanche:{name}: {package} cannot be imported: {first_line(error)}") from error
+    plugins = {key: v for key, v in vars(module).items() if isinstance(v, type) and issubclass(v, BaseSGDPlugin)}
+    unusable = {plugin: reason for reason, names in _UNUSABLE.items() for plugin in names}
+    if attribute not in plugins:
+        usable = sorted(plugins.keys() - unusable.keys())
+        close = difflib.get_close_matches(attribute, usable, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise UserError(f"avalanche:{name}: unknown plugin '{attribute}': {hint}known are {', '.join(usable)}")
+    plugin = plugins[attribute]
+    if plugin.__module__.startswith("avalanche."):
+        if attribute in unusable:
+            raise UserError(f"avalanche:{name} cannot be used: it {unusable[attribute]}")
+        if attribute == "GEMPlugin" and find_spec("quadprog") is None:
+            raise UserError(f"avalanche:{name} needs the package quadprog: pip install quadprog")
+    return plugin
+
+
+def options_of(plugin: type) -> list[inspect.Parameter]:
+    """The parameters of a plugin's constructor that a specification can set, annotated with their types.
+
+    Raises:
+        UserError: another one is needed.
+    """
+    try:
+        signature = inspect.signature(plugin, eval_str=True)
+    except NameError:  # an annotation that only type checkers understand
+        signature = inspect.signature(plugin)
+    options = []
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        wanted = None if parameter.name in _TAKEN else _option_type(parameter)
+        if wanted is not None:
+            options.append(parameter.replace(annotation=wanted))
+        elif parameter.default is parameter.empty:
+            raise UserError(f"{plugin.__name__} needs '{parameter.name}', which cannot be given as an option")
+    return options
+
+
+def _option_type(parameter: inspect.Parameter) -> Any:
+    """The annotation, else what the default suggests, as far as an option can have that type; None if it cannot."""
+    annotation, default = parameter.annotation, parameter.default
+    if annotation is parameter.empty or isinstance(annotation, str):
+        if isinstance(default, (bool, float, str)):
+            return type(default)
+        if default is None:
+            return int | float | None
+        return int | float if default is parameter.empty or isinstance(default, int) else None
+    alternatives = typing.get_args(annotation) if typing.get_origin(annotation) in (Union, UnionType) else (annotation,)
+    simple = [a for a in alternatives if a in (bool, int, float, str) or typing.get_origin(a) is Literal]
+    return Union[(*simple, *({NoneType} & set(alternatives)))] if simple else None

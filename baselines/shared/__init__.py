@@ -1,0 +1,1 @@
+"""What several baselines need: partitions, replay, masks, Fisher information."""

@@ -1,0 +1,29 @@
+"""What the methods that train the whole network have in common."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from methods.method import BatchNorm, BNPolicy, Method, Part
+from methods.recipe import Recipe
+
+
+class FineTuning(Method):
+    """Every task trains the whole network; a head per task.
+
+    Args:
+        bn: "shared": batch normalisation is overwritten like everything else, statistics included; "frozen": it stays
+            as the backbone's, in evaluation mode; "per-task": each task keeps its own.
+    """
+
+    # Without batch normalisation, the first steps on a pretrained network diverge unless they are limited.
+    recipe = Recipe(lr=0.03, clip=1.0)
+
+    def __init__(self, bn: BNPolicy = "shared"):
+        super().__init__()
+        self.bn = bn
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        if isinstance(module, BatchNorm):
+            return "task" if self.bn == "per-task" else self.bn
+        return "shared"

@@ -1,0 +1,68 @@
+"""Binary masks over frozen convolution weights: trained through scores, stored as one bit a weight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+from baselines.shared.bits import pack_bits, packable, unpack_bits
+from baselines.shared.convolutions import convolutions
+from baselines.shared.per_task import PerTask
+
+if TYPE_CHECKING:
+    from methods.network import Network
+
+
+class Mask(nn.Module):
+    """A parametrisation, weight -> weight * mask, where mask is a step function of the relevance of trained scores.
+
+    The step has no useful gradient: the mask's is handed on to the relevance as if the two were equal (straight-through
+    estimator: Bengio et al., 2013, arXiv 1308.3432).
+
+    Args:
+        scores: initial values, of the weight's shape.
+    """
+
+    def __init__(self, scores: Tensor):
+        super().__init__()
+        self.scores = nn.Parameter(scores)
+
+    def relevance(self, scores: Tensor) -> Tensor:
+        """What the step is a function of; differentiable."""
+        return scores
+
+    def step(self, relevance: Tensor) -> Tensor:
+        """The mask, bool. Of scores that are an earlier mask, 0 and 1, it is that mask."""
+        raise NotImplementedError
+
+    def forward(self, weight: Tensor) -> Tensor:
+        relevance = self.relevance(self.scores)
+        value = relevance.detach()
+        return weight * (self.step(value) + (relevance - value))
+
+
+class MaskedConvolutions(PerTask):
+    """What the methods have in common whose tasks see the same frozen convolutions, each through its own masks."""
+
+    own = (Mask,)
+
+    def mask(self, weight: Tensor) -> Mask:
+        """The parametrisation of a convolution's weight, as a new task finds it."""
+        raise NotImplementedError
+
+    def adapt(self, network: Network) -> None:
+        for conv in convolutions(network):
+            register_parametrization(conv, "weight", self.mask(conv.weight.detach()))
+
+    def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        masks = {
+            name: pack_bits(mask.step(mask.relevance(tensors[name])))
+            for name, mask, _ in packable(network, tensors, Mask)
+        }
+        return tensors | masks
+
+    def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        scores = {name: unpack_bits(tensors[name], live.shape) for name, _, live in packable(network, tensors, Mask)}
+        return tensors | scores

@@ -1,0 +1,1 @@
+"""The embedded backbone, and how its weights are made."""

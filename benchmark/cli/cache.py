@@ -1,0 +1,65 @@
+"""The command `cache`: what lies in the user's cache folder, and its removal."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+from benchmark.images.store import About, read_about, remove_store, store_bytes, store_folder, store_keys
+from benchmark.text import aligned, printable
+
+_HEADER = ("task", "split", "images", "pixels", "MB", "created")
+_EMPTY = "there are no decoded images in {}"
+
+
+def list_command() -> int:
+    """`cache`: returns the exit status."""
+    sizes = {key: size for key in store_keys() if (size := store_bytes(key))}
+    if not sizes:
+        print(_EMPTY.format(store_folder()))
+        return 0
+    stores: dict[str, About] = {}
+    others = []
+    for key in sorted(sizes):
+        try:
+            stores[key] = read_about(store_folder() / key)
+        except FileNotFoundError:
+            # What is being made, or was left by a process that was killed.
+            others.append(("(unfinished)", "", "", "", _megabytes(sizes[key]), ""))
+        except OSError:
+            others.append(("(damaged)", "", "", "", _megabytes(sizes[key]), ""))
+    rows = [
+        (
+            printable(about.task),
+            printable(about.split),
+            f"{about.images:,}",
+            f"{about.size}x{about.size}",
+            _megabytes(sizes[key]),
+            f"{datetime.fromisoformat(about.created).astimezone():%Y-%m-%d %H:%M}",
+        )
+        for key, about in sorted(stores.items(), key=lambda item: item[1].created)
+    ]
+    images = sum(about.images for about in stores.values())
+    total = ("total", "", f"{images:,}", "", _megabytes(sum(sizes.values())), "")
+    print(*aligned([_HEADER, *rows, *others, total], right=(2, 3, 4)), sep="\n")
+    print(f"\nin {store_folder()}")
+    return 0
+
+
+def clear_command() -> int:
+    """`cache --clear`: returns the exit status."""
+    freed = busy = 0
+    for key in store_keys():
+        size = store_bytes(key)
+        if remove_store(key):
+            freed += size
+        else:
+            busy += 1
+    print(f"freed {_megabytes(freed)} MB in {store_folder()}" if freed else _EMPTY.format(store_folder()))
+    if busy:
+        print(f"left what other processes are decoding right now, for {busy} of the splits", file=sys.stderr)
+    return 0
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f}"

@@ -1,0 +1,122 @@
+"""Minibatches, sliced from chunks that are gathered ahead of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.images.labelled import LabelledImages
+
+# Of a batch in a pass that trains nothing: pixels, and images where these are large.
+_PIXELS_IN_ORDER, _LEAST_IN_ORDER = 1 << 20, 64
+
+# Images that are looked at in a file until its memory is given back: the system may map megabytes around each.
+_UNRELEASED = 64
+
+#: Bytes of images that are gathered at once. Two chunks are in memory beside the data: one in use, and the next.
+CHUNK_BYTES = 16 << 20
+
+
+class Batches:
+    """One epoch over the images, in a new random order each time; they stay uint8 until the device has them.
+
+    Args:
+        data: images [N, 3, S, S], or features [N, D] in their place, and labels [N]. More than a chunk is gathered by
+            a thread, a chunk ahead, and what lies in a file leaves the memory again; on a GPU, data that fit easily
+            are moved there once.
+        batch_size: images per batch; a last batch of a single image joins the one before, since batch normalisation
+            cannot train on one.
+        generator: draws the order.
+        device: where the batches go.
+        augment: changes the images of a batch, on the device.
+        dry: only the first batch of each epoch.
+    """
+
+    def __init__(
+        self,
+        data: LabelledImages,
+        batch_size: int,
+        generator: torch.Generator,
+        device: torch.device,
+        augment: Callable[[Tensor], Tensor] = lambda images: images,
+        dry: bool = False,
+    ):
+        self.data = data
+        if _fits(data, device):
+            self.data = LabelledImages(data.images.to(device), data.labels.to(device))
+            data.release()
+        self.generator = generator
+        self.device = device
+        self.augment = augment
+        count = len(data)
+        sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
+        if len(sizes) > 1 and sizes[-1] == 1:
+            sizes[-2:] = [batch_size + 1]
+        self.sizes = sizes[:1] if dry else sizes
+        batch_bytes = batch_size * max(1, data.images[:1].nbytes)
+        self._batches_per_chunk = max(1, CHUNK_BYTES // batch_bytes)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.data), generator=self.generator)
+        each = self._batches_per_chunk
+        chunks = [self.sizes[start : start + each] for start in range(0, len(self.sizes), each)]
+        ends = accumulate(map(sum, chunks), initial=0)
+        chosen = [order[first:last] for first, last in pairwise(ends)]
+        for (images, labels), sizes in zip(self._read_ahead(chosen), chunks, strict=True):
+            images = images.to(self.device, non_blocking=True)
+            labels = labels.to(self.device, non_blocking=True)
+            for batch, batch_labels in zip(images.split(sizes), labels.split(sizes), strict=True):
+                yield self.augment(batch), batch_labels
+
+    def _read_ahead(self, chosen: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The chunks, each read while the one before is trained on."""
+        if len(chosen) == 1 or self.data.images.device.type != "cpu":
+            yield from map(self._read, chosen)
+            return
+        with ThreadPoolExecutor(1) as thread:
+            ahead = thread.submit(self._read, chosen[0])
+            for indices in chosen[1:]:
+                ready, ahead = ahead, thread.submit(self._read, indices)
+                yield ready.result()
+            yield ahead.result()
+
+    def _read(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        images, labels = self.data.images, self.data.labels
+        if images.device.type != "cpu":
+            chosen = chosen.to(images.device, non_blocking=True)
+            return _channels_last(images.index_select(0, chosen)), labels.index_select(0, chosen)
+        # NumPy, because torch would start threads of its own, which fight with those that train.
+        channels_last = images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last)
+        rows = (images.permute(0, 2, 3, 1) if channels_last else images).numpy()
+        taken = np.empty((len(chosen), *rows.shape[1:]), rows.dtype)
+        for first in range(0, len(chosen), _UNRELEASED):
+            part = slice(first, first + _UNRELEASED)
+            # Nothing is clipped, but NumPy would write into a copy otherwise, to be able to raise.
+            np.take(rows, chosen[part].numpy(), axis=0, out=taken[part], mode="clip")
+            self.data.release()
+        gathered, labels = torch.from_numpy(taken), labels[chosen]
+        gathered = gathered.permute(0, 3, 1, 2) if channels_last else _channels_last(gathered)
+        return (gathered.pin_memory(), labels.pin_memory()) if self.device.type == "cuda" else (gathered, labels)
+
+
+def in_order(data: LabelledImages, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images and labels, in large batches, for passes that train nothing."""
+    size = max(_LEAST_IN_ORDER, _PIXELS_IN_ORDER // max(1, data.images[0, 0].numel()))
+    for images, labels in zip(data.images.split(size), data.labels.split(size), strict=True):
+        yield _channels_last(images.to(device)), labels.to(device)
+        data.release()
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    """Convolutions are faster on inputs that lie in memory so, on CPUs and GPUs alike."""
+    return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
+
+
+def _fits(data: LabelledImages, device: torch.device) -> bool:
+    """Whether the data take so little of a GPU's free memory that they can stay there."""
+    return device.type == "cuda" and data.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4

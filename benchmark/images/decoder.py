@@ -1,0 +1,96 @@
+"""Images decoded by as many threads or processes as there are cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.images.cores import usable_cores
+from benchmark.images.decode import Pixels, decode
+from benchmark.images.source import ImageSource
+from benchmark.workers import begin_worker, context
+from methods.errors import UserError
+
+# Images for one thread or process at a time: handing them out costs nothing beside decoding, and all end together.
+_CHUNK = 32
+# Fewer images are decoded before processes have started.
+_FEW = 256
+
+
+class Decoder:
+    """Decodes split after split. Worker processes start when they are first worth it, and serve until it is left."""
+
+    def __init__(self) -> None:
+        self._workers = usable_cores()
+        self._processes: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if self._processes:
+            self._processes.shutdown(cancel_futures=True)
+
+    def to_array(self, source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
+        """As images.decode, in several threads."""
+        pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
+
+        def fill(start: int) -> None:
+            pixels[start : start + _CHUNK] = decode(source, indices[start : start + _CHUNK], size)
+
+        with ThreadPoolExecutor(self._workers) as threads:
+            _finish(threads.map(fill, range(0, len(indices), _CHUNK)))
+        return pixels
+
+    def to_file(self, source: ImageSource, indices: Sequence[int], size: int, path: Path) -> None:
+        """The bytes of images.decode as a new file; made in several processes, if the source allows it.
+
+        Raises:
+            UserError: see images.decode; or one of the processes ended early.
+            OSError: the file cannot be written.
+        """
+        path.touch()
+        starts = range(0, len(indices), _CHUNK)
+        chunks = [indices[start : start + _CHUNK] for start in starts]
+        parts = [source.part(chunk) for chunk in chunks] if self._may_start(len(indices)) else [None]
+        if None not in parts:
+            self._in_processes(parts, map(range, map(len, chunks)), repeat(size), repeat(path), starts)
+        else:
+            with ThreadPoolExecutor(self._workers) as threads:
+                _finish(threads.map(_write, repeat(source), chunks, repeat(size), repeat(path), starts))
+
+    def _may_start(self, images: int) -> bool:
+        # Daemons, which a run's workers are, cannot start processes.
+        return self._processes is not None or (images >= _FEW and not multiprocessing.current_process().daemon)
+
+    def _in_processes(self, *arguments: Iterable[Any]) -> None:
+        if self._processes is None:
+            self._processes = ProcessPoolExecutor(self._workers, mp_context=context(), initializer=begin_worker)
+        try:
+            _finish(self._processes.map(_write, *arguments))
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process that decodes images ended early, as when the system runs out of memory; free some and give "
+                "the same command again"
+            ) from error
+
+
+def _finish(results: Iterable[None]) -> None:
+    """Wait for all of them; the first error in their order ends the rest."""
+    for _ in results:
+        pass
+
+
+def _write(source: ImageSource, indices: Sequence[int], size: int, path: Path, first: int) -> None:
+    """Decode images to their places in the file at `path`, from the `first` on."""
+    pixels = decode(source, indices, size)
+    with path.open("r+b") as file:
+        file.seek(first * 3 * size**2)
+        file.write(pixels.data)

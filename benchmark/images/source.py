@@ -1,0 +1,75 @@
+"""Where images come from, before they are decoded."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# Images whose bytes are gathered at once to be hashed.
+_CHUNK = 256
+
+
+class ImageSource(ABC):
+    """The labelled images of one split before they are decoded: only those that are chosen are ever read.
+
+    Attributes:
+        labels: one label per image, values 0 .. classes-1.
+    """
+
+    labels: Sequence[int]
+
+    @abstractmethod
+    def read(self, index: int) -> Image.Image:
+        """The image at `index`, any mode and size. Called from several threads at once.
+
+        Raises:
+            UserError: what is there is not an image; the message names the file.
+        """
+
+    def identity(self, indices: Sequence[int]) -> str | None:
+        """What tells the images at `indices`, in this order, from all others, found without decoding them.
+
+        Decoded images are kept under it. None, where nothing cheap is sure to change with the images: they are then
+        decoded on every start. A class that changes what `read` returns has to change this too.
+        """
+        return None
+
+    def part(self, indices: Sequence[int]) -> ImageSource | None:
+        """The images at `indices` alone, small to pickle, for a process that helps to decode them.
+
+        None, where this process decodes them by itself.
+        """
+        return None
+
+    def describe(self, index: int) -> str:
+        """How messages call the image at `index`: its file, where it has one."""
+        return f"image {index}"
+
+
+class ArrayImages(ImageSource):
+    """Images that are already an array.
+
+    Args:
+        images: uint8 [N, S, S, 3].
+        labels: N labels.
+    """
+
+    def __init__(self, images: NDArray[np.uint8], labels: Sequence[int]):
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise TypeError("images must be uint8 [N, S, S, 3]")
+        self.images = images
+        self.labels = labels
+
+    def read(self, index: int) -> Image.Image:
+        return Image.fromarray(self.images[index])
+
+    def identity(self, indices: Sequence[int]) -> str:
+        digest = hashlib.sha256(f"array {self.images.shape[1:]}\n".encode())
+        for start in range(0, len(indices), _CHUNK):
+            digest.update(np.ascontiguousarray(self.images[np.asarray(indices[start : start + _CHUNK])]).data)
+        return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""One task, from a state to the next: training, evaluation, and what they cost."""

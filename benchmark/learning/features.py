@@ -1,0 +1,41 @@
+"""The features of a task's images, computed once where nothing but the head is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from benchmark.images.batches import in_order
+from benchmark.images.labelled import LabelledImages
+from benchmark.learning.operations import OperationCounter
+from benchmark.learning.precision import Precision, computing
+from methods.network import Network
+
+
+@dataclass(frozen=True)
+class Features:
+    """A task's images as a frozen backbone sees them.
+
+    Attributes:
+        data: features [N, D] in the place of images, and labels, on the training device.
+        operations: floating-point operations that they took.
+    """
+
+    data: LabelledImages
+    operations: int
+
+
+@torch.no_grad()
+def precompute(network: Network, data: LabelledImages, device: torch.device, precision: Precision) -> Features:
+    """One pass of all images through the backbone, in evaluation mode."""
+    features = torch.empty(len(data), network.feature_dim, dtype=network.scale.dtype, device=device)
+    done = 0
+    training = network.training
+    network.eval()
+    with OperationCounter() as counter, computing(precision, device):
+        for images, _ in in_order(data, device):
+            features[done : done + len(images)] = network.features(images)
+            done += len(images)
+    network.train(training)
+    return Features(LabelledImages(features, data.labels.to(device)), counter.get_total_flops())

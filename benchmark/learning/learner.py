@@ -1,0 +1,191 @@
+"""learn(): one task, from a state to the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from benchmark.images.augment import augmentation
+from benchmark.images.batches import Batches
+from benchmark.learning.compilation import compile_backbone
+from benchmark.learning.features import precompute
+from benchmark.learning.seeds import derive
+from benchmark.learning.strategy import Strategy
+from benchmark.learning.training import Training
+from benchmark.learning.workbench import Workbench, detached
+from benchmark.storage.state import State, tensor_bytes
+from benchmark.streams.base import Task
+from methods.heads import head_width, is_head
+from methods.method import Method
+from methods.network import Network
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one stream with one seed: what stays the same from task to task.
+
+    Attributes:
+        pristine: the backbone as given; copied, never changed.
+        make_method: makes a fresh instance of the method.
+        most_classes: the largest class count in the stream.
+        seed: of the run.
+        device: where to train and evaluate.
+        tasks: the names of the stream's tasks, in the order in which they are learned. Random numbers follow from a
+            task's name, so that they are the same wherever the task stands; without a name, from its number.
+    """
+
+    pristine: Network
+    make_method: Callable[[], Method]
+    most_classes: int
+    seed: int
+    device: torch.device
+    tasks: tuple[str, ...] = ()
+
+    def derive(self, task: int, purpose: str) -> int:
+        """The seed for one purpose of a task, given by its number, from 1."""
+        return derive(self.seed, self.tasks[task - 1] if self.tasks else task, purpose)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of learning a task.
+
+    Attributes:
+        state: after the task.
+        operations: floating-point operations. Those of an epoch are its first step's, for each image; those of the
+            method's work before and after the epochs are counted exactly.
+        steps: training steps that were made.
+        seconds: of training.
+        losses: mean training loss of each epoch.
+        features_cached: whether the backbone saw each image once, and the epochs went over its features.
+    """
+
+    state: State
+    operations: int
+    steps: int
+    seconds: float
+    losses: list[float]
+    features_cached: bool
+
+
+def prepare(cell: Cell, task: int) -> Workbench:
+    """A workbench as every task finds it: the method's modules in the backbone as given, and no heads of tasks.
+
+    Args:
+        task: the number of the task that is to be learned or evaluated, from 1.
+    """
+    method = cell.make_method()
+    method.task = task
+    method.generator = torch.Generator().manual_seed(cell.derive(task, "adapt"))
+    return Workbench(cell.pristine, method, cell.device, cell.most_classes, derive(cell.seed, "adapt"))
+
+
+def start(cell: Cell) -> State:
+    """The state before the first task."""
+    return State(learned=0, shared=_shared(prepare(cell, task=1)))
+
+
+def is_independent(cell: Cell) -> bool:
+    """Whether no task of a cell needs anything of the tasks before it, so that they can be learned in any order."""
+    method = cell.make_method()
+    return method.isolates_tasks and not method.continues and not start(cell).shared
+
+
+def frozen_bytes(cell: Cell) -> int:
+    """The size of the frozen part: what is referred to instead of stored."""
+    return tensor_bytes(prepare(cell, task=1).take("frozen"))
+
+
+def learn(
+    cell: Cell, state: State, task: Task, training: Training, on_epoch: Callable[[], None] = lambda: None
+) -> Learned:
+    """Learn the stream's next task. The result depends on nothing but the arguments; `state` is not changed.
+
+    Args:
+        state: after the tasks before.
+        task: the next task.
+        on_epoch: called after each epoch.
+
+    Raises:
+        DivergedError: the loss is no longer finite.
+    """
+    number = state.learned + 1
+
+    def generator(purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(cell.derive(number, purpose))
+
+    bench = prepare(cell, number)
+    method, key = bench.method, bench.head_key(number)
+    _add_heads(cell, bench, state, number, len(task.classes))
+    if not method.starts_over:
+        bench.restore(state.shared)
+    if method.continues and number > 1:
+        bench.restore({name: value for name, value in state.tasks[number - 1].items() if not is_head(name)})
+    bench.network.use_head(key, len(task.classes))
+    method.generator = generator("method")
+    # In a simulation, what has values keeps them: they could not be copied to a device without data.
+    moves = cell.device.type != "meta"
+    method.kept = {k: v.to(cell.device, copy=True) if v.ndim and moves else v.clone() for k, v in state.memory.items()}
+
+    began = time.perf_counter()
+    torch.manual_seed(cell.derive(number, "training"))
+    data, features = method.training_data(task.train, bench.network), None
+    # Augmented images are different ones in each epoch.
+    if method.trains_head_only and not training.augment:
+        features = precompute(bench.network, data, cell.device, training.precision)
+    strategy = Strategy(
+        bench=bench,
+        task_data=task.train,
+        batches=Batches(
+            features.data if features else data,
+            training.batch_size,
+            generator("order"),
+            cell.device,
+            augmentation(training.augment, generator("augment")),
+            training.dry,
+        ),
+        training=training,
+        device=cell.device,
+        on_epoch=on_epoch,
+        augment_replay=augmentation(training.augment, generator("augment replay")),
+    )
+    if training.compiled and features is None:
+        compile_backbone(bench.network.backbone)
+    strategy.train(SimpleNamespace(current_experience=number - 1, task_label=number - 1), eval_streams=[])
+    if cell.device.type == "cuda":
+        torch.cuda.synchronize(cell.device)
+    seconds = time.perf_counter() - began
+
+    tasks, own = dict(state.tasks), bench.take("task")
+    if not method.shared_head:
+        own |= bench.take_head(key)
+        if method.trains_old_heads:
+            tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
+    memory = {name: detached(tensor) for name, tensor in method.kept.items()}
+    learned = State(number, _shared(bench), {**tasks, number: own}, memory)
+    operations = strategy.operations + (features.operations if features else 0)
+    return Learned(learned, operations, strategy.steps, seconds, strategy.losses, features is not None)
+
+
+def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes: int) -> None:
+    """Give the network a new head, and those of the tasks before where the method goes on training them."""
+    if bench.method.shared_head:
+        return
+    widths = {number: classes}
+    if bench.method.trains_old_heads:
+        widths = {old: head_width(own, str(old)) for old, own in state.tasks.items()} | widths
+    for task, width in widths.items():
+        torch.manual_seed(cell.derive(task, "head"))
+        bench.network.heads.add(str(task), width)
+        if task != number and not bench.method.starts_over:
+            bench.network.heads.place(state.tasks[task])
+
+
+def _shared(bench: Workbench) -> dict[str, Tensor]:
+    tensors = bench.take("shared")
+    return tensors | bench.take_head("shared") if bench.method.shared_head else tensors

@@ -1,0 +1,102 @@
+"""What a method costs: floating-point operations, bytes, and peak memory."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import nullcontext
+from math import prod
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.storage.state import tensor_bytes
+from methods.errors import UserError, first_line
+from methods.network import Network
+
+
+def _convolution_backward(
+    grad_output: torch.Size,
+    images: torch.Size,
+    weight: torch.Size,
+    *settings: Any,
+    out_shape: Any = None,
+    **kwargs: Any,
+) -> int:
+    """Operations of a convolution's backward pass; torch's own formula ignores groups in the weight's gradient.
+
+    The gradients of the input and of the weight each repeat the forward pass's multiplications: one for each output
+    value and each weight that reaches it.
+    """
+    transposed, output_mask = settings[4], settings[7]
+    positions = images if transposed else grad_output
+    return 2 * sum(output_mask[:2]) * positions[0] * prod(positions[2:]) * prod(weight)
+
+
+class _WholeProgram(nullcontext[None]):
+    """In place of what torch tells modules apart by: its hooks fail where a module is given a bare parameter."""
+
+    parents = frozenset({"Global"})
+
+
+class OperationCounter(FlopCounterMode):
+    """Counts the floating-point operations, 2 for a multiplication and addition, of convolutions and matrix products.
+
+    Use as a context manager; `get_total_flops()` is the count.
+    """
+
+    def __init__(self) -> None:
+        mapping = {torch.ops.aten.convolution_backward: _convolution_backward}
+        super().__init__(display=False, custom_mapping=mapping)
+        self.mod_tracker = _WholeProgram()  # type: ignore[assignment]
+
+
+def training_operations_per_image(pristine: Network, classes: int, image_size: int) -> int:
+    """Operations of one image's forward and backward pass when the whole network and a new head are trained.
+
+    This is `sgd`, the unit of normalised compute; it is found on tensors without data, so nothing is trained.
+
+    Raises:
+        UserError: the backbone cannot take images of that size.
+    """
+    network = _fine_tuned(pristine, classes)
+    images = torch.empty(2, 3, image_size, image_size, dtype=torch.uint8, device="meta")
+    labels = torch.empty(2, dtype=torch.int64, device="meta")
+    with OperationCounter() as counter:
+        try:
+            logits = network(images)
+        except RuntimeError as error:
+            raise UserError(
+                f"--image-size {image_size} does not suit the backbone, try a larger one: {first_line(error)}"
+            ) from error
+        cross_entropy(logits, labels).backward()
+    return counter.get_total_flops() // 2
+
+
+def _fine_tuned(pristine: Network, classes: int) -> Network:
+    """A copy without data, with a head, of which everything is trained."""
+    network = copy.deepcopy(pristine)
+    network.heads.add("1", classes)
+    network.use_head("1", classes)
+    return network.to("meta").train().requires_grad_(True)
+
+
+def inference_operations_per_image(network: Network, classes: int, image_size: int) -> int:
+    """Operations of one image's forward pass, hooks included, with a head of `classes` units."""
+    network = copy.deepcopy(network)
+    network.heads.add("counted", classes)
+    network.use_head("counted", classes)
+    network.to("meta").eval()
+    images = torch.empty(1, 3, image_size, image_size, dtype=torch.uint8, device="meta")
+    with OperationCounter() as counter, torch.no_grad():
+        network(images)
+    return counter.get_total_flops()
+
+
+def backbone_size(pristine: Network) -> dict[str, int]:
+    """The backbone as given: its `parameters`, and the `bytes` of all its tensors, buffers included."""
+    return {
+        "parameters": sum(p.numel() for p in pristine.backbone.parameters()),
+        "bytes": tensor_bytes({name: tensor for name, _, tensor in pristine.tensors()}),
+    }

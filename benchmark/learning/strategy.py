@@ -1,0 +1,212 @@
+"""Avalanche's training loop over our batches, with the method as its plugin, counting what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from avalanche.core import BasePlugin, SupervisedPlugin
+from avalanche.training.plugins import LRSchedulerPlugin
+from avalanche.training.templates import SupervisedTemplate
+from torch import Tensor, nn
+
+from benchmark.images.batches import Batches
+from benchmark.images.labelled import LabelledImages
+from benchmark.learning.compilation import uncompiled
+from benchmark.learning.operations import OperationCounter
+from benchmark.learning.precision import computing
+from benchmark.learning.training import Training, decay, make_optimizer
+from benchmark.learning.workbench import Workbench
+
+
+class DivergedError(RuntimeError):
+    """The training loss, or the weights, are no longer finite numbers."""
+
+
+class _NoMetrics:
+    """In place of Avalanche's evaluator: the harness evaluates by itself."""
+
+    def get_last_metrics(self) -> dict[str, Any]:
+        return {}
+
+
+class Strategy(SupervisedTemplate):
+    """Avalanche's supervised loop on a prepared network, with exact heads and our batches.
+
+    Attributes:
+        task_data: the task's training images and labels.
+        augment_replay: changes stored images [B, 3, S, S] at random, as those of the task are in their minibatches.
+        steps_per_epoch: minibatches of an epoch.
+        operations: floating-point operations so far. Those of an epoch are its first step's, for each image; those of
+            the method's work before and after the epochs are counted exactly.
+        steps: made so far.
+        losses: mean training loss of each epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        bench: Workbench,
+        task_data: LabelledImages,
+        batches: Batches,
+        training: Training,
+        device: torch.device,
+        on_epoch: Callable[[], None],
+        augment_replay: Callable[[Tensor], Tensor],
+    ):
+        optimizer = make_optimizer([p for _, p in bench.trainable()], training.recipe, device)
+        schedule = LRSchedulerPlugin(torch.optim.lr_scheduler.LambdaLR(optimizer, decay(training)))
+        super().__init__(
+            model=bench.network,
+            optimizer=optimizer,
+            criterion=nn.functional.cross_entropy,
+            train_mb_size=training.batch_size,
+            train_epochs=training.epochs,
+            device=device,
+            plugins=[bench.method, schedule],
+            evaluator=_NoMetrics(),
+        )
+        self.bench = bench
+        self.task_data = task_data
+        self.augment_replay = augment_replay
+        self.steps_per_epoch = len(batches.sizes)
+        self.operations = 0
+        self.steps = 0
+        self.losses: list[float] = []
+        self._batches = batches
+        self._training = training
+        self._on_epoch = on_epoch
+        self._hooks = _Hooks(self.plugins)
+        self._trainables: list[nn.Parameter] = optimizer.param_groups[0]["params"]
+        # Operations of an epoch in which these tensors are trained; and which they are in this epoch.
+        self._operations_of: dict[frozenset[str], int] = {}
+        self._trained: frozenset[str] = frozenset()
+        # Of the epoch's steps, on the device, which is not waited for until the epoch ends. In one place: tensors that
+        # stay scattered over the heap would keep it from being used again.
+        self._step_losses = torch.zeros(self.steps_per_epoch, dtype=torch.float64, device=device)
+        self._steps_before = 0
+
+    def shared_parameters(self) -> dict[str, nn.Parameter]:
+        """Name -> parameter of the backbone's trainable tensors that all tasks share."""
+        return {name: p for name, p in self.bench.trainable() if self.bench.parts.get(name) == "shared"}
+
+    # What follows replaces Avalanche's data sets, loaders and dynamic models by our own, and measures.
+
+    def train_dataset_adaptation(self, **kwargs: Any) -> None:
+        pass
+
+    dataloader: Iterable[tuple[Tensor, Tensor]]
+
+    def make_train_dataloader(self, **kwargs: Any) -> None:
+        self.dataloader = self._batches
+
+    def check_model_and_optimizer(self, **kwargs: Any) -> None:
+        pass
+
+    def forward(self) -> Tensor:
+        if self._batches.data.images.ndim == 2:
+            return self.bench.network.answer(self.mb_x)
+        return self.bench.method.forward(self)
+
+    def _before_training_exp(self, **kwargs: Any) -> None:
+        with OperationCounter() as counter, uncompiled():
+            super()._before_training_exp(**kwargs)
+        self.operations += counter.get_total_flops()
+
+    def _after_training_exp(self, **kwargs: Any) -> None:
+        # A step that spoils the weights shows in the loss of the next one, and after the last step there is none.
+        if self.device.type != "meta" and not nn.utils.get_total_norm(self._trainables).isfinite():
+            raise DivergedError(
+                f"the weights are not finite after task {self.bench.method.task}; a smaller --lr may help"
+            )
+        with OperationCounter() as counter, uncompiled():
+            super()._after_training_exp(**kwargs)
+        self.operations += counter.get_total_flops()
+
+    def _before_training_epoch(self, **kwargs: Any) -> None:
+        super()._before_training_epoch(**kwargs)
+        self._steps_before = self.steps
+        self._trained = frozenset(name for name, _ in self.bench.trainable())
+        known = self._trained in self._operations_of
+        self.dataloader = [] if self._training.dry and known else self._batches
+
+    def training_epoch(self, **kwargs: Any) -> None:
+        """Avalanche's epoch, except that hooks that nobody fills are not called."""
+        for minibatch in self.dataloader:
+            self.mbatch = minibatch
+            if self._stop_training:
+                break
+            if self._trained in self._operations_of:
+                self._step()
+                continue
+            with OperationCounter() as counter, uncompiled():
+                self._step()
+            per_image = counter.get_total_flops() / len(self.mb_y)
+            self._operations_of[self._trained] = round(per_image * len(self._batches.data))
+
+    def _step(self) -> None:
+        hooks = self._hooks
+        hooks.call("before_training_iteration", self)
+        for parameter in self._trainables:
+            parameter.grad = None
+        with computing(self._training.precision, self.device):
+            hooks.call("before_forward", self)
+            self.mb_output = self.forward()
+            hooks.call("after_forward", self)
+            self.loss = self.criterion()
+            hooks.call("before_backward", self)
+        self.loss.backward()
+        hooks.call("after_backward", self)
+        hooks.call("before_update", self)
+        self.optimizer_step()
+        hooks.call("after_update", self)
+        hooks.call("after_training_iteration", self)
+        self._step_losses[self.steps - self._steps_before] = self.loss.detach()
+        self.steps += 1
+
+    def optimizer_step(self) -> None:
+        clip = self._training.recipe.clip
+        if clip:
+            nn.utils.clip_grad_norm_(self._trainables, clip, foreach=self.device.type != "meta")
+        super().optimizer_step()
+
+    def _after_training_epoch(self, **kwargs: Any) -> None:
+        super()._after_training_epoch(**kwargs)
+        self.operations += self._operations_of[self._trained]
+        if not self._step_losses.is_meta:
+            losses = self._step_losses.tolist()
+            self._step_losses.zero_()
+            self.losses.append(sum(losses) / self.steps_per_epoch)
+            for step, loss in enumerate(losses, 1):
+                if not math.isfinite(loss):
+                    raise DivergedError(
+                        f"the training loss is {loss} in step {step} of epoch {len(self.losses)} of task "
+                        f"{self.bench.method.task}; a smaller --lr may help"
+                    )
+        self._on_epoch()
+
+
+class _Hooks:
+    """The hooks that plugins fill, by event: most are empty, and a call costs as much as a small operation.
+
+    Args:
+        plugins: in the order in which they are called.
+    """
+
+    def __init__(self, plugins: Sequence[BasePlugin]):
+        self._plugins = plugins
+        self._of: dict[str, list[Callable[..., Any]]] = {}
+
+    def call(self, event: str, strategy: Strategy) -> None:
+        hooks = self._of.get(event)
+        if hooks is None:
+            hooks = self._of[event] = [getattr(plugin, event) for plugin in self._plugins if _fills(plugin, event)]
+        for hook in hooks:
+            hook(strategy)
+
+
+def _fills(plugin: BasePlugin, event: str) -> bool:
+    """Whether the plugin does anything at this event."""
+    return hasattr(plugin, event) and getattr(type(plugin), event, None) is not getattr(SupervisedPlugin, event)

@@ -1,0 +1,61 @@
+"""How a task is trained: what the learner is told, and the optimiser and schedule that follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from benchmark.learning.precision import Precision
+from methods.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a task is trained.
+
+    Attributes:
+        recipe: optimiser and schedule.
+        epochs: passes over the task's training images.
+        batch_size: images per step.
+        augment: names of random changes (benchmark.images.augment), applied to each minibatch in this order.
+        precision: of the forward passes.
+        compiled: whether the backbone is compiled (torch.compile).
+        dry: make only the steps that are needed to know what the training costs: one, and another whenever the method
+            begins to train other tensors.
+    """
+
+    recipe: Recipe
+    epochs: int
+    batch_size: int
+    augment: tuple[str, ...] = ()
+    precision: Precision = "fp32"
+    compiled: bool = False
+    dry: bool = False
+
+
+def make_optimizer(parameters: list[nn.Parameter], recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+    """The recipe's optimiser over `parameters`; on a real device one kernel updates all of them."""
+    fused = device.type in ("cpu", "cuda")
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+    optimizer = torch.optim.SGD(
+        parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
+    )
+    if recipe.momentum and fused:
+        # The same as none, except that the kernel accepts that some tensors are trained from a later step on.
+        for parameter in parameters:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
+
+
+def decay(training: Training) -> Callable[[int], float]:
+    """The factor on the learning rate in each epoch, from 0, as the recipe's schedule has it."""
+    if training.recipe.schedule == "step":
+        return lambda epoch: 0.1 ** (3 * min(epoch, training.epochs - 1) // training.epochs)
+    if training.recipe.schedule == "cosine":
+        return lambda epoch: (1 + math.cos(epoch / training.epochs * math.pi)) / 2
+    return lambda epoch: 1.0

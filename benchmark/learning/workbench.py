@@ -1,0 +1,101 @@
+"""The network that learns: a backbone, a head per task, and every tensor reachable by name."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import get_args
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbones.parametrised import parametrisations, refuse_hooked_weights
+from benchmark.backbones.strided import subsample_first
+from methods.method import BatchNorm, Method, Part
+from methods.network import Network
+
+
+class Workbench:
+    """A network prepared for one method: its modules added, its tensors divided into parts.
+
+    Args:
+        pristine: the backbone as given, with no heads; copied, never changed.
+        method: a fresh instance.
+        device: where to work.
+        most_classes: width of a shared head.
+        seed: of what the method draws when it adds its modules.
+
+    Raises:
+        UserError: the method cannot learn with this backbone.
+    """
+
+    def __init__(self, pristine: Network, method: Method, device: torch.device, most_classes: int, seed: int):
+        self.method = method
+        refuse_hooked_weights(pristine)
+        self.network = copy.deepcopy(pristine)
+        torch.manual_seed(seed)
+        with _evaluating(self.network):
+            method.adapt(self.network)
+        subsample_first(self.network)
+        if method.shared_head:
+            self.network.heads.add("shared", most_classes)
+        self.network.to(device)
+        self.parts: dict[str, Part] = {name: method.part(owner, name) for name, owner, _ in self.network.tensors()}
+        for name, part in self.parts.items():
+            if part not in get_args(Part):
+                raise ValueError(f"{type(method).__name__} puts {name} into the unknown part '{part}'")
+        trained = {
+            name: self.parts[name] != "frozen" and method.trains(owner, name)
+            for name, owner, _ in self.network.tensors()
+        }
+        self.network._still = [
+            module
+            for name, module in self.network.backbone.named_modules(prefix="backbone")
+            if isinstance(module, BatchNorm) and not trained.get(f"{name}.running_mean", True)
+        ]
+        self.network._still += [
+            module
+            for name, module in parametrisations(self.network.backbone, "backbone")
+            if not any(trained[f"{name}.{own}"] for own, _ in module.named_buffers() if f"{name}.{own}" in trained)
+        ]
+        for name, _, tensor in self.network.tensors():
+            if isinstance(tensor, nn.Parameter):
+                tensor.requires_grad_(trained[name])
+
+    def head_key(self, task: int) -> str:
+        """The name of the head that answers for a task."""
+        return "shared" if self.method.shared_head else str(task)
+
+    def take(self, part: Part) -> dict[str, Tensor]:
+        """What is stored of the backbone tensors that belong to `part`: copies, on the CPU."""
+        tensors = {name: detached(tensor) for name, _, tensor in self.network.tensors() if self.parts[name] == part}
+        with _evaluating(self.network):
+            return self.method.stored(self.network, tensors)
+
+    def take_head(self, key: str) -> dict[str, Tensor]:
+        """Copies of a head's tensors, named heads.KEY.weight and heads.KEY.bias."""
+        return {name: detached(tensor) for name, tensor in self.network.heads.take(key).items()}
+
+    def restore(self, stored: Mapping[str, Tensor]) -> None:
+        """Put in place what was stored of a part; the shared part comes before that of a task."""
+        with _evaluating(self.network):
+            self.network.place(self.method.restored(self.network, dict(stored)))
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """(name, parameter) of what the optimiser may change."""
+        return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """While the network is only looked at: in training mode, a weight may change whenever it is asked for."""
+    training = network.training
+    network.eval()
+    yield
+    network.train(training)
+
+
+def detached(tensor: Tensor) -> Tensor:
+    """A copy without history, on the CPU (a tensor without data stays where it is)."""
+    return tensor.detach().clone() if tensor.is_meta else tensor.detach().cpu().clone()

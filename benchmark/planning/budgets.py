@@ -1,0 +1,163 @@
+"""Fair budgets: replay memories as large as what another method stores, epochs that cost as much as another's."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import mean
+
+from benchmark.config import Settings
+from benchmark.learning.operations import backbone_size
+from benchmark.planning.estimate import StreamShape, simulate
+from benchmark.results.tables import parameter_row
+from benchmark.storage.records import Records
+from benchmark.streams.base import Stream
+from methods.configured import ConfiguredMethod, configure
+from methods.errors import UserError
+from methods.network import Network
+from methods.options import parse_spec
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a method gets in place of what its specification and --epochs say.
+
+    Attributes:
+        memory_bytes: of its replay memory; None where it has none, or keeps the size of its own.
+        epochs: passes over each task's training images.
+        compute_ratio: expected training operations over those of the method of --equal-compute; None without one.
+    """
+
+    memory_bytes: int | None
+    epochs: int
+    compute_ratio: float | None
+
+
+def check_budgets(settings: Settings, methods: Sequence[ConfiguredMethod]) -> None:
+    """See that --equal-memory has something to size.
+
+    Raises:
+        UserError: no method has a replay memory, or one says itself how large its memory is.
+    """
+    if settings.equal_memory is None:
+        return
+    replaying = [method for method in methods if method.memory_options]
+    if not replaying:
+        raise UserError(
+            f"--equal-memory {settings.equal_memory} sizes replay memories, and none of --methods has one; "
+            "add a method that has, as er, or leave it out"
+        )
+    for method in replaying:
+        given = [option for option in method.memory_options if option in parse_spec(method.label).options]
+        if given:
+            raise UserError(
+                f"--equal-memory {settings.equal_memory} and '{method.label}' both say how large a memory is; "
+                f"leave out one of them"
+            )
+
+
+def fair_budgets(
+    settings: Settings, methods: Sequence[ConfiguredMethod], stream: Stream, backbone: Network
+) -> dict[str, Budget]:
+    """The budgets that --equal-memory and --equal-compute mean, found without training.
+
+    A memory has as many bytes as the other method's state grows by over the stream, heads and stored samples left out:
+    extra_parameters_per_task, times the tasks, times four. Epochs are the whole number, at least one, of which the
+    training operations are expected to be nearest to the other method's; a method that goes over features that were
+    computed once keeps --epochs.
+
+    Returns:
+        Label -> budget, of each of the methods; empty where neither option is given.
+
+    Raises:
+        UserError: a method named by an option cannot be used, or its state does not grow.
+    """
+    if settings.equal_memory is None and settings.equal_compute is None:
+        return {}
+    scales = _Scales(settings, stream, backbone)
+    size = scales.memory_bytes(settings.equal_memory) if settings.equal_memory else None
+    memory = {method.label: size if method.memory_options else None for method in methods}
+    if settings.equal_compute is None:
+        return {label: Budget(own, settings.epochs, None) for label, own in memory.items()}
+    target = scales.operations(_sized(configure(settings.equal_compute, **settings.recipe), size), settings.epochs)
+    return {
+        method.label: Budget(memory[method.label], *scales.epochs_for(_sized(method, size), target))
+        for method in methods
+    }
+
+
+def with_budgets(methods: Sequence[ConfiguredMethod], budgets: Mapping[str, Budget]) -> tuple[ConfiguredMethod, ...]:
+    """The methods with the memories that their budgets give them."""
+    return tuple(_sized(m, budgets[m.label].memory_bytes) if m.label in budgets else m for m in methods)
+
+
+def _sized(method: ConfiguredMethod, size: int | None) -> ConfiguredMethod:
+    return method if size is None else method.with_memory(size)
+
+
+class _Scales:
+    """Weighs methods on as many tasks as the stream has, each as large as these are on average.
+
+    Args:
+        settings: of the run.
+        stream, backbone: of the run.
+    """
+
+    def __init__(self, settings: Settings, stream: Stream, backbone: Network):
+        self._settings = settings
+        self._pristine = copy.deepcopy(backbone).to("meta")
+        tasks = stream.tasks
+        self._shape = StreamShape(
+            tasks=len(tasks),
+            classes=round(mean(len(task.classes) for task in tasks)),
+            images=round(mean(len(task.train) for task in tasks)),
+            image_size=tasks[0].image_size,
+        )
+
+    def memory_bytes(self, text: str) -> int:
+        """By how much a method's state grows over the stream, as a replay memory can have it.
+
+        Raises:
+            UserError: it does not grow, or by less than an image.
+        """
+        records = self._records(configure(text, **self._settings.recipe), self._settings.epochs)
+        per_task = parameter_row(text, [records], backbone_size(self._pristine))["extra_parameters_per_task"]
+        size = round(4 * per_task * self._shape.tasks)
+        if size <= 0:
+            raise UserError(
+                f"--equal-memory {text}: beside heads and stored images, the state of {text} does not grow with the "
+                "stream; name a method whose state does, as clr"
+            )
+        side = self._shape.image_size
+        if size < 3 * side * side:
+            raise UserError(
+                f"--equal-memory {text}: {text} adds {size} bytes over this stream, less than one image of "
+                f"{side}x{side}; name a method that adds more, or choose a smaller --image-size"
+            )
+        return size
+
+    def operations(self, method: ConfiguredMethod, epochs: int) -> int:
+        """Training operations of a method over the stream."""
+        return _operations(self._records(method, epochs))
+
+    def epochs_for(self, method: ConfiguredMethod, target: int) -> tuple[int, float]:
+        """The epochs that cost a method nearest to `target` operations, and how near, as a ratio."""
+        asked = self._settings.epochs
+        records = self._records(method, asked)
+        once = _operations(records)
+        # Passes over features that were computed once cost next to nothing: thousands of them would be needed.
+        if records[-1]["features_cached"]:
+            return asked, once / target
+        # What a method does once a task costs the same whatever the epochs, and one that trains in stages divides both
+        # numbers of epochs in the same way.
+        twice = self.operations(method, 2 * asked)
+        epochs = max(1, round(asked + asked * (target - once) / (twice - once)))
+        return epochs, self.operations(method, epochs) / target
+
+    def _records(self, method: ConfiguredMethod, epochs: int) -> Records:
+        return simulate(self._pristine, method, replace(self._settings, epochs=epochs), self._shape)
+
+
+def _operations(records: Records) -> int:
+    return sum(record["training_flops"] for record in records)

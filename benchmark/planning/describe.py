@@ -1,0 +1,229 @@
+"""Everything about one method: what it is, its options, how it divides the tensors, and what it costs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from benchmark.config import Settings
+from benchmark.learning.learner import prepare, start
+from benchmark.planning.estimate import Simulation, StreamShape, empty_backbone, estimate
+from benchmark.report.table import EMPTY, Table, bytes_text
+from benchmark.report.tables import compute_display, storage_display
+from benchmark.storage.state import tensor_bytes
+from benchmark.text import aligned
+from methods.configured import ConfiguredMethod, configure
+from methods.options import option_defaults, option_types, parse_spec, value_text
+from methods.recipe import Range, Recipe
+
+# Patterns of tensor names that are shown of a part.
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option as a reader sees it.
+
+    Attributes:
+        name: as it is written in a specification.
+        values: its type, or the values that it may have.
+        default: of this method; "required" where there is none.
+        given: what the specification says instead; empty if nothing.
+        tried: the values that `tune` tries; empty if none.
+    """
+
+    name: str
+    values: str
+    default: str
+    given: str
+    tried: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part of the state holds after the first task.
+
+    Attributes:
+        name: "frozen", "shared", "task" or "memory".
+        tensors, values, bytes: how many.
+        patterns: the tensors' names, see name_patterns.
+    """
+
+    name: str
+    tensors: int
+    values: int
+    bytes: int
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A method as a reader sees it.
+
+    Attributes:
+        label: its specification.
+        documentation: of its class.
+        options, recipe: its own options, and those of its training.
+        parts: how it divides the tensors.
+        setting: the network and the stream for which the tables hold.
+        storage, compute: what `cost` prints, for this method alone.
+    """
+
+    label: str
+    documentation: str
+    options: tuple[Option, ...]
+    recipe: tuple[Option, ...]
+    parts: tuple[Part, ...]
+    setting: str
+    storage: Table
+    compute: Table
+
+
+def describe(settings: Settings, shape: StreamShape) -> Description:
+    """Describe the one method of `settings` on its backbone and a stream of `shape`, without data or weights.
+
+    Raises:
+        UserError: the method or the backbone cannot be used.
+    """
+    (text,) = settings.methods
+    spec, method = parse_spec(text), configure(text)
+    cls = method.cls
+    parameters, compute = estimate(settings, shape)
+
+    def options(annotations: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Option, ...]:
+        return tuple(
+            Option(
+                name,
+                _values(annotation),
+                value_text(defaults[name]) if name in defaults else "required",
+                given.get(name, ""),
+                _tried(cls.search.get(name, ())),
+            )
+            for name, annotation in annotations.items()
+        )
+
+    own = option_types(cls)
+    # What stands after the name without "option=" is the first option.
+    given = {**dict.fromkeys(list(own)[:1], spec.positional), **spec.options}
+    return Description(
+        label=spec.text,
+        documentation=inspect.getdoc(cls) or "",
+        options=options(own, option_defaults(cls)),
+        recipe=options(option_types(Recipe), asdict(cls.recipe)),
+        parts=tuple(_parts(settings, shape, method)),
+        setting=(
+            f"backbone {settings.backbone}, {shape.tasks} tasks of {shape.classes} classes and {shape.images} training "
+            f"images of {shape.image_size}x{shape.image_size}, {settings.epochs} epochs"
+        ),
+        storage=storage_display(parameters),
+        compute=compute_display(compute),
+    )
+
+
+def _parts(settings: Settings, shape: StreamShape, method: ConfiguredMethod) -> Iterator[Part]:
+    simulated = Simulation(empty_backbone(settings.backbone), method, settings, shape)
+    state = simulated.learn(start(simulated.cell)).state
+    frozen = prepare(simulated.cell, 1).take("frozen")
+    contents: dict[str, dict[str, Tensor]] = {
+        "frozen": frozen,
+        "shared": state.shared,
+        "task": state.tasks[1],
+        "memory": state.memory,
+    }
+    for name, tensors in contents.items():
+        values = sum(tensor.numel() for tensor in tensors.values())
+        yield Part(name, len(tensors), values, tensor_bytes(tensors), name_patterns(tensors))
+
+
+def name_patterns(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of tensors in few words: numbers become *, and tensors of one module stand together.
+
+    `layer1.0.bn1.weight`, `layer1.0.bn1.bias` and `layer2.0.bn1.weight` are `layer*.*.bn*.{weight, bias}`.
+    """
+    leaves: dict[str, dict[str, None]] = {}
+    for name in names:
+        owner, dot, leaf = re.sub(r"\d+", "*", name).rpartition(".")
+        leaves.setdefault(owner + dot, {})[leaf] = None
+    return tuple(
+        owner + (next(iter(own)) if len(own) == 1 else f"{{{', '.join(own)}}}") for owner, own in leaves.items()
+    )
+
+
+def _values(annotation: Any) -> str:
+    """What an option's annotated type accepts."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        # Of several, the last accepts what the others do: int | float.
+        return _values([argument for argument in arguments if argument is not type(None)][-1])
+    if origin is Literal:
+        return ", ".join(arguments)
+    names = {bool: "true, false", int: "whole number", float: "number", str: "text"}
+    # The name of a class of its own, MemorySize, as words.
+    return names.get(annotation) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", annotation.__name__).lower()
+
+
+def _tried(space: Range | tuple[Any, ...]) -> str:
+    if isinstance(space, Range):
+        return f"{space.low:g} to {space.high:g}{', logarithmic' if space.log else ''}"
+    return ", ".join(map(value_text, space))
+
+
+_PART_TITLES = {
+    "frozen": "Frozen, referred to instead of stored",
+    "shared": "Shared by all tasks",
+    "task": "Per task",
+    "memory": "Memory",
+}
+
+
+def to_text(description: Description) -> str:
+    """A description for a terminal."""
+    sections = [
+        f"{description.label}\n\n{description.documentation}",
+        _options_text("Options", description.options),
+        _options_text("Training options", description.recipe),
+        "\n".join(["Tensors, after one task", *(line for part in description.parts for line in _part_lines(part))]),
+        "\n".join([f"Cost: {description.setting}", *_cost_lines(description.storage, description.compute)]),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _options_text(title: str, options: tuple[Option, ...]) -> str:
+    if not options:
+        return ""
+    columns = [
+        (title, [f"  {option.name}" for option in options]),
+        ("values", [option.values for option in options]),
+        ("default", [option.default for option in options]),
+        ("here", [option.given for option in options]),
+        ("tune tries", [option.tried for option in options]),
+    ]
+    used = [[heading, *cells] for heading, cells in columns if any(cells)]
+    return "\n".join(aligned(list(zip(*used, strict=True))))
+
+
+def _part_lines(part: Part) -> list[str]:
+    title = _PART_TITLES[part.name]
+    if not part.tensors:
+        return [f"  {title}: nothing"]
+    size = f"{part.values:,} values, {bytes_text(part.bytes)}, in {part.tensors} tensor{'s' * (part.tensors > 1)}"
+    more = len(part.patterns) - _SHOWN
+    rest = [f"    and {more} more"] if more > 0 else []
+    return [f"  {title}: {size}", *(f"    {pattern}" for pattern in part.patterns[:_SHOWN]), *rest]
+
+
+def _cost_lines(*tables: Table) -> list[str]:
+    rows = [
+        (f"  {header}", cell.text)
+        for table in tables
+        for header, cell in zip(table.headers[1:], table.rows[0][1:], strict=True)
+        if cell.text != EMPTY
+    ]
+    return aligned(rows, right={1})

@@ -1,0 +1,159 @@
+"""What methods would cost on a stream: the real learner on tensors without data, for the first tasks only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+
+from benchmark.backbones.base import backbone_of
+from benchmark.config import Settings
+from benchmark.images.labelled import LabelledImages
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, Learned, frozen_bytes, learn, start
+from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
+from benchmark.learning.training import Training
+from benchmark.results.tables import parameter_row
+from benchmark.storage.records import Records
+from benchmark.storage.state import State
+from benchmark.streams.base import Task
+from methods.configured import ConfiguredMethod, configure
+from methods.network import Network
+
+# A method's cost per task is constant or grows by the same amount each time once there is a past: from the third task
+# on, the next one differs from it as it differs from the second.
+_SIMULATED = 3
+
+
+@dataclass(frozen=True)
+class StreamShape:
+    """The size of a stream of equal tasks.
+
+    Attributes:
+        tasks: how many.
+        classes, images: per task; training images.
+        image_size: height and width in pixels.
+    """
+
+    tasks: int
+    classes: int
+    images: int
+    image_size: int
+
+
+def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The storage and compute of each method on a stream of `shape`; no data, weights or training are needed.
+
+    Returns:
+        Frames with the columns of parameters.csv, and with those of compute.csv that are not measured in seconds or
+        in memory.
+
+    Raises:
+        UserError: a method or the backbone cannot be used.
+    """
+    pristine = empty_backbone(settings.backbone)
+    backbone = backbone_size(pristine)
+    sgd = training_operations_per_image(pristine, shape.classes, shape.image_size)
+    sgd *= shape.images * settings.epochs * shape.tasks
+    bare = inference_operations_per_image(pristine, shape.classes, shape.image_size)
+    parameters, compute = [], []
+    for text in settings.methods:
+        method = configure(text, **settings.recipe)
+        records = simulate(pristine, method, settings, shape)
+        parameters.append(parameter_row(text, [records], backbone))
+        flops = sum(record["training_flops"] for record in records)
+        inference = records[-1]["inference_flops_per_image"]
+        compute.append(
+            {
+                "method": text,
+                "training_flops": flops,
+                "normalized_compute": flops / sgd,
+                "inference_flops_per_image": inference,
+                "normalized_inference": inference / bare,
+                "features_cached": records[-1]["features_cached"],
+            }
+        )
+    return pd.DataFrame(parameters), pd.DataFrame(compute)
+
+
+def empty_backbone(text: str) -> Network:
+    """The backbone of a specification, without values.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    return backbone_of(text).network(weights=False).to("meta")
+
+
+class Simulation:
+    """A cell on tensors without data.
+
+    Args:
+        pristine: from `empty_backbone`.
+        method: what learns.
+        settings: epochs, batch size and augmentation are taken from them.
+        shape: of the stream.
+    """
+
+    def __init__(self, pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape):
+        self.shape = shape
+        self.cell = Cell(pristine, method.make, shape.classes, seed=0, device=torch.device("meta"))
+        batch = min(settings.batch_size, shape.images)
+        self.training = Training(method.recipe, settings.epochs, batch, settings.augment, dry=True)
+
+    def learn(self, state: State) -> Learned:
+        """Learn the next task."""
+        return learn(self.cell, state, _task(self.shape, state.learned + 1), self.training)
+
+
+def simulate(pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape) -> Records:
+    """What a run of one cell would measure, without seconds, memory and accuracy; see Simulation."""
+    simulated = Simulation(pristine, method, settings, shape)
+    cell = simulated.cell
+    state = start(cell)
+    frozen = frozen_bytes(cell)
+    records: Records = []
+    for number in range(1, shape.tasks + 1):
+        if number > _SIMULATED and method.grows_evenly and not _filling(records):
+            break
+        before = state.count_bytes()
+        learned = simulated.learn(state)
+        state = learned.state
+        network = network_for(cell, state, number, shape.classes)
+        records.append(
+            {
+                "training_flops": learned.operations,
+                "bytes_before": before,
+                "bytes": state.count_bytes() | {"frozen": frozen},
+                "inference_flops_per_image": inference_operations_per_image(network, shape.classes, shape.image_size),
+                "features_cached": learned.features_cached,
+            }
+        )
+    while len(records) < shape.tasks:
+        records.append(_continue(records[-2], records[-1]))
+    return records
+
+
+def _filling(records: Records) -> bool:
+    """Whether stored samples took more room after the last task than before it, as until a memory is full."""
+    return records[-1]["bytes"]["replay"] > records[-2]["bytes"]["replay"]
+
+
+def _continue(before: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
+    """The record that follows two others when everything goes on growing as it did between them."""
+    return {
+        **last,
+        "training_flops": 2 * last["training_flops"] - before["training_flops"],
+        "bytes": {part: 2 * size - before["bytes"][part] for part, size in last["bytes"].items()},
+    }
+
+
+def _task(shape: StreamShape, number: int) -> Task:
+    def data(count: int) -> LabelledImages:
+        images = torch.empty(count, 3, shape.image_size, shape.image_size, dtype=torch.uint8, device="meta")
+        return LabelledImages(images, torch.empty(count, dtype=torch.int64, device="meta"))
+
+    classes = tuple(str(number) for number in range(shape.classes))
+    return Task(f"task-{number}", classes, data(shape.images), data(0), data(0))

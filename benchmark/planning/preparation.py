@@ -1,0 +1,111 @@
+"""Everything that is checked and loaded before anything trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from benchmark.backbones.base import backbone_of
+from benchmark.config import Settings
+from benchmark.learning.compilation import check_compiler
+from benchmark.learning.precision import precision_warnings
+from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
+from benchmark.streams.base import Stream
+from benchmark.streams.build import build_stream
+from methods.configured import ConfiguredMethod, configure
+from methods.errors import UserError
+from methods.network import Network
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run needs: its settings, and what they mean.
+
+    Attributes:
+        methods: with the memories that their budgets give them.
+        budgets: by label; empty where none has to be equal to another.
+    """
+
+    settings: Settings
+    methods: tuple[ConfiguredMethod, ...]
+    stream: Stream
+    backbone: Network
+    device: torch.device
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+
+    def epochs(self, label: str) -> int:
+        """How often a method passes over each task's training images."""
+        return self.budgets[label].epochs if label in self.budgets else self.settings.epochs
+
+    def epochs_in_all(self, cells: Sequence[Mapping[str, Any]]) -> int:
+        """Of all tasks in all cells.
+
+        Args:
+            cells: entries of the manifest.
+        """
+        return sum(self.epochs(cell["method"]) for cell in cells) * len(self.stream)
+
+
+def prepare_run(
+    settings: Settings,
+    note: Callable[[str], None],
+    tuning: bool = False,
+    budgets: Mapping[str, Budget] | None = None,
+    stream: Stream | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Prepared:
+    """Load the stream and the backbone, and check the methods' options.
+
+    Args:
+        note: called with one line of text before anything that takes time.
+        tuning: whether methods' options are to be chosen; see build_stream.
+        budgets: as they were found before; they are found here if None.
+        stream: as it was built before; it is built here if None.
+        warn: called with one line of text that has to be read; `note` if None.
+
+    Raises:
+        UserError: something cannot be used.
+    """
+    configured = tuple(configure(text, **settings.recipe) for text in settings.methods)
+    check_budgets(settings, configured)
+    device = choose_device(settings.device)
+    for text in precision_warnings(settings.precision, device):
+        (warn or note)(text)
+    if settings.compile:
+        note("trying the compiler")
+        check_compiler(device)
+    source = backbone_of(settings.backbone)
+    note(f"loading backbone {settings.backbone}")
+    backbone = source.network(warn=warn or note)
+    if stream is None:
+        stream = build_stream(
+            settings.stream,
+            tasks=settings.tasks,
+            image_size=settings.image_size,
+            train_images=settings.train_images,
+            test_images=settings.test_images,
+            tuning=tuning,
+            progress=note,
+            warn=warn,
+        )
+    if budgets is None:
+        if settings.equal_memory or settings.equal_compute:
+            note("weighing the methods against each other")
+        budgets = fair_budgets(settings, configured, stream, backbone)
+    return Prepared(settings, with_budgets(configured, budgets), stream, backbone, device, budgets)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that "auto", "cpu" or "cuda" means here.
+
+    Raises:
+        UserError: there is no GPU, but one was asked for.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU here; use --device cpu, or auto")
+    return torch.device(name)

@@ -1,0 +1,90 @@
+"""Progress where a person looks: a terminal, or the output of a notebook's cell, which needs no widgets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from benchmark.progress import terminal as progress
+from benchmark.progress.terminal import TerminalProgress, print_warning
+from benchmark.text import printable
+
+# Between two pictures of the bars, in seconds: a browser draws each.
+_INTERVAL = 0.2
+
+
+def progress_bars(epochs: int) -> TerminalProgress:
+    """Bars for a run of so many epochs."""
+    return NotebookProgress(epochs) if _in_notebook() else TerminalProgress(epochs)
+
+
+@contextmanager
+def loading() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """While a run is prepared. Yields what takes a line of text about it, and what takes one that has to be read."""
+    if _in_notebook():
+        output = _Output()
+        yield lambda text: output.show(Text(printable(text))), partial(print_warning, Console(stderr=True))
+        output.clear()
+    else:
+        with progress.loading() as tellers:
+            yield tellers
+
+
+class NotebookProgress(TerminalProgress):
+    """The terminal's bars in the output of a notebook's cell."""
+
+    def __enter__(self) -> NotebookProgress:
+        super().__enter__()
+        self._output = _Output()
+        self._drawn = 0.0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._output.clear()
+
+    def note(self, text: str) -> None:
+        super().note(text)
+        self._draw()
+
+    def task(self, name: str, number: int, task: str) -> None:
+        super().task(name, number, task)
+        self._draw()
+
+    def epoch(self, name: str) -> None:
+        super().epoch(name)
+        if time.monotonic() > self._drawn + _INTERVAL:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._output.show(self._bars.make_tasks_table([task for task in self._bars.tasks if task.visible]))
+        self._drawn = time.monotonic()
+
+
+class _Output:
+    """A place in the output of a notebook's cell, of which the content can change."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._handle = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(self, renderable: Any) -> None:
+        """Show something of rich's in place of what is there."""
+        self._handle.update(renderable)
+
+    def clear(self) -> None:
+        self._handle.update({"text/plain": ""}, raw=True)
+
+
+def _in_notebook() -> bool:
+    return Console().is_jupyter

@@ -1,0 +1,132 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.progress import TimeRemainingColumn as TimeLeftColumn
+from rich.text import Text
+
+from benchmark.text import printable
+
+
+@contextmanager
+def loading() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """While a run is prepared. Yields what takes a line of text about it, and what takes one that has to be read."""
+    console = Console(stderr=True)
+    with console.status("loading") as status:
+        yield lambda text: status.update(Text(printable(text))), partial(print_warning, console)
+
+
+def print_warning(console: Console, text: str) -> None:
+    """Print what has to be read, also where the output is no terminal."""
+    _print(console, f"warning: {text}", "yellow")
+
+
+def _print(console: Console, text: str, style: str) -> None:
+    # As Text, in which neither [red] nor :smile: means anything.
+    console.print(Text(printable(text)), style=style, soft_wrap=True)
+
+
+class TerminalProgress:
+    """Bars for the whole run and for each cell that goes on, with the time left. Only failures are printed elsewhere.
+
+    Where more cells go on than there are lines, those that began last have no bar, but a line says how many they are.
+
+    Use as a context manager.
+
+    Args:
+        epochs: of all tasks in all cells together.
+    """
+
+    def __init__(self, epochs: int):
+        self._console = Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeLeftColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._note = "all methods"
+        self._run = self._bars.add_task(self._note, total=epochs)
+        self._cells: dict[str, TaskID] = {}
+        # Bars of cells for which there was no line.
+        self._hidden: set[TaskID] = set()
+        # Cell -> epochs that the whole run's bar has counted: a cell that was lost with its worker begins again.
+        self._counted: dict[str, int] = {}
+
+    def __enter__(self) -> TerminalProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def note(self, text: str) -> None:
+        self._note = printable(text)
+        self._fit()
+
+    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
+        self._remove(name)
+        completed = done * epochs
+        room = len(self._cells) < self._room()
+        bar = self._bars.add_task(printable(name), total=tasks * epochs, completed=completed, visible=room)
+        self._cells[name] = bar
+        if not room:
+            self._hidden.add(bar)
+        self._bars.advance(self._run, completed - self._counted.get(name, 0))
+        self._counted[name] = completed
+        self._fit()
+
+    def task(self, name: str, number: int, task: str) -> None:
+        self._bars.update(self._cells[name], description=printable(f"{name}: task {number}, {task}"))
+
+    def epoch(self, name: str) -> None:
+        self._bars.advance(self._cells[name])
+        self._bars.advance(self._run)
+        self._counted[name] += 1
+
+    def ended(self, name: str) -> None:
+        self._remove(name)
+        self._counted.pop(name, None)
+
+    def failed(self, name: str, cause: str) -> None:
+        self.ended(name)
+        _print(self._console, f"{name} failed: {cause}", "red")
+
+    def warn(self, text: str) -> None:
+        print_warning(self._console, text)
+
+    def _remove(self, name: str) -> None:
+        if name in self._cells:
+            bar = self._cells.pop(name)
+            self._hidden.discard(bar)
+            self._bars.remove_task(bar)
+            self._fit()
+
+    def _room(self) -> int:
+        """For how many cells there are lines, beside that of the whole run and one below for what the shell prints."""
+        return max(1, self._console.height - 2)
+
+    def _fit(self) -> None:
+        """Give the cells that began first a bar, as many as fit, and say how many others there are."""
+        room = self._room()
+        for bar in [*self._cells.values()][:room]:
+            if bar in self._hidden:
+                self._hidden.remove(bar)
+                self._bars.update(bar, visible=True)
+        hidden = len(self._hidden)
+        self._bars.update(self._run, description=f"{self._note} (and {hidden} more at once)" if hidden else self._note)

@@ -1,0 +1,53 @@
+"""Tables in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from benchmark.report.table import Cell, Table
+from benchmark.report.tables import rank_display
+from benchmark.results.paired_tests import Statistics
+
+
+def to_markdown(tables: Iterable[Table], statistics: Statistics | None = None) -> str:
+    """The content of summary.md: the tables, with the methods that the ranks put first in bold.
+
+    Args:
+        statistics: for a table of ranks; where there are too few blocks for one, a sentence says so.
+    """
+    return "\n".join([*map(markdown, tables), *_conclusion(statistics, markdown, "")])
+
+
+def _conclusion(statistics: Statistics | None, render: Callable[[Table], str], mark: str) -> list[str]:
+    """What can be said of the differences between methods, if there are two: their ranks, or `mark` and a sentence."""
+    if statistics is None or not statistics.verdict:
+        return []
+    ranks = rank_display(statistics)
+    return [render(ranks) if ranks else f"{mark}{statistics.verdict}\n"]
+
+
+def markdown(table: Table) -> str:
+    """A table in GitHub's Markdown, below its caption."""
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cells) + " |\n"
+
+    def bold(cell: Cell) -> str:
+        text = _escape(cell.text, _MARKDOWN)
+        return f"**{text}**" if cell.best else text
+
+    rule = ["---", *["---:"] * (len(table.headers) - 1)]
+    rows = "".join(line([bold(cell) for cell in row]) for row in table.rows)
+    return (
+        f"{_escape(table.caption, _MARKDOWN)}\n\n"
+        + line([_escape(h, _MARKDOWN) for h in table.headers])
+        + line(rule)
+        + rows
+    )
+
+
+_MARKDOWN = {character: "\\" + character for character in "\\`*_[]<>|&$~"}
+
+
+def _escape(text: str, replacements: Mapping[str, str]) -> str:
+    return "".join(replacements.get(character, character) for character in text)

@@ -1,0 +1,87 @@
+"""A table as it is shown: cells of text, made from numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell as a reader sees it; `best` where it is in bold, see Statistics.leaders.
+
+    `value` is the number behind the text, by which rows can be sorted; None for names and where there is none.
+    """
+
+    text: str
+    best: bool = False
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to print: the first column holds names, the others numbers."""
+
+    name: str
+    caption: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+EMPTY = "\N{EN DASH}"
+
+
+MINUS = "\N{MINUS SIGN}"
+
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def bytes_text(value: float) -> str:
+    """A size in bytes with three significant digits: 44.7 MB."""
+    return _prefixed(value, "B")
+
+
+def _signed_bytes(value: float) -> str:
+    return f"-{bytes_text(-value)}" if value < 0 else bytes_text(value)
+
+
+def flops_text(value: float) -> str:
+    """A count of floating-point operations with three significant digits: 1.82 GFLOP."""
+    return _prefixed(value, "FLOP")
+
+
+def _prefixed(value: float, unit: str) -> str:
+    prefixes = ("", "k", "M", "G", "T", "P", "E", "Z")
+    power = 0
+    # 999.5 would be rounded to 1000.
+    while value >= 999.5 and power < len(prefixes) - 1:
+        value, power = value / 1000, power + 1
+    return f"{value:.0f} {unit}" if power == 0 else f"{_significant(value)} {prefixes[power]}{unit}"
+
+
+def _percent(value: float) -> str:
+    # Adding zero turns -0.0 into 0.0.
+    return f"{round(100 * value, 1) + 0.0:.1f}"
+
+
+def _significant(value: float) -> str:
+    """At least three significant digits."""
+    if value == 0:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _fine_ratio(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "<0.001"

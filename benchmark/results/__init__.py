@@ -1,0 +1,1 @@
+"""Numbers from what a run recorded; nothing is drawn here."""

@@ -1,0 +1,68 @@
+"""Repetitions of a run, and the blocks that are independent: means, intervals, tests and bands go over blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from benchmark.results.metrics import Array, Repetition, confidence_interval_95
+from benchmark.text import counted
+
+#: What a block is: all repetitions of a seed, or all of an order.
+Block = Literal["seed", "order"]
+
+
+def repetitions_of(accuracy: pd.DataFrame) -> set[Repetition]:
+    """The repetitions of which there are rows of accuracy.csv, of any method."""
+    orders = accuracy["order"] if "order" in accuracy else [0] * len(accuracy)
+    return {(int(seed), int(order)) for seed, order in zip(accuracy["seed"], orders, strict=True)}
+
+
+def factors_of(repetitions: Collection[Repetition]) -> list[Block]:
+    """What repetitions differ in: seeds, orders or both, that of which there are fewer first.
+
+    Repetitions in one order share what is hard about it, and those of one seed what is random in it. Only the means of
+    orders, or of seeds, are independent. Where repetitions differ in both, the more cautious answer of the two counts.
+    """
+    levels: dict[Block, int] = {
+        "order": len({order for _, order in repetitions}),
+        "seed": len({seed for seed, _ in repetitions}),
+    }
+    several = [factor for factor in levels if levels[factor] > 1]
+    return sorted(several, key=levels.__getitem__) or ["seed"]
+
+
+def block_means(values: Mapping[Repetition, npt.ArrayLike], block: Block) -> dict[int, Array]:
+    """The mean of the values in each block: the number of a seed or an order -> its mean, of the values' shape."""
+    members: dict[int, list[Array]] = {}
+    for (seed, order), value in sorted(values.items(), key=lambda item: item[0]):
+        members.setdefault(seed if block == "seed" else order, []).append(np.asarray(value, dtype=float))
+    return {number: np.mean(members[number], axis=0) for number in sorted(members)}
+
+
+def mean_over_blocks(values: Mapping[Repetition, float], block: Block) -> float:
+    """The mean of the blocks' means."""
+    return float(np.mean(list(block_means(values, block).values())))
+
+
+def interval_95(values: Mapping[Repetition, float], factors: Sequence[Block]) -> float:
+    """Half the 95 % confidence interval of the mean, the widest of those over each factor; NaN with a single block."""
+    widths = [confidence_interval_95(list(map(float, block_means(values, factor).values()))) for factor in factors]
+    return float(np.max(widths))
+
+
+def repetitions_text(repetitions: Collection[Repetition]) -> str:
+    """How often each method of a run learns the stream, as a reader understands it."""
+    unique = set(repetitions)
+    seeds, orders = ({repetition[k] for repetition in unique} for k in (0, 1))
+    if len(orders) == 1:
+        return counted(len(seeds), "seed")
+    if len(unique) == len(seeds) == len(orders):
+        return f"{len(unique)}, each a seed of its own in an order of its own"
+    if len(unique) == len(seeds) * len(orders):
+        return f"{len(unique)}, each of {counted(len(seeds), 'seed')} in each of {len(orders)} orders"
+    return f"{len(unique)} pairs of a seed and an order"

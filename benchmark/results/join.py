@@ -1,0 +1,282 @@
+"""`compare`: runs on the same stream, joined in one folder that has the files of a run.
+
+What the cells measured is copied and their states are not: a comparison can be reported again without the runs it was
+made of, but not gone on with. The first run is the reference: what others were trained with is in their labels.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from benchmark.files import folder_name, reading, writing
+from benchmark.report.tables import rank_display, summary_display
+from benchmark.report.text import to_text
+from benchmark.report.write import write_report
+from benchmark.results.older import completed
+from benchmark.results.reference import check_reference
+from benchmark.results.tables import read_table
+from benchmark.storage.folder import DIVERGED, FAILED, SUCCEEDED, RunFolder
+from benchmark.storage.lock import building
+from benchmark.storage.provenance import learning_processes
+from benchmark.storage.records import CellKey, read_records, record_path
+from methods.errors import UserError
+
+# Settings that are united, or of which the fingerprints say whether they differ, or that do not change the training.
+_NOT_IN_LABELS = {
+    *("methods", "seeds", "orders", "device"),
+    *("stream", "backbone", "tasks", "image_size", "train_images", "test_images"),
+}
+
+# The manifest's entries that are joined; the others are kept run by run.
+_JOINED = {"stream", "backbone", "tasks", "orders", "seeds", "cells", "processes", "reference", "bounds"}
+
+_TASK_FACTS = {
+    "task_name": "the name",
+    "classes": "the number of classes",
+    "train_images": "the number of training images",
+    "validation_images": "the number of validation images",
+    "test_images": "the number of test images",
+    "image_size": "the image size",
+    "fingerprint": "the fingerprint of the images and labels",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run to be compared: what a reader calls it, its folder, and its manifest."""
+
+    name: str
+    folder: RunFolder
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SourceCell:
+    """A cell of a run: its entry in the manifest, and what it measured."""
+
+    source: Source
+    entry: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return self.source.folder.cell(self.entry["method"], self.entry["seed"], self.entry["order"])
+
+    def same_outcome(self, other: SourceCell) -> bool:
+        """Whether another cell ended alike, with the same accuracies."""
+        return self._outcome() == other._outcome()
+
+    def _outcome(self) -> tuple[str, list[tuple[int, float]]]:
+        records = read_records(self.folder)
+        return self.entry["status"], [(e["task"], e["accuracy"]) for record in records for e in record["evaluated"]]
+
+
+def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], reference: str | None = None) -> int:
+    """`compare`: returns the exit status.
+
+    Args:
+        paths: of the runs' folders.
+        reference: the label, in the comparison, of the method with which the others are compared, or "all"; None for
+            the first run's.
+        folder: of the comparison; made here.
+        argv: the command line, for the manifest.
+
+    Raises:
+        UserError: the runs cannot be compared, or the folder cannot be used.
+    """
+    sources = read_sources(paths)
+    check_comparable(sources)
+    cells = join(sources)
+    check_reference(reference, list(dict.fromkeys(label for label, _, _ in cells)))
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"--name {folder.name}: there is something in {folder} already; give another --name")
+    manifest = joined_manifest(sources, cells, argv)
+    manifest["reference"] = reference or manifest["reference"]
+    with building(folder) as partial:
+        run = RunFolder(partial)
+        with writing(folder):
+            for key, cell in cells.items():
+                _copy_records(cell.folder, run.cell(*key))
+        run.write_manifest(manifest)
+        statistics = write_report(run)
+    with reading(folder):
+        summary = read_table(folder / "summary.csv")
+    print(to_text(summary_display(summary, statistics)))
+    if statistics.verdict:
+        ranks = rank_display(statistics)
+        print(to_text(ranks) if ranks else f"{statistics.verdict}\n")
+    print(f"Tables, figures and report.html are in {folder}{os.sep}")
+    return 0
+
+
+def read_sources(paths: Sequence[Path]) -> list[Source]:
+    """The runs, called by their folders' names, or as the user typed them where these are not different.
+
+    Raises:
+        UserError: there is one alone, one twice, one that is not a run, or one that has lost what it measured.
+    """
+    if len(paths) < 2:
+        raise UserError(f"compare: {paths[0]} alone has nothing to be compared with; give two runs or more")
+    places = [path.resolve() for path in paths]
+    for k, path in enumerate(paths):
+        if places[k] in places[:k]:
+            raise UserError(f"compare: {path} is given twice; give each run once")
+    names = [place.name for place in places]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    folders = [RunFolder(path) for path in paths]
+    manifests = [completed(folder.read_manifest()) for folder in folders]
+    sources = [Source(*parts) for parts in zip(names, folders, manifests, strict=True)]
+    for source in sources:
+        source.folder.check_cells(source.manifest)
+    return sources
+
+
+def check_comparable(sources: Sequence[Source]) -> None:
+    """Refuse runs whose accuracies, or costs relative to the backbone, mean different things.
+
+    Raises:
+        UserError: naming the first difference.
+    """
+    for one, other in combinations(sources, 2):
+        # Of two runs with different numbers of tasks, that is the first difference.
+        for (what, a, shown_a), (_, b, shown_b) in zip(_facts(one.manifest), _facts(other.manifest), strict=False):
+            if a != b:
+                raise UserError(
+                    f"compare: {what} is {shown_a} in {one.name} and {shown_b} in {other.name}; "
+                    "only runs on the same stream and backbone can be compared"
+                )
+
+
+def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What comparable runs have in common, the plainest first: what it is, its value, and the value for a reader.
+
+    Orders come last, since runs may have different numbers of them.
+    """
+    tasks = manifest["tasks"]
+    yield "the number of tasks", len(tasks), len(tasks)
+    for task in tasks:
+        for key, what in _TASK_FACTS.items():
+            named = f" ({task['task_name']})" if key != "task_name" else ""
+            yield f"{what} of task {task['task']}{named}", task[key], str(task[key])[:40]
+    backbone = manifest["backbone"]
+    yield "the backbone", backbone["fingerprint"], f"{backbone['spec']} ({backbone['fingerprint'][:12]})"
+    for k, order in enumerate(manifest["orders"]):
+        yield f"order {k} of the tasks", order, ",".join(map(str, order))
+
+
+def join(sources: Sequence[Source]) -> dict[CellKey, SourceCell]:
+    """The cells of all runs under their labels in the comparison: by method, as they first appear, seed and order.
+
+    A cell that two runs have with the same outcome is there once. With another outcome, the later run's row of that
+    method is another row, with the run's name in its label.
+
+    Raises:
+        UserError: two labels would share a folder.
+    """
+    joined: dict[CellKey, SourceCell] = {}
+    for source in sources:
+        mark = training_mark(source.manifest["settings"], sources[0].manifest["settings"])
+        for method in dict.fromkeys(entry["method"] for entry in source.manifest["cells"]):
+            entries = [entry for entry in source.manifest["cells"] if entry["method"] == method]
+            own = {(entry["seed"], entry["order"]): SourceCell(source, entry) for entry in entries}
+            label = method + mark
+            while any((label, *k) in joined and not joined[label, *k].same_outcome(cell) for k, cell in own.items()):
+                label += f" ({source.name})"
+            for k, cell in own.items():
+                joined.setdefault((label, *k), cell)
+    labels = list(dict.fromkeys(label for label, _, _ in joined))
+    folders: dict[str, str] = {}
+    for label in labels:
+        other = folders.setdefault(folder_name(label).casefold(), label)
+        if other != label:
+            raise UserError(f"compare: '{other}' and '{label}' would share a folder; compare other runs")
+    return dict(sorted(joined.items(), key=lambda item: (labels.index(item[0][0]), item[0][1:])))
+
+
+def training_mark(settings: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
+    """The addition to the labels of a run that was trained otherwise than the reference: " (epochs=16)", or nothing."""
+    different = [
+        f"{key}={_shown(settings.get(key))}"
+        for key in {**reference, **settings}
+        if key not in _NOT_IN_LABELS and settings.get(key) != reference.get(key)
+    ]
+    return f" ({', '.join(different)})" if different else ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "+".join(map(str, value)) or "none"
+    return "default" if value is None else str(value)
+
+
+def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCell], argv: list[str]) -> dict[str, Any]:
+    """The comparison's manifest: the first run's, with the cells of all; `runs` has each run's settings and provenance.
+
+    The times are those of the runs, so that the same comparison gives the same bytes.
+    """
+    manifests = [source.manifest for source in sources]
+    first = manifests[0]
+    ends = [manifest["finished"] for manifest in manifests]
+    statuses = {cell.entry["status"] for cell in cells.values()}
+    seeds = sorted({seed for _, seed, _ in cells})
+    orders = max((manifest["orders"] for manifest in manifests), key=len)
+    methods = list(dict.fromkeys(label for label, _, _ in cells))
+    settings = [manifest["settings"] for manifest in manifests]
+    equal = {(own.get("equal_memory"), own.get("equal_compute")) for own in settings}
+    return {
+        "status": SUCCEEDED if statuses == {SUCCEEDED} else FAILED if statuses & {FAILED, DIVERGED} else "incomplete",
+        "command": argv,
+        "settings": settings[0] | {"methods": methods, "seeds": seeds, "orders": len(orders)},
+        "seeds": seeds,
+        "orders": orders,
+        "reference": first["reference"],
+        "bounds": _bounds(cells),
+        "stream": first["stream"],
+        "backbone": first["backbone"],
+        "tasks": first["tasks"],
+        "budgets": _budgets(cells) if len(equal) == 1 else {},
+        "started": min(manifest["started"] for manifest in manifests),
+        "finished": None if None in ends else max(ends),
+        "comparable_seconds": all(
+            manifest["hardware"] == first["hardware"] and manifest.get("comparable_seconds", True)
+            for manifest in manifests
+        ),
+        "versions": first["versions"],
+        "commit": first["commit"],
+        "hardware": first["hardware"],
+        "processes": [
+            {**process, "run": source.name} for source in sources for process in learning_processes(source.manifest)
+        ],
+        "runs": {
+            source.name: {key: value for key, value in source.manifest.items() if key not in _JOINED}
+            for source in sources
+        },
+        "cells": [{**cell.entry, "method": label, "run": cell.source.name} for (label, _, _), cell in cells.items()],
+    }
+
+
+def _bounds(cells: Mapping[CellKey, SourceCell]) -> list[str]:
+    """The labels of the methods that are bounds in their runs."""
+    own = {label: cell for (label, _, _), cell in cells.items()}
+    return [label for label, cell in own.items() if cell.entry["method"] in cell.source.manifest["bounds"]]
+
+
+def _budgets(cells: Mapping[CellKey, SourceCell]) -> dict[str, Any]:
+    """What each label was given where all runs made the same equal."""
+    # Runs of before there were budgets have no such entry.
+    given = {
+        (label, cell.entry["method"]): cell.source.manifest.get("budgets", {}) for (label, _, _), cell in cells.items()
+    }
+    return {label: budgets[method] for (label, method), budgets in given.items() if method in budgets}
+
+
+def _copy_records(origin: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for number in range(1, len(read_records(origin)) + 1):
+        shutil.copyfile(record_path(origin, number), record_path(target, number))

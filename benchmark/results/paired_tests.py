@@ -1,0 +1,371 @@
+"""What paired tests say about the differences between methods; docs/statistics.md says how to read them.
+
+Methods are compared block by block (see results/blocks.py): in each, all of them learned the same orders of the same
+data. Compared is the average accuracy after the last task, 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from benchmark.results import metrics
+from benchmark.results.blocks import Block, block_means, factors_of, interval_95, mean_over_blocks, repetitions_of
+from benchmark.results.reference import ALL_PAIRS
+from benchmark.results.tables import labels_of
+from benchmark.text import counted
+
+#: A difference is called significant where its corrected p is below this.
+ALPHA = 0.05
+
+RANK_COLUMNS = (
+    "method",
+    "blocks",
+    "mean_rank",
+    "average_accuracy",
+    "difference_to_best",
+    "difference_to_best_ci95",
+    "holm_p_to_best",
+    "difference_to_reference",
+    "difference_to_reference_ci95",
+    "holm_p_to_reference",
+)
+PAIR_COLUMNS = (
+    "method_a",
+    "method_b",
+    "blocks",
+    "mean_difference",
+    "difference_ci95",
+    "wilcoxon_p",
+    "holm_p",
+    "significant",
+)
+
+# Accuracies are ratios of counts: what differs further back differs by the order of a sum, and is a tie.
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Friedman:
+    """Friedman's test of whether all methods are alike: chi-square, its degrees of freedom, and p."""
+
+    statistic: float
+    degrees: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The comparison of a run's methods.
+
+    Attributes:
+        ranks: the rows of ranks.csv, the lowest mean rank first.
+        pairs: the rows of statistics.csv, one for every two methods that were tested.
+        blocks: how many blocks all these methods finished; only these count.
+        begun: how many blocks at least one of them finished.
+        block: what a block is: what there is less of, seeds or orders, if repetitions differ in both.
+        orders: whether repetitions differ in their orders.
+        reference: the method with which each other one was tested; ALL_PAIRS where every two were.
+        friedman: None for fewer than three methods or two blocks, and where all methods are alike in every block.
+        incomplete: of the blocks that count, in how many a repetition is left out, since not all methods finished it.
+        bounds: the methods that bound the others, and are compared but never in bold.
+    """
+
+    ranks: pd.DataFrame
+    pairs: pd.DataFrame
+    blocks: int
+    begun: int
+    block: Block
+    orders: bool
+    reference: str
+    friedman: Friedman | None
+    incomplete: int = 0
+    bounds: frozenset[str] = frozenset()
+
+    @property
+    def decidable(self) -> bool:
+        """Whether there are enough blocks for a difference to be significant at all."""
+        return not self.pairs.empty and least_p(self.blocks, len(self.pairs)) < ALPHA
+
+    def counted(self, blocks: int) -> str:
+        """So many blocks, as a reader calls them."""
+        return counted(blocks, self.block)
+
+    @property
+    def leaders(self) -> frozenset[str]:
+        """The methods to print in bold: the best by average accuracy, and those that the tests do not put below it.
+
+        What was tested with the reference alone stands where the reference stands, unless it differs from it
+        significantly. Bounds never are in bold. Empty where no test can call anything significant, and where none puts
+        a method below the best.
+        """
+        means = self.ranks.set_index("method")["average_accuracy"]
+        own = [str(method) for method in means.index if method not in self.bounds]
+        if not self.decidable or not own:
+            return frozenset()
+        best = max(own, key=means.__getitem__)
+        # Of two methods that differ from a bound above them it is not known whether one is below the other.
+        unknown = self.reference != ALL_PAIRS and means[self.reference] > means[best]
+        chosen = frozenset(own if unknown else [method for method in own if self._stands_with(method, best)])
+        return chosen if len(chosen) < len(own) else frozenset()
+
+    def _stands_with(self, method: str, best: str) -> bool:
+        if method == best:
+            return True
+        above = self._above(method, best)
+        if above is not None:
+            return above == 0
+        above = self._above(method, self.reference)
+        return self._stands_with(self.reference, best) if above == 0 else above == 1
+
+    def _above(self, method: str, other: str) -> int | None:
+        """1 or -1 where a method is significantly above or below another, else 0; None if they were not tested."""
+        for pair in self.pairs.itertuples():
+            if {pair.method_a, pair.method_b} == {method, other}:
+                difference = pair.mean_difference if pair.method_a == method else -pair.mean_difference
+                return int(np.sign(difference)) if pair.significant else 0
+        return None
+
+    @property
+    def verdict(self) -> str:
+        """What can be said, in sentences for a reader; empty where there are not two methods to compare."""
+        return " ".join(self._sentences()) if len(self.ranks) > 1 else ""
+
+    def _sentences(self) -> Iterator[str]:
+        compared, pairs = len(self.ranks), len(self.pairs)
+        if not self.blocks:
+            yield (
+                f"None of {self.counted(self.begun)} was finished by all {compared} methods, so that nothing can be "
+                "compared; methods need the same seeds and orders."
+            )
+            return
+        if self.blocks < self.begun:
+            yield f"All {compared} methods finished {self.blocks} of {self.counted(self.begun)}, and only these count."
+        if self.incomplete:
+            yield f"Of {self.counted(self.incomplete)} only what all {compared} methods finished counts."
+        if self.friedman:
+            test = self.friedman
+            yield (
+                f"Friedman's test of whether all methods are alike: chi-square {test.statistic:.2f} with "
+                f"{test.degrees} degrees of freedom, approximately p = {test.p:.2g}."
+            )
+        if self.pairs.empty:
+            yield (
+                f"{self.reference}, with which the others are compared, finished no {self.block}, so that nothing can "
+                "be tested; --reference of `report` names another method."
+            )
+        elif self.decidable:
+            found = int(self.pairs["significant"].sum())
+            what = (
+                f"{counted(pairs, 'pair')} of methods"
+                if self.reference == ALL_PAIRS
+                else f"{counted(pairs, 'method')} compared with {self.reference}"
+            )
+            yield f"Of {what}, {found or 'none'} {'differs' if found == 1 else 'differ'} significantly at {ALPHA}."
+        else:
+            corrected = f", {least_p(self.blocks, pairs):.3g} after Holm's correction for {pairs} pairs" * (pairs > 1)
+            yield (
+                f"With {self.counted(self.blocks)} no difference can be called significant at {ALPHA}, however large: "
+                f"the exact Wilcoxon signed-rank test gives no p below 2/2^{self.blocks} = {2 / 2**self.blocks:.3g}"
+                f"{corrected}; at least {self.counted(blocks_needed(pairs))} are needed."
+            )
+
+
+def paired_statistics(
+    accuracy: pd.DataFrame,
+    methods: Sequence[str],
+    tasks: int,
+    reference: str = ALL_PAIRS,
+    bounds: Collection[str] = (),
+) -> Statistics:
+    """Ranks, and paired tests, over the blocks that all methods finished.
+
+    A method that finished nothing is left out. Of a block with several repetitions, those count that all finished.
+
+    Args:
+        accuracy: the rows of accuracy.csv.
+        methods: labels, in the order of the tables.
+        tasks: T, the length of the stream.
+        reference: the method with which each other one is tested; ALL_PAIRS to test every two.
+        bounds: see Statistics.
+    """
+    finished = repetition_values(accuracy, methods, tasks).dropna(axis="columns", how="all").dropna(how="all")
+    shared = finished.dropna()
+    differing = factors_of(repetitions_of(accuracy))
+    factors = sorted(differing, key=lambda factor: shared.index.unique(factor).size)
+    block = factors[0]
+    sizes = [frame.groupby(level=block).size() for frame in (finished, shared)]
+    begun, common = sizes[0], _over_blocks(shared, block)
+    pairs = _pairs(shared, factors, reference)
+    return Statistics(
+        _ranks(common, shared, factors, pairs, reference),
+        pairs,
+        len(common),
+        len(begun),
+        block,
+        "order" in factors,
+        reference,
+        _friedman(common),
+        int((sizes[1] < begun[sizes[1].index]).sum()),
+        frozenset(bounds),
+    )
+
+
+def run_statistics(manifest: Mapping[str, Any], accuracy: pd.DataFrame) -> Statistics:
+    """The comparison of the methods of a run.
+
+    Args:
+        manifest: of the run, as benchmark.results.older completes it.
+        accuracy: the rows of its accuracy.csv.
+    """
+    return paired_statistics(
+        accuracy, labels_of(manifest), len(manifest["tasks"]), manifest["reference"], manifest["bounds"]
+    )
+
+
+def repetition_values(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> pd.DataFrame:
+    """Average accuracy after the last task: a row for each repetition, a column for each method, NaN if unfinished."""
+    values = {
+        method: {
+            repetition: metrics.average_accuracy(R)
+            for repetition, R in metrics.accuracy_matrices(accuracy[accuracy["method"] == method], tasks).items()
+        }
+        for method in methods
+    }
+    rows = sorted({repetition for own in values.values() for repetition in own})
+    index = pd.MultiIndex.from_tuples(rows, names=["seed", "order"]) if rows else pd.MultiIndex.from_arrays([[], []])
+    table = {method: [own.get(row, np.nan) for row in rows] for method, own in values.items()}
+    return pd.DataFrame(table, index=index.set_names(["seed", "order"]), dtype=float)
+
+
+def _over_blocks(values: pd.DataFrame, block: Block) -> pd.DataFrame:
+    """The mean of each block's rows."""
+    means = block_means(dict(zip(values.index, values.to_numpy(), strict=True)), block)
+    return pd.DataFrame.from_dict(means, orient="index", columns=values.columns, dtype=float)
+
+
+def holm(p: metrics.Array) -> metrics.Array:
+    """Holm's step-down correction for as many hypotheses as there are p (1979, Scand. J. Statist. 6).
+
+    The smallest p is multiplied by their number m, the next by m - 1, and so on; none falls below the one before, or
+    rises above 1.
+    """
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return corrected
+
+
+def least_p(blocks: int, pairs: int) -> float:
+    """The smallest two-sided p that the exact signed-rank test can give after Holm's correction.
+
+    If two methods are alike, all 2^blocks patterns of signs are as likely, and the most extreme are the two in which
+    all signs agree.
+    """
+    return min(1.0, pairs * 2 / 2**blocks)
+
+
+def blocks_needed(pairs: int) -> int:
+    """The least number of blocks with which one of so many pairs can differ significantly."""
+    blocks = 1
+    while least_p(blocks, pairs) >= ALPHA:
+        blocks += 1
+    return blocks
+
+
+def _pairs(shared: pd.DataFrame, factors: Sequence[Block], reference: str) -> pd.DataFrame:
+    """The rows of statistics.csv, from the values of the repetitions that count."""
+    tested = [(a, b) for a, b in combinations(shared, 2) if reference in (ALL_PAIRS, a, b)] if len(shared) else []
+    rows = [_pair(a, b, shared[a] - shared[b], factors) for a, b in tested]
+    pairs = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+    pairs["holm_p"] = holm(pairs["wilcoxon_p"].to_numpy(dtype=float))
+    pairs["significant"] = pairs["holm_p"] < ALPHA
+    return pairs
+
+
+def _pair(a: str, b: str, difference: pd.Series, factors: Sequence[Block]) -> dict[str, object]:
+    values = difference.to_dict()
+    return {
+        "method_a": a,
+        "method_b": b,
+        "blocks": len(block_means(values, factors[0])),
+        "mean_difference": mean_over_blocks(values, factors[0]),
+        "difference_ci95": interval_95(values, factors),
+        "wilcoxon_p": block_p(values, factors),
+    }
+
+
+def block_p(differences: Mapping[metrics.Repetition, float], factors: Sequence[Block]) -> float:
+    """The p of the signed-rank test over blocks, the largest of those over each factor."""
+    blocks = [np.array(list(block_means(differences, factor).values())) for factor in factors]
+    return max(signed_rank_p(values.round(_DIGITS)) for values in blocks)
+
+
+def signed_rank_p(differences: metrics.Array) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test, exact for any number of blocks and with ties; zeros are left out.
+
+    With ties SciPy's takes seconds a pair up to 13 blocks, and above is so coarse an approximation that hardly a p of
+    many pairs survives Holm's correction.
+    """
+    ranked = differences[differences != 0]
+    # Twice the ranks, since those of ties are halves.
+    ranks = (2 * stats.rankdata(np.abs(ranked))).astype(int)
+    # shares[w]: of the patterns of signs, those in which the positive ranks add up to w. Rank by rank, half of them.
+    shares = np.ones(1)
+    for rank in ranks:
+        shares = (np.pad(shares, (0, rank)) + np.pad(shares, (rank, 0))) / 2
+    positive = ranks[ranked > 0].sum()
+    return float(min(1.0, 2 * min(shares[: positive + 1].sum(), shares[positive:].sum())))
+
+
+def _ranks(
+    common: pd.DataFrame, shared: pd.DataFrame, factors: Sequence[Block], pairs: pd.DataFrame, reference: str
+) -> pd.DataFrame:
+    """The rows of ranks.csv; methods that are as good as each other share the mean of their ranks."""
+    if common.empty:
+        return pd.DataFrame({"method": list(common), "blocks": 0}, columns=list(RANK_COLUMNS))
+    means = common.mean()
+    table = pd.DataFrame(
+        {
+            "blocks": len(common),
+            "mean_rank": common.round(_DIGITS).rank(axis="columns", ascending=False).mean(),
+            "average_accuracy": means,
+            **_differences(common, shared, factors, pairs, str(means.idxmax()), "best"),
+            **_differences(common, shared, factors, pairs, reference, "reference"),
+        },
+        index=pd.Index(common.columns, name="method"),
+    )
+    best_first = table.sort_values(["mean_rank", "average_accuracy"], ascending=[True, False], kind="stable")
+    return best_first.reset_index()[list(RANK_COLUMNS)]
+
+
+def _differences(
+    common: pd.DataFrame, shared: pd.DataFrame, factors: Sequence[Block], pairs: pd.DataFrame, to: str, name: str
+) -> dict[str, pd.Series]:
+    """The columns of ranks.csv on the differences to one method; p where that pair was tested."""
+    others = [method for method in common if method != to] if to in common else []
+    means = {method: (common[method] - common[to]).mean() for method in others}
+    intervals = {method: interval_95((shared[method] - shared[to]).to_dict(), factors) for method in others}
+    own = pairs[(pairs["method_a"] == to) | (pairs["method_b"] == to)]
+    p = own.set_index(own["method_a"].where(own["method_b"] == to, own["method_b"]))["holm_p"]
+    return {
+        f"difference_to_{name}": pd.Series(means, dtype=float),
+        f"difference_to_{name}_ci95": pd.Series(intervals, dtype=float),
+        f"holm_p_to_{name}": p,
+    }
+
+
+def _friedman(common: pd.DataFrame) -> Friedman | None:
+    blocks, methods = common.shape
+    values = common.round(_DIGITS)
+    # Where all methods tie in every block, chi-square is 0/0.
+    if methods < 3 or blocks < 2 or (values.nunique(axis="columns") == 1).all():
+        return None
+    result = stats.friedmanchisquare(*(values[method] for method in values))
+    return Friedman(float(result.statistic), methods - 1, float(result.pvalue))

@@ -1,0 +1,249 @@
+"""Jobs on a Ray cluster, or on one that is started on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import tempfile
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# What happens to its processes Ray prints, whatever `log_to_driver` says; here it is the cause of a failure.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
+
+import ray
+from ray._private import ray_constants
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, WorkerCrashedError
+from ray.util.queue import Empty, Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from benchmark.files import OWN
+from benchmark.progress.base import Progress
+from benchmark.progress.remote import RemoteProgress, Told
+from benchmark.running.executors.base import Began, Ended, Failure, attempt
+from benchmark.running.executors.cells import Job
+from benchmark.running.executors.plan import Plan
+from benchmark.workers import short_folder
+from methods.errors import UserError, first_line
+
+# A job that is lost with its node or its process begins again so often: what it learned is in the run's folder.
+_RETRIES = 3
+
+# How long to wait for the end of a job before looking at what workers tell, in seconds.
+_WAIT = 0.2
+
+# How long a node may take to answer: to start a process that imports torch, beside what else goes on there, in seconds.
+_PATIENCE = 600
+
+# How long what listens at an address may take to answer, in seconds.
+_ANSWER = 30
+
+# The type of HTTP/2's frame of settings.
+_SETTINGS = 4
+
+# The address of a socket is a path of at most 103 bytes, of which Ray puts 69 behind the folder of temporary files:
+# /ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store.
+_LONGEST = 103 - 69
+
+# No pixel and no tensor passes through Ray: 100 MB for its messages.
+_OBJECT_STORE = 100 << 20
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster, with what it gives to tasks."""
+
+    cpus: int
+    gpus: int
+
+
+def connect(address: str | None, threads: int) -> list[Node]:
+    """Join the cluster at `address`, or start one on this machine with so many CPUs.
+
+    Raises:
+        UserError: there is no cluster.
+    """
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address is None:
+            folder = None if "RAY_TMPDIR" in os.environ else os.path.join(short_folder(_LONGEST), "ray")
+            with _on_loopback():
+                ray.init(
+                    "local",
+                    num_cpus=threads,
+                    object_store_memory=_OBJECT_STORE,
+                    include_dashboard=False,
+                    _temp_dir=folder,
+                    **quiet,
+                )
+        else:
+            _knock(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
+            ray.init(address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if address is None:
+            raise UserError(f"--executor ray: Ray does not start on this machine ({first_line(error)})") from error
+        raise UserError(
+            f"--address {address}: no Ray cluster can be joined there ({first_line(error)}); give the HOST:PORT that "
+            "`ray start --head` told, with RAY_AUTH_MODE=token if it wants a token, or, on one of its nodes, auto"
+        ) from error
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in resources]
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have a cluster that starts in the block listen on 127.0.0.1 only, as Ray itself does on macOS and Windows.
+
+    Elsewhere it would listen on every interface, and replace a loopback address that it is given by another one.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if what Ray needs does not listen at HOST:PORT: Ray would try for minutes.
+
+    A head node speaks gRPC, which is HTTP/2: who opens a connection is sent the settings at once.
+    """
+    host, _, port = address.rpartition(":")
+    # Ray finds out itself what "auto" means; what RAY_ADDRESS may also be, as ray://..., it answers at once.
+    if not host or "/" in host:
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER) as connection:
+        # What is encrypted, Ray has to read itself.
+        if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+            return
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0]))
+        try:
+            answer = connection.recv(9)
+        except TimeoutError:
+            raise TimeoutError(f"what listens there has not answered for {_ANSWER} s") from None
+        if answer[3:4] != bytes([_SETTINGS]):
+            raise ConnectionError("what listens there is no head node of Ray")
+
+
+def check_storage(folder: Path, directory: Path) -> None:
+    """See that all nodes of the cluster reach the run's folder, and the directory to which paths are relative.
+
+    Raises:
+        UserError: one does not; the message names it.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=OWN, suffix=".tmp") as mark:
+        # Not a decorator: then nodes would be sent the code, and not be asked whether they have it.
+        unreached = ray.remote(num_cpus=0)(_unreached)
+        places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        answers = [unreached.options(scheduling_strategy=at).remote(Path(mark.name), directory) for at in places]
+        for node, answer in zip(nodes, answers, strict=True):
+            try:
+                path = ray.get(answer, timeout=_PATIENCE)
+            except GetTimeoutError as error:
+                raise UserError(
+                    f"--executor ray: node {node['NodeName']} has not answered for {_PATIENCE} s; free it, or take "
+                    "it out of the cluster"
+                ) from error
+            except RayError as error:
+                raise UserError(
+                    f"--executor ray: node {node['NodeName']} cannot run the benchmark ({first_line(error)}); "
+                    "install it there as it is here"
+                ) from error
+            if path:
+                raise UserError(
+                    f"--executor ray: node {node['NodeName']} does not reach {path}; work, and write "
+                    "with --out, on storage that all nodes share"
+                )
+
+
+def _unreached(mark: Path, directory: Path) -> Path | None:
+    """On a node: what is missing there, or cannot be written."""
+    try:
+        with tempfile.TemporaryFile(dir=mark.parent):
+            reached = mark.exists()
+    except OSError:
+        reached = False
+    if not reached:
+        return mark.parent
+    return None if directory.is_dir() else directory
+
+
+@dataclass(frozen=True)
+class RayExecutor:
+    """Jobs as Ray's tasks.
+
+    Attributes:
+        plan: of the run.
+        workers: how many jobs go on at once, at most.
+        cpus, gpus: the share of them that Ray sets aside for each job; 0 GPUs for none.
+    """
+
+    plan: Plan
+    workers: int
+    cpus: float
+    gpus: float
+
+    def run(self, jobs: Sequence[Job], progress: Progress) -> Generator[Began | Ended]:
+        # Beside this process, it is lost only with it.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+        plan = ray.put(self.plan)
+        # A process keeps the GPU that it began with, while Ray may mean another one for its next job.
+        calls = 1 if self.gpus else 0
+        do = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_calls=calls, max_retries=_RETRIES)(_do)
+        waiting = deque(jobs)
+        running: dict[ray.ObjectRef, Job] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    job = waiting.popleft()
+                    running[do.remote(plan, job, told)] = job
+                    yield Began(job)
+                done, _ = ray.wait(list(running), num_returns=1, timeout=_WAIT)
+                for message in _all(told):
+                    message.tell(progress)
+                for reference in done:
+                    yield Ended(running.pop(reference), _outcome(reference))
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+            ray.shutdown()
+
+
+def _do(plan: Plan, job: Job, told: Queue) -> Failure | None:
+    """In a worker."""
+    return attempt(plan, job, RemoteProgress(told.put))
+
+
+def _outcome(reference: ray.ObjectRef) -> Failure | None:
+    try:
+        return ray.get(reference)
+    except RayError as error:
+        return Failure(f"Ray gave it up{_death(error)}: {first_line(error)}")
+
+
+def _death(error: RayError) -> str:
+    """How the worker of a job died, as far as Ray knows."""
+    if isinstance(error, OutOfMemoryError):
+        return ", for the memory of its node was full; fewer --jobs or a smaller --batch-size need less"
+    if isinstance(error, WorkerCrashedError):
+        return (
+            f", for {_RETRIES + 1} processes that learned it died, by a crash as a segmentation fault, or killed as "
+            "the system does when memory runs out"
+        )
+    return ""
+
+
+def _all(queue: Queue) -> Iterator[Told]:
+    while True:
+        try:
+            yield queue.get_nowait()
+        except Empty:
+            return

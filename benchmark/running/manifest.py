@@ -1,0 +1,144 @@
+"""manifest.json: what was asked for, of what, on what; enough to make every table again."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from benchmark.backbones.base import fingerprint
+from benchmark.config import Settings
+from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
+from benchmark.learning.seeds import RULE
+from benchmark.storage.folder import PENDING, RunFolder
+from benchmark.storage.provenance import provenance
+from benchmark.streams.base import Stream, Task
+from benchmark.streams.orders import draw_orders
+from methods.errors import UserError
+from methods.network import Network
+
+
+def new_manifest(settings: Settings, stream: Stream, backbone: Network, command: list[str]) -> dict[str, Any]:
+    """The manifest of a run that has yet to begin.
+
+    Raises:
+        UserError: the stream has too few tasks for that many orders.
+    """
+    orders = draw_orders([task.name for task in stream.tasks], settings.orders)
+    shapes = {_shape(task) for task in stream.tasks}
+    operations = {
+        shape: (training_operations_per_image(backbone, *shape), inference_operations_per_image(backbone, *shape))
+        for shape in shapes
+    }
+    made = provenance(command)
+    return {
+        "id": uuid.uuid4().hex,
+        "status": PENDING,
+        "command": made["command"],
+        "settings": settings.as_json(),
+        "seeds": list(settings.seeds),
+        "random_numbers": RULE,
+        "orders": orders,
+        "reference": settings.methods[0],
+        "stream": {"spec": stream.spec, "fingerprint": stream.fingerprint},
+        "backbone": {
+            "spec": settings.backbone,
+            "fingerprint": fingerprint(backbone),
+            **backbone_size(backbone),
+        },
+        "tasks": [
+            _task(number, task, settings, *operations[_shape(task)]) for number, task in enumerate(stream.tasks, 1)
+        ],
+        "versions": made["versions"],
+        "commit": made["commit"],
+        "hardware": made["hardware"],
+        "started": made["started"],
+        "finished": None,
+        "cells": _new_cells(settings),
+    }
+
+
+def planned_cells(settings: Settings, run: RunFolder) -> list[dict[str, Any]]:
+    """The cells that a run will have, as entries of its manifest: those of the run in the folder, if it goes on.
+
+    Raises:
+        UserError: the manifest of that run cannot be read.
+    """
+    return run.read_manifest()["cells"] if run.exists() else _new_cells(settings)
+
+
+def _new_cells(settings: Settings) -> list[dict[str, Any]]:
+    return [
+        {"method": method, "seed": seed, "order": order, "status": PENDING, "cause": None}
+        for method in settings.methods
+        for seed, order in settings.repetitions
+    ]
+
+
+def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: object, kind: str = "run") -> None:
+    """Refuse to go on under other settings.
+
+    Args:
+        old, new: manifests, or their entries "settings", "stream", "backbone" and "random_numbers".
+        option, name: how the user called what is there, for the message.
+        kind: what that is.
+
+    Raises:
+        UserError: naming the first difference.
+    """
+    if "runs" in old:
+        raise UserError(f"{option} {name}: `compare` made that folder of other runs; give another {option}")
+    for key in new["settings"]:
+        before, asked = old["settings"].get(key), new["settings"][key]
+        if before != asked:
+            raise UserError(
+                f"{option} {name}: that {kind} exists with --{key.replace('_', '-')} {_shown(before)}, "
+                f"not {_shown(asked)}; give the same settings to resume it, or another {option}"
+            )
+    for key in ("stream", "backbone"):
+        if old[key]["fingerprint"] != new[key]["fingerprint"]:
+            raise UserError(
+                f"{option} {name}: that {kind} exists, but what {new[key]['spec']} holds has changed since; "
+                f"restore the {key}, or give another {option}"
+            )
+    if old.get("random_numbers") != new["random_numbers"]:
+        raise UserError(
+            f"{option} {name}: that {kind} exists, but this version of the program draws other random numbers; "
+            f"go on with the version that began it, or give another {option}"
+        )
+    # A file of `tune`, and what older versions wrote, have none.
+    if old.get("budgets", {}) != new.get("budgets", {}):
+        raise UserError(
+            f"{option} {name}: that {kind} exists, but this version of the program gives its methods other budgets; "
+            f"go on with the version that began it, or give another {option}"
+        )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "(default)" if value is None else str(value)
+
+
+def _shape(task: Task) -> tuple[int, int]:
+    """What a task's operations depend on: its classes, and the size of its images."""
+    return len(task.classes), task.image_size
+
+
+def _task(number: int, task: Task, settings: Settings, training: int, inference: int) -> dict[str, Any]:
+    """A task's entry.
+
+    Args:
+        training, inference: operations per image of plain fine-tuning, and of the bare backbone.
+    """
+    return {
+        "task": number,
+        "task_name": task.name,
+        "classes": len(task.classes),
+        "train_images": len(task.train),
+        "validation_images": len(task.validation),
+        "test_images": len(task.test),
+        "image_size": task.image_size,
+        "fingerprint": task.fingerprint,
+        "sgd_flops": training * len(task.train) * settings.epochs,
+        "backbone_inference_flops": inference,
+    }

@@ -1,0 +1,267 @@
+"""The matrix of cells: which jobs there are, who does them, and what comes of it in the run folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import Execution
+from benchmark.files import StorageError, remove_unfinished
+from benchmark.planning.preparation import Prepared
+from benchmark.progress.base import Progress
+from benchmark.report.write import write_report
+from benchmark.running.executors.base import Began, Failure
+from benchmark.running.executors.cells import Job
+from benchmark.running.executors.choice import choose_executor
+from benchmark.running.executors.plan import Plan
+from benchmark.running.manifest import check_same, new_manifest
+from benchmark.storage.folder import FAILED, PENDING, RUNNING, SUCCEEDED, RunFolder, cell_name, open_run
+from benchmark.storage.lock import locked
+from benchmark.storage.parallel_tasks import Found, look, unite
+from benchmark.storage.provenance import comparable_seconds, learning_processes, new_process, now, processes
+from benchmark.storage.records import CellKey
+from benchmark.trackers.curves import tracked
+from methods.errors import UserError
+
+
+def run(
+    prepared: Prepared, execution: Execution, folder: Path, command: list[str], progress: Progress
+) -> dict[str, Any]:
+    """Learn every cell, and write the run folder; an existing run goes on where it stopped.
+
+    A cell that fails is reported as failed, with its cause, and the others go on.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: the folder cannot be used, or is in use, or holds a run with other settings, or there are no such
+            workers.
+        StorageError: what was learned cannot be written; what was written before is there.
+        VanishedError: the folder, or a part of it, was removed while the run went on.
+    """
+    manifest = new_manifest(prepared.settings, prepared.stream, prepared.backbone, command)
+    manifest["budgets"] = {label: asdict(budget) for label, budget in prepared.budgets.items()}
+    manifest["bounds"] = [method.label for method in prepared.methods if method.cls.bound]
+    if execution.tuned:
+        manifest["tuned"] = execution.tuned.origin(manifest, prepared.stream.training_fingerprints)
+        if differing := manifest["tuned"]["differences"]:
+            progress.warn(
+                f"--tuned {execution.tuned.path}: this run has {', '.join(differing)}; other options may be better here"
+            )
+    new = not folder.exists()
+    run_folder = open_run(folder)
+    try:
+        with locked(folder):
+            remove_unfinished(folder)
+            return _run(prepared, execution, run_folder, manifest, progress)
+    finally:
+        # Nothing is left of a run that could not begin. A folder that was there before is the user's.
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _run(
+    prepared: Prepared, execution: Execution, run_folder: RunFolder, manifest: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
+    """What `run` does in a folder that is its own; `manifest` is that of a new run."""
+    folder = run_folder.path
+    process = new_process(manifest, prepared.device)
+    if run_folder.exists():
+        old = run_folder.read_manifest()
+        check_same(old, manifest, "--name", folder.name)
+        # Older versions wrote less of these, and gave a run no id.
+        manifest = {"id": manifest["id"], **old, "finished": None, "processes": [*processes(old), process]} | {
+            key: manifest[key] for key in ("backbone", "bounds")
+        }
+    else:
+        manifest["processes"] = [process]
+    manifest["reference"] = execution.reference or manifest["reference"]
+    run_folder = replace(run_folder, id=manifest["id"])
+    plan = Plan(
+        prepared.settings,
+        execution.plugins,
+        Path.cwd(),
+        folder.absolute(),
+        # As the run began: orders follow from the tasks' names, which may have changed since.
+        manifest["orders"],
+        execution.keep_states,
+        execution.verify_evaluations,
+        budgets=prepared.budgets,
+        names=tuple(task["task_name"] for task in manifest["tasks"]),
+        id=manifest["id"],
+    )
+    cells = plan.cells(prepared)
+    independent = {label for label in prepared.settings.methods if cells.are_independent(label)}
+    executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
+    with tracked(execution.tracker, run_folder, manifest, progress) as progress:
+        # An evaluation that is taken over is not made again.
+        share = not execution.verify_evaluations
+        found = {_key(entry): look(run_folder.cell(*_key(entry))) for entry in manifest["cells"]}
+        process["tasks_left"] = len(manifest["tasks"]) * len(found) - sum(len(cell.tasks) for cell in found.values())
+        if not comparable_seconds(learning_processes(manifest)):
+            manifest["comparable_seconds"] = False
+        jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, progress)
+        matrix = _Matrix(run_folder, manifest, jobs)
+        with _checked(run_folder):
+            with closing(executor.run(jobs, progress)) as events:
+                for event in events:
+                    if isinstance(event, Began):
+                        matrix.began(event.job)
+                    else:
+                        matrix.ended(event.job, event.failure)
+                        if event.failure and event.failure.stops:
+                            raise StorageError(event.failure.cause)
+                        if event.failure:
+                            progress.failed(event.job.name, event.failure.cause)
+            matrix.finish()
+            progress.note("drawing tables and figures")
+            write_report(run_folder)
+    return manifest
+
+
+@contextmanager
+def _checked(folder: RunFolder) -> Iterator[None]:
+    """See, at the end of the block, that the run's folder is still there, which may be why it ended.
+
+    Raises:
+        VanishedError: it is not.
+    """
+    try:
+        yield
+    except UserError:
+        folder.check()
+        raise
+    folder.check()
+
+
+def _jobs(
+    folder: RunFolder,
+    manifest: dict[str, Any],
+    prepared: Prepared,
+    found: Mapping[CellKey, Found],
+    independent: set[str],
+    split: bool,
+    share: bool,
+    progress: Progress,
+) -> list[Job]:
+    """What is to be done: cells, and single tasks, which fill the gaps between them.
+
+    Cells of which files are damaged are told, and it is noted in the manifest.
+
+    Args:
+        found: what the cells' folders hold.
+        independent: labels of the methods whose tasks need no other one.
+        split: whether these tasks are jobs of their own, each for all orders.
+        share: whether cells take over what those of other orders have learned of such tasks.
+    """
+    tasks, orders = len(manifest["tasks"]), manifest["orders"]
+    alike = [key for key in found if key[0] in independent and share]
+    # Whoever learns a damaged cell in sequence puts it right.
+    apart = [key for key in found if key[0] in independent and split and not found[key].damaged]
+    whole, single = [], []
+    begun: set[tuple[str, int, int]] = set()
+    for entry in manifest["cells"]:
+        name, key = cell_name(entry, manifest), _key(entry)
+        if found[key].damaged:
+            entry["damage"] = _damage(folder, found[key])
+            progress.warn(f"{name}: {entry['damage']}")
+        if key not in apart:
+            whole.append(Job(name, key, twins=_twins(key, alike)))
+            continue
+        own = [
+            number
+            for number, task in enumerate(orders[key[2]], 1)
+            if number not in found[key].tasks and (*key[:2], task) not in begun
+        ]
+        begun |= {(*key[:2], orders[key[2]][number - 1]) for number in own}
+        if len(own) < tasks:
+            progress.cell(name, tasks, tasks - len(own), prepared.epochs(entry["method"]))
+            progress.ended(name)
+        single += [Job(f"{name}, task {n}", key, n, _twins(key, apart)) for n in own]
+    return whole + single
+
+
+def _twins(key: CellKey, cells: Sequence[CellKey]) -> tuple[CellKey, ...]:
+    """Those of the cells that are of the same method and seed in another order."""
+    return tuple(other for other in cells if other[:2] == key[:2] and other != key)
+
+
+def _damage(folder: RunFolder, found: Found) -> str:
+    """What is damaged in a cell's folder, and what of it is left."""
+    first, *more = (str(path.relative_to(folder.path)) for path in found.damaged)
+    files = f"{first} and {len(more)} more are" if more else f"{first} is"
+    left = f"the state after task {found.sequence}" if found.sequence else "the start"
+    return f"{files} damaged or missing, so that it goes on from {left}"
+
+
+def _key(entry: dict[str, Any]) -> CellKey:
+    return entry["method"], entry["seed"], entry["order"]
+
+
+class _Matrix:
+    """The status of each cell while its jobs are done, kept in the manifest.
+
+    Args:
+        folder: of the run.
+        manifest: changed here, and written.
+        jobs: all that will be done.
+    """
+
+    def __init__(self, folder: RunFolder, manifest: dict[str, Any], jobs: Sequence[Job]):
+        self._folder = folder
+        self._manifest = manifest
+        self._entries = {_key(entry): entry for entry in manifest["cells"]}
+        self._left = Counter(key for job in jobs for key in job.cells)
+        manifest["status"] = RUNNING
+        for key, entry in self._entries.items():
+            entry["status"], entry["cause"] = PENDING, None
+            entry.pop("traceback", None)
+            if not self._left[key]:
+                self._close(key)
+        folder.write_manifest(manifest)
+
+    def began(self, job: Job) -> None:
+        waiting = [self._entries[key] for key in job.cells if self._entries[key]["status"] == PENDING]
+        for entry in waiting:
+            entry["status"] = RUNNING
+        if waiting:
+            self._write()
+
+    def ended(self, job: Job, failure: Failure | None) -> None:
+        for key in job.cells:
+            entry = self._entries[key]
+            # Of several tasks that fail, the first.
+            if failure and not entry["cause"]:
+                entry["status"], entry["traceback"] = failure.status, failure.traceback
+                entry["cause"] = failure.cause if key == job.key else f"{failure.cause} ({job.name})"
+            self._left[key] -= 1
+            if not self._left[key]:
+                self._close(key)
+        self._write()
+
+    def finish(self) -> None:
+        """All jobs have ended.
+
+        Raises:
+            VanishedError: something of what was learned is not there any more.
+        """
+        self._folder.check_cells(self._manifest)
+        failed = any(entry["cause"] for entry in self._entries.values())
+        self._manifest["status"] = FAILED if failed else SUCCEEDED
+        self._manifest["finished"] = now()
+        self._write()
+
+    def _close(self, key: CellKey) -> None:
+        unite(self._folder.cell(*key))
+        if not self._entries[key]["cause"]:
+            self._entries[key]["status"] = SUCCEEDED
+
+    def _write(self) -> None:
+        self._folder.check()
+        self._folder.write_manifest(self._manifest)

@@ -1,0 +1,248 @@
+"""Choosing the methods' options on validation images; test images are never read."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from benchmark.backbones.base import fingerprint
+from benchmark.learning.evaluation import evaluate, network_for
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.seeds import RULE
+from benchmark.learning.strategy import DivergedError
+from benchmark.learning.training import Training
+from benchmark.planning.preparation import Prepared
+from benchmark.progress.base import Progress
+from benchmark.report.table import EMPTY
+from benchmark.running.manifest import check_same
+from benchmark.storage.tuned import read_tuned, write_tuned
+from benchmark.text import aligned
+from methods.configured import ConfiguredMethod, configure
+from methods.errors import UserError
+from methods.options import option_defaults, option_types, parse_spec, value_text
+from methods.recipe import Range, Recipe
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One try.
+
+    Attributes:
+        params: option -> value, of the options that are searched.
+        value: average validation accuracy after the last task; 0, which is the worst, if the training diverged.
+        diverged: whether it did.
+    """
+
+    params: dict[str, Any]
+    value: float
+    diverged: bool
+
+
+class Tuning:
+    """The search for the best options of several methods, and its file.
+
+    Args:
+        prepared: methods, a stream without test images, and the backbone; its one seed is that of all trials.
+        budget: trials of each method.
+        path: of the file. What it holds already, found under the same settings, is kept and not searched again.
+
+    Raises:
+        UserError: the file cannot be used, or a method's `search` has an option that the method has not.
+    """
+
+    def __init__(self, prepared: Prepared, budget: int, path: Path):
+        self.prepared, self.budget, self.path = prepared, budget, path
+        self._spaces = {method.label: search_space(method) for method in prepared.methods}
+        self._content = self._new_content()
+        if path.exists():
+            old = read_tuned(path, "--out")
+            check_same(old, self._content, "--out", path, kind="file")
+            self._content = old
+        # Written before anything is learned: that it cannot be must not be found out at the end.
+        write_tuned(path, self._content)
+
+    @property
+    def pending(self) -> list[ConfiguredMethod]:
+        """The methods that have something to search, and are not in the file."""
+        found = self._content["methods"]
+        return [m for m in self.prepared.methods if m.label not in found and self._spaces[m.label]]
+
+    def run(self, progress: Progress) -> dict[str, dict[str, Any]]:
+        """Tune the methods that the file lacks, and add each when it is done.
+
+        Returns:
+            The entries of the prepared methods in the file; one that failed has none.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        found = self._content["methods"]
+        for method in self.prepared.methods:
+            if method.label in found:
+                continue
+            try:
+                trials = self._search(method, progress) if self._spaces[method.label] else []
+            except Exception as error:  # whatever it is, the other methods go on
+                progress.failed(method.label, f"{type(error).__name__}: {error}")
+                continue
+            found[method.label] = _entry(method.label, trials)
+            write_tuned(self.path, self._content)
+        return {method.label: found[method.label] for method in self.prepared.methods if method.label in found}
+
+    def _search(self, method: ConfiguredMethod, progress: Progress) -> list[Trial]:
+        """All trials of a method; the first is its defaults."""
+        (seed,) = self.prepared.settings.seeds
+        space = self._spaces[method.label]
+        known: dict[str, Trial] = {}
+
+        def attempt(params: dict[str, Any]) -> Trial:
+            text = specification(method.label, params)
+            tasks = len(self.prepared.stream)
+            progress.cell(text, tasks, tasks if text in known else 0, self.prepared.settings.epochs)
+            if text not in known:
+                known[text] = try_once(self.prepared, text, params, progress)
+            progress.ended(text)
+            return known[text]
+
+        defaults = option_defaults(method.cls) | asdict(method.recipe)
+        trials = [attempt({option: _plain(defaults.get(option)) for option in space})]
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+        # Defaults outside of the space are tried like all others, but say nothing to the sampler.
+        with suppress(ValueError):
+            study.add_trial(
+                optuna.trial.create_trial(params=trials[0].params, distributions=space, value=trials[0].value)
+            )
+        while len(trials) < self.budget:
+            asked = study.ask(space)
+            trials.append(attempt({option: _plain(asked.params[option]) for option in space}))
+            study.tell(asked, trials[-1].value)
+        return trials
+
+    def _new_content(self) -> dict[str, Any]:
+        settings = self.prepared.settings
+        return {
+            "settings": {
+                "stream": settings.stream,
+                "backbone": settings.backbone,
+                "tuning_tasks": settings.tasks,
+                "image_size": settings.image_size,
+                "train_images": settings.train_images,
+                "epochs": settings.epochs,
+                "batch_size": settings.batch_size,
+                "device": settings.device,
+                "seed": settings.seeds[0],
+                "budget": self.budget,
+            },
+            "stream": {
+                "spec": settings.stream,
+                "fingerprint": self.prepared.stream.fingerprint,
+                "tasks": self.prepared.stream.training_fingerprints,
+            },
+            "backbone": {"spec": settings.backbone, "fingerprint": fingerprint(self.prepared.backbone)},
+            "random_numbers": RULE,
+            "methods": {},
+        }
+
+
+def search_space(method: ConfiguredMethod) -> dict[str, BaseDistribution]:
+    """Option -> what is tried of it, for each option in the method's `search` that its specification leaves open.
+
+    Raises:
+        UserError: the method has no such option.
+    """
+    annotations = option_types(Recipe) | option_types(method.cls)
+    given = parse_spec(method.label).options
+    unknown = [option for option in method.cls.search if option not in annotations]
+    if unknown:
+        raise UserError(f"method '{method.cls.name}' searches the option '{unknown[0]}', which it does not have")
+    return {
+        option: _distribution(values, annotations[option])
+        for option, values in method.cls.search.items()
+        if option not in given
+    }
+
+
+def _distribution(values: Range | tuple[Any, ...], annotation: Any) -> BaseDistribution:
+    if not isinstance(values, Range):
+        return CategoricalDistribution([_plain(value) for value in values])
+    if int in (annotation, *typing.get_args(annotation)):
+        return IntDistribution(int(values.low), int(values.high), log=values.log)
+    return FloatDistribution(values.low, values.high, log=values.log)
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is stored: numbers with four significant digits, what JSON does not know as text."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def specification(label: str, params: Mapping[str, Any]) -> str:
+    """A method's specification with these options added."""
+    # None is a default that stands for "not given", and cannot be written.
+    return ":".join([label, *(f"{name}={value_text(value)}" for name, value in params.items() if value is not None)])
+
+
+def try_once(prepared: Prepared, text: str, params: dict[str, Any], progress: Progress) -> Trial:
+    """Learn the stream as `text` says, and see how well it does."""
+    try:
+        return Trial(params, validation_accuracy(prepared, configure(text), progress), diverged=False)
+    except DivergedError:
+        return Trial(params, 0.0, diverged=True)
+
+
+def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, progress: Progress | None = None) -> float:
+    """The average accuracy on the tasks' validation images after all tasks were learned in order.
+
+    Raises:
+        DivergedError: the loss is no longer finite.
+    """
+    settings, stream, device = prepared.settings, prepared.stream, prepared.device
+    cell = Cell(prepared.backbone, method.make, stream.most_classes, settings.seeds[0], device, stream.names)
+    training = Training(method.recipe, settings.epochs, settings.batch_size)
+    state = start(cell)
+    for number, task in enumerate(stream.tasks, 1):
+        if progress is not None:
+            progress.task(method.label, number, task.name)
+        on_epoch = partial(progress.epoch, method.label) if progress else lambda: None
+        state = learn(cell, state, task, training, on_epoch).state
+    accuracies = [
+        evaluate(network_for(cell, state, number, len(task.classes)), task.validation, device)
+        for number, task in enumerate(stream.tasks, 1)
+    ]
+    return sum(accuracies) / len(accuracies)
+
+
+def _entry(label: str, trials: list[Trial]) -> dict[str, Any]:
+    """What the file says of a method; without trials, because nothing is searched, it is as it was typed."""
+    best = max(trials, key=lambda trial: trial.value, default=None)
+    return {
+        "best": label if best is None else specification(label, best.params),
+        "accuracy": None if best is None else best.value,
+        "default_accuracy": trials[0].value if trials else None,
+        "trials": [asdict(trial) for trial in trials],
+    }
+
+
+def to_text(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What was found, for a terminal."""
+    rows = [
+        (label, _percent(entry["default_accuracy"]), _percent(entry["accuracy"]), entry["best"])
+        for label, entry in found.items()
+    ]
+    table = aligned([("Method", "Default", "Tuned", "Best specification"), *rows], right={1, 2})
+    rule = "-" * max(map(len, table))
+    return "\n".join(["Average accuracy on validation images (%).", "", table[0], rule, *table[1:], ""])
+
+
+def _percent(share: float | None) -> str:
+    return EMPTY if share is None else f"{100 * share:.1f}"

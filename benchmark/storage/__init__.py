@@ -1,0 +1,1 @@
+"""The task boundary on disk: states, records, the run folder and its lock."""

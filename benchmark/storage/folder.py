@@ -1,0 +1,176 @@
+"""The run folder: where its files are, and how they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.files import MANIFEST, VanishedError, folder_name, refuse_foreign, write_atomically
+from benchmark.json_files import misfit, read_json
+from benchmark.results.reference import ALL_PAIRS
+from benchmark.storage.records import CellKey, record_path
+from benchmark.text import printable
+from methods.errors import UserError
+
+
+def cell_name(cell: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """What a person reads of one of the manifest's cells: "er, seed 0", and its order where there are several."""
+    name = f"{cell['method']}, seed {cell['seed']}"
+    return f"{name}, order {cell['order']}" if len(manifest["orders"]) > 1 else name
+
+
+#: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
+PENDING, RUNNING, SUCCEEDED, FAILED, DIVERGED = "pending", "running", "succeeded", "failed", "diverged"
+
+
+_MANIFEST = {
+    "settings": dict,
+    "seeds": list,
+    "orders": [[int]],
+    "stream": {"spec": str, "fingerprint": str},
+    "backbone": {"spec": str, "fingerprint": str, "parameters": int},
+    "tasks": [{"task": int, "task_name": str, "sgd_flops": int, "backbone_inference_flops": int}],
+    "cells": [{"method": str, "seed": int, "order": int, "status": str}],
+}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder. See results/README.md for its files.
+
+    Attributes:
+        id: of the run that goes on in it, from its manifest; None for who takes what is there.
+    """
+
+    path: Path
+    id: str | None = None
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.path / MANIFEST
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self.manifest_path.is_file()
+
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        try:
+            manifest = read_json(self.manifest_path)
+        except FileNotFoundError:
+            raise UserError(f"{self.path} is not a run folder: it holds no manifest.json") from None
+        except ValueError as error:
+            raise UserError(
+                f"{self.manifest_path} is damaged: {error}; put a copy of it back, or begin a run of another name"
+            ) from error
+        if not isinstance(manifest, dict) or not {"settings", "cells", "tasks"} <= manifest.keys():
+            raise UserError(f"{self.manifest_path} is not the manifest of a run; give the folder of a run")
+        wrong = misfit(manifest, _MANIFEST)
+        if wrong is not None:
+            raise UserError(
+                f"{self.manifest_path} is damaged: {wrong} is not what a run writes; put a copy of it back, or begin a "
+                "run of another name"
+            )
+        # What a run did before there was a choice.
+        only = {"orders": 1, "augment": [], "precision": "fp32", "compile": False}
+        manifest["settings"] = only | manifest["settings"]
+        manifest.setdefault("orders", [list(range(1, len(manifest["tasks"]) + 1))])
+        for cell in manifest["cells"]:
+            cell.setdefault("order", 0)
+        manifest.setdefault("reference", next((cell["method"] for cell in manifest["cells"]), ALL_PAIRS))
+        return manifest
+
+    def check(self) -> None:
+        """See that the folder is there, and still that of the run that goes on in it.
+
+        Raises:
+            VanishedError: it was removed, replaced, or cannot be reached.
+        """
+        if self.id is None:
+            return
+        try:
+            found = json.loads(self.manifest_path.read_bytes())
+        except (OSError, ValueError):
+            found = None
+        if not isinstance(found, dict) or found.get("id") != self.id:
+            raise VanishedError(
+                f"{self.path} was removed or replaced while the run went on: it does not hold the manifest.json of "
+                "this run any more; put the folder back, or give the same command to learn what is missing"
+            )
+
+    def check_cells(self, manifest: Mapping[str, Any]) -> None:
+        """See that what was measured in each cell that has succeeded is there.
+
+        Raises:
+            VanishedError: naming the first file that is not.
+        """
+        numbers = range(1, len(manifest["tasks"]) + 1)
+        for cell in manifest["cells"]:
+            if cell.get("status") == SUCCEEDED:
+                self.check_records((cell["method"], cell["seed"], cell["order"]), numbers)
+
+    def check_records(self, key: CellKey, numbers: Iterable[int]) -> None:
+        """See that a cell's folder holds the records of the tasks with these numbers.
+
+        Raises:
+            VanishedError: naming the first that it does not.
+        """
+        for path in (record_path(self.cell(*key), number) for number in numbers):
+            if not path.is_file():
+                raise VanishedError(
+                    f"{path} was there, and is missing; put it back, or give the command of the run again, which "
+                    "learns what is missing"
+                )
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest, whole."""
+        write_atomically(self.manifest_path, (json.dumps(manifest, indent=1) + "\n").encode())
+
+    def cell(self, method: str, seed: int, order: int) -> Path:
+        """The folder of a cell."""
+        name = f"seed-{seed}-order-{order}" if order else f"seed-{seed}"
+        return self.path / "cells" / folder_name(method) / name
+
+    def write_csv(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a table, whole; `read_table` reads it."""
+        plain = frame.map(lambda value: printable(value) if isinstance(value, str) else value)
+        write_atomically(self.path / f"{name}.csv", plain.to_csv(index=False, lineterminator="\n").encode())
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file, whole."""
+        write_atomically(self.path / name, printable(text, keep="\n").encode())
+
+
+def open_run(path: Path) -> RunFolder:
+    """The folder at `path` for a run that begins or goes on, made if needed.
+
+    Raises:
+        UserError: it cannot be written to, or holds something that is not of a run.
+    """
+    refuse_foreign(path, MANIFEST)
+    open_folder(path)
+    return RunFolder(path)
+
+
+def open_folder(path: Path) -> None:
+    """Make a folder if needed.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: {path} cannot be made: {error.strerror}") from error
+    if not os.access(path, os.W_OK):
+        raise UserError(f"--out: {path} cannot be written to; choose another folder with --out DIR")

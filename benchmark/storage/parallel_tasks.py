@@ -1,0 +1,173 @@
+"""Tasks of a cell that need no other one: their files, and how they become those of a cell learned in sequence.
+
+A task that was learned by itself leaves `task-<t>.safetensors`, as always, and `alone-<t>.json`. As soon as all tasks
+before it are there, the latter becomes `after-<t>.json`, which is the same as if they had been learned in sequence,
+measured seconds and memory aside.
+
+Such a task is the same in every order of the stream. What one cell has learned of it another one takes over, with what
+was measured: only the task's number changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.files import reading, uninterrupted, write_atomically, writing
+from benchmark.storage.records import Record, Records, read_record, read_records, record_path, write_record
+from benchmark.storage.state import PackedState, damaged_parts, find_newest, is_task, part_path, task_stem
+
+
+@uninterrupted()
+def save_alone(folder: Path, packed: PackedState, record: Record) -> None:
+    """Write one task of a cell. Ctrl-C waits until that is done.
+
+    Args:
+        folder: of the cell; made if needed.
+        packed: the state that holds this task and nothing else.
+        record: what was measured.
+
+    Raises:
+        StorageError: something cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for stem, blob in packed.blobs.items():
+        # What may be there has no record: it belongs to no state.
+        write_atomically(part_path(folder, stem), blob)
+    write_record(_path(folder, record["learned"]), {**record, "checksums": packed.checksums})
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A task as if it had been learned by itself: what `save_alone` writes.
+
+    Attributes:
+        packed: the file of the task.
+        record: what was measured.
+    """
+
+    packed: PackedState
+    record: Record
+
+    def moved(self, number: int) -> Alone:
+        """The same task where it is number `number` of the stream."""
+        stem, old = task_stem(number), task_stem(self.record["learned"])
+        packed = PackedState({stem: self.packed.blobs[old]}, {stem: self.packed.checksums[old]})
+        (evaluated,) = self.record["evaluated"]
+        return Alone(packed, {**self.record, "learned": number, "evaluated": [{**evaluated, "task": number}]})
+
+
+def find_alone(folder: Path, number: int) -> Alone | None:
+    """Task `number` of a cell whose tasks need no other one; None if it is not there, or damaged.
+
+    Args:
+        folder: of the cell; need not exist.
+        number: of the task, from 1.
+    """
+    stem = task_stem(number)
+    for path in (record_path(folder, number), _path(folder, number)):
+        record = read_record(path)
+        # What keeps something for the next task says wrongly that it needs no other one.
+        if record is None or not all(is_task(part) for part in record["checksums"]):
+            continue
+        with reading(folder):
+            try:
+                blob = part_path(folder, stem).read_bytes()
+            except FileNotFoundError:
+                return None
+        checksum = hashlib.sha256(blob).hexdigest()
+        if checksum == record["checksums"].get(stem):
+            return Alone(PackedState({stem: blob}, {stem: checksum}), _by_itself(record))
+    return None
+
+
+def _by_itself(record: Record) -> Record:
+    """The record of a task of a sequence, or of one learned alone, without what the tasks before added to it."""
+    earlier = record["bytes_before"]
+    return {
+        **{key: value for key, value in record.items() if key not in ("keep_states", "checksums")},
+        "bytes_before": dict.fromkeys(earlier, 0),
+        "bytes": {part: size - earlier.get(part, 0) for part, size in record["bytes"].items()},
+        "evaluated": record["evaluated"][-1:],
+    }
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a cell's folder holds.
+
+    Attributes:
+        sequence: the number of tasks after which it has a whole state.
+        alone: the numbers of whole tasks that were learned alone.
+        damaged: files without which it would hold more; only whoever learns the cell in sequence can put that right.
+    """
+
+    sequence: int
+    alone: frozenset[int]
+    damaged: tuple[Path, ...]
+
+    @property
+    def tasks(self) -> set[int]:
+        """The numbers of the tasks, from 1, that are there."""
+        return {*range(1, self.sequence + 1), *self.alone}
+
+
+def look(folder: Path) -> Found:
+    """See what a cell's folder holds, which need not exist; nothing is changed."""
+    records, damaged = find_newest(folder)
+    whole = set()
+    for number, path in _paths(folder).items():
+        record = read_record(path)
+        lost = damaged_parts(folder, record["checksums"]) if record else [path]
+        if not lost:
+            whole.add(number)
+        damaged += lost
+    return Found(len(records), frozenset(whole), tuple(damaged))
+
+
+def unite(folder: Path) -> bool:
+    """Put tasks that were learned alone behind those that the folder holds in sequence, as far as none is missing.
+
+    Returns:
+        Whether there were any.
+    """
+    paths = _paths(folder)
+    if not paths:
+        return False
+    alone = {number: record for number, path in paths.items() if (record := read_record(path))}
+    records = read_records(folder)
+    sequence = len(records)
+    while len(records) + 1 in alone:
+        records.append(_behind(records, alone[len(records) + 1]))
+        write_record(record_path(folder, len(records)), records[-1])
+    # Some may be of tasks that were in the sequence already: this was interrupted here before, or they were damaged.
+    for number in paths.keys() & range(1, len(records) + 1):
+        paths[number].unlink(missing_ok=True)
+    return len(records) > sequence
+
+
+def _behind(records: Records, alone: Record) -> Record:
+    """The record of a task that was learned alone, behind those of the tasks before it."""
+    if not records:
+        return alone
+    last = records[-1]
+    before = {part: size for part, size in last["bytes"].items() if part != "frozen"}
+    return {
+        **alone,
+        "bytes_before": before,
+        "bytes": {part: before.get(part, 0) + size for part, size in alone["bytes"].items()},
+        "evaluated": last["evaluated"] + alone["evaluated"],
+        "checksums": last["checksums"] | alone["checksums"],
+    }
+
+
+def _paths(folder: Path) -> dict[int, Path]:
+    """Task -> the file of its record, of the tasks that were learned alone."""
+    numbers = {path.stem.removeprefix("alone-"): path for path in folder.glob("alone-*.json")}
+    return {int(number): path for number, path in numbers.items() if number.isdecimal()}
+
+
+def _path(folder: Path, task: int) -> Path:
+    return folder / f"alone-{task}.json"

@@ -1,0 +1,80 @@
+"""What was measured while a task was learned, in a file that shows whether it is whole.
+
+Its first entry is the SHA-256 of all bytes behind it. What older versions wrote has none, and is taken as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmark.files import reading, write_atomically
+from benchmark.json_files import misfit, parse_json
+
+#: What a task's measurements are called by their names.
+Record = dict[str, Any]
+
+_SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
+
+_RECORD = {"learned": int, "evaluated": [{"task": int, "images": int}], "bytes": dict, "checksums": dict}
+
+
+def record_path(folder: Path, learned: int) -> Path:
+    """The record of a cell's state after so many tasks."""
+    return folder / f"after-{learned}.json"
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record, whole.
+
+    Args:
+        record: with "learned", the number of tasks, and "checksums", of the state's files.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    rest = json.dumps(record, indent=1).removeprefix("{\n").encode()
+    write_atomically(path, b'{\n "sha256": "%s",\n%s' % (hashlib.sha256(rest).hexdigest().encode(), rest))
+
+
+def read_record(path: Path) -> Record | None:
+    """A record; None if there is none, or a damaged one.
+
+    Raises:
+        VanishedError: it cannot be read.
+    """
+    with reading(path.parent):
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    seal = _SEAL.match(content)
+    if seal and hashlib.sha256(content[seal.end() :]).hexdigest().encode() != seal[1]:
+        return None
+    try:
+        record = parse_json(content)
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or misfit(record, _RECORD) is not None:
+        return None
+    record.pop("sha256", None)
+    return record
+
+
+#: A method's label, a seed, and the number of an order, from 0.
+CellKey = tuple[str, int, int]
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """What a cell measured: the contents of after-1.json, after-2.json, ... up to the first that is not whole."""
+    records: list[dict[str, Any]] = []
+    while record := read_record(record_path(folder, len(records) + 1)):
+        records.append(record)
+    return records
+
+
+#: What a cell measured, task after task.
+Records = list[dict[str, Any]]

@@ -1,0 +1,245 @@
+"""The task boundary: a flat set of named tensors in four parts, and its files.
+
+`after-<k>.json` is written last and names the checksum of each part; a step that was interrupted before it never
+happened. What it replaces is written beside it as `*.next` and takes its place afterwards, so that at every moment one
+complete state is on the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from benchmark.files import uninterrupted, write_atomically, writing
+from benchmark.storage.records import Record, read_records, record_path, write_record
+from methods.errors import UserError, first_line
+from methods.heads import is_head, placed, placeless
+from methods.method import REPLAY
+
+Tensors = dict[str, Tensor]
+
+_TASK = "task-"
+# Of a file that is written here; others may be the user's, and stay.
+_STEM = re.compile(r"(task|shared|memory)-\d+")
+
+
+@dataclass(frozen=True)
+class State:
+    """What a method knows after some tasks. Tensors are on the CPU.
+
+    Attributes:
+        learned: the number of tasks learned.
+        shared: what every task uses and later tasks may overwrite.
+        tasks: task number -> what belongs to that task alone, its head included.
+        memory: what the method keeps so as to go on learning.
+    """
+
+    learned: int
+    shared: Tensors
+    tasks: dict[int, Tensors] = field(default_factory=dict)
+    memory: Tensors = field(default_factory=dict)
+
+    def parts(self) -> Iterator[tuple[str, Tensors]]:
+        """(file stem, tensors) of each part that holds anything."""
+        for number, tensors in self.tasks.items():
+            if tensors:
+                yield task_stem(number), tensors
+        if self.shared:
+            yield f"shared-{self.learned}", self.shared
+        if self.memory:
+            yield f"memory-{self.learned}", self.memory
+
+    def count_bytes(self) -> dict[str, int]:
+        """The size of each part, and of what is reported in a column of its own: heads and stored samples."""
+        task = list(self.tasks.values())
+        heads = [{k: v for k, v in part.items() if is_head(k)} for part in (*task, self.shared)]
+        return {
+            "shared": tensor_bytes(self.shared),
+            "task": sum(map(tensor_bytes, task)),
+            "memory": tensor_bytes(self.memory),
+            "heads": sum(map(tensor_bytes, heads)),
+            "replay": tensor_bytes({k: v for k, v in self.memory.items() if k.startswith(REPLAY)}),
+        }
+
+
+@dataclass(frozen=True)
+class PackedState:
+    """A state as the bytes of its files.
+
+    Attributes:
+        blobs: file stem -> content, of the files that have to be written.
+        checksums: file stem -> SHA-256 of the content, of all files.
+    """
+
+    blobs: dict[str, bytes]
+    checksums: dict[str, str]
+
+
+def pack(state: State, before: State, checksums: Mapping[str, str]) -> PackedState:
+    """The files that hold `state`, less those that have not changed since the state `before`.
+
+    Args:
+        before: the state from which `state` was learned; what both share by identity is not packed again.
+        checksums: of the files of `before`.
+    """
+    old = dict(before.parts())
+    unchanged = [stem for stem, tensors in state.parts() if tensors is old.get(stem) and stem in checksums]
+    blobs = {stem: safetensors.torch.save(_in_file(stem, t)) for stem, t in state.parts() if stem not in unchanged}
+    new = {stem: hashlib.sha256(blob).hexdigest() for stem, blob in blobs.items()}
+    return PackedState(blobs, {**{stem: checksums[stem] for stem in unchanged}, **new})
+
+
+def checksum_of(checksums: Mapping[str, str], part: str) -> str:
+    """The checksum of "shared" or "task-3" among those of a state's files; empty if that part holds nothing."""
+    stem = next((stem for stem in checksums if stem == part or stem.startswith(f"{part}-")), None)
+    return checksums[stem] if stem else ""
+
+
+@uninterrupted()
+def save(folder: Path, packed: PackedState, record: Record, keep_states: bool = False) -> None:
+    """Write a state and what was measured while it was learned. Ctrl-C waits until that is done.
+
+    Args:
+        folder: of the cell; made if needed.
+        packed: the state after `record["learned"]` tasks.
+        record: content of after-<k>.json, to which the checksums are added.
+        keep_states: keep the shared and memory files of earlier tasks.
+
+    Raises:
+        StorageError: something cannot be written; the state before is still there.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for stem, blob in packed.blobs.items():
+        path = part_path(folder, stem)
+        if not path.exists():
+            write_atomically(path, blob)
+        elif _checksum(path) != packed.checksums[stem]:
+            write_atomically(_next(path), blob)
+    written = {**record, **({"keep_states": True} if keep_states else {}), "checksums": packed.checksums}
+    write_record(record_path(folder, record["learned"]), written)
+    _settle(folder, written)
+
+
+def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[Record]]:
+    """The newest complete state, and the records up to it. Those behind it, of states that were damaged, are removed.
+
+    Args:
+        folder: of the cell; need not exist.
+        start: makes the state before the first task, for when nothing complete is there.
+
+    Returns:
+        the state, and the contents of after-1.json ... after-<learned>.json.
+    """
+    records, damaged = find_newest(folder)
+    if damaged:
+        for path in folder.glob("after-*.json"):
+            number = path.stem.removeprefix("after-")
+            if number.isdecimal() and int(number) > len(records):
+                path.unlink()
+    if not records:
+        return start(), []
+    _settle(folder, records[-1])
+    return _read(folder, len(records), records[-1]["checksums"]), records
+
+
+def find_newest(folder: Path) -> tuple[list[Record], list[Path]]:
+    """The records up to the newest complete state, and which files keep a later one from being that."""
+    records = read_records(folder)
+    unread = record_path(folder, len(records) + 1)
+    damaged = [unread] if unread.exists() else []
+    while records and (lost := damaged_parts(folder, records[-1]["checksums"])):
+        # What an earlier state lacks may have been removed since it was no longer needed.
+        damaged = damaged or lost
+        records.pop()
+    return records, damaged
+
+
+def damaged_parts(folder: Path, checksums: Mapping[str, str]) -> list[Path]:
+    """The files of a state that are missing, or are not those that its record names."""
+    parts = [(part_path(folder, stem), value) for stem, value in checksums.items()]
+    return [path for path, value in parts if value not in (_checksum(path), _checksum(_next(path)))]
+
+
+def _read(folder: Path, learned: int, checksums: Mapping[str, str]) -> State:
+    def part(stem: str) -> Tensors:
+        if stem not in checksums:
+            return {}
+        path = part_path(folder, stem)
+        try:
+            return placed(safetensors.torch.load_file(path), stem.removeprefix(_TASK))
+        except safetensors.SafetensorError as error:
+            # It has its checksum: somebody has put something else there, and its checksum into the record.
+            raise UserError(
+                f"{path} holds no tensors ({first_line(error)}); remove it, and it is made again"
+            ) from error
+
+    tasks = {number: part(task_stem(number)) for number in range(1, learned + 1)}
+    return State(learned, part(f"shared-{learned}"), tasks, part(f"memory-{learned}"))
+
+
+def _settle(folder: Path, record: Record) -> None:
+    """Bring a cell's files in line with its newest record, which an interrupted step may not have come to.
+
+    Each `*.next` file that belongs to the state takes its place, and what was kept for the state before is removed.
+    """
+    checksums = record["checksums"]
+    for path in folder.glob("*.safetensors.next"):
+        final = path.with_suffix("")
+        if not _STEM.fullmatch(final.stem):
+            continue
+        if _checksum(path) == checksums.get(final.stem):
+            path.replace(final)
+        else:
+            path.unlink()
+    if record.get("keep_states"):
+        return
+    for part in ("shared", "memory"):
+        for path in folder.glob(f"{part}-*.safetensors"):
+            if _STEM.fullmatch(path.stem) and path.stem not in checksums:
+                path.unlink()
+
+
+def task_stem(number: int) -> str:
+    """The name of the part that belongs to a task alone."""
+    return f"{_TASK}{number}"
+
+
+def is_task(stem: str) -> bool:
+    """Whether a part belongs to a task alone."""
+    return stem.startswith(_TASK)
+
+
+def part_path(folder: Path, stem: str) -> Path:
+    """The file of a part of a state."""
+    return folder / f"{stem}.safetensors"
+
+
+def _next(path: Path) -> Path:
+    return path.with_name(path.name + ".next")
+
+
+def _checksum(path: Path) -> str:
+    """SHA-256 of a file; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _in_file(stem: str, tensors: Tensors) -> Tensors:
+    """The tensors of a part as they are named and laid out in its file."""
+    return {name: tensor.contiguous() for name, tensor in placeless(tensors, stem.removeprefix(_TASK)).items()}
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """The bytes of the tensors' values: what their file holds beside its header."""
+    return sum(tensor.nbytes for tensor in tensors.values())

@@ -1,0 +1,1 @@
+"""The embedded stream, and what paints its images."""

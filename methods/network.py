@@ -1,0 +1,83 @@
+"""The network that learns: a backbone, a head per task, and every tensor reachable by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from methods.heads import Heads, is_head
+
+
+class Network(nn.Module):
+    """A backbone with classification heads of exactly each task's width.
+
+    Args:
+        backbone: normalised images [N, 3, S, S] -> features [N, D].
+        feature_dim: D.
+        mean, std: per-channel normalisation of images scaled to 0..1.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, backbone: nn.Module, feature_dim: int, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.backbone = backbone
+        self.feature_dim = feature_dim
+        self.heads = Heads(feature_dim)
+        # Folded so that uint8 pixels are normalised by one multiplication and one addition.
+        scale = 1 / (255 * torch.tensor(std, device="cpu"))
+        shift = -torch.tensor(mean, device="cpu") / torch.tensor(std, device="cpu")
+        self.register_buffer("scale", scale.view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.view(1, -1, 1, 1), persistent=False)
+        #: Which head answers, and with how many of its units.
+        self.head_key = ""
+        self.classes = 0
+        self._still: list[nn.Module] = []
+
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 images [N, 3, S, S] -> features [N, D]."""
+        return self.backbone(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 images [N, 3, S, S] -> logits [N, classes of the current task]."""
+        return self.answer(self.features(images))
+
+    def answer(self, features: Tensor) -> Tensor:
+        """Features [N, D] -> logits [N, classes of the current task]."""
+        logits = self.heads(features, self.head_key)
+        return logits if logits.shape[1] == self.classes else logits[:, : self.classes]
+
+    def use_head(self, key: str, classes: int) -> None:
+        """Let the network answer with the first `classes` units of head `key`."""
+        self.head_key, self.classes = key, classes
+
+    def train(self, mode: bool = True) -> Network:
+        """Train or evaluation mode; what has frozen statistics, as batch normalisation, always evaluates."""
+        super().train(mode)
+        for module in self._still:
+            module.training = False
+        return self
+
+    def tensors(self) -> Iterator[tuple[str, nn.Module, Tensor]]:
+        """(name, owner module, tensor) of each parameter and stored buffer of the backbone."""
+        for prefix, module in self.backbone.named_modules(prefix="backbone"):
+            own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+            for name, tensor in own:
+                if name not in module._non_persistent_buffers_set:
+                    yield f"{prefix}.{name}", module, tensor
+
+    @torch.no_grad()
+    def place(self, tensors: Mapping[str, Tensor]) -> None:
+        """Copy values into the live tensors of the same names; of heads, into those that the network has.
+
+        Raises:
+            KeyError: a name is not in the network.
+        """
+        live = {name: tensor for name, _, tensor in self.tensors()}
+        for name, value in tensors.items():
+            if not is_head(name):
+                live[name].copy_(value)
+        self.heads.place(tensors)

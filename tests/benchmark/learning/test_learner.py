@@ -1,0 +1,117 @@
+"""One task: the order of the images, what is counted, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.operations import OperationCounter
+from benchmark.learning.seeds import derive
+from benchmark.learning.strategy import DivergedError
+from benchmark.learning.training import Training
+from benchmark.streams.base import Task
+from methods import Method, methods
+from methods.recipe import Recipe
+
+
+def test_every_method_sees_the_same_images_in_the_same_order(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[list[int]]] = {}
+
+    def spy(self: Method, strategy, **kwargs) -> None:
+        seen.setdefault(self.name, []).append(strategy.mb_y.tolist())
+
+    monkeypatch.setattr(Method, "before_forward", spy)
+    for name in ("sgd", "clr", "er"):
+        cell = make_cell(name)
+        learn(cell, start(cell), tiny_tasks[0], Training(methods.get(name).recipe, epochs=2, batch_size=8))
+    assert seen["sgd"] == seen["clr"] == seen["er"]
+    assert len(seen["sgd"]) == 10
+
+
+@pytest.mark.parametrize("name", ["sgd", "clr", "linear-probe"])
+def test_sampled_operations_are_those_of_the_whole_epoch(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    """Counting every step of 40 images in batches of 8 gives what one step, multiplied out, says."""
+    cell = make_cell(name)
+    with OperationCounter() as counter:
+        learned = learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=3, batch_size=8))
+    assert counter.get_total_flops() == learned.operations > 0
+
+
+def test_a_dry_run_knows_the_operations_of_a_method_that_trains_other_tensors_from_epoch_to_epoch(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backbone is trained in the last two of three epochs; one step of each kind tells the cost of all."""
+
+    def before_training_epoch(self: Method, strategy, **kwargs) -> None:
+        steps.append(0)
+        strategy.model.backbone.requires_grad_(len(steps) > 1)
+
+    def after_training_iteration(self: Method, strategy, **kwargs) -> None:
+        steps[-1] += 1
+
+    monkeypatch.setattr(Method, "before_training_epoch", before_training_epoch)
+    monkeypatch.setattr(Method, "after_training_iteration", after_training_iteration)
+    cell, how = make_cell("sgd"), Training(Recipe(), epochs=3, batch_size=8)
+    with OperationCounter() as counter:
+        steps: list[int] = []
+        learned = learn(cell, start(cell), tiny_tasks[0], how)
+        assert steps == [5, 5, 5]
+        assert learned.steps == 15
+    steps = []
+    dry = learn(cell, start(cell), tiny_tasks[0], replace(how, dry=True))
+    assert steps == [1, 1, 0]
+    assert counter.get_total_flops() == learned.operations == dry.operations
+
+
+def test_operations_of_hooks_are_counted_exactly(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
+    """The Fisher information of twice as many samples costs twice as much."""
+
+    def once(samples: int) -> int:
+        cell = make_cell("ewc", samples=samples)
+        return learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=1, batch_size=8)).operations
+
+    sgd = make_cell("sgd")
+    training = learn(sgd, start(sgd), tiny_tasks[0], Training(Recipe(), epochs=1, batch_size=8)).operations
+    assert once(32) - training == 2 * (once(16) - training) > 0
+
+
+def test_a_step_that_fails_leaves_nothing_counting(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Method, strategy, **kwargs) -> None:
+        raise RuntimeError("in the first step")
+
+    monkeypatch.setattr(Method, "before_backward", fail)
+    cell = make_cell("sgd")
+    with pytest.raises(RuntimeError, match="in the first step"):
+        learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=1, batch_size=8))
+    assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
+
+
+def test_a_loss_that_is_no_number_stops_the_task(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
+    cell = make_cell("sgd")
+    recipe = replace(Recipe(), lr=1e30)
+    with pytest.raises(DivergedError, match="epoch 1 of task 1"):
+        learn(cell, start(cell), tiny_tasks[0], Training(recipe, epochs=2, batch_size=8))
+
+
+def test_clip_limits_a_step(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
+    """One step of plain gradient descent at learning rate 1 is as long as the clipped gradient."""
+    cell = make_cell("sgd", bn="frozen")
+    recipe = Recipe(lr=1.0, momentum=0.0, clip=1e-3)
+    before = start(cell)
+    after = learn(cell, before, tiny_tasks[0], Training(recipe, epochs=1, batch_size=40)).state
+    torch.manual_seed(derive(0, 1, "head"))
+    head = torch.nn.Linear(5, 3)
+    steps = [after.shared[name] - before.shared[name] for name in before.shared]
+    steps += [after.tasks[1]["heads.1.weight"] - head.weight, after.tasks[1]["heads.1.bias"] - head.bias]
+    length = torch.cat([step.detach().flatten() for step in steps]).norm().item()
+    assert length == pytest.approx(1e-3, rel=1e-2)

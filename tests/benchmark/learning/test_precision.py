@@ -1,0 +1,160 @@
+"""In bf16 the network computes in bfloat16, and everything that is learned or kept stays in float32."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.config import Settings
+from benchmark.learning.evaluation import evaluate, network_for
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.precision import Precision, computes_bfloat16, computing
+from benchmark.learning.training import Training
+from benchmark.planning.preparation import prepare_run
+from benchmark.streams.base import Task
+from methods import Method, methods
+from methods.network import Network
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def convolved(tiny_network: Network) -> list[torch.dtype]:
+    """The formats in which convolutions answered."""
+    formats: list[torch.dtype] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        formats.append(output.dtype)
+
+    for module in tiny_network.backbone:
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(note)
+    return formats
+
+
+@pytest.mark.parametrize("name", ["sgd", "clr", "er"])
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_only_the_passes_have_the_precision(
+    name: str,
+    precision: str,
+    dtype: torch.dtype,
+    convolved: list[torch.dtype],
+    make_cell: Callable[..., Cell],
+    tiny_tasks: tuple[Task, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logits, learning = set(), set()
+
+    def after_update(self: Method, strategy: Any, **kwargs: Any) -> None:
+        logits.add(strategy.mb_output.dtype)
+        trained = strategy.optimizer.param_groups[0]["params"]
+        kept = (tensor for state in strategy.optimizer.state.values() for tensor in state.values())
+        learning.update(tensor.dtype for tensor in (*trained, *(p.grad for p in trained), *kept, strategy.loss))
+
+    monkeypatch.setattr(Method, "after_update", after_update)
+    cell, how = make_cell(name), Training(methods.get(name).recipe, epochs=1, batch_size=8, precision=precision)
+    state = start(cell)
+    for task in tiny_tasks[:2]:
+        state = learn(cell, state, task, how).state
+    assert set(convolved) == logits == {dtype}
+    assert learning == {torch.float32}
+    stored = [*state.shared.values(), *state.tasks[1].values(), *state.tasks[2].values(), *state.memory.values()]
+    assert not any(tensor.dtype == torch.bfloat16 for tensor in stored)
+
+
+def test_the_network_answers_in_the_same_precision_as_it_learned(
+    convolved: list[torch.dtype], make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    cell, data = make_cell("sgd"), tiny_tasks[0].train
+    how = Training(methods.get("sgd").recipe, epochs=8, batch_size=8, precision="bf16")
+    learned = learn(cell, start(cell), tiny_tasks[0], how)
+    assert learned.losses[-1] < 0.7 * learned.losses[0]
+    network = network_for(cell, learned.state, 1, 3)
+    convolved.clear()
+    half, single = (evaluate(network, data, CPU, precision) for precision in ("bf16", "fp32"))
+    assert convolved == [torch.bfloat16] * 2 + [torch.float32] * 2
+    assert half == pytest.approx(single, abs=0.1)
+    assert single > 0.6, "a third would be guessed"
+
+
+def test_changed_weights_are_used_at_once() -> None:
+    layer, x = nn.Linear(1, 1, bias=False), torch.ones(1, 1)
+    with computing("bf16", CPU):
+        answers = []
+        for value in (1.0, 2.0):
+            with torch.no_grad():
+                layer.weight.fill_(value)
+            answers.append(layer(x).item())
+    assert answers == [1.0, 2.0]
+
+
+def test_single_precision_is_left_alone() -> None:
+    with computing("fp32", CPU):
+        assert not torch.is_autocast_enabled("cpu")
+    with computing("bf16", CPU):
+        assert torch.is_autocast_enabled("cpu")
+    assert not torch.is_autocast_enabled("cpu")
+
+
+# What PyTorch says of a processor: oneDNN's word, then AVX-512's and AMX's bfloat16.
+@pytest.mark.parametrize(
+    ("machine", "available", "onednn", "avx512", "amx", "expected"),
+    [
+        ("x86_64", True, True, True, False, True),
+        ("x86_64", True, True, False, True, True),
+        ("x86_64", True, True, False, False, False),  # AVX-512 without bfloat16
+        ("x86_64", True, False, True, True, False),  # AVX2, or oneDNN is told to use no more
+        ("AMD64", True, True, False, False, False),
+        ("aarch64", True, True, False, False, True),
+        ("aarch64", True, False, False, False, False),
+        ("arm64", False, True, False, False, False),  # PyTorch was built without oneDNN
+    ],
+)
+def test_what_a_processor_knows(
+    monkeypatch: pytest.MonkeyPatch,
+    machine: str,
+    available: bool,
+    onednn: bool,
+    avx512: bool,
+    amx: bool,
+    expected: bool,
+):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: available)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert computes_bfloat16(CPU) is expected
+
+
+def test_nothing_is_pretended():
+    assert computes_bfloat16(CPU) in (True, False)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_gpu_is_asked_for_what_it_computes_itself(monkeypatch: pytest.MonkeyPatch, native: bool):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    assert computes_bfloat16(torch.device("cuda")) is native
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "warned"), [("bf16", False, True), ("bf16", True, False), ("fp32", False, False)]
+)
+def test_a_processor_without_bfloat16_is_told_once_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, precision: Precision, native: bool, warned: bool
+):
+    monkeypatch.setattr("benchmark.learning.precision.computes_bfloat16", lambda device: native)
+    settings = Settings(methods=("sgd",), precision=precision, device="cpu", tasks=1, train_images=20, test_images=10)
+    said: list[str] = []
+    prepare_run(settings, said.append, warn=lambda text: said.append(f"warning: {text}"))
+    warnings = [text for text in said if text.startswith("warning")]
+    assert len(warnings) == warned
+    if warned:
+        assert said[0] == warnings[0]
+        assert "--precision bf16" in warnings[0]
+        assert "several times as long as with --precision fp32" in warnings[0]

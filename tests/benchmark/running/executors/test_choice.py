@@ -1,0 +1,185 @@
+"""How many workers there are, and what each may use, worked out by hand for machines that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark.config import Execution, Settings
+from benchmark.planning.preparation import Prepared
+from benchmark.running.executors.base import Executor
+from benchmark.running.executors.cells import Cells
+from benchmark.running.executors.choice import choose_executor
+from benchmark.running.executors.plan import Plan
+from benchmark.running.executors.processes import ProcessExecutor
+from benchmark.running.executors.serial import SerialExecutor
+from benchmark.storage.folder import RunFolder
+from benchmark.streams.base import Stream, Task
+from methods.configured import configure
+from methods.errors import UserError
+from methods.network import Network
+
+MEGABYTE = 1 << 20
+
+Choose = Callable[..., tuple[Executor, bool]]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """machine(threads=8, memory=64_000, gpus=2) -> from now on, this machine has that; memory in MB."""
+
+    def become(threads: int, memory: int = 1_000_000, gpus: int = 0) -> None:
+        monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+        pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": memory * MEGABYTE // 4096}
+        monkeypatch.setattr("os.sysconf", pages.__getitem__)
+        # With a second batch, and the interpreter's 700 MB, a worker needs 1000 MB.
+        monkeypatch.setattr("benchmark.running.executors.choice.training_memory", lambda *arguments: 150 * MEGABYTE)
+
+    return become
+
+
+@pytest.fixture
+def choose(tiny_network: Network, tiny_tasks: tuple[Task, ...], tmp_path: Path) -> Choose:
+    """choose(Execution(...), methods="sgd,er", seeds=2) -> what a run of these on three tasks gets."""
+
+    def for_run(
+        execution: Execution, methods: str = "sgd", seeds: int = 1, device: str = "cpu", orders: int = 1
+    ) -> Any:
+        settings = Settings(methods=tuple(methods.split(",")), seeds=tuple(range(seeds)), orders=orders)
+        chosen = tuple(map(configure, settings.methods))
+        prepared = Prepared(settings, chosen, Stream("tiny", tiny_tasks), tiny_network, torch.device(device))
+        threads = torch.get_num_threads()
+        listed = [[1, 2, 3], [3, 2, 1], [2, 1, 3]][:orders]
+        plan = Plan(settings, (), tmp_path, tmp_path, listed, keep_states=False, verify=False, threads=threads)
+        cells = Cells(prepared, RunFolder(tmp_path), plan.orders, keep_states=False, verify=False)
+        entries = [
+            {"method": method, "seed": seed, "order": order}
+            for method in settings.methods
+            for seed in settings.seeds
+            for order in range(orders)
+        ]
+        return choose_executor(execution, plan, prepared, cells, {"clr"}, entries)
+
+    return for_run
+
+
+def workers(executor: Executor) -> tuple[int, int, list[int]]:
+    """How many there are, the threads of each, and their GPUs."""
+    assert isinstance(executor, ProcessExecutor)
+    return executor.workers, executor.plan.threads, list(executor.gpus)
+
+
+def test_threads_are_divided(machine: Callable, choose: Choose):
+    machine(threads=8)
+    assert workers(choose(Execution(jobs=2), seeds=5)[0]) == (2, 4, [])
+    assert workers(choose(Execution(jobs=3), seeds=5)[0]) == (3, 2, [])
+    assert workers(choose(Execution(jobs=20), seeds=20)[0]) == (20, 1, [])
+
+
+def test_there_are_no_more_workers_than_jobs(machine: Callable, choose: Choose):
+    machine(threads=8)
+    assert workers(choose(Execution(jobs=6), seeds=2)[0]) == (2, 4, [])
+    assert isinstance(choose(Execution(jobs=6))[0], SerialExecutor)
+    assert isinstance(choose(Execution(jobs=1), seeds=2)[0], SerialExecutor)
+    # Three tasks, and a whole cell.
+    assert workers(choose(Execution(), methods="clr,sgd")[0]) == (4, 2, [])
+
+
+def test_as_many_workers_as_threads_unless_memory_is_short(machine: Callable, choose: Choose):
+    machine(threads=8)
+    assert workers(choose(Execution(), seeds=20)[0]) == (8, 1, [])
+    # Of 5200 MB, four fifths are used.
+    machine(threads=8, memory=5200)
+    assert workers(choose(Execution(), seeds=20)[0]) == (4, 2, [])
+    machine(threads=8, memory=900)
+    assert isinstance(choose(Execution(), seeds=20)[0], SerialExecutor)
+    # Who asks for more gets it.
+    assert workers(choose(Execution(jobs=2), seeds=20)[0]) == (2, 4, [])
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "jobs", "placed"),
+    [
+        (1, None, None, [0]),
+        (2, None, None, [0, 1]),
+        (2, 0.5, None, [0, 0, 1, 1]),
+        (2, 0.4, None, [0, 0, 1, 1]),  # a fifth of each GPU is left over
+        (2, 0.25, 5, [0, 0, 0, 0, 1]),
+        (3, 1.0, 2, [0, 1]),
+        (1, 0.1, 10, [0] * 10),
+    ],
+)
+def test_gpus_are_shared_out(
+    machine: Callable, choose: Choose, gpus: int, share: float | None, jobs: int | None, placed: list[int]
+):
+    machine(threads=20, gpus=gpus)
+    executor, _ = choose(Execution(jobs=jobs, gpus_per_cell=share), seeds=20, device="cuda")
+    if len(placed) == 1:
+        assert isinstance(executor, SerialExecutor)
+    else:
+        assert workers(executor) == (len(placed), 20 // len(placed), placed)
+
+
+@pytest.mark.parametrize(
+    ("execution", "device", "says"),
+    [
+        (
+            Execution(jobs=3),
+            "cuda",
+            "--jobs 3 with --gpus-per-cell 1 is more than the 2 that there is room for; this machine has 2 GPUs",
+        ),
+        (
+            Execution(jobs=5, gpus_per_cell=0.4),
+            "cuda",
+            "--jobs 5 with --gpus-per-cell 0.4 is more than the 4 that there is room for; this machine has 2 GPUs",
+        ),
+        (
+            Execution(gpus_per_cell=0.5),
+            "cpu",
+            "--gpus-per-cell 0.5: this run uses no GPU; leave it out, or add --device cuda",
+        ),
+    ],
+)
+def test_what_there_is_no_room_for_is_refused(
+    machine: Callable, choose: Choose, execution: Execution, device: str, says: str
+):
+    machine(threads=8, gpus=2)
+    with pytest.raises(UserError) as caught:
+        choose(execution, seeds=20, device=device)
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    ("execution", "split"),
+    [
+        (Execution(jobs=2), True),
+        (Execution(jobs=1), False),
+        (Execution(jobs=1, parallel_tasks=True), True),
+        (Execution(jobs=2, parallel_tasks=False), False),
+        (Execution(jobs=2, verify_evaluations=True), False),
+    ],
+)
+def test_tasks_are_jobs_where_several_go_on(machine: Callable, choose: Choose, execution: Execution, split: bool):
+    machine(threads=8)
+    assert choose(execution, methods="clr,sgd")[1] == split
+
+
+def test_a_task_of_several_orders_is_one_job(machine: Callable, choose: Choose):
+    machine(threads=64)
+    # Three tasks with two seeds; of the method that depends on the order, a cell for each seed and order.
+    assert workers(choose(Execution(jobs=64), methods="clr", seeds=2, orders=3)[0])[0] == 6
+    assert workers(choose(Execution(jobs=64), methods="clr,sgd", seeds=2, orders=3)[0])[0] == 12
+    whole = Execution(jobs=64, parallel_tasks=False)
+    assert workers(choose(whole, methods="clr", seeds=2, orders=3)[0])[0] == 6
+
+
+def test_without_jobs_of_their_own_tasks_need_no_workers(machine: Callable, choose: Choose):
+    machine(threads=8)
+    executor, split = choose(Execution(parallel_tasks=False), methods="clr")
+    assert isinstance(executor, SerialExecutor)
+    assert not split

@@ -1,0 +1,147 @@
+"""Worker processes: the same files as without them, whatever happens to one of them, and none is left behind."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark.cli.main import main
+from benchmark.planning.preparation import prepare_run
+from benchmark.running.executors.cells import Job
+from benchmark.running.executors.processes import ProcessExecutor, _how_it_ended, _visible
+from benchmark.running.executors.serial import SerialExecutor
+
+ROOT = Path(__file__).parents[3]
+
+
+def cell(label: str) -> Job:
+    return Job(f"{label}, seed 0", (label, 0, 0))
+
+
+def single(label: str, task: int) -> Job:
+    return Job(f"{label}, seed 0, task {task}", (label, 0, 0), task)
+
+
+def test_the_files_are_those_of_one_process_even_if_a_worker_is_killed(
+    place: Any, make_listener: Callable, states: Callable
+):
+    labels = ("mortal", "er", "clr")
+    jobs = [cell("mortal"), cell("er"), single("clr", 2), single("clr", 1)]
+    plan = place.plan("alone", *labels)
+    alone = SerialExecutor(plan.cells(prepare_run(plan.settings, print)))
+    done = {job.name: None for job in jobs}
+    assert place.do(alone, jobs, make_listener()) == done
+
+    place.tell("die")
+    heard = make_listener()
+    assert place.do(ProcessExecutor(place.plan("workers", *labels), 2), jobs, heard) == done
+    assert not (place.path / "die").exists()
+    # The second worker goes on behind the first task.
+    assert [begun for name, begun in heard.cells if name == "mortal, seed 0"] == [0, 1]
+    assert states(place.path / "workers") == states(place.path / "alone")
+
+
+def test_a_job_that_kills_two_workers_costs_only_itself(place: Any, make_listener: Callable, states: Callable):
+    place.tell("die")
+    executor = ProcessExecutor(place.plan("run", "doomed", "sgd"), 2)
+    assert place.do(executor, [cell("doomed"), cell("sgd")], make_listener()) == {
+        "doomed, seed 0": "the process that learned doomed was killed by signal SIGKILL (as the system does when "
+        "memory runs out; fewer --jobs or a smaller --batch-size need less), twice",
+        "sgd, seed 0": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (1, "ended with status 1"),
+        (-11, "was killed by signal SIGSEGV (segmentation fault)"),
+        (-6, "was killed by signal SIGABRT (abort, as when memory was overwritten)"),
+        (-15, "was killed by signal SIGTERM"),
+        (-40, "was killed by signal 40"),
+    ],
+)
+def test_how_a_process_ended_is_told(code: int, says: str):
+    assert _how_it_ended(code) == says
+
+
+def test_what_only_a_worker_cannot_use_is_one_sentence(place: Any, make_listener: Callable):
+    place.plugin.write_text(
+        "from methods.errors import UserError\nraise UserError('plugin.py: this node has no licence')\n"
+    )
+    executor = ProcessExecutor(place.plan("run", "sgd", "clr"), 2)
+    cause = "plugin.py: this node has no licence"
+    assert place.do(executor, [cell("sgd"), cell("clr")], make_listener()) == {
+        "sgd, seed 0": cause,
+        "clr, seed 0": cause,
+    }
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_several_jobs_give_the_bytes_of_one(place: Any, exact: Callable, states: Callable):
+    for jobs in (2, 1):
+        # One for each of the workers.
+        torch.set_num_threads(jobs)
+        assert main(["run", *place.options, "er,clr,mortal", "--jobs", str(jobs), "--name", f"jobs-{jobs}"]) == 0
+    assert exact(place.path / "jobs-2") == exact(place.path / "jobs-1")
+    assert states(place.path / "jobs-2") == states(place.path / "jobs-1")
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_several_jobs_share_what_is_the_same_in_every_order(place: Any, exact: Callable, states: Callable):
+    for jobs in (2, 1):
+        torch.set_num_threads(jobs)
+        command = ["run", *place.options, "clr,sgd", "--orders", "2", "--jobs", str(jobs), "--name", f"jobs-{jobs}"]
+        assert main(command) == 0
+    assert exact(place.path / "jobs-2") == exact(place.path / "jobs-1")
+    assert states(place.path / "jobs-2") == states(place.path / "jobs-1")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_the_run(place: Any, sent: signal.Signals):
+    """Ctrl-C, which reaches all processes of a terminal; and a death of the first process that nobody can prepare."""
+    place.tell("wait")
+    arguments = ["run", *place.options, "endless,sgd", "--jobs", "2", "--name", "run"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmark", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    while not (place.path / "run" / "cells" / "endless" / "seed-0" / "alone-1.json").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    if sent == signal.SIGINT:
+        os.killpg(process.pid, sent)
+    else:
+        process.send_signal(sent)
+    # All processes share these pipes, so that they end when the last of the processes is gone.
+    out, err = process.communicate()
+    assert out == ""
+    if sent == signal.SIGINT:
+        assert process.returncode == 130
+        command = f"python -m benchmark {shlex.join(arguments)}"
+        assert err == f"\ninterrupted; finished tasks are kept. Go on with: {command}\n"
+    else:
+        assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"), [("", ["0", "1"]), ("3,5", ["3", "5"]), ("GPU-a,GPU-b", ["GPU-a", "GPU-b"])]
+)
+def test_gpus_are_counted_among_those_that_are_visible(monkeypatch: pytest.MonkeyPatch, visible: str, names: list[str]):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [_visible(0), _visible(1)] == names

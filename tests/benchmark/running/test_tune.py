@@ -1,0 +1,377 @@
+"""The tuner: what it tries, on what it decides, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+
+from benchmark.cli.main import main
+from benchmark.config import Settings
+from benchmark.images.source import ArrayImages
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.training import Training
+from benchmark.running.runner import Prepared
+from benchmark.streams import build
+from benchmark.streams.base import Stream, Task
+from benchmark.streams.source import RawTask, StreamSource
+from methods import methods
+from methods.configured import configure
+from methods.errors import UserError
+from methods.method import Method
+from methods.network import Network
+from methods.recipe import Range
+
+pytest.importorskip("optuna", reason='the tuner needs Optuna: pip install ".[tune]"')
+
+from benchmark.running import tune
+from benchmark.running.tune import Tuning, search_space, specification
+
+
+class Listener:
+    """Hears what the tuner says, and prints nothing."""
+
+    def __init__(self) -> None:
+        self.tried: list[str] = []
+        self.failures: list[tuple[str, str]] = []
+        self.epochs = 0
+
+    def note(self, text: str) -> None: ...
+
+    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
+        self.tried.append(name)
+
+    def task(self, name: str, number: int, task: str) -> None: ...
+
+    def epoch(self, name: str) -> None:
+        self.epochs += 1
+
+    def ended(self, name: str) -> None: ...
+
+    def failed(self, name: str, cause: str) -> None:
+        self.failures.append((name, cause))
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """Methods that a test registers are forgotten afterwards."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(methods, "_entries", dict(methods._entries))
+        yield
+
+
+@pytest.fixture
+def tuning(tiny_tasks: tuple[Task, ...], tiny_network: Network, tmp_path: Path) -> Callable[..., Tuning]:
+    """tuning("sgd", budget=3): a search on two tiny tasks; its file is tuned.json."""
+
+    def make(*labels: str, budget: int = 3, epochs: int = 2, file: str = "tuned.json") -> Tuning:
+        settings = Settings(methods=labels, tasks=2, epochs=epochs, batch_size=8, seeds=(100,), device="cpu")
+        prepared = Prepared(
+            settings,
+            tuple(configure(label) for label in labels),
+            Stream("tiny", tiny_tasks[:2]),
+            tiny_network,
+            torch.device("cpu"),
+        )
+        return Tuning(prepared, budget, tmp_path / file)
+
+    return make
+
+
+def search(tuning: Tuning, label: str) -> list[dict[str, Any]]:
+    return tuning.run(Listener())[label]["trials"]
+
+
+def test_the_defaults_are_tried_first_and_the_best_is_never_worse(tuning):
+    found = tuning("ewc:samples=10", budget=4).run(Listener())["ewc:samples=10"]
+    recipe = methods.get("ewc").recipe
+    assert len(found["trials"]) == 4
+    assert found["trials"][0]["params"] == {"lr": recipe.lr, "strength": 1.0}
+    assert found["default_accuracy"] == found["trials"][0]["value"]
+    assert found["accuracy"] == max(trial["value"] for trial in found["trials"]) >= found["default_accuracy"]
+    best = next(trial for trial in found["trials"] if trial["value"] == found["accuracy"])
+    assert found["best"] == specification("ewc:samples=10", best["params"])
+
+
+def test_the_value_of_a_trial_is_the_average_validation_accuracy(tuning, tiny_tasks, tiny_network):
+    (trial, _) = search(tuning("sgd", budget=2, epochs=20), "sgd")
+    method = configure(f"sgd:lr={trial['params']['lr']}")
+    names = tuple(task.name for task in tiny_tasks[:2])
+    cell = Cell(tiny_network, method.make, 3, seed=100, device=torch.device("cpu"), tasks=names)
+    state = start(cell)
+    for task in tiny_tasks[:2]:
+        state = learn(cell, state, task, Training(method.recipe, epochs=20, batch_size=8)).state
+    shares = []
+    for number, task in enumerate(tiny_tasks[:2], 1):
+        with torch.no_grad():
+            answers = network_for(cell, state, number, len(task.classes))(task.validation.images).argmax(1)
+        shares.append((answers == task.validation.labels).double().mean().item())
+    assert trial["value"] == pytest.approx(sum(shares) / 2)
+    assert trial["value"] > 0.5, "something was learned"
+
+
+def test_the_same_command_gives_the_same_file(tuning, tmp_path):
+    for file in ("a.json", "b.json"):
+        tuning("sgd", "ewc:samples=10", budget=4, file=file).run(Listener())
+        torch.rand(3)  # the global random state must not matter
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_options_that_are_given_are_not_searched(tuning):
+    trials = search(tuning("ewc:lr=0.05:samples=10"), "ewc:lr=0.05:samples=10")
+    assert [set(trial["params"]) for trial in trials] == [{"strength"}] * 3
+    assert len({trial["params"]["strength"] for trial in trials}) == 3
+    assert all(0.1 <= trial["params"]["strength"] <= 100 for trial in trials)
+
+
+def test_what_leaves_nothing_to_search_is_passed_through(tuning):
+    search = tuning("sgd:lr=0.01")
+    assert search.pending == []
+    listener = Listener()
+    found = search.run(listener)
+    assert found == {
+        "sgd:lr=0.01": {"best": "sgd:lr=0.01", "accuracy": None, "default_accuracy": None, "trials": []},
+    }
+    assert listener.tried == []
+    assert "sgd:lr=0.01  " in tune.to_text(found)
+
+
+class Everything(Method):
+    """Has an option of every kind."""
+
+    search = {
+        "rank": Range(1, 400),
+        "share": Range(0.0, 1.0, log=False),
+        "form": ("flat", "deep"),
+        "bias": (True, False),
+        "width": (1, 2),
+        "far": Range(1.0, 2.0),
+    }
+
+    def __init__(
+        self,
+        rank: int = 2,
+        share: float = 0.123456,
+        form: Literal["flat", "deep"] = "deep",
+        bias: bool = False,
+        width: int | None = None,
+        far: float = 9.0,
+    ):
+        super().__init__()
+        self.rank, self.share, self.form, self.bias, self.width, self.far = rank, share, form, bias, width, far
+
+    def part(self, module, name):
+        return "shared"
+
+
+def test_options_of_every_kind(tuning):
+    """Whole numbers stay whole, numbers have four digits, defaults outside of the space are tried all the same."""
+    methods.register("everything")(Everything)
+    listener = Listener()
+    search = tuning("everything", budget=8)
+    trials = search.run(listener)["everything"]["trials"]
+    default = {"rank": 2, "share": 0.1235, "form": "deep", "bias": False, "width": None, "far": 9.0}
+    assert trials[0]["params"] == default
+    assert listener.tried[0] == "everything:rank=2:share=0.1235:form=deep:bias=false:far=9"
+    assert {type(trial["params"]["rank"]) for trial in trials} == {int}
+    assert {trial["params"]["form"] for trial in trials} == {"flat", "deep"}
+    for trial, text in zip(trials, listener.tried, strict=True):
+        made = configure(text).make()
+        assert {name: getattr(made, name) for name in default} == trial["params"], text
+        assert all(float(f"{v:.4g}") == v for v in trial["params"].values() if isinstance(v, float))
+    assert all(1 <= trial["params"]["far"] <= 2 for trial in trials[1:])
+
+
+def test_the_same_specification_is_not_learned_twice(tuning):
+    class Choice(Everything):
+        """Leaves two choices."""
+
+        search = {"form": ("flat", "deep")}
+
+    methods.register("choice")(Choice)
+    listener = Listener()
+    trials = tuning("choice", budget=6, epochs=1).run(listener)["choice"]["trials"]
+    assert len(trials) == len(listener.tried) == 6
+    assert len(set(listener.tried)) * 2 == listener.epochs <= 4, "two tasks of one epoch for each specification"
+
+
+class Explosive(Method):
+    """Diverges at a scale that float32 cannot hold."""
+
+    search = {"scale": (1.0, 1e39)}
+
+    def __init__(self, scale: float = 1e39):
+        super().__init__()
+        self.scale = scale
+
+    def part(self, module, name):
+        return "shared"
+
+    def before_backward(self, strategy, **kwargs):
+        strategy.loss *= self.scale
+
+
+def test_training_that_diverges_is_the_worst_value_and_no_failure(tuning):
+    methods.register("explosive")(Explosive)
+    listener = Listener()
+    found = tuning("explosive", budget=6, epochs=4).run(listener)["explosive"]
+    assert found["trials"][0] == {"params": {"scale": 1e39}, "value": 0.0, "diverged": True}
+    assert [t["diverged"] for t in found["trials"]] == [t["params"]["scale"] > 1 for t in found["trials"]]
+    assert found["default_accuracy"] == 0 < found["accuracy"]
+    assert found["best"] == "explosive:scale=1"
+    assert listener.failures == []
+
+
+def test_a_method_that_fails_does_not_stop_the_others(tuning, tmp_path, monkeypatch):
+    class Broken(Everything):
+        """Cannot learn."""
+
+        def before_backward(self, strategy, **kwargs):
+            raise RuntimeError("out of luck")
+
+    methods.register("broken")(Broken)
+    listener = Listener()
+    found = tuning("broken", "sgd").run(listener)
+    assert listener.failures == [("broken", "RuntimeError: out of luck")]
+    assert list(found) == list(json.loads((tmp_path / "tuned.json").read_text())["methods"]) == ["sgd"]
+
+
+def test_an_option_that_a_method_does_not_have_is_refused(tuning):
+    class Lost(Everything):
+        """Searches what is not there."""
+
+        search = {"depth": (1, 2)}
+
+    methods.register("lost")(Lost)
+    with pytest.raises(UserError, match=r"^method 'lost' searches the option 'depth', which it does not have$"):
+        tuning("lost")
+
+
+def test_what_is_done_is_kept_and_not_learned_again(tuning, tmp_path, monkeypatch):
+    def interrupted(prepared: Prepared, method: Any, progress: Any) -> float:
+        if method.label.startswith("bn-only"):
+            raise KeyboardInterrupt
+        return original(prepared, method, progress)
+
+    original = tune.validation_accuracy
+    monkeypatch.setattr(tune, "validation_accuracy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tuning("sgd", "bn-only").run(Listener())
+    assert list(json.loads((tmp_path / "tuned.json").read_text())["methods"]) == ["sgd"]
+
+    monkeypatch.setattr(tune, "validation_accuracy", original)
+    again, listener = tuning("sgd", "bn-only"), Listener()
+    assert [method.label for method in again.pending] == ["bn-only"]
+    assert list(again.run(listener)) == ["sgd", "bn-only"]
+    assert all(text.startswith("bn-only") for text in listener.tried)
+    uninterrupted = tuning("sgd", "bn-only", file="straight.json")
+    uninterrupted.run(Listener())
+    assert (tmp_path / "tuned.json").read_bytes() == (tmp_path / "straight.json").read_bytes()
+
+
+def test_a_file_made_under_other_settings_is_not_added_to(tuning, tmp_path):
+    tuning("sgd:lr=0.1").run(Listener())
+    before = (tmp_path / "tuned.json").read_bytes()
+    with pytest.raises(UserError) as caught:
+        tuning("sgd:lr=0.1", epochs=5)
+    assert str(caught.value) == (
+        f"--out {tmp_path / 'tuned.json'}: that file exists with --epochs 2, not 5; "
+        f"give the same settings to resume it, or another --out"
+    )
+    assert (tmp_path / "tuned.json").read_bytes() == before
+
+
+def test_the_table_says_what_was_gained():
+    found = {
+        "ewc": {"default_accuracy": 0.5, "accuracy": 0.625, "best": "ewc:lr=0.02:strength=3"},
+        "sgd:lr=0.1": {"default_accuracy": None, "accuracy": None, "best": "sgd:lr=0.1"},
+    }
+    assert tune.to_text(found).splitlines()[2:] == [
+        "Method      Default  Tuned  Best specification",
+        "--------------------------------------------------",
+        "ewc            50.0   62.5  ewc:lr=0.02:strength=3",
+        "sgd:lr=0.1        –      –  sgd:lr=0.1",  # noqa: RUF001
+    ]
+
+
+@pytest.mark.parametrize("name", methods.members("all"))
+def test_every_method_searches_options_that_it_has_around_its_defaults(name):
+    method = configure(name)
+    values = {**vars(method.recipe), **vars(method.make())}
+    for option, space in search_space(method).items():
+        default = values[option] if isinstance(values[option], (bool, int, float, str)) else str(values[option])
+        assert space._contains(space.to_internal_repr(default)), f"{option}={default} is outside of what is tried"
+
+
+class Untouchable(ArrayImages):
+    """Test images that must not be read."""
+
+    def read(self, index):
+        raise AssertionError("a test image was read")
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stream of two tasks whose test images cannot be read; commands run in an empty folder."""
+
+    class Guarded(StreamSource):
+        default_image_size = 8
+
+        def raw_tasks(self, limit):
+            random = torch.Generator().manual_seed(0)
+            pixels = torch.randint(0, 256, (40, 8, 8, 3), dtype=torch.uint8, generator=random).numpy()
+            labels = [number % 2 for number in range(40)]
+            images, test = ArrayImages(pixels, labels), Untouchable(pixels, labels)
+            return [RawTask(name, ("a", "b"), images, test) for name in ("one", "two")][:limit]
+
+    monkeypatch.setattr(build.streams, "get", lambda name: Guarded)
+    monkeypatch.chdir(tmp_path)
+
+
+COMMAND = "tune --methods clr,ewc:samples=10,sgd:lr=0.1 --budget 2 --epochs 1 --device cpu"
+
+
+@pytest.mark.usefixtures("guarded")
+def test_test_images_are_never_touched(capsys):
+    with pytest.raises(AssertionError, match="a test image was read"):
+        main(["run", "--methods", "clr", "--epochs", "1"])
+    assert main(COMMAND.split()) == 0
+    content = json.loads(Path("tuned.json").read_text())
+    assert list(content["methods"]) == ["clr", "ewc:samples=10", "sgd:lr=0.1"]
+    assert content["settings"] == {
+        "stream": "mini",
+        "backbone": "mini",
+        "tuning_tasks": 3,
+        "image_size": None,
+        "train_images": None,
+        "epochs": 1,
+        "batch_size": 32,
+        "device": "cpu",
+        "seed": 100,
+        "budget": 2,
+    }
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert [line.split()[0] for line in printed.out.splitlines()[4:7]] == list(content["methods"])
+    assert printed.out.endswith("The best specifications are in tuned.json; run them with --tuned tuned.json\n")
+
+
+@pytest.mark.usefixtures("guarded")
+def test_the_command_says_how_it_ended(capsys, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    def unlucky(*arguments):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(tune, "validation_accuracy", interrupted)
+    assert main(COMMAND.split()) == 130
+    assert "interrupted; the methods that are done are in tuned.json" in capsys.readouterr().err
+    monkeypatch.setattr(tune, "validation_accuracy", unlucky)
+    assert main(COMMAND.split()) == 1
+    assert "clr failed: RuntimeError: out of luck" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""Heads side by side answer as separate linear layers would."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, linear
+
+from methods.heads import Heads, head_width, is_head
+
+WIDTHS = {"1": 3, "2": 1, "3": 4}
+
+
+@pytest.fixture
+def heads() -> Heads:
+    torch.manual_seed(0)
+    heads = Heads(5)
+    for key, classes in WIDTHS.items():
+        heads.add(key, classes)
+    return heads
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    return torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
+
+
+def separate(heads: Heads, key: str, features: torch.Tensor) -> torch.Tensor:
+    own = heads.take(key)
+    return linear(features, own[f"heads.{key}.weight"], own[f"heads.{key}.bias"])
+
+
+def test_each_head_is_exactly_as_wide_as_its_task_and_starts_as_a_linear_layer_would() -> None:
+    heads = Heads(5)
+    for key, classes in WIDTHS.items():
+        torch.manual_seed(int(key))
+        heads.add(key, classes)
+        torch.manual_seed(int(key))
+        layer = torch.nn.Linear(5, classes)
+        x = torch.ones(2, 5)
+        assert heads(x, key).shape == (2, classes)
+        assert torch.equal(heads(x, key), layer(x))
+
+
+def test_adding_a_head_leaves_the_others_as_they_were(heads: Heads, features: torch.Tensor) -> None:
+    before = {key: heads(features, key) for key in WIDTHS}
+    heads.add("4", 6)
+    assert all(torch.equal(before[key], heads(features, key)) for key in WIDTHS)
+
+
+def test_every_head_at_once_with_minus_infinity_beyond_its_classes(heads: Heads, features: torch.Tensor) -> None:
+    logits = heads.every(features)
+    assert logits.shape == (6, 3, 4)
+    for index, (key, classes) in enumerate(WIDTHS.items()):
+        torch.testing.assert_close(logits[:, index, :classes], separate(heads, key, features))
+        assert (logits[:, index, classes:] == float("-inf")).all()
+    flat = torch.cat([separate(heads, key, features) for key in WIDTHS], 1)
+    torch.testing.assert_close(heads.flat(features), flat)
+
+
+def test_each_sample_is_answered_by_the_head_of_its_own_task(heads: Heads, features: torch.Tensor) -> None:
+    tasks = torch.tensor([3, 1, 2, 3, 1, 1])
+    logits = heads.own(features, tasks)
+    assert logits.shape == (6, 4)
+    for row, task in enumerate(tasks.tolist()):
+        classes = WIDTHS[str(task)]
+        torch.testing.assert_close(logits[row, :classes], separate(heads, str(task), features[row]))
+        assert (logits[row, classes:] == float("-inf")).all()
+
+
+def test_only_the_own_head_gets_a_gradient_and_it_is_the_one_of_separate_heads(
+    heads: Heads, features: torch.Tensor
+) -> None:
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    cross_entropy(heads.own(features, torch.full((6,), 3)), labels).backward()
+    weight = heads.take("3")["heads.3.weight"].detach().requires_grad_()
+    cross_entropy(linear(features, weight, heads.bias[heads.rows["3"]]), labels).backward()
+    assert heads.weight.grad[:4].eq(0).all()
+    torch.testing.assert_close(heads.weight.grad[4:], weight.grad)
+
+
+def test_what_is_taken_can_be_placed_in_a_network_with_fewer_heads(heads: Heads, features: torch.Tensor) -> None:
+    taken = {name: tensor.detach() for key in WIDTHS for name, tensor in heads.take(key).items()}
+    assert all(map(is_head, taken))
+    assert not is_head("backbone.0.weight")
+    assert {key: head_width(taken, key) for key in WIDTHS} == WIDTHS
+    other = Heads(5)
+    other.add("3", 4)
+    other.place(taken)
+    torch.testing.assert_close(other(features, "3"), heads(features, "3"))
