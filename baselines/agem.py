@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from baselines.shared.finetuning import FineTuning
 from baselines.shared.gradients import gradients_of
-from baselines.shared.replay import Replay
-from methods import methods
+from baselines.shared.memory import DEFAULT_MEMORY, Memory
+from methods import BNPolicy, MemorySize, Step, methods
 
 
 @methods.register("agem")
-class AGEM(Replay):
+class AGEM(FineTuning):
     """A-GEM (Chaudhry et al., 2019, arXiv 1812.00420): a step must not raise the loss on stored images.
 
     g is the gradient of CE(batch), g_ref that of CE(replay batch of the same size), each replayed image through its own
@@ -27,27 +26,34 @@ class AGEM(Replay):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+    trains_old_heads = True
+
+    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
+        super().__init__(bn)
+        self.memory = memory
+        self.past = Memory(self, memory)
+
+    def before_backward(self, step: Step) -> None:
         # Here, where passes have the run's precision.
         if self.task > 1:
-            trained = strategy.optimizer.param_groups[0]["params"]
             # Zero where the loss does not depend on a parameter.
-            self.references = torch.autograd.grad(self.replay_loss(strategy), trained, materialize_grads=True)
+            self.references = torch.autograd.grad(self.replay_loss(step), step.trained, materialize_grads=True)
 
-    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
+    def after_backward(self, step: Step) -> None:
         if self.task == 1:
             return
-        gradients = gradients_of(strategy.optimizer.param_groups[0]["params"])
-        references = self.references
+        gradients, references = gradients_of(step.trained), self.references
         g, g_ref = (torch.cat([part.flatten() for part in parts]) for parts in (gradients, references))
         # Clamped instead of compared, so that the device is not waited for; g_ref may be all zero.
         excess = g.dot(g_ref).clamp(max=0) / g_ref.dot(g_ref).clamp(min=torch.finfo(g.dtype).tiny)
         for gradient, reference in zip(gradients, references, strict=True):
             gradient.sub_(excess * reference)
 
-    def replay_loss(self, strategy: Any) -> Tensor:
+    def replay_loss(self, step: Step) -> Tensor:
         """The cross entropy of a replay batch of the minibatch's size."""
-        network, replayed = strategy.model, self.draw(strategy, len(strategy.mb_y))
-        images = replayed["images"].contiguous(memory_format=torch.channels_last)
-        answers = network.heads.own(network.features(images), replayed["tasks"])
+        network, replayed = step.model, self.past.draw(step, len(step.labels))
+        answers = network.heads.own(network.features(replayed["images"]), replayed["tasks"])
         return cross_entropy(answers, replayed["labels"])
+
+    def after_training_exp(self, step: Step) -> None:
+        self.past.add(step.task_data, step.device)

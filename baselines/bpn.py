@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ class Bias(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
 
-def _add_bias(conv: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+def _add_bias(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     return output + conv.get_parameter("bpn.bias")
 
 

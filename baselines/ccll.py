@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +34,11 @@ class Gate(nn.Module):
         return torch.sigmoid(self.norm(self.weight * u.mean((2, 3), keepdim=True)))
 
 
-def _add_spatial(conv: nn.Module, inputs: Any, c: Tensor) -> Tensor:
+def _add_spatial(conv: nn.Module, inputs: tuple[Tensor, ...], c: Tensor) -> Tensor:
     return c + conv.get_submodule("spatial")(c)
 
 
-def _apply_gate(layer: nn.Module, inputs: Any, u: Tensor) -> Tensor:
+def _apply_gate(layer: nn.Module, inputs: tuple[Tensor, ...], u: Tensor) -> Tensor:
     return u * layer.get_submodule("gate")(u)
 
 

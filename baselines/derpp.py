@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from baselines.shared.finetuning import FineTuning
-from baselines.shared.replay import JointReplay
-from baselines.shared.reservoir import DEFAULT_MEMORY
-from methods import methods
-from methods.memory import MemorySize
-from methods.method import REPLAY, BNPolicy
-from methods.recipe import Range
+from baselines.shared.memory import DEFAULT_MEMORY, Memory, answer_together
+from methods import BNPolicy, MemorySize, Range, Step, methods
 
-_LOGITS = REPLAY + "logits"
+_LOGITS = "replay.logits"
 
 
 @methods.register("derpp")
-class DERpp(JointReplay):
+class DERpp(FineTuning):
     """Dark experience replay++ (Buzzega et al., 2020, arXiv 2004.07211).
 
     L = CE(batch) + alpha * MSE(f(x'), z') + beta * CE(f(x''), y''), x' and x'' two independent replay batches of the
@@ -35,25 +29,26 @@ class DERpp(JointReplay):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
+    trains_old_heads = True
     # Ever fewer of a task's images enter the memory, and logits are computed for these only.
     grows_evenly = False
-    batches = 2
     search = {**FineTuning.search, "alpha": Range(0.1, 1.0), "beta": Range(0.1, 1.0)}
 
     def __init__(
         self, alpha: float = 0.3, beta: float = 0.5, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"
     ):
-        super().__init__(memory, bn)
-        if alpha < 0:
-            raise ValueError(f"alpha={alpha:g} must not be negative")
-        if beta < 0:
-            raise ValueError(f"beta={beta:g} must not be negative")
+        super().__init__(bn)
+        for name, weight in (("alpha", alpha), ("beta", beta)):
+            if weight < 0:
+                raise ValueError(f"{name}={weight:g} must not be negative")
         self.alpha = alpha
         self.beta = beta
+        self.memory = memory
+        self.past = Memory(self, memory)
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, step: Step) -> None:
         """Learn how wide the logits of a sample are from now on: as the widest head so far."""
-        heads = strategy.model.heads
+        heads = step.model.heads
         self.width = heads.layout.shape[1]
         #: The classes of each task.
         self.widths = (heads.layout < len(heads.bias)).sum(1)
@@ -63,7 +58,14 @@ class DERpp(JointReplay):
     def widened(self, logits: Tensor) -> Tensor:
         return pad(logits, (0, self.width - logits.shape[1]))
 
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+    def forward(self, step: Step) -> Tensor:
+        if self.task == 1:
+            return super().forward(step)
+        self.replayed = self.past.draw(step, 2 * len(step.labels))
+        logits, self.answers = answer_together(step, self.task, self.replayed)
+        return logits
+
+    def before_backward(self, step: Step) -> None:
         if self.task > 1:
             first, second = self.answers.chunk(2)
             count = len(first)
@@ -71,14 +73,14 @@ class DERpp(JointReplay):
             squares = (first.nan_to_num(nan=float("nan"), neginf=0.0) - self.replayed["logits"][:count]).square()
             mse = (squares.sum(1) / self.widths[self.replayed["tasks"][:count] - 1]).mean()
             cross_entropies = cross_entropy(second, self.replayed["labels"][count:])
-            strategy.loss += self.alpha * mse + self.beta * cross_entropies
+            step.loss += self.alpha * mse + self.beta * cross_entropies
 
-    def sample_bytes(self, strategy: Any) -> int:
-        return super().sample_bytes(strategy) + 4 * self.width
+    def after_training_exp(self, step: Step) -> None:
+        network = step.model.eval()
 
-    def samples(self, strategy: Any, chosen: Tensor) -> dict[str, Tensor]:
-        samples = super().samples(strategy, chosen)
-        network = strategy.model.eval()
-        logits = torch.cat([network(images) for images in samples["images"].split(strategy.train_mb_size)])
+        def logits(images: Tensor) -> dict[str, Tensor]:
+            answers = torch.cat([network(part) for part in images.split(step.batch_size)])
+            return {"logits": self.widened(answers.float())}
+
+        self.past.add(step.task_data, step.device, logits, more_bytes=4 * self.width)
         network.train()
-        return {**samples, "logits": self.widened(logits.float())}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import gcd
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -24,7 +23,7 @@ class Grouped(nn.Conv2d):
             nn.init.zeros_(tensor)
 
 
-def _transform(conv: nn.Module, inputs: Any, c: Tensor) -> Tensor:
+def _transform(conv: nn.Module, inputs: tuple[Tensor, ...], c: Tensor) -> Tensor:
     return conv.get_submodule("groupwise")(c) + conv.get_submodule("pointwise")(c)
 
 

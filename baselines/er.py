@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.shared.replay import JointReplay
-from methods import methods
+from baselines.shared.finetuning import FineTuning
+from baselines.shared.memory import DEFAULT_MEMORY, Memory, answer_together
+from methods import BNPolicy, MemorySize, Step, methods
 
 
 @methods.register("er")
-class ER(JointReplay):
+class ER(FineTuning):
     """Experience replay (Chaudhry et al., 2019, arXiv 1902.10486).
 
     L = CE(batch) + CE(replay batch of the same size), each replayed image through its own task's head; both pass
@@ -23,6 +23,23 @@ class ER(JointReplay):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+    trains_old_heads = True
+
+    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
+        super().__init__(bn)
+        self.memory = memory
+        self.past = Memory(self, memory)
+
+    def forward(self, step: Step) -> Tensor:
+        if self.task == 1:
+            return super().forward(step)
+        self.replayed = self.past.draw(step, len(step.labels))
+        logits, self.answers = answer_together(step, self.task, self.replayed)
+        return logits
+
+    def before_backward(self, step: Step) -> None:
         if self.task > 1:
-            strategy.loss += cross_entropy(self.answers, self.replayed["labels"])
+            step.loss += cross_entropy(self.answers, self.replayed["labels"])
+
+    def after_training_exp(self, step: Step) -> None:
+        self.past.add(step.task_data, step.device)

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
+from torch import Tensor
 
 from baselines.shared.finetuning import FineTuning
-from baselines.shared.fisher import FisherKind, fisher_diagonal
-from methods import methods
-from methods.method import BNPolicy
-from methods.recipe import Range
-
-
-class Consolidation(FineTuning):
-    """What both forms of EWC share: the shared parameters theta as one vector, and their Fisher information."""
-
-    search = {**FineTuning.search, "strength": Range(0.1, 100.0)}
-
-    def __init__(self, strength: float, fisher: FisherKind, samples: int, bn: BNPolicy):
-        super().__init__(bn)
-        if strength < 0:
-            raise ValueError(f"strength={strength:g} must not be negative")
-        if samples < 1:
-            raise ValueError(f"samples={samples} must be at least 1")
-        self.strength = strength
-        self.fisher = fisher
-        self.samples = samples
-
-    def shared(self, strategy: Any) -> dict[str, nn.Parameter]:
-        """The parameters that the penalty holds: everything shared; heads are left out."""
-        return strategy.shared_parameters()
-
-    def theta(self, strategy: Any) -> Tensor:
-        """The shared parameters, [P]."""
-        return parameters_to_vector(self.shared(strategy).values())
-
-    def estimate_fisher(self, strategy: Any) -> Tensor:
-        """The Fisher diagonal [P] of the task just learned, on at most `samples` of its images."""
-        data = strategy.task_data
-        chosen = torch.randperm(len(data), generator=self.generator)[: self.samples]
-        images, labels = (part[chosen].to(strategy.device) for part in (data.images, data.labels))
-        return fisher_diagonal(strategy.model, self.shared(strategy), images, labels, self.fisher, self.generator)
+from baselines.shared.fisher import FisherKind, shared_vector, task_fisher
+from methods import BNPolicy, Range, Step, methods
 
 
 @methods.register("ewc")
-class EWC(Consolidation):
+class EWC(FineTuning):
     """Elastic weight consolidation (Kirkpatrick et al., 2017, arXiv 1612.00796).
 
     L = CE + strength/2 * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2 over the tasks t learned so far.
@@ -62,6 +28,8 @@ class EWC(Consolidation):
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
+    search = {**FineTuning.search, "strength": Range(0.1, 100.0)}
+
     def __init__(
         self,
         strength: float = 1.0,
@@ -70,10 +38,17 @@ class EWC(Consolidation):
         storage: Literal["per-task", "summed"] = "per-task",
         bn: BNPolicy = "shared",
     ):
-        super().__init__(strength, fisher, samples, bn)
+        super().__init__(bn)
+        if strength < 0:
+            raise ValueError(f"strength={strength:g} must not be negative")
+        if samples < 1:
+            raise ValueError(f"samples={samples} must be at least 1")
+        self.strength = strength
+        self.fisher = fisher
+        self.samples = samples
         self.storage = storage
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, step: Step) -> None:
         self.quadratic = self.sum_of_penalties()
 
     def sum_of_penalties(self) -> tuple[Tensor, Tensor, Tensor] | None:
@@ -88,15 +63,18 @@ class EWC(Consolidation):
             total = (fisher, anchor, rest) if total is None else _add(total, (fisher, anchor, rest))
         return total
 
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+    def before_backward(self, step: Step) -> None:
         if self.quadratic is not None:
             fisher, mean, rest = self.quadratic
-            penalty = (fisher * (self.theta(strategy) - mean).square()).sum() + rest
-            strategy.loss += self.strength / 2 * penalty
+            penalty = (fisher * (shared_vector(step) - mean).square()).sum() + rest
+            step.loss += self.strength / 2 * penalty
 
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def estimate_fisher(self, step: Step) -> Tensor:
+        return task_fisher(step, self.fisher, self.samples, self.generator)
+
+    def after_training_exp(self, step: Step) -> None:
         # In this order: the estimate may leave a layer that has two names with other tensors of the same values.
-        anchor, fisher = self.theta(strategy).detach(), self.estimate_fisher(strategy)
+        anchor, fisher = shared_vector(step).detach(), self.estimate_fisher(step)
         if self.storage == "per-task":
             self.kept |= {f"fisher.{self.task}": fisher, f"anchor.{self.task}": anchor}
             return

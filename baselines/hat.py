@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from baselines.shared.convolutions import norm_after, plain_convolutions
+from baselines.shared.gates import Gate, add_gate
 from baselines.shared.usage import input_usage, weight_usage
-from methods import methods
-from methods.method import BatchNorm, Method, Part
-from methods.recipe import Range, Recipe
-
-# Limits of the paper, on |s e| in the gradient's compensation and on |e|.
-_MOST_EXPONENT = 50
-_MOST_EMBEDDING = 6
-
-
-class Gate(nn.Module):
-    """Multiplies each channel by a = sigmoid(s e).
-
-    Args:
-        channels: how many.
-        s: the slope; whoever trains the gate changes it.
-        generator: draws e.
-    """
-
-    def __init__(self, channels: int, s: float, generator: torch.Generator):
-        super().__init__()
-        self.s = s
-        self.embedding = nn.Parameter(2 * torch.rand(channels, generator=generator, device="cpu"))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.values()[:, None, None]
-
-    def values(self) -> Tensor:
-        # The gradient of torch.sigmoid is rounded to zero where the gate is open, beyond s e = 17.
-        return logsigmoid(self.s * self.embedding).exp()
-
-
-def _gate(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    return layer.get_submodule("hat")(output)
+from methods import BatchNorm, Method, Part, Range, Recipe, Step, methods
 
 
 @methods.register("hat")
@@ -90,8 +58,7 @@ class HAT(Method):
         self.gated = [norms.get(conv, conv) for conv in self.convs]
         self.gates = [Gate(conv.out_channels, self.smax, self.generator).to(conv.weight) for conv in self.convs]
         for layer, gate in zip(self.gated, self.gates, strict=True):
-            layer.add_module("hat", gate)
-            layer.register_forward_hook(_gate)
+            add_gate(layer, gate)
 
     def part(self, module: nn.Module, name: str) -> Part:
         if isinstance(module, Gate) or (isinstance(module, BatchNorm) and self.bn == "per-task"):
@@ -102,11 +69,11 @@ class HAT(Method):
         """The gates of all layers, [C]."""
         return torch.cat([gate.values() for gate in self.gates])
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, step: Step) -> None:
         self.used = self.kept.get("used", torch.zeros_like(self.values()))
         outputs = self.used.split([conv.out_channels for conv in self.convs])
         layers: dict[nn.Module, Tensor] = dict(zip(self.gated, outputs, strict=True))
-        inputs = input_usage(strategy.model.backbone, layers, strategy.task_data.images.shape[-1])
+        inputs = input_usage(step.model.backbone, layers, step.task_data.images.shape[-1])
         self.factors: dict[Tensor, Tensor] = {}
         for conv, used in zip(self.convs, outputs, strict=True):
             # The forward pass need not use it.
@@ -118,39 +85,32 @@ class HAT(Method):
             if conv.bias is not None:
                 self.factors[conv.bias] = 1 - used
 
-    def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        done, last = strategy.clock.train_epoch_iterations, strategy.steps_per_epoch - 1
+    def before_training_iteration(self, step: Step) -> None:
+        done, last = step.steps_done, step.steps_per_epoch - 1
         self.set_slope(1 / self.smax + (self.smax - 1 / self.smax) * (done / last if last else 1))
 
     def set_slope(self, s: float) -> None:
-        self.s = s
         for gate in self.gates:
             gate.s = s
 
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+    def before_backward(self, step: Step) -> None:
         free = 1 - self.used
         # With less than one channel left the mean would blow up.
-        strategy.loss += self.strength * (self.values() * free).sum() / free.sum().clamp(min=1)
+        step.loss += self.strength * (self.values() * free).sum() / free.sum().clamp(min=1)
 
     @torch.no_grad()
-    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
-        embeddings = [gate.embedding for gate in self.gates]
-        for parameter, factor in (self.factors | {e: self.compensation(e) for e in embeddings}).items():
+    def after_backward(self, step: Step) -> None:
+        compensations = {gate.embedding: gate.compensation(self.smax) for gate in self.gates}
+        for parameter, factor in (self.factors | compensations).items():
             # The loss need not depend on it.
             if parameter.grad is not None:
                 parameter.grad *= factor
 
-    def compensation(self, e: Tensor) -> Tensor:
-        """What makes of the gradient at slope s one that does not vanish: smax (cosh(s e) + 1) / (s (cosh(e) + 1))."""
-        steep = (self.s * e).clamp(-_MOST_EXPONENT, _MOST_EXPONENT)
-        return self.smax / self.s * (steep.cosh() + 1) / (e.cosh() + 1)
-
-    @torch.no_grad()
-    def after_update(self, strategy: Any, **kwargs: Any) -> None:
+    def after_update(self, step: Step) -> None:
         for gate in self.gates:
-            gate.embedding.clamp_(-_MOST_EMBEDDING, _MOST_EMBEDDING)
+            gate.limit()
 
     @torch.no_grad()
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, step: Step) -> None:
         # The last step has left the slope at smax.
         self.kept["used"] = torch.maximum(self.used, self.values())

@@ -16,7 +16,6 @@ class LinearProbe(Method):
     recipe = Recipe(lr=0.1)
     search = {"lr": Range(1e-2, 1.0)}
     isolates_tasks = True
-    trains_head_only = True
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "frozen"

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from baselines.shared.all_heads import AllHeads
 from baselines.shared.finetuning import FineTuning
-from methods import methods
-from methods.method import BNPolicy
-from methods.recipe import Range
+from methods import BNPolicy, Range, Step, methods
 
 
 @methods.register("lwf")
-class LwF(AllHeads):
+class LwF(FineTuning):
     """Learning without forgetting (Li and Hoiem, 2016, arXiv 1606.09282).
 
     L = CE + strength * sum over old heads of CE(softmax(z_old / T), softmax(z / T)), the mean over the batch. z_old are
@@ -30,6 +26,7 @@ class LwF(AllHeads):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
+    trains_old_heads = True
     search = {**FineTuning.search, "strength": Range(0.1, 10.0)}
 
     def __init__(self, strength: float = 1.0, temperature: float = 2.0, bn: BNPolicy = "shared"):
@@ -41,22 +38,22 @@ class LwF(AllHeads):
         self.strength = strength
         self.temperature = temperature
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, step: Step) -> None:
         if self.task > 1:
-            self.teacher = copy.deepcopy(strategy.model).eval().requires_grad_(False)
+            self.teacher = copy.deepcopy(step.model).eval().requires_grad_(False)
 
-    def forward(self, strategy: Any) -> Tensor:
-        self.features = strategy.model.features(strategy.mb_x)
-        return strategy.model.answer(self.features)
+    def forward(self, step: Step) -> Tensor:
+        self.features = step.model.features(step.images)
+        return step.model.answer(self.features)
 
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+    def before_backward(self, step: Step) -> None:
         if self.task > 1:
             # The last head is the new task's.
             with torch.no_grad():
-                old = self.teacher.heads.every(self.teacher.features(strategy.mb_x))[:, :-1]
-            new = strategy.model.heads.every(self.features)[:, :-1]
+                old = self.teacher.heads.every(self.teacher.features(step.images))[:, :-1]
+            new = step.model.heads.every(self.features)[:, :-1]
             targets = (old / self.temperature).softmax(-1)
             log_answers = (new / self.temperature).log_softmax(-1)
             # Where a head is narrower, 0 * -inf would not be a number.
             cross_entropies = -(targets * log_answers.masked_fill(new.isneginf(), 0)).sum(-1)
-            strategy.loss += self.strength * cross_entropies.sum(1).mean()
+            step.loss += self.strength * cross_entropies.sum(1).mean()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from torch import Tensor
 
-from baselines.ewc import Consolidation
-from baselines.shared.fisher import FisherKind
-from methods import methods
-from methods.method import BNPolicy
+from baselines.shared.finetuning import FineTuning
+from baselines.shared.fisher import FisherKind, shared_vector, task_fisher
+from methods import BNPolicy, Range, Step, methods
 
 
 @methods.register("online-ewc")
-class OnlineEWC(Consolidation):
+class OnlineEWC(FineTuning):
     """EWC with one running Fisher and the latest anchor (Schwarz et al., 2018, arXiv 1805.06370).
 
     F~_t = decay * F~_(t-1) + F_t;  L = CE + strength/2 * decay * sum_i F~_i (theta_i - theta*_i)^2.
@@ -25,6 +24,8 @@ class OnlineEWC(Consolidation):
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
+    search = {**FineTuning.search, "strength": Range(0.1, 100.0)}
+
     def __init__(
         self,
         strength: float = 1.0,
@@ -33,19 +34,29 @@ class OnlineEWC(Consolidation):
         samples: int = 200,
         bn: BNPolicy = "shared",
     ):
-        super().__init__(strength, fisher, samples, bn)
+        super().__init__(bn)
+        if strength < 0:
+            raise ValueError(f"strength={strength:g} must not be negative")
+        if samples < 1:
+            raise ValueError(f"samples={samples} must be at least 1")
         if not 0 <= decay <= 1:
             raise ValueError(f"decay={decay:g} must be between 0 and 1")
+        self.strength = strength
         self.decay = decay
+        self.fisher = fisher
+        self.samples = samples
 
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+    def before_backward(self, step: Step) -> None:
         if "fisher" in self.kept:
-            distance = (self.theta(strategy) - self.kept["anchor"]).square()
-            strategy.loss += self.strength / 2 * self.decay * (self.kept["fisher"] * distance).sum()
+            distance = (shared_vector(step) - self.kept["anchor"]).square()
+            step.loss += self.strength / 2 * self.decay * (self.kept["fisher"] * distance).sum()
 
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def estimate_fisher(self, step: Step) -> Tensor:
+        return task_fisher(step, self.fisher, self.samples, self.generator)
+
+    def after_training_exp(self, step: Step) -> None:
         # In this order: the estimate may leave a layer that has two names with other tensors of the same values.
-        anchor, fisher = self.theta(strategy).detach(), self.estimate_fisher(strategy)
+        anchor, fisher = shared_vector(step).detach(), self.estimate_fisher(step)
         if "fisher" in self.kept:
             fisher += self.decay * self.kept["fisher"]
         self.kept |= {"fisher": fisher, "anchor": anchor}

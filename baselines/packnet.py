@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
-from baselines.shared.bits import pack_bits, packable, unpack_bits
 from baselines.shared.convolutions import plain_convolutions
 from baselines.shared.finetuning import FineTuning
-from methods import methods
-from methods.method import BatchNorm, Method, Part
-from methods.recipe import Range
-
-if TYPE_CHECKING:
-    from methods.network import Network
-
-
-class Ownership(nn.Module):
-    """A parametrisation: of a convolution's weights a task sees its own and earlier tasks', and trains its own.
-
-    Args:
-        weight: the weights.
-        task: the number of the task that is learned or evaluated.
-
-    Attributes:
-        owner: int16, of the weight's shape: the number of the task that keeps it, 0 while it is free.
-    """
-
-    owner: Tensor
-
-    def __init__(self, weight: Tensor, task: int):
-        super().__init__()
-        self.task = task
-        self.register_buffer("owner", torch.zeros_like(weight, dtype=torch.int16))
-
-    def own(self) -> Tensor:
-        """Which weights are the task's."""
-        return self.owner == self.task
-
-    def forward(self, weight: Tensor) -> Tensor:
-        earlier = (self.owner > 0) & (self.owner < self.task)
-        return torch.where(self.own(), weight, torch.where(earlier, weight.detach(), 0.0))
+from baselines.shared.ownership import Ownership, owned_layers, owners_from_bits, owners_to_bits
+from methods import BatchNorm, Method, Network, Part, Range, Step, methods
 
 
 @methods.register("packnet")
@@ -93,8 +61,8 @@ class PackNet(Method):
     def trains(self, module: nn.Module, name: str) -> bool:
         return self.task == 1 or isinstance(module, ParametrizationList) or self.part(module, name) == "task"
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        self.layers = _layers(strategy.model)
+    def before_training_exp(self, step: Step) -> None:
+        self.layers = owned_layers(step.model)
         for _, ownership in self.layers:
             # Until it prunes, a task has all that is free.
             ownership.owner.masked_fill_(ownership.owner == 0, self.task)
@@ -105,14 +73,13 @@ class PackNet(Method):
         self.held = [weight.detach().clone() for weight, _ in self.layers]
 
     @torch.no_grad()
-    def after_update(self, strategy: Any, **kwargs: Any) -> None:
+    def after_update(self, step: Step) -> None:
         # Without a gradient, momentum and weight decay still move a weight.
         for (weight, ownership), held in zip(self.layers, self.held, strict=True):
             weight.copy_(torch.where(ownership.own(), weight, held))
 
-    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
-        epoch = strategy.clock.train_exp_epochs + 1
-        if epoch == max(1, round(self.train_share * strategy.train_epochs)):
+    def after_training_epoch(self, step: Step) -> None:
+        if step.epoch == max(1, round(self.train_share * step.epochs)):
             self.prune()
             self.hold()
 
@@ -129,22 +96,7 @@ class PackNet(Method):
                 ownership.owner.masked_fill_(smallest, 0)
 
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        planes = range(self.task.bit_length())
-        bits = {
-            name: torch.stack([pack_bits(tensors[name] >> bit & 1) for bit in planes])
-            for name, _, _ in packable(network, tensors, Ownership)
-        }
-        return tensors | bits
+        return owners_to_bits(network, tensors, last=self.task)
 
     def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        owners = {
-            name: torch.stack([unpack_bits(p, live.shape).short() << bit for bit, p in enumerate(tensors[name])]).sum(0)
-            for name, _, live in packable(network, tensors, Ownership)
-        }
-        return tensors | owners
-
-
-def _layers(network: nn.Module) -> list[tuple[Tensor, Ownership]]:
-    """The weights of each convolution, and who owns them."""
-    lists = [module for module in network.modules() if isinstance(module, ParametrizationList)]
-    return [(one.original, ownership) for one in lists for ownership in one if isinstance(ownership, Ownership)]
+        return owners_from_bits(network, tensors)

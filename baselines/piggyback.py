@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from baselines.shared.masks import Mask, MaskedConvolutions
-from methods import methods
-from methods.recipe import Range, Recipe
+from baselines.shared.masks import Mask, add_masks, masks_from_bits, masks_to_bits
+from baselines.shared.per_task import PerTask
+from methods import Network, Range, Recipe, methods
 
 _START = 1e-2
 
@@ -31,7 +31,7 @@ class ThresholdMask(Mask):
 
 
 @methods.register("piggyback")
-class Piggyback(MaskedConvolutions):
+class Piggyback(PerTask):
     """Piggyback (Mallya et al., 2018, arXiv 1801.06519).
 
     y = conv(x, W * m_t), m_t = 1 where s_t > threshold, else 0. W is the backbone's and never trained; the gradient of
@@ -43,6 +43,7 @@ class Piggyback(MaskedConvolutions):
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
+    own = (Mask,)
     # A step of Adam moves a score by about lr, and all of them start 0.005 from the threshold.
     recipe = Recipe(optimizer="adam", lr=0.001)
     search = {"lr": Range(1e-4, 1e-2)}
@@ -53,5 +54,11 @@ class Piggyback(MaskedConvolutions):
             raise ValueError(f"threshold={threshold:g} must be at least 0 and below {_START:g}, where the scores start")
         self.threshold = threshold
 
-    def mask(self, weight: Tensor) -> Mask:
-        return ThresholdMask(torch.full_like(weight, _START), self.threshold)
+    def adapt(self, network: Network) -> None:
+        add_masks(network, lambda weight: ThresholdMask(torch.full_like(weight, _START), self.threshold))
+
+    def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return masks_to_bits(network, tensors)
+
+    def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return masks_from_bits(network, tensors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -20,11 +20,12 @@ class Adapter(nn.Conv2d):
         nn.init.zeros_(self.weight)
 
 
-def _series(conv: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+def _series(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     return output + conv.get_submodule("adapter")(output)
 
 
-def _parallel(conv: nn.Conv2d, inputs: Any, output: Tensor) -> Tensor:
+def _parallel(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    assert isinstance(conv, nn.Conv2d)
     rows, columns = conv.stride
     # Not by a stride of the adapter: of few channels, torch takes its gradient wrong (see backbones/strided.py).
     return output + conv.get_submodule("adapter")(inputs[0][..., ::rows, ::columns])

@@ -18,7 +18,6 @@ class SGDLastLayer(Method):
 
     recipe = Recipe(lr=0.03)
     shared_head = True
-    trains_head_only = True
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "frozen"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from baselines.shared.finetuning import FineTuning
 from baselines.shared.gradients import gradients_of
-from methods import methods
-from methods.method import BNPolicy
-from methods.recipe import Range
+from methods import BNPolicy, Range, Step, methods
 
 
 @methods.register("si")
@@ -44,8 +40,8 @@ class SI(FineTuning):
         self.damping = damping
 
     @torch.no_grad()
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        self.shared = list(strategy.shared_parameters().values())
+    def before_training_exp(self, step: Step) -> None:
+        self.shared = list(step.shared_parameters().values())
         self.sizes = [parameter.numel() for parameter in self.shared]
         start = self.theta()
         self.anchor = self.kept.get("anchor", start)
@@ -57,19 +53,20 @@ class SI(FineTuning):
         return parameters_to_vector(self.shared)
 
     @torch.no_grad()
-    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
+    def after_backward(self, step: Step) -> None:
         self.before = self.theta()
-        self.gradient = parameters_to_vector(gradients_of(self.shared))
+        gradients = gradients_of(self.shared)
+        self.gradient = parameters_to_vector(gradients)
         pull = 2 * self.strength * self.importance * (self.before - self.anchor)
-        for parameter, part in zip(self.shared, pull.split(self.sizes), strict=True):
-            parameter.grad += part.view_as(parameter)
+        for gradient, part in zip(gradients, pull.split(self.sizes), strict=True):
+            gradient += part.view_as(gradient)
 
     @torch.no_grad()
-    def after_update(self, strategy: Any, **kwargs: Any) -> None:
+    def after_update(self, step: Step) -> None:
         self.omega -= self.gradient * (self.theta() - self.before)
 
     @torch.no_grad()
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, step: Step) -> None:
         theta = self.theta()
         moved = (theta - self.anchor).square()
         self.kept["importance"] = self.importance + (self.omega / (moved + self.damping)).relu()

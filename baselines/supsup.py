@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from baselines.shared.convolutions import plain_convolutions
-from baselines.shared.masks import Mask, MaskedConvolutions
-from methods import methods
-from methods.method import BatchNorm, Part
-from methods.recipe import Range
-
-if TYPE_CHECKING:
-    from methods.network import Network
+from baselines.shared.masks import Mask, add_masks, masks_from_bits, masks_to_bits
+from baselines.shared.per_task import PerTask
+from methods import BatchNorm, Network, Part, Range, methods
 
 
 class TopMask(Mask):
@@ -39,7 +35,7 @@ class TopMask(Mask):
 
 
 @methods.register("supsup")
-class SupSup(MaskedConvolutions):
+class SupSup(PerTask):
     """Supermasks in superposition, task given (Wortsman et al., 2020, arXiv 2006.14769).
 
     y = conv(x, W * m_t). W is random, never trained and the same for all tasks: +-sqrt(2 / fan_in), without biases. m_t
@@ -53,6 +49,7 @@ class SupSup(MaskedConvolutions):
             batch normalisation; "pretrained": they stay as they are.
     """
 
+    own = (Mask,)
     search = {"lr": Range(1e-3, 0.1), "sparsity": (0.3, 0.5, 0.7)}
 
     def __init__(self, sparsity: float = 0.5, init: Literal["signed-constant", "pretrained"] = "signed-constant"):
@@ -67,7 +64,7 @@ class SupSup(MaskedConvolutions):
             plain_convolutions(network, "supsup")
             for module in network.modules():
                 _start_over(module)
-        super().adapt(network)
+        add_masks(network, self.mask)
 
     def mask(self, weight: Tensor) -> Mask:
         scores = torch.empty(weight.shape, device="cpu")
@@ -78,6 +75,12 @@ class SupSup(MaskedConvolutions):
         if isinstance(module, BatchNorm):
             return "task" if name.endswith(("running_mean", "running_var")) else "frozen"
         return super().part(module, name)
+
+    def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return masks_to_bits(network, tensors)
+
+    def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return masks_from_bits(network, tensors)
 
 
 @torch.no_grad()

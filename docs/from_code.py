@@ -30,7 +30,6 @@ _TRAITS = {
     "isolates_tasks": "Forgets nothing: what a task answers stays as it is, bit for bit.",
     "shared_head": "One head for all tasks.",
     "trains_old_heads": "A new task trains the heads of earlier tasks too.",
-    "trains_head_only": "Features of the training images are computed once per task.",
     "continues": "What belongs to a task starts where the task before left it.",
     "starts_over": "Each task is learned from the backbone as given.",
 }

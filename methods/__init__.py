@@ -8,21 +8,53 @@ A method is registered by name::
     class MyMethod(Method):
         ...
 
-`Method` and `Recipe` are loaded on first use, because they import torch and Avalanche.
+What a method needs is here: `Method` and what its parameters are (`Step`, `Network`, `Samples`). All but the registry
+is loaded on first use, because it imports torch and Avalanche.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from methods.errors import UserError
 from methods.registry import Registry
 
 if TYPE_CHECKING:
-    from methods.method import BatchNorm, Method, Part
-    from methods.recipe import Recipe
+    from methods.data import Samples
+    from methods.heads import Heads
+    from methods.memory import MemorySize
+    from methods.method import BatchNorm, BNPolicy, Method, Part
+    from methods.network import Network
+    from methods.recipe import Range, Recipe
+    from methods.step import Step
 
-__all__ = ["BatchNorm", "Method", "Part", "Recipe", "UserError", "methods"]
+__all__ = [
+    "BNPolicy",
+    "BatchNorm",
+    "Heads",
+    "MemorySize",
+    "Method",
+    "Network",
+    "Part",
+    "Range",
+    "Recipe",
+    "Samples",
+    "Step",
+    "UserError",
+    "methods",
+]
+
+# Where the names are that are loaded on first use.
+_LAZY = {
+    **dict.fromkeys(("BNPolicy", "BatchNorm", "Method", "Part"), "methods.method"),
+    **dict.fromkeys(("Range", "Recipe"), "methods.recipe"),
+    "Heads": "methods.heads",
+    "MemorySize": "methods.memory",
+    "Network": "methods.network",
+    "Samples": "methods.data",
+    "Step": "methods.step",
+}
 
 methods: Registry[type[Method]] = Registry("method", entry_points="continual_benchmark.methods")
 for _name, _target, _summary in (
@@ -71,8 +103,6 @@ methods.add_group(
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("BatchNorm", "Method", "Part", "Recipe"):
-        from methods import method
-
-        return getattr(method, name)
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'methods' has no attribute {name!r}")

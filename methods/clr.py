@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from methods import methods
 from methods.method import BatchNorm, Method, Part
 from methods.recipe import Range, Recipe
+from methods.step import Step
 
 
 class ReprogrammingKernel(nn.Conv2d):
@@ -20,7 +19,7 @@ class ReprogrammingKernel(nn.Conv2d):
         nn.init.dirac_(self.weight, groups=channels)
 
 
-def _reprogram(conv: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+def _reprogram(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     return conv.get_submodule("clr")(output)
 
 
@@ -62,10 +61,9 @@ class CLR(Method):
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if isinstance(module, (ReprogrammingKernel, BatchNorm)) else "frozen"
 
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
-        trained = strategy.optimizer.param_groups[0]["params"]
+    def before_backward(self, step: Step) -> None:
         # All norms at once, since there are many small tensors.
-        strategy.loss += self.penalty * torch.stack(torch._foreach_norm(trained)).sum()
+        step.loss += self.penalty * torch.stack(torch._foreach_norm(tuple(step.trained))).sum()
 
 
 @methods.register("clr-full")

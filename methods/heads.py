@@ -20,6 +20,8 @@ class Heads(nn.Module):
         features: D, the length of the backbone's feature vector.
     """
 
+    layout: Tensor
+
     def __init__(self, features: int):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(0, features, device="cpu"))
@@ -66,6 +68,28 @@ class Heads(nn.Module):
             [N, widest], -inf beyond the sample's own classes.
         """
         return self._padded(features).gather(1, self.layout[tasks - 1])
+
+    def columns(self, labels: Tensor, tasks: Tensor) -> Tensor:
+        """Where samples of mixed tasks have their classes among the logits of all heads: int64 [N].
+
+        Args:
+            labels: int64 [N], each from 0 to its own task's classes - 1.
+            tasks: int64 [N], as in `own`.
+        """
+        return self.layout.to(labels.device)[tasks - 1, labels]
+
+    def among_all(self, features: Tensor, columns: Tensor) -> Tensor:
+        """Each sample's logits from the head of its own task, among those of all: [N, sum of classes], -inf elsewhere.
+
+        Args:
+            features: [N, D].
+            columns: int64 [N], any column of the sample's own head, as `columns` gives them.
+        """
+        logits, first = self.flat(features), self.layout[:, 0].contiguous()
+        # The number of a column's head: how many heads begin up to there.
+        heads = torch.bucketize(torch.arange(logits.shape[1], device=logits.device), first, right=True)
+        other = torch.bucketize(columns, first, right=True)[:, None] != heads
+        return logits.masked_fill(other, float("-inf"))
 
     def _padded(self, features: Tensor) -> Tensor:
         """The logits of all heads side by side, and a last column of -inf, to which the layout points."""

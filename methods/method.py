@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from methods.data import Samples
+from methods.kept import Kept
 from methods.recipe import Range, Recipe
+from methods.step import Step
 
 with warnings.catch_warnings():
     # One of Avalanche's dependencies warns of solvers that nothing here uses.
@@ -19,7 +22,6 @@ with warnings.catch_warnings():
     from avalanche.core import SupervisedPlugin
 
 if TYPE_CHECKING:
-    from benchmark.images.labelled import LabelledImages
     from methods.network import Network
     from methods.options import Spec
 
@@ -45,18 +47,22 @@ class Method(SupervisedPlugin):
     made for every task and every evaluation, so that nothing but the state crosses from one task to the next: what a
     method wants to keep goes into `kept`.
 
-    The loop is Avalanche's: override `before_training_exp`, `before_backward`, `after_training_exp`, ... In them
-    `strategy.model` is the `methods.network.Network`, `strategy.mb_x` and `strategy.mb_y` the minibatch (uint8 images
-    [B, 3, S, S] and labels [B]), `strategy.task_data` the task's training images, `strategy.loss` the loss so far.
+    A method says which part each tensor belongs to (`part`), and overrides the hooks that it needs. The loop is
+    Avalanche's, and so are the names of the hooks. Each gets the `Step`, at which the task is. All hooks run in train
+    mode (but for batch normalisation whose statistics do not change, which evaluates) and with autograd on: write
+    `@torch.no_grad()` above a hook that needs none. Their operations are counted as each hook says.
+
+    **Tensors without values.** `cost`, `methods NAME`, `--equal-memory` and `--equal-compute` run the very same code
+    on the device "meta", for its shapes and operations: all tensors of the step are there, `task_data` included. So
+    new tensors must be made on the device of others (`torch.zeros_like(x)`), and code that looks at a value
+    (`float(x)`, `if x > 0`, `x[mask]`, `x.nonzero()`) must be avoided, or left out where `x.is_meta`.
 
     Attributes:
         name: the registered name.
         recipe: default optimiser and schedule.
+        search: option, its own or the recipe's -> the values that `tune` tries: a Range, or a tuple of values.
         shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.
-        trains_old_heads: the loss of a new task reaches the heads of earlier tasks.
-        trains_head_only: the backbone and everything in it are frozen, so that the features of the training images
-            are computed once per task and the epochs go over those: `mb_x` is then [B, D], and `forward` is not asked.
-            With augmentation the epochs go over images as always.
+        trains_old_heads: the loss of a new task reaches the heads of earlier tasks: the network has all of them.
         isolates_tasks: nothing that a task's answers depend on changes once it is learned. The tests compare this with
             what really happens. If, beyond that, nothing is shared and the method does not continue, tasks are learned
             in parallel, and once for all orders: what is learned must then not depend on the number in `task`.
@@ -65,9 +71,6 @@ class Method(SupervisedPlugin):
         bound: it is no method to choose, but shows what could be reached: it is never called the best.
         grows_evenly: from the third task on each adds as much storage and compute as the one before, so that a stream's
             cost can be known from its first tasks.
-        search: option, its own or the recipe's -> the values that `tune` tries: a Range, or a tuple of values.
-        kept: what the method keeps so as to go on learning, the state's memory part: name -> tensor, on the training
-            device while a task is learned (scalars stay on the CPU). Stored, counted and restored because it is here.
         task: the number of the task being learned or evaluated, from 1.
         generator: the method's own random numbers, on the CPU, seeded by the run's seed and the task's name: they are
             the same wherever the task stands in the stream.
@@ -75,24 +78,38 @@ class Method(SupervisedPlugin):
 
     name: ClassVar[str]
     recipe: ClassVar[Recipe] = Recipe()
+    search: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {"lr": Range(1e-3, 0.3)}
     shared_head: ClassVar[bool] = False
     trains_old_heads: ClassVar[bool] = False
-    trains_head_only: ClassVar[bool] = False
     isolates_tasks: ClassVar[bool] = False
     continues: ClassVar[bool] = False
     starts_over: ClassVar[bool] = False
     bound: ClassVar[bool] = False
     grows_evenly: ClassVar[bool] = True
-    search: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {"lr": Range(1e-3, 0.3)}
 
-    kept: dict[str, Tensor]
     task: int
     generator: torch.Generator
+
+    @property
+    def kept(self) -> dict[str, Tensor]:
+        """What the method keeps so as to go on learning: name -> tensor, the state's memory part.
+
+        Stored, counted and restored because it is here. Names that begin with "replay." are counted as stored samples.
+        While a task is learned the tensors are on the training device (scalars on the CPU). What is no tensor is
+        refused with a TypeError. It is there from `training_data` to `stored`, and not where a task only answers.
+        """
+        return self._kept
+
+    @kept.setter
+    def kept(self, tensors: Mapping[str, Tensor]) -> None:
+        self._kept = Kept(getattr(self, "name", type(self).__name__), tensors)
 
     @classmethod
     def specialised(cls, spec: Spec) -> type[Method]:
         """The class that a specification means: this one, unless which options there are depends on what it says."""
         return cls
+
+    # The network: these run before a task is learned, and before one answers. Nothing is counted.
 
     def adapt(self, network: Network) -> None:
         """Add the method's own modules to the backbone.
@@ -102,20 +119,16 @@ class Method(SupervisedPlugin):
         """
 
     def part(self, module: nn.Module, name: str) -> Part:
-        """The part to which the tensor `name` of `module` belongs, asked for each tensor of the backbone."""
+        """The part to which the tensor `name` of `module` belongs, asked for each tensor of the backbone.
+
+        Where all are "frozen" and the method fills no hook of a step (nor `forward`), the features of the training
+        images are computed once per task, unless images are augmented, and the epochs go over those.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say where {name} belongs")
 
     def trains(self, module: nn.Module, name: str) -> bool:
         """Whether this task may change a tensor that is not frozen; of batch normalisation, its statistics too."""
         return True
-
-    def training_data(self, data: LabelledImages, network: Network) -> LabelledImages:
-        """What the epochs go over: the task's training images, unless a method trains on more."""
-        return data
-
-    def forward(self, strategy: Any) -> Tensor:
-        """The minibatch's logits [B, classes], from which its loss is computed."""
-        return strategy.model(strategy.mb_x)
 
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The form in which tensors of the shared part or of a task are stored, under the same names.
@@ -129,3 +142,70 @@ class Method(SupervisedPlugin):
     def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The inverse of `stored`: the values to put into the network."""
         return tensors
+
+    # The training, in the order in which things happen.
+
+    def training_data(self, data: Samples, network: Network) -> Samples:
+        """What the epochs go over: the task's training images, unless a method trains on others.
+
+        Once, before the first hook. Not counted.
+        """
+        return data
+
+    def before_training_exp(self, step: Step, /) -> None:
+        """Once, before the first epoch: `kept` and the network are as the task before left them. Counted exactly."""
+
+    def before_training_epoch(self, step: Step, /) -> None:
+        """Before each epoch. Not counted. What is trained may change here (`requires_grad_`), and nowhere else."""
+
+    def before_training_iteration(self, step: Step, /) -> None:
+        """Before each step, when the minibatch is there. This hook and all of a step are counted in one step for each
+        image of the epoch: a step must cost the same whenever it is made.
+        """
+
+    def before_forward(self, step: Step, /) -> None:
+        """Before `forward`. From here to `before_backward` passes have the run's precision. Counted as a step's."""
+
+    def forward(self, step: Step) -> Tensor:
+        """The minibatch's logits [B, classes], from which its cross entropy is computed. Counted as a step's."""
+        logits: Tensor = step.model(step.images)
+        return logits
+
+    def after_forward(self, step: Step, /) -> None:
+        """After `forward`, when `step.logits` is there and the loss is not. Counted as a step's."""
+
+    def before_backward(self, step: Step, /) -> None:
+        """When `step.loss` is there: the place to add to it (`step.loss += ...`). Counted as a step's."""
+
+    def after_backward(self, step: Step, /) -> None:
+        """When the parameters have their gradients, which may be changed here, in place. Counted as a step's."""
+
+    def before_update(self, step: Step, /) -> None:
+        """After `after_backward`; the gradient is limited next (the recipe's `clip`). Counted as a step's."""
+
+    def after_update(self, step: Step, /) -> None:
+        """After the optimiser's step. The place to put weights right, without autograd. Counted as a step's."""
+
+    def after_training_iteration(self, step: Step, /) -> None:
+        """At the end of each step. Counted as a step's."""
+
+    def after_training_epoch(self, step: Step, /) -> None:
+        """After each epoch. Not counted."""
+
+    def after_training_exp(self, step: Step, /) -> None:
+        """Once, after the last epoch: the place to fill `kept`. Still in train mode. Counted exactly."""
+
+
+#: The hooks of a step, in their order.
+STEP_HOOKS = (
+    *("before_training_iteration", "before_forward", "after_forward", "before_backward"),
+    *("after_backward", "before_update", "after_update", "after_training_iteration"),
+)
+
+# The bodies of hooks that do nothing.
+_EMPTY = frozenset(getattr(cls, name) for cls in (SupervisedPlugin, Method) for name in STEP_HOOKS)
+
+
+def fills(plugin: object, hook: str) -> bool:
+    """Whether a plugin of Avalanche, as a method is one, does anything at a hook of a step."""
+    return hasattr(plugin, hook) and getattr(type(plugin), hook, None) not in _EMPTY

@@ -18,16 +18,15 @@ import numpy as np
 import torch
 from avalanche.core import BaseSGDPlugin
 from avalanche.training.plugins.clock import Clock
+from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor
 
 from baselines.avalanche.state import restore, store
 from baselines.avalanche.view import AssumedValues, TaskModel, experience_of
-from baselines.shared.all_heads import AllHeads
-from methods import methods
-from methods.errors import UserError, first_line
-from methods.method import BNPolicy, Method
+from baselines.shared.finetuning import FineTuning
+from methods import BNPolicy, Method, Recipe, Step, UserError, methods
+from methods.errors import first_line
 from methods.options import Spec
-from methods.recipe import Recipe
 
 # Of Avalanche's own code, when a head is added.
 warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module="avalanche")
@@ -58,11 +57,11 @@ _SCRATCH = {
 }
 
 # Parameters of these names cannot be a plugin's options: they mean something else here.
-_TAKEN = {"plugin", "bn", *Method.__annotations__, *Recipe.__annotations__}
+_TAKEN = {"plugin", "bn", "kept", *Method.__annotations__, *Recipe.__annotations__}
 
 
 @methods.register("avalanche")
-class AvalanchePlugin(AllHeads):
+class AvalanchePlugin(FineTuning):
     """A plugin of Avalanche, run as it is: `avalanche:MASPlugin:lambda_reg=1`.
 
     It acts on the whole network, heads included. What it knows after a task is stored, counted, and restored for the
@@ -74,6 +73,8 @@ class AvalanchePlugin(AllHeads):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         options: the plugin's own, as far as they are numbers, words, or true and false.
     """
+
+    trains_old_heads = True
 
     def __init__(self, plugin: str, bn: BNPolicy = "shared", **options: Any):
         super().__init__(bn)
@@ -106,49 +107,56 @@ class AvalanchePlugin(AllHeads):
         except (AssertionError, TypeError, ValueError) as error:
             raise ValueError(first_line(error)) from error
 
-    def act(self, hook: str, strategy: Any, **kwargs: Any) -> None:
+    def act(self, hook: str, step: Step) -> None:
         """Let the plugin do what it does at this point of the training."""
-        simulated = strategy.device.type == "meta"
+        simulated = step.device.type == "meta"
         try:
             with AssumedValues() if simulated else nullcontext():
-                getattr(self.learning, hook)(strategy, **kwargs)
+                getattr(self.learning, hook)(step)
         except NotImplementedError as error:
             if simulated:
                 raise UserError(f"what {self.plugin} costs is only known by running it: {first_line(error)}") from error
             raise
 
-    def before_training(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training(self, step: Step) -> None:
+        strategy = _as_avalanche(step)
         seed = int(torch.randint(2**31, (), generator=self.generator))
         random.seed(seed)
         np.random.seed(seed)
-        strategy.model = TaskModel(strategy.model, self.task)
+        strategy.model = TaskModel(step.model, self.task)
         self.learning = self.make_plugin()
         if self.kept:
             restore(self.knowing(self.learning, strategy.clock), self.kept, strategy.model)
-        self.act("before_training", strategy, **kwargs)
+        self.act("before_training", step)
 
-    def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
-        strategy.experience = experience_of(strategy.task_data, strategy.model.network.classes, self.task - 1)
+    def before_train_dataset_adaptation(self, step: Step) -> None:
+        strategy = _as_avalanche(step)
+        strategy.experience = experience_of(step.task_data, strategy.model.network.classes, self.task - 1)
         strategy.adapted_dataset = strategy.experience.dataset
-        self.act("before_train_dataset_adaptation", strategy, **kwargs)
+        self.act("before_train_dataset_adaptation", step)
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_exp(self, step: Step) -> None:
+        strategy = _as_avalanche(step)
         before = strategy.model, strategy.dataloader, strategy.experience.dataset
-        self.act("before_training_exp", strategy, **kwargs)
+        self.act("before_training_exp", step)
         after = strategy.model, strategy.dataloader, strategy.adapted_dataset
         if any(a is not b for a, b in zip(before, after, strict=True)):
             raise UserError(f"{self.plugin} replaces the model or the training data, which has no effect here")
 
-    def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_iteration(self, step: Step) -> None:
+        strategy = _as_avalanche(step)
         # On the CPU, so that the model can look at them without waiting for the device.
-        strategy.mbatch = [*strategy.mbatch, torch.full((len(strategy.mb_y),), self.task - 1)]
-        self.act("before_training_iteration", strategy, **kwargs)
+        strategy.mbatch = [*strategy.mbatch, torch.full((len(step.labels),), self.task - 1)]
+        self.act("before_training_iteration", step)
 
-    def forward(self, strategy: Any) -> Tensor:
-        return strategy.model(strategy.mb_x, strategy.mb_task_id)
+    def forward(self, step: Step) -> Tensor:
+        strategy = _as_avalanche(step)
+        logits: Tensor = strategy.model(step.images, strategy.mb_task_id)
+        return logits
 
-    def after_training(self, strategy: Any, **kwargs: Any) -> None:
-        self.act("after_training", strategy, **kwargs)
+    def after_training(self, step: Step) -> None:
+        strategy = _as_avalanche(step)
+        self.act("after_training", step)
         fresh = self.make_plugin()
         for scratch in _SCRATCH.get(self.plugin_class.__name__, ()):
             setattr(self.learning, scratch, getattr(fresh, scratch))
@@ -161,9 +169,14 @@ class AvalanchePlugin(AllHeads):
         return {self.plugin_class.__name__: plugin, "Clock": clock}
 
 
+def _as_avalanche(step: Step) -> SupervisedTemplate:
+    """The same object, under the names that Avalanche's plugins know. Its model is a TaskModel while it trains."""
+    return step
+
+
 def _passed_on(hook: str) -> Callable[..., None]:
-    def pass_on(self: AvalanchePlugin, strategy: Any, **kwargs: Any) -> None:
-        self.act(hook, strategy, **kwargs)
+    def pass_on(self: AvalanchePlugin, step: Step) -> None:
+        self.act(hook, step)
 
     return pass_on
 

@@ -6,7 +6,7 @@ Avalanche numbers tasks from 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset
@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
-if TYPE_CHECKING:
-    from benchmark.images.labelled import LabelledImages
-    from methods.network import Network
+from methods import Network, Samples
 
 
 class TaskModel(MultiTaskModule, BaseModel):
@@ -81,7 +79,7 @@ class Experience:
     classes_in_this_experience: list[int]
 
 
-def experience_of(data: LabelledImages, classes: int, task: int) -> Experience:
+def experience_of(data: Samples, classes: int, task: int) -> Experience:
     """The experience that consists of a task's training images.
 
     Args:

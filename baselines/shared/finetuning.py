@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from methods.method import BatchNorm, BNPolicy, Method, Part
-from methods.recipe import Recipe
+from methods import BatchNorm, BNPolicy, Method, Part, Recipe
 
 
 class FineTuning(Method):
@@ -13,7 +12,8 @@ class FineTuning(Method):
 
     Args:
         bn: "shared": batch normalisation is overwritten like everything else, statistics included; "frozen": it stays
-            as the backbone's, in evaluation mode; "per-task": each task keeps its own.
+            as the backbone's, in evaluation mode; "per-task": each task keeps its own, which is
+            refused where the heads of all tasks are trained in one pass.
     """
 
     # Without batch normalisation, the first steps on a pretrained network diverge unless they are limited.
@@ -21,6 +21,8 @@ class FineTuning(Method):
 
     def __init__(self, bn: BNPolicy = "shared"):
         super().__init__()
+        if bn == "per-task" and self.trains_old_heads:
+            raise ValueError("bn=per-task cannot be used: one pass serves several tasks; use bn=shared or bn=frozen")
         self.bn = bn
 
     def part(self, module: nn.Module, name: str) -> Part:

@@ -7,6 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.nn.utils import parameters_to_vector
+
+from methods import Step
 
 #: Over which labels the expectation is taken: "exact": all classes, weighted by the model's probabilities; "sampled":
 #: one label per image, drawn from the model; "empirical": the given labels.
@@ -14,6 +17,19 @@ FisherKind = Literal["exact", "sampled", "empirical"]
 
 # Per-sample gradients held at once, in float32 values: 256 MiB.
 _MOST_VALUES = 2**26
+
+
+def shared_vector(step: Step) -> Tensor:
+    """theta [P]: the trained parameters that all tasks share, heads left out. A copy, with a history."""
+    return parameters_to_vector(step.shared_parameters().values())
+
+
+def task_fisher(step: Step, kind: FisherKind, samples: int, generator: torch.Generator) -> Tensor:
+    """The Fisher diagonal [P] of `shared_vector` on the task just learned, on at most `samples` of its images."""
+    data = step.task_data
+    chosen = torch.randperm(len(data), generator=generator)[:samples]
+    images, labels = (part[chosen].to(step.device) for part in (data.images, data.labels))
+    return fisher_diagonal(step.model, step.shared_parameters(), images, labels, kind, generator)
 
 
 def fisher_diagonal(

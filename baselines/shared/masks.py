@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from baselines.shared.bits import pack_bits, packable, unpack_bits
 from baselines.shared.convolutions import convolutions
-from baselines.shared.per_task import PerTask
-
-if TYPE_CHECKING:
-    from methods.network import Network
+from methods import Network
 
 
 class Mask(nn.Module):
@@ -43,26 +40,21 @@ class Mask(nn.Module):
         return weight * (self.step(value) + (relevance - value))
 
 
-class MaskedConvolutions(PerTask):
-    """What the methods have in common whose tasks see the same frozen convolutions, each through its own masks."""
+def add_masks(network: Network, mask: Callable[[Tensor], Mask]) -> None:
+    """Let every convolution see its weights through a mask: weight [C_out, ...] -> the parametrisation for it."""
+    for conv in convolutions(network):
+        register_parametrization(conv, "weight", mask(conv.weight.detach()))
 
-    own = (Mask,)
 
-    def mask(self, weight: Tensor) -> Mask:
-        """The parametrisation of a convolution's weight, as a new task finds it."""
-        raise NotImplementedError
+def masks_to_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a part, masks in the place of scores, a bit a weight: see `Method.stored`."""
+    masks = {
+        name: pack_bits(mask.step(mask.relevance(tensors[name]))) for name, mask, _ in packable(network, tensors, Mask)
+    }
+    return tensors | masks
 
-    def adapt(self, network: Network) -> None:
-        for conv in convolutions(network):
-            register_parametrization(conv, "weight", self.mask(conv.weight.detach()))
 
-    def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        masks = {
-            name: pack_bits(mask.step(mask.relevance(tensors[name])))
-            for name, mask, _ in packable(network, tensors, Mask)
-        }
-        return tensors | masks
-
-    def restored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        scores = {name: unpack_bits(tensors[name], live.shape) for name, _, live in packable(network, tensors, Mask)}
-        return tensors | scores
+def masks_from_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `masks_to_bits`: scores that are the masks, 0 and 1."""
+    scores = {name: unpack_bits(tensors[name], live.shape) for name, _, live in packable(network, tensors, Mask)}
+    return tensors | scores

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.images.labelled import LabelledImages
+from methods.data import Samples
 
 # Of a batch in a pass that trains nothing: pixels, and images where these are large.
 _PIXELS_IN_ORDER, _LEAST_IN_ORDER = 1 << 20, 64
@@ -39,7 +39,7 @@ class Batches:
 
     def __init__(
         self,
-        data: LabelledImages,
+        data: Samples,
         batch_size: int,
         generator: torch.Generator,
         device: torch.device,
@@ -48,7 +48,7 @@ class Batches:
     ):
         self.data = data
         if _fits(data, device):
-            self.data = LabelledImages(data.images.to(device), data.labels.to(device))
+            self.data = Samples(data.images.to(device), data.labels.to(device))
             data.release()
         self.generator = generator
         self.device = device
@@ -104,7 +104,7 @@ class Batches:
         return (gathered.pin_memory(), labels.pin_memory()) if self.device.type == "cuda" else (gathered, labels)
 
 
-def in_order(data: LabelledImages, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def in_order(data: Samples, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """All images and labels, in large batches, for passes that train nothing."""
     size = max(_LEAST_IN_ORDER, _PIXELS_IN_ORDER // max(1, data.images[0, 0].numel()))
     for images, labels in zip(data.images.split(size), data.labels.split(size), strict=True):
@@ -117,6 +117,6 @@ def _channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
 
 
-def _fits(data: LabelledImages, device: torch.device) -> bool:
+def _fits(data: Samples, device: torch.device) -> bool:
     """Whether the data take so little of a GPU's free memory that they can stay there."""
     return device.type == "cuda" and data.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4

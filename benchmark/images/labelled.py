@@ -13,24 +13,20 @@ from torch import Tensor
 
 from benchmark.images.decode import Pixels
 from benchmark.images.store import Store
+from methods.data import Samples
 
 # Images that are hashed at once: enough to be fast, few enough to take little memory where they have to be copied.
 _CHUNK = 256
 
 
 @dataclass(frozen=True)
-class LabelledImages:
-    """Decoded images with labels.
+class LabelledImages(Samples):
+    """Decoded images with labels. The images are channels-last in memory where they were decoded.
 
     Attributes:
-        images: uint8 [N, 3, S, S], channels-last in memory where they were decoded. They are the same for all methods,
-            and not to be written.
-        labels: int64 [N], values 0 .. classes-1.
         store: the file that the images are mapped from, if any. A copy with other images has none.
     """
 
-    images: Tensor
-    labels: Tensor
     store: Store | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
@@ -47,9 +43,6 @@ class LabelledImages:
             data = cls.from_pixels(store.pixels, labels)
         object.__setattr__(data, "store", store)
         return data
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process maps the file itself, rather than being sent what it holds.
@@ -69,6 +62,5 @@ class LabelledImages:
         return digest.hexdigest()
 
     def release(self) -> None:
-        """Give memory back, if the images can be read again: to be called now and then by who goes over many."""
         if self.store:
             self.store.release()

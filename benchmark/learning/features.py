@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from benchmark.images.batches import in_order
-from benchmark.images.labelled import LabelledImages
 from benchmark.learning.operations import OperationCounter
 from benchmark.learning.precision import Precision, computing
+from methods.data import Samples
 from methods.network import Network
 
 
@@ -22,12 +22,12 @@ class Features:
         operations: floating-point operations that they took.
     """
 
-    data: LabelledImages
+    data: Samples
     operations: int
 
 
 @torch.no_grad()
-def precompute(network: Network, data: LabelledImages, device: torch.device, precision: Precision) -> Features:
+def precompute(network: Network, data: Samples, device: torch.device, precision: Precision) -> Features:
     """One pass of all images through the backbone, in evaluation mode."""
     features = torch.empty(len(data), network.feature_dim, dtype=network.scale.dtype, device=device)
     done = 0
@@ -38,4 +38,4 @@ def precompute(network: Network, data: LabelledImages, device: torch.device, pre
             features[done : done + len(images)] = network.features(images)
             done += len(images)
     network.train(training)
-    return Features(LabelledImages(features, data.labels.to(device)), counter.get_total_flops())
+    return Features(Samples(features, data.labels.to(device)), counter.get_total_flops())

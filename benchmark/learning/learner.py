@@ -136,7 +136,7 @@ def learn(
     torch.manual_seed(cell.derive(number, "training"))
     data, features = method.training_data(task.train, bench.network), None
     # Augmented images are different ones in each epoch.
-    if method.trains_head_only and not training.augment:
+    if bench.trains_head_only and not training.augment:
         features = precompute(bench.network, data, cell.device, training.precision)
     strategy = Strategy(
         bench=bench,

@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from avalanche.core import BasePlugin, SupervisedPlugin
+from avalanche.core import BasePlugin
 from avalanche.training.plugins import LRSchedulerPlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 
 from benchmark.images.batches import Batches
-from benchmark.images.labelled import LabelledImages
 from benchmark.learning.compilation import uncompiled
 from benchmark.learning.operations import OperationCounter
 from benchmark.learning.precision import computing
 from benchmark.learning.training import Training, decay, make_optimizer
 from benchmark.learning.workbench import Workbench
+from methods.data import Samples
+from methods.method import fills
+from methods.network import Network
+from methods.step import Step
 
 
 class DivergedError(RuntimeError):
@@ -32,24 +35,29 @@ class _NoMetrics:
         return {}
 
 
-class Strategy(SupervisedTemplate):
+class Strategy(SupervisedTemplate, Step):
     """Avalanche's supervised loop on a prepared network, with exact heads and our batches.
 
+    Hooks find it as a `methods.step.Step`. Plugins of Avalanche find the names that they know.
+
     Attributes:
-        task_data: the task's training images and labels.
-        augment_replay: changes stored images [B, 3, S, S] at random, as those of the task are in their minibatches.
-        steps_per_epoch: minibatches of an epoch.
         operations: floating-point operations so far. Those of an epoch are its first step's, for each image; those of
             the method's work before and after the epochs are counted exactly.
         steps: made so far.
         losses: mean training loss of each epoch.
     """
 
+    # Avalanche sets these, and has no types.
+    model: Network
+    device: torch.device
+    optimizer: torch.optim.Optimizer
+    loss: Tensor
+
     def __init__(
         self,
         *,
         bench: Workbench,
-        task_data: LabelledImages,
+        task_data: Samples,
         batches: Batches,
         training: Training,
         device: torch.device,
@@ -71,6 +79,7 @@ class Strategy(SupervisedTemplate):
         self.bench = bench
         self.task_data = task_data
         self.augment_replay = augment_replay
+        self.trained: list[nn.Parameter] = optimizer.param_groups[0]["params"]
         self.steps_per_epoch = len(batches.sizes)
         self.operations = 0
         self.steps = 0
@@ -79,7 +88,6 @@ class Strategy(SupervisedTemplate):
         self._training = training
         self._on_epoch = on_epoch
         self._hooks = _Hooks(self.plugins)
-        self._trainables: list[nn.Parameter] = optimizer.param_groups[0]["params"]
         # Operations of an epoch in which these tensors are trained; and which they are in this epoch.
         self._operations_of: dict[frozenset[str], int] = {}
         self._trained: frozenset[str] = frozenset()
@@ -88,8 +96,38 @@ class Strategy(SupervisedTemplate):
         self._step_losses = torch.zeros(self.steps_per_epoch, dtype=torch.float64, device=device)
         self._steps_before = 0
 
+    @property
+    def images(self) -> Tensor:
+        images: Tensor = self.mb_x
+        return images
+
+    @property
+    def labels(self) -> Tensor:
+        labels: Tensor = self.mb_y
+        return labels
+
+    @property
+    def logits(self) -> Tensor:
+        logits: Tensor = self.mb_output
+        return logits
+
+    @property
+    def batch_size(self) -> int:
+        return self._training.batch_size
+
+    @property
+    def epochs(self) -> int:
+        return self._training.epochs
+
+    @property
+    def epoch(self) -> int:
+        return int(self.clock.train_exp_epochs) + 1
+
+    @property
+    def steps_done(self) -> int:
+        return int(self.clock.train_epoch_iterations)
+
     def shared_parameters(self) -> dict[str, nn.Parameter]:
-        """Name -> parameter of the backbone's trainable tensors that all tasks share."""
         return {name: p for name, p in self.bench.trainable() if self.bench.parts.get(name) == "shared"}
 
     # What follows replaces Avalanche's data sets, loaders and dynamic models by our own, and measures.
@@ -117,7 +155,7 @@ class Strategy(SupervisedTemplate):
 
     def _after_training_exp(self, **kwargs: Any) -> None:
         # A step that spoils the weights shows in the loss of the next one, and after the last step there is none.
-        if self.device.type != "meta" and not nn.utils.get_total_norm(self._trainables).isfinite():
+        if self.device.type != "meta" and not nn.utils.get_total_norm(self.trained).isfinite():
             raise DivergedError(
                 f"the weights are not finite after task {self.bench.method.task}; a smaller --lr may help"
             )
@@ -149,7 +187,7 @@ class Strategy(SupervisedTemplate):
     def _step(self) -> None:
         hooks = self._hooks
         hooks.call("before_training_iteration", self)
-        for parameter in self._trainables:
+        for parameter in self.trained:
             parameter.grad = None
         with computing(self._training.precision, self.device):
             hooks.call("before_forward", self)
@@ -169,7 +207,7 @@ class Strategy(SupervisedTemplate):
     def optimizer_step(self) -> None:
         clip = self._training.recipe.clip
         if clip:
-            nn.utils.clip_grad_norm_(self._trainables, clip, foreach=self.device.type != "meta")
+            nn.utils.clip_grad_norm_(self.trained, clip, foreach=self.device.type != "meta")
         super().optimizer_step()
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
@@ -202,11 +240,6 @@ class _Hooks:
     def call(self, event: str, strategy: Strategy) -> None:
         hooks = self._of.get(event)
         if hooks is None:
-            hooks = self._of[event] = [getattr(plugin, event) for plugin in self._plugins if _fills(plugin, event)]
+            hooks = self._of[event] = [getattr(plugin, event) for plugin in self._plugins if fills(plugin, event)]
         for hook in hooks:
             hook(strategy)
-
-
-def _fills(plugin: BasePlugin, event: str) -> bool:
-    """Whether the plugin does anything at this event."""
-    return hasattr(plugin, event) and getattr(type(plugin), event, None) is not getattr(SupervisedPlugin, event)

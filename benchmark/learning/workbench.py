@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmark.backbones.parametrised import parametrisations, refuse_hooked_weights
 from benchmark.backbones.strided import subsample_first
-from methods.method import BatchNorm, Method, Part
+from methods.method import STEP_HOOKS, BatchNorm, Method, Part, fills
 from methods.network import Network
 
 
@@ -62,6 +62,13 @@ class Workbench:
         for name, _, tensor in self.network.tensors():
             if isinstance(tensor, nn.Parameter):
                 tensor.requires_grad_(trained[name])
+
+    @property
+    def trains_head_only(self) -> bool:
+        """Whether the features of an image are the same in all steps, and nobody but the loop looks at a step."""
+        looks = any(fills(self.method, hook) for hook in STEP_HOOKS)
+        own_forward = type(self.method).forward is not Method.forward
+        return set(self.parts.values()) <= {"frozen"} and not looks and not own_forward
 
     def head_key(self, task: int) -> str:
         """The name of the head that answers for a task."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import baselines.shared.replay
+from baselines.shared.memory import Memory
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
 from benchmark.storage.state import State
@@ -34,13 +34,13 @@ def states() -> Callable[..., list[State]]:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """The samples of every draw from a memory of past images, as they come."""
-    draw, samples = baselines.shared.replay.draw, []
+    draw, samples = Memory.draw, []
 
     def record(*args: Any) -> dict[str, Tensor]:
         samples.append(draw(*args))
         return samples[-1]
 
-    monkeypatch.setattr(baselines.shared.replay, "draw", record)
+    monkeypatch.setattr(Memory, "draw", record)
     return samples
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from baselines.shared.finetuning import FineTuning
-from methods.method import BNPolicy
+from methods import BNPolicy, Step
 
 
 class MeanIMM(FineTuning):
@@ -29,11 +27,11 @@ class MeanIMM(FineTuning):
             raise ValueError(f"share={share:g} must be above 0 and at most 1")
         self.share = share
 
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        self.found = {name: tensor.detach().clone() for name, tensor in strategy.shared_parameters().items()}
+    def before_training_exp(self, step: Step) -> None:
+        self.found = {name: tensor.detach().clone() for name, tensor in step.shared_parameters().items()}
 
     @torch.no_grad()
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+    def after_training_exp(self, step: Step) -> None:
         share = self.share or 1 / self.task
-        for name, parameter in strategy.shared_parameters().items():
+        for name, parameter in step.shared_parameters().items():
             parameter.copy_(self.found[name].lerp(parameter, share))

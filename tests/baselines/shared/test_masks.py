@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from baselines.piggyback import Piggyback
-from baselines.shared.masks import Mask, MaskedConvolutions
+from baselines.shared.masks import Mask
+from baselines.shared.per_task import PerTask
 from baselines.supsup import SupSup
 from benchmark.backbones import backbones
 from benchmark.learning.evaluation import network_for
@@ -44,7 +45,7 @@ def above_threshold(scores: Tensor) -> Tensor:
     [(SupSup(init="pretrained"), largest_half, torch.sign), (Piggyback(), above_threshold, torch.ones_like)],
 )
 def test_gradient_of_the_scores_goes_straight_through_the_mask(
-    method: MaskedConvolutions,
+    method: PerTask,
     mask_of: Callable[[Tensor], Tensor],
     slope: Callable[[Tensor], Tensor],
     tiny_network: Network,
@@ -79,7 +80,7 @@ def test_stored_bits_give_the_logits_of_the_trained_scores_bit_for_bit(
 ) -> None:
     cell, cls, trained = make_cell(name), methods.get(name), []
 
-    def spy(self: MaskedConvolutions, strategy: Any, **kwargs: Any) -> None:
+    def spy(self: PerTask, strategy: Any, **kwargs: Any) -> None:
         trained.append(copy.deepcopy(strategy.model).eval())
 
     monkeypatch.setattr(cls, "after_training_exp", spy)
@@ -118,9 +119,7 @@ def test_a_task_trains_scores_and_never_the_weights(
         (lambda: Piggyback(bn="frozen"), 0),
     ],
 )
-def test_a_task_costs_a_bit_a_weight_beside_batch_normalisation(
-    method: Callable[[], MaskedConvolutions], values: int
-) -> None:
+def test_a_task_costs_a_bit_a_weight_beside_batch_normalisation(method: Callable[[], PerTask], values: int) -> None:
     """ResNet-18 has 11,166,912 convolution weights and 4,800 channels: 348,966 float32-equivalents are bits."""
     with torch.device("meta"):
         network = backbones.get("resnet18")().network(weights=False)

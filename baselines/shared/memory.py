@@ -1,0 +1,152 @@
+"""A memory of past samples: what a method that replays or rehearses needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from methods import MemorySize, Method, Samples, Step
+from methods.method import REPLAY
+
+DEFAULT_MEMORY = MemorySize(images=500)
+
+
+class Memory:
+    """Samples of past tasks in a method's `kept`, a row each under replay.images, replay.labels and replay.tasks.
+
+    They are a uniform sample of all images that were added (reservoir sampling: Vitter, 1985), or, if `balanced`, as
+    many images of each class as possible, the same number of all classes. Pixels are stored as they are, labels and
+    task numbers in two bytes each.
+
+    Args:
+        method: whose `kept`, `generator` and `task` are used.
+        size: the room; None for everything that is added.
+        balanced: see above.
+    """
+
+    def __init__(self, method: Method, size: MemorySize | None, balanced: bool = False):
+        self.method = method
+        self.size = size
+        self.balanced = balanced
+
+    def rows(self) -> dict[str, Tensor]:
+        """All that is stored, as it is stored: "images" uint8 [N, 3, S, S], "labels" and "tasks" int16 [N], others."""
+        kept = self.method.kept
+        return {name.removeprefix(REPLAY): rows for name, rows in kept.items() if name.startswith(REPLAY)}
+
+    def draw(self, step: Step, count: int) -> dict[str, Tensor]:
+        """`count` stored samples at random, with replacement.
+
+        Returns:
+            name -> rows: "images" uint8 [count, 3, S, S], augmented as the task's are, "labels" and "tasks" int64
+            [count], and what else was stored of each sample.
+        """
+        stored = self.rows()
+        chosen = torch.randint(len(stored["labels"]), (count,), generator=self.method.generator)
+        chosen = chosen.to(stored["labels"].device, non_blocking=True)
+        drawn = {name: rows[chosen] for name, rows in stored.items()}
+        # As the loop's own images lie in memory, on which convolutions are faster.
+        images = step.augment_replay(drawn["images"]).contiguous(memory_format=torch.channels_last)
+        return drawn | {"images": images, "labels": drawn["labels"].long(), "tasks": drawn["tasks"].long()}
+
+    @torch.no_grad()
+    def add(
+        self,
+        data: Samples,
+        device: torch.device,
+        more: Callable[[Tensor], dict[str, Tensor]] | None = None,
+        more_bytes: int = 0,
+    ) -> None:
+        """Offer a task's images; those that have to leave make room for those that enter.
+
+        Args:
+            data: the images, and labels 0 .. classes-1.
+            device: where what is stored lies from now on.
+            more: what else is stored: images that enter [n, 3, S, S] -> name -> rows, n of each.
+            more_bytes: its size, of one sample.
+        """
+        images, labels, rows = data.images, data.labels, self.rows()
+        if self.size is not None:
+            capacity = self.size.capacity(images[0].nbytes + 4 + more_bytes)
+            stay, enter = self._choose(labels, rows, capacity)
+            images, labels = images[enter], labels[enter]
+            rows = {name: old[stay.to(old.device)] for name, old in rows.items()}
+        images, labels = images.to(device), labels.to(device)
+        tasks = torch.full_like(labels, self.method.task, dtype=torch.int16)
+        new = {"images": images, "labels": labels.to(torch.int16), "tasks": tasks}
+        for name, added in (new | more(images) if more else new).items():
+            old = rows.get(name, added[:0]).to(device)
+            self.method.kept[REPLAY + name] = torch.cat([old, added])
+
+    def _choose(self, labels: Tensor, rows: dict[str, Tensor], capacity: int) -> tuple[Tensor, Tensor]:
+        """Which of the stored samples stay, and which of the new ones enter."""
+        generator, kept = self.method.generator, self.method.kept
+        held, count = len(rows.get("labels", ())), len(labels)
+        if not self.balanced:
+            seen = int(kept.get("seen", 0))
+            kept["seen"] = torch.tensor(seen + count)
+            return reservoir_step(seen, held, count, capacity, generator)
+        if labels.is_meta:
+            # Without values, every sample may be of a class of its own: only the number matters.
+            classes = torch.arange(held + count)
+        else:
+            new = torch.stack([torch.full_like(labels, self.method.task), labels])
+            both = [torch.stack([rows["tasks"], rows["labels"]]).to(new), new] if held else [new]
+            classes = torch.cat(both, 1).unique(dim=1, return_inverse=True)[1]
+        return balanced_step(classes[:held], classes[held:], capacity, generator)
+
+
+def answer_together(step: Step, task: int, replayed: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Logits of the minibatch and of replayed samples, from one pass: batch normalisation sees both.
+
+    Args:
+        task: the number of the minibatch's task.
+        replayed: from `Memory.draw`, R samples.
+
+    Returns:
+        The minibatch's logits [B, classes of the task], and those of the samples [R, widest head], each from its own
+        task's head and -inf beyond its classes.
+    """
+    network, count = step.model, len(step.labels)
+    images = torch.cat([step.images, replayed["images"]])
+    tasks = torch.cat([torch.full_like(step.labels, task), replayed["tasks"]])
+    logits = network.heads.own(network.features(images), tasks)
+    return logits[:count, : network.classes], logits[count:]
+
+
+def reservoir_step(
+    seen: int, held: int, count: int, capacity: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Reservoir sampling (Vitter, 1985) of `count` new samples at once, so that what is stored stays a uniform sample.
+
+    Args:
+        seen: samples offered before; `held` of them, a uniform sample, are stored.
+        capacity: how many may be stored from now on; not more than before.
+
+    Returns:
+        which of the stored samples stay, and which of the new ones enter: int64, ascending.
+    """
+    sample = torch.randperm(seen + count, generator=generator)[:capacity]
+    enter = sample[sample >= seen] - seen
+    # How many of the old ones belong to the sample is known now; any so many of the stored ones will do.
+    stay = torch.randperm(held, generator=generator)[: len(sample) - len(enter)]
+    return stay.sort().values, enter.sort().values
+
+
+def balanced_step(stored: Tensor, new: Tensor, capacity: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """As `reservoir_step`, but as many samples of each class as possible: their numbers differ by one at most.
+
+    Args:
+        stored, new: the class of each sample, int64 from 0.
+    """
+    classes = torch.cat([stored, new])
+    order = torch.randperm(len(classes), generator=generator)
+    by_class = order[classes[order].argsort(stable=True)]
+    counts = classes.bincount()
+    rank = torch.arange(len(classes)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    # One of each class, in a random order of the classes, then a second of each that has two, and so on.
+    turn = (rank + torch.rand(len(rank), generator=generator, dtype=torch.float64)).argsort()
+    chosen = by_class[turn[:capacity]].sort().values
+    return chosen[chosen < len(stored)], chosen[chosen >= len(stored)] - len(stored)

@@ -1,0 +1,66 @@
+"""Which task keeps which weight of a convolution, stored as the bits of the tasks' numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
+
+from baselines.shared.bits import pack_bits, packable, unpack_bits
+from methods import Network
+
+
+class Ownership(nn.Module):
+    """A parametrisation: of a convolution's weights a task sees its own and earlier tasks', and trains its own.
+
+    Args:
+        weight: the weights.
+        task: the number of the task that is learned or evaluated.
+
+    Attributes:
+        owner: int16, of the weight's shape: the number of the task that keeps it, 0 while it is free.
+    """
+
+    owner: Tensor
+
+    def __init__(self, weight: Tensor, task: int):
+        super().__init__()
+        self.task = task
+        self.register_buffer("owner", torch.zeros_like(weight, dtype=torch.int16))
+
+    def own(self) -> Tensor:
+        """Which weights are the task's."""
+        return self.owner == self.task
+
+    def forward(self, weight: Tensor) -> Tensor:
+        earlier = (self.owner > 0) & (self.owner < self.task)
+        return torch.where(self.own(), weight, torch.where(earlier, weight.detach(), 0.0))
+
+
+def owned_layers(network: nn.Module) -> list[tuple[Tensor, Ownership]]:
+    """The weights of each convolution, and who owns them."""
+    lists = [module for module in network.modules() if isinstance(module, ParametrizationList)]
+    return [(one.original, ownership) for one in lists for ownership in one if isinstance(ownership, Ownership)]
+
+
+def owners_to_bits(network: Network, tensors: dict[str, Tensor], last: int) -> dict[str, Tensor]:
+    """The tensors of a part, owners as ceil(log2(last + 1)) bits a weight: see `Method.stored`.
+
+    Args:
+        last: the highest number of a task among the owners.
+    """
+    planes = range(last.bit_length())
+    bits = {
+        name: torch.stack([pack_bits(tensors[name] >> bit & 1) for bit in planes])
+        for name, _, _ in packable(network, tensors, Ownership)
+    }
+    return tensors | bits
+
+
+def owners_from_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `owners_to_bits`."""
+    owners = {
+        name: torch.stack([unpack_bits(p, live.shape).short() << bit for bit, p in enumerate(tensors[name])]).sum(0)
+        for name, _, live in packable(network, tensors, Ownership)
+    }
+    return tensors | owners

@@ -1,0 +1,73 @@
+"""What a method's hooks find: the task that is trained, at its present step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from methods.data import Samples
+from methods.network import Network
+
+
+class Step(Protocol):
+    """The training of one task, at its present step.
+
+    B is the size of the minibatch, S the height and width of an image, D the length of a feature vector. Everything may
+    be on the device "meta", that is without values: see `Method`.
+
+    Attributes:
+        model: the network that learns, with the heads that the method trains.
+        task_data: the task's training images and labels, on the CPU.
+        device: where the network, the minibatches and `Method.kept` are.
+        optimizer: of this task; its learning rate follows the recipe's schedule.
+        trained: the parameters that the optimiser holds, heads included. A parameter that took no part in the loss has
+            no gradient (`grad` is None).
+        loss: the minibatch's loss so far, a scalar with a history. There from `before_backward` on, where it may be
+            added to (`step.loss += ...`).
+        augment_replay: stored images [N, 3, S, S] -> the same, changed at random as the task's images are in their
+            minibatches (--augment).
+        steps_per_epoch: minibatches of an epoch.
+    """
+
+    model: Network
+    task_data: Samples
+    device: torch.device
+    optimizer: torch.optim.Optimizer
+    trained: list[nn.Parameter]
+    loss: Tensor
+    augment_replay: Callable[[Tensor], Tensor]
+    steps_per_epoch: int
+
+    @property
+    def images(self) -> Tensor:
+        """The minibatch: uint8 [B, 3, S, S]; features [B, D] where these were computed once, see `Method.part`."""
+
+    @property
+    def labels(self) -> Tensor:
+        """The minibatch's labels: int64 [B]."""
+
+    @property
+    def logits(self) -> Tensor:
+        """What `Method.forward` gave: [B, classes of the task]. There from `after_forward` on."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a minibatch, as asked for. The last one of an epoch may have fewer, or one more."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training images."""
+
+    @property
+    def epoch(self) -> int:
+        """The number of the present epoch, from 1; in `after_training_epoch` that of the epoch that ends."""
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the present epoch before this one."""
+
+    def shared_parameters(self) -> dict[str, nn.Parameter]:
+        """Name -> trained parameter of the part "shared". Heads are not among them."""
