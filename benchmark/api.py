@@ -34,7 +34,7 @@ from benchmark.workers import warm_up
 from methods import methods as registered
 from methods.errors import UserError
 from methods.method import Method
-from methods.options import parse_spec
+from methods.options import join_specs, parse_spec
 from methods.registry import Registry, load_plugin
 
 __all__ = ["Results", "UserError", "load_results", "run"]
@@ -178,8 +178,10 @@ def as_command(methods: str | type[Method] | Iterable[str | type[Method]], **opt
     Raises:
         UserError: a class among the methods was not registered.
     """
-    listed = [methods] if isinstance(methods, (str, type)) else methods
-    command = ["run", f"--methods={','.join(map(_specification, listed))}"]
+    listed = [methods] if isinstance(methods, type) else methods
+    # A text is a list already, as on the command line.
+    text = listed if isinstance(listed, str) else join_specs(map(_specification, listed))
+    command = ["run", f"--methods={text}"]
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
         if value is None or (value is False and name not in _DENIABLE):

@@ -16,7 +16,7 @@ from benchmark.storage.tuned import Tuned
 from benchmark.streams import streams
 from methods import methods
 from methods.errors import UserError
-from methods.options import parse_spec
+from methods.options import parse_spec, split_specs
 
 #: Random changes of training images: the functions of benchmark.images.augment.
 AUGMENTATIONS = ("flip", "crop")
@@ -199,12 +199,13 @@ def _is_address(text: str) -> bool:
 def parse_methods(text: str) -> tuple[str, ...]:
     """`paper,er:memory=1000` -> the specifications that it means: a group's name stands for its members.
 
-    What is named more than once by groups, or by a group and the list, appears once, where it is first named.
+    What is named more than once by groups, or by a group and the list, appears once, where it is first named. A comma
+    in a value is written with a backslash before it.
 
     Raises:
         UserError: the list itself names something twice, or gives options to a group.
     """
-    items = [item for item in (part.strip() for part in text.split(",")) if item]
+    items = split_specs(text)
     _refuse_repeated(items)
     groups = methods.groups()
     for item in items:

@@ -13,7 +13,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 # A colon starts an option only where "name=" follows, so that paths and values like "seed:7" may contain colons.
 _OPTION_START = re.compile(r":(?=[A-Za-z][A-Za-z0-9_-]*=)")
+
+# A comma that separates specifications: one behind a backslash belongs to a value.
+_SEPARATOR = re.compile(r"(?<!\\),")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,41 @@ def parse_spec(text: str) -> Spec:
             raise UserError(f"'{text}' gives option '{key}' twice; give it once")
         options[key] = value
     return Spec(text, name, positional, options)
+
+
+def split_specs(text: str) -> list[str]:
+    """The specifications in a list `A,B,C`. A comma of a value has a backslash before it: `mine:words=a\\,b` is one."""
+    items = (item.strip().replace("\\,", ",") for item in _SEPARATOR.split(text))
+    return [item for item in items if item]
+
+
+def join_specs(specs: Iterable[str]) -> str:
+    """The inverse of `split_specs`."""
+    return ",".join(spec.replace(",", "\\,") for spec in specs)
+
+
+def check_options(cls: type, owner: str) -> None:
+    """Refuse a class whose constructor has an option that no text can be converted to.
+
+    Args:
+        owner: what the class is, for the message.
+
+    Raises:
+        UserError: naming the option, its type, and the types that can be used.
+    """
+    try:
+        types_of = option_types(cls)
+    except NameError as error:
+        raise UserError(f"{owner}: the type of an option is not known where the class is defined: {error}") from None
+    defaults = option_defaults(cls)
+    for name, wanted in types_of.items():
+        if _parameters(cls)[name].annotation is inspect.Parameter.empty and not isinstance(defaults.get(name, ""), str):
+            raise UserError(f"{owner}: option '{name}' has no type; write {name}: {type(defaults[name]).__name__}")
+        if not _convertible(wanted):
+            raise UserError(
+                f"{owner}: option '{name}' has the type {_type_text(wanted)}, to which no text can be converted; use "
+                "bool, int, float, str, a Literal of words, a class with a method parse(text), or a union of these"
+            )
 
 
 def option_types(cls: type) -> dict[str, Any]:
@@ -120,6 +158,10 @@ def arguments(cls: type, spec: Spec, also: Sequence[str] = ()) -> dict[str, Any]
         first = next(iter(parameters), None)
         if first is None or parameters[first].default is not inspect.Parameter.empty:
             raise UserError(f"'{spec.text}': '{spec.positional}' is not of the form option=value; {names}")
+        if first in given:
+            raise UserError(
+                f"'{spec.text}' gives {first} twice, as {spec.positional} and as {first}={given[first]}; give it once"
+            )
         given = {first: spec.positional, **given}
     converted: dict[str, Any] = {}
     for key, value in given.items():
@@ -144,6 +186,21 @@ def value_text(value: Any) -> str:
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     parameters = dict(inspect.signature(cls, eval_str=True).parameters)
     return {name: p for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _convertible(wanted: Any) -> bool:
+    """Whether `_convert` knows an annotation."""
+    origin, alternatives = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (typing.Union, types.UnionType):
+        return all(alternative is types.NoneType or _convertible(alternative) for alternative in alternatives)
+    if origin is Literal:
+        return all(isinstance(word, str) for word in alternatives)
+    return wanted in (bool, int, float, str) or (isinstance(wanted, type) and callable(getattr(wanted, "parse", None)))
+
+
+def _type_text(wanted: Any) -> str:
+    """An annotation as its author wrote it, about."""
+    return wanted.__name__ if type(wanted) is type else str(wanted).replace("typing.", "")
 
 
 def _convert(text: str, wanted: Any) -> Any:

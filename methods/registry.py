@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from methods.errors import UserError, first_line
 from methods.names import check_name
-from methods.options import required_options
+from methods.options import check_options, required_options
 from methods.paths import given_path
 
 C = TypeVar("C", bound=type)
@@ -64,6 +64,7 @@ class Registry(Generic[C]):
         def decorate(cls: C) -> C:
             target = f"{cls.__module__}:{cls.__qualname__}"
             self._claim(name, target)
+            self._accept(name, cls)
             summary = (cls.__doc__ or "").strip().partition("\n")[0]
             known = self._entries.get(name)
             self._entries[name] = _Entry(target, known.summary if known else summary, cls)
@@ -130,6 +131,7 @@ class Registry(Generic[C]):
             except Exception as error:  # whatever a package does when it is imported
                 reason = first_line(error)
                 raise UserError(f"{self.kind} '{name}' cannot be loaded from {entry.target}: {reason}") from error
+            self._accept(name, loaded)
             loaded.name = name
             entry.value = loaded
         return entry.value
@@ -138,6 +140,16 @@ class Registry(Generic[C]):
         """Whether a class that was imported already says so."""
         cls = self._entries[name].value
         return cls is not None and bool(required_options(cls))
+
+    def _accept(self, name: str, cls: type) -> None:
+        """Raise UserError if a class cannot be the entry `name`."""
+        other = next((known for known, entry in self._entries.items() if entry.value is cls and known != name), None)
+        if other is not None:
+            raise UserError(
+                f"{self.kind} '{name}' is the class {cls.__name__}, which is already '{other}'; a class has one name: "
+                f"derive another one from it"
+            )
+        check_options(cls, f"{self.kind} '{name}'")
 
     def _claim(self, name: str, target: str) -> None:
         check_name(f"{target}: {self.kind}", name)

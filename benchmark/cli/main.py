@@ -25,6 +25,7 @@ from benchmark.text import aligned, printable
 from benchmark.workers import warm_up
 from methods import methods
 from methods.errors import UserError
+from methods.options import split_specs
 from methods.paths import given_path
 from methods.registry import Registry, load_plugin
 
@@ -35,7 +36,10 @@ _ORDERS_HELP = (
 )
 _STREAM_HELP = "NAME[:option=value...], see `python -m benchmark streams`"
 _BACKBONE_HELP = "NAME[:option=value...], see `python -m benchmark backbones`"
-_METHODS_HELP = "comma-separated: NAME[:option=value...], or a group as `all`; see `python -m benchmark methods`"
+_METHODS_HELP = (
+    "comma-separated: NAME[:option=value...], or a group as `all`; a comma in a value is written \\,; "
+    "see `python -m benchmark methods`"
+)
 
 # The stream of which the cost is told, unless the user says otherwise.
 _SHAPE = {"tasks": 8, "classes": 10, "images": 540, "image_size": 224}
@@ -288,7 +292,7 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
 
 
 def _compare_backbones(arguments: argparse.Namespace, argv: list[str]) -> int:
-    specs = [item for item in (part.strip() for part in arguments.backbones.split(",")) if item]
+    specs = split_specs(arguments.backbones)
     if len({folder_name(spec).casefold() for spec in specs}) < max(2, len(specs)):
         raise UserError(f"--backbones {arguments.backbones} must be a list of two or more, each given once")
     if len(parse_methods(arguments.method)) != 1:

@@ -14,6 +14,7 @@ from typing import Any
 from benchmark.files import write_atomically
 from benchmark.json_files import misfit, parse_json
 from methods.errors import UserError
+from methods.options import join_specs
 
 _TUNED = {"settings": dict, "stream": dict, "backbone": dict, "methods": dict}
 _ENTRY = {"best": str, "trials": list}
@@ -170,6 +171,6 @@ def tuned_methods(labels: Sequence[str], path: Path) -> Tuned:
     missing = [label for label in labels if label not in content["methods"]]
     if missing:
         same = [(f"--{key.replace('_', '-')}", str(v)) for key, v in content["settings"].items() if v is not None]
-        command = shlex.join(["tune", "--methods", ",".join(missing), *chain(*same), "--out", str(path)])
+        command = shlex.join(["tune", "--methods", join_specs(missing), *chain(*same), "--out", str(path)])
         raise UserError(f"--tuned: {path} has no '{missing[0]}'; tune it with: python -m benchmark {command}")
     return Tuned(path, hashlib.sha256(text).hexdigest(), content, tuple(labels))

@@ -160,6 +160,18 @@ def meant(methods: Any = "clr", **options: Any) -> tuple[Settings, Execution]:
     return settings, execution
 
 
+def test_a_value_may_have_a_comma_in_a_list_of_specifications(monkeypatch):
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+
+    @methods.register("wordy")
+    class Wordy(Method):
+        def __init__(self, words: str = ""):
+            self.words = words
+
+    assert meant(methods=["clr", "wordy:words=a,b"])[0].methods == ("clr", "wordy:words=a,b")
+    assert meant(methods=r"clr,wordy:words=a\,b")[0].methods == ("clr", "wordy:words=a,b")
+
+
 @pytest.mark.parametrize(
     ("seeds", "numbers"), [(2, (0, 1)), ([5], (5,)), ((4, 7), (4, 7)), (range(3), (0, 1, 2)), ("4,7", (4, 7))]
 )

@@ -126,6 +126,7 @@ PAPER = (
         ("paper", PAPER),
         ("paper,single-task,joint", (*PAPER, "single-task", "joint")),
         ("paper,er:memory=1000", (*PAPER, "er:memory=1000")),
+        (r"clr,mine:words=a\,b:lr=1,er", ("clr", "mine:words=a,b:lr=1", "er")),
         ("joint,er,paper,ewc", ("joint", "er", *(name for name in PAPER if name != "er"))),
     ],
 )

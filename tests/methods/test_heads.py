@@ -88,3 +88,16 @@ def test_what_is_taken_can_be_placed_in_a_network_with_fewer_heads(heads: Heads,
     other.add("3", 4)
     other.place(taken)
     torch.testing.assert_close(other(features, "3"), heads(features, "3"))
+
+
+def test_columns_of_all_heads_side_by_side(heads: Heads, features: torch.Tensor) -> None:
+    """Heads of 3, 1 and 4 classes begin at the columns 0, 3 and 4."""
+    tasks, labels = torch.tensor([1, 1, 2, 3, 3, 1]), torch.tensor([0, 2, 0, 0, 3, 1])
+    columns = heads.columns(labels, tasks)
+    assert columns.tolist() == [0, 2, 3, 4, 7, 1]
+    logits = heads.among_all(features, columns)
+    for n, task in enumerate(tasks.tolist()):
+        first = (0, 3, 4)[task - 1]
+        expected = torch.full((8,), float("-inf"))
+        expected[first : first + WIDTHS[str(task)]] = separate(heads, str(task), features[n])
+        torch.testing.assert_close(logits[n], expected)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from methods.errors import UserError
 from methods.options import (
     Spec,
+    check_options,
     construct,
+    join_specs,
     option_defaults,
     option_types,
     option_values,
     parse_spec,
     required_options,
+    split_specs,
     value_text,
 )
 
@@ -233,3 +237,71 @@ def test_options_have_defaults_or_are_required():
 )
 def test_values_as_a_specification_has_them(value, text):
     assert value_text(value) == text
+
+
+def test_a_value_is_given_by_its_place_or_by_its_name():
+    assert refusal("reader:some/dir:dir=other", Reader) == (
+        "'reader:some/dir:dir=other' gives dir twice, as some/dir and as dir=other; give it once"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("a,b:x=1", ["a", "b:x=1"]),
+        (r"a:x=1\,2,b", ["a:x=1,2", "b"]),
+        (r"a:x=\,,b", ["a:x=,", "b"]),
+        (" a , ,b,", ["a", "b"]),
+        ("", []),
+    ],
+)
+def test_a_comma_of_a_value_has_a_backslash(text, specs):
+    assert split_specs(text) == specs
+    assert split_specs(join_specs(specs)) == specs
+
+
+def with_option(annotation: Any, default: Any = None) -> type:
+    class Made:
+        def __init__(self, kind=default):
+            self.kind = kind
+
+    if annotation is not None:
+        Made.__init__.__annotations__["kind"] = annotation
+    return Made
+
+
+@pytest.mark.parametrize(
+    ("annotation", "shown"),
+    [
+        (Literal[1, 2], "Literal[1, 2]"),
+        (Literal["a", 1] | None, "Literal['a', 1] | None"),
+        (list[int], "list[int]"),
+        (int | Path, "int | pathlib.Path"),
+        (Path, "Path"),
+        (Any, "Any"),
+        (object, "object"),
+    ],
+)
+def test_a_type_that_no_text_can_have_is_refused(annotation, shown):
+    with pytest.raises(UserError) as caught:
+        check_options(with_option(annotation), "method 'made'")
+    message = str(caught.value)
+    assert message.startswith("method 'made': option 'kind' has the type ")
+    assert "to which no text can be converted; use bool, int, float, str, " in message
+    assert shown.rpartition("[")[0] in message
+
+
+def test_an_option_without_a_type_whose_default_is_no_text_is_refused():
+    with pytest.raises(UserError, match=r"^method 'made': option 'kind' has no type; write kind: float$"):
+        check_options(with_option(None, 0.5), "method 'made'")
+    check_options(with_option(None, "text"), "method 'made'")
+
+
+def test_a_type_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match=r"method 'made': the type of an option is not known .*'Missing'"):
+        check_options(with_option("Missing"), "method 'made'")
+
+
+@pytest.mark.parametrize("cls", [Thing, Reader, Scale, Bare])
+def test_types_that_are_converted_are_accepted(cls):
+    check_options(cls, "method 'made'")

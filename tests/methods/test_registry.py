@@ -95,6 +95,42 @@ def test_a_name_belongs_to_one_target(registry):
     assert registry.names() == ["one"]
 
 
+def test_a_class_has_one_name(registry, module):
+    class Twice:
+        pass
+
+    registry.register("one")(Twice)
+    registry.register("one")(Twice)
+    expected = (
+        "thing 'two' is the class Twice, which is already 'one'; a class has one name: derive another one from it"
+    )
+    assert refusal(registry.register("two"), Twice) == expected
+    assert Twice.name == "one"
+    assert registry.names() == ["one"]
+    registry.register("two")(type("Derived", (Twice,), {}))
+    assert Twice.name == "one"
+
+    module("lazy_entry", "class Thing:\n    pass\n")
+    registry.add_lazy("three", "lazy_entry:Thing", "")
+    registry.add_lazy("four", "lazy_entry:Thing", "")
+    assert registry.get("three").name == "three"
+    assert "which is already 'three'" in refusal(registry.get, "four")
+    assert registry.get("three").name == "three"
+
+
+def test_an_option_that_cannot_be_given_is_refused_when_the_class_is_registered(registry, module):
+    class Listed:
+        def __init__(self, sizes: list[int] = ()): ...
+
+    assert refusal(registry.register("listed"), Listed).startswith(
+        "thing 'listed': option 'sizes' has the type list[int]"
+    )
+    assert registry.names() == []
+    module("lazy_entry", "class Thing:\n    def __init__(self, x: bytes = b''): ...\n")
+    registry.add_lazy("lazy", "lazy_entry:Thing", "")
+    assert refusal(registry.get, "lazy").startswith("thing 'lazy': option 'x' has the type bytes")
+
+
 def test_a_group_stands_for_its_members(registry, module):
     module("lazy_entry", "raise ImportError('too early')\n")
     for name in ("a", "b", "c"):
