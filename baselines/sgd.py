@@ -8,4 +8,8 @@ from methods import methods
 
 @methods.register("sgd")
 class SGD(FineTuning):
-    """Fine-tune everything on each task in turn, one head per task, and do nothing against forgetting."""
+    """Fine-tune everything on each task in turn, one head per task, and do nothing against forgetting.
+
+    Args:
+        bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
+    """

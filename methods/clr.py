@@ -68,7 +68,11 @@ class CLR(Method):
 
 @methods.register("clr-full")
 class CLRFull(CLR):
-    """CLR with a 3x3 kernel after every convolution, 1x1 ones included: 9 * C + 4 * C values a task."""
+    """CLR with a 3x3 kernel after every convolution, 1x1 ones included: 9 * C + 4 * C values a task.
+
+    Args:
+        penalty: coefficient of the sum of the L2 norms of the trained tensors.
+    """
 
     def kernel_size(self, conv: nn.Conv2d) -> int | None:
         return 3
@@ -76,7 +80,11 @@ class CLRFull(CLR):
 
 @methods.register("clr-mixed")
 class CLRMixed(CLR):
-    """CLR with a 3x3 kernel after k>1 convolutions and a 1x1 kernel, a scale per channel, after 1x1 ones."""
+    """CLR with a 3x3 kernel after k>1 convolutions and a 1x1 kernel, a scale per channel, after 1x1 ones.
+
+    Args:
+        penalty: coefficient of the sum of the L2 norms of the trained tensors.
+    """
 
     def kernel_size(self, conv: nn.Conv2d) -> int | None:
         return 1 if conv.kernel_size == (1, 1) else 3
