@@ -178,7 +178,7 @@ def test_describes_itself(spec: str) -> None:
 @every_method
 def test_costs_are_found_without_data(spec: str) -> None:
     """All its hooks run on tensors without values, as they do for `cost`, `methods NAME` and --equal-*."""
-    settings, shape = Settings(methods=(spec,), epochs=2, batch_size=8), StreamShape(3, 3, 20, 32)
+    settings, shape = Settings(methods=(spec,), epochs=2, batch_size=8), StreamShape(2, 3, 20, 32)
     parameters, compute = estimate(settings, shape)
     assert parameters["state_bytes"].item() > 0
     assert compute["training_flops"].item() > 0
