@@ -11,7 +11,10 @@ from methods.recipe import Range, Recipe
 
 @methods.register("linear-probe")
 class LinearProbe(Method):
-    """Frozen backbone, a linear head per task: what the features give without adapting them. Forgets nothing."""
+    """Frozen backbone, a linear head per task: what the features give without adapting them. Forgets nothing.
+
+    Features of the training images are computed once per task.
+    """
 
     recipe = Recipe(lr=0.1)
     search = {"lr": Range(1e-2, 1.0)}

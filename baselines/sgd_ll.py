@@ -13,7 +13,8 @@ from methods.recipe import Recipe
 class SGDLastLayer(Method):
     """Frozen backbone and ONE linear head, as wide as the largest class count, that every task goes on training.
 
-    The task is known at test time, so a task with C classes uses the first C units.
+    The task is known at test time, so a task with C classes uses the first C units. Features of the training images are
+    computed once per task.
     """
 
     recipe = Recipe(lr=0.03)
