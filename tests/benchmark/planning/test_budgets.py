@@ -143,7 +143,7 @@ def test_a_method_that_adds_too_little_is_refused(budgets, other, says):
 
 
 def test_a_run_keeps_its_budgets(stream, tiny_network, tmp_path, make_listener, quick_report, monkeypatch):
-    monkeypatch.setattr("benchmark.learning.operations.gc.collect", lambda: 0)
+    monkeypatch.setattr("benchmark.learning.memory.gc.collect", lambda: 0)
     labels = ("er", "sgd")
     settings = Settings(methods=labels, epochs=5, batch_size=8, equal_memory="clr", equal_compute="sgd")
     chosen = tuple(map(configure, labels))

@@ -73,7 +73,7 @@ def test_killed_in_the_middle_of_a_task_and_started_again(
 ) -> None:
     """SIGKILL while the second task of a method is learned; the first one is not learned again."""
     cell = tmp_path / "killed" / "cells" / method / "seed-0"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     process = subprocess.Popen([sys.executable, "-m", "benchmark", *command(tmp_path, "killed")], env=environment)
     while not (cell / "after-1.json").exists():
         assert process.poll() is None, "the run ended before it could be killed"
@@ -150,7 +150,7 @@ def go(
 ) -> Callable[..., tuple[RunFolder, Any]]:
     """go(folder, stream, orders=2) -> a run of two methods with two seeds on the tiny network, and what was heard."""
     # Before each task, for its peak memory: it would take longer than all that is learned.
-    monkeypatch.setattr("benchmark.learning.operations.gc.collect", lambda: 0)
+    monkeypatch.setattr("benchmark.learning.memory.gc.collect", lambda: 0)
 
     def start(folder: Path, stream: Stream, **options: Any) -> tuple[RunFolder, Any]:
         settings = Settings(methods=("sgd", "clr"), seeds=(0, 5), epochs=1, batch_size=8, **options)

@@ -44,7 +44,7 @@ def test_nothing_is_left_by_a_block_that_fails_either(tmp_path: Path):
 
 
 def test_another_process_is_named_and_counts_for_nothing_once_it_is_killed(tmp_path: Path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     holder = subprocess.Popen([sys.executable, "-c", WORKING, str(tmp_path)], env=environment, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"working\n"

@@ -113,7 +113,7 @@ def go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[], None]:
     """go() -> learns with clr and er, or goes on, with a tracker."""
-    monkeypatch.setattr("benchmark.learning.operations.gc.collect", lambda: 0)
+    monkeypatch.setattr("benchmark.learning.memory.gc.collect", lambda: 0)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: "somewhere")
     settings = Settings(methods=("clr", "er"), epochs=2, batch_size=8)
     chosen = tuple(map(configure, settings.methods))

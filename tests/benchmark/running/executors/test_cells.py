@@ -38,7 +38,7 @@ ORDERS = [[1, 2, 3], [3, 1, 2], [2, 3, 1]]
 @pytest.fixture(autouse=True)
 def _quick(quick_report: None, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
     # Before each task, for its peak memory: it would take longer than all that is learned.
-    monkeypatch.setattr("benchmark.learning.operations.gc.collect", lambda: 0)
+    monkeypatch.setattr("benchmark.learning.memory.gc.collect", lambda: 0)
 
 
 @dataclass

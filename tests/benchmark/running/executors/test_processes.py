@@ -21,7 +21,7 @@ from benchmark.running.executors.cells import Job
 from benchmark.running.executors.processes import ProcessExecutor, _how_it_ended, _visible
 from benchmark.running.executors.serial import SerialExecutor
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def cell(label: str) -> Job:
