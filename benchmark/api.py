@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import difflib
 import html
 import sys
 from collections.abc import Iterable
@@ -14,8 +14,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.backbones import backbones
-from benchmark.cli.main import parse, run_folder, run_options
-from benchmark.config import Execution, Settings
+from benchmark.config import RUN_OPTIONS, Execution, Settings
 from benchmark.planning.preparation import prepare_run
 from benchmark.progress.notebook import loading, progress_bars
 from benchmark.report.table import Table
@@ -26,23 +25,20 @@ from benchmark.results.paired_tests import Statistics, run_statistics
 from benchmark.results.schema import PARAMETER_COLUMNS, SUMMARY_COLUMNS
 from benchmark.results.summary import summary_table
 from benchmark.results.tables import collect, read_table, statuses
+from benchmark.running.config_file import layered
 from benchmark.running.manifest import planned_cells
+from benchmark.running.request import requested
 from benchmark.running.runner import run as learn
-from benchmark.storage.folder import RunFolder
+from benchmark.storage.folder import RunFolder, run_folder
 from benchmark.streams import streams
 from benchmark.workers import warm_up
 from methods import methods as registered
 from methods.errors import UserError
 from methods.method import Method
-from methods.options import join_specs, parse_spec
+from methods.options import Spec, join_specs
 from methods.registry import Registry, load_plugin
 
 __all__ = ["Results", "UserError", "load_results", "run"]
-
-# Options that several values of Python make several times, instead of once with commas.
-_REPEATED = {"plugin"}
-# Options whose contrary can be asked for.
-_DENIABLE = {"parallel_tasks"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,14 +81,17 @@ class Results:
         return summary_display(self.summary, self.statistics, budgets_display(self.manifest))
 
 
-def run(methods: str | type[Method] | Iterable[str | type[Method]], stream: str = "mini", **options: Any) -> Results:
+def run(
+    methods: str | type[Method] | Iterable[str | type[Method]] | None = None, stream: str | None = None, **options: Any
+) -> Results:
     """Learn a stream of tasks with each method, as `python -m benchmark run` does, and read the results.
 
     In a script, this needs `if __name__ == "__main__":`, as always in Python where processes are started.
 
     Args:
-        methods: specifications, `["clr", "ewc:strength=500"]` or `"clr,ewc"`, or classes that were registered.
-        stream: a specification.
+        methods: specifications, `["clr", "ewc:strength=500"]` or `"clr,ewc"`, or classes that were registered; None for
+            those in the file `config`.
+        stream: a specification; None for that in the file `config`, or `mini` without one.
         options: those of the command line, with underscores: `backbone="resnet18"`, `seeds=3` or `seeds=[4, 7]`,
             `epochs=2`, `equal_memory="clr"`, `name="mine"`, `out="results"`, `jobs=2`, and so on. Of what a notebook
             itself has registered no worker knows: such runs have one job.
@@ -100,9 +99,11 @@ def run(methods: str | type[Method] | Iterable[str | type[Method]], stream: str 
     Raises:
         UserError: something cannot be used, and nothing was learned; or what was learned cannot be written.
     """
+    if stream is None and options.get("config") is None:
+        stream = Settings.stream
+    settings, execution, folder = understand(methods, stream=stream, **options)
     command = as_command(methods, stream=stream, **options)
-    settings, execution, folder = understand(command)
-    if execution.executor == "local" and execution.jobs != 1:
+    if execution.may_start_workers:
         warm_up()
     with loading() as (note, warn):
         prepared = prepare_run(settings, note, warn=warn)
@@ -149,52 +150,80 @@ def _read_tables(folder: RunFolder) -> dict[str, pd.DataFrame] | None:
         return None
 
 
-class _Parser(argparse.ArgumentParser):
-    """Takes whole names only, and raises what is wrong instead of ending the process."""
-
-    def __init__(self, **options: Any):
-        super().__init__(**options, allow_abbrev=False)
-
-    def error(self, message: str) -> Any:
-        raise UserError(f"run: {message}")
-
-
-def understand(command: list[str]) -> tuple[Settings, Execution, Path]:
-    """The settings, the way to run, and the folder that a command line means here.
+def understand(
+    methods: str | type[Method] | Iterable[str | type[Method]] | None = None, **options: Any
+) -> tuple[Settings, Execution, Path]:
+    """The settings, the way to run, and the folder that keywords mean here.
 
     Raises:
-        UserError: it cannot be used.
+        UserError: they cannot be used.
     """
-    arguments = parse(command, _Parser)
-    for path in arguments.plugin or ():
+    given = {name: _value(name, value) for name, value in options.items() if value is not None}
+    if methods is not None:
+        given["methods"] = methods if isinstance(methods, str) else _specifications(methods)
+    values = layered(tuple(RUN_OPTIONS.values()), given)
+    if values["methods"] is None:
+        raise UserError("run: give methods, as methods=['clr', 'er'], or a config that has them")
+    for path in values["plugin"]:
         load_plugin(path)
-    settings, execution, folder = run_options(arguments)
+    settings, execution, folder = requested(values)
     return settings, _reachable(settings, execution), folder
 
 
-def as_command(methods: str | type[Method] | Iterable[str | type[Method]], **options: Any) -> list[str]:
+def _value(name: str, value: Any) -> Any:
+    """A keyword's value as the option of that name has it.
+
+    Raises:
+        UserError: there is no such option, or it has no such value.
+    """
+    option = RUN_OPTIONS.get(name)
+    if option is None:
+        close = difflib.get_close_matches(name, RUN_OPTIONS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(f"run: unrecognized arguments: --{name.replace('_', '-')}={value}{hint}")
+    if isinstance(value, bool) and option.kind is bool:
+        return value
+    if option.several and isinstance(value, Iterable) and not isinstance(value, str):
+        texts = list(map(str, value))
+        # The comma at the end tells a list of one seed from a number of seeds.
+        return texts if option.kind is str else ",".join(texts) + ","
+    try:
+        text = option.from_text(str(value))
+    except ValueError as error:
+        raise UserError(f"run: argument {option.flag}: {error}") from None
+    return [text] if option.repeated else text
+
+
+def as_command(methods: str | type[Method] | Iterable[str | type[Method]] | None = None, **options: Any) -> list[str]:
     """The command line that means the same as keywords.
 
     Raises:
         UserError: a class among the methods was not registered.
     """
-    listed = [methods] if isinstance(methods, type) else methods
-    # A text is a list already, as on the command line.
-    text = listed if isinstance(listed, str) else join_specs(map(_specification, listed))
-    command = ["run", f"--methods={text}"]
+    command = ["run"] if methods is None else ["run", f"--methods={_text(methods)}"]
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
-        if value is None or (value is False and name not in _DENIABLE):
+        if value is None:
             continue
         if isinstance(value, bool):
             command.append(option if value else f"--no-{option.removeprefix('--')}")
         elif isinstance(value, Iterable) and not isinstance(value, str):
             texts = list(map(str, value))
             # The comma at the end tells a list of one seed from a number of seeds.
-            command += [f"{option}={text}" for text in (texts if name in _REPEATED else [",".join(texts) + ","])]
+            repeated = name in RUN_OPTIONS and RUN_OPTIONS[name].repeated
+            command += [f"{option}={text}" for text in (texts if repeated else [",".join(texts) + ","])]
         else:
             command.append(f"{option}={value}")
     return command
+
+
+def _text(methods: str | type[Method] | Iterable[str | type[Method]]) -> str:
+    """As the command line has it. A text is a list already."""
+    return methods if isinstance(methods, str) else join_specs(_specifications(methods))
+
+
+def _specifications(methods: type[Method] | Iterable[str | type[Method]]) -> list[str]:
+    return [_specification(method) for method in ([methods] if isinstance(methods, type) else methods)]
 
 
 def _specification(method: str | type[Method]) -> str:
@@ -220,9 +249,9 @@ def _reachable(settings: Settings, execution: Execution) -> Execution:
     Raises:
         UserError: more were asked for.
     """
-    wanted: list[tuple[Registry[Any], str]] = [(registered, text) for text in settings.methods]
+    wanted: list[tuple[Registry[Any], Spec]] = [(registered, spec) for spec in settings.methods]
     wanted += [(streams, settings.stream), (backbones, settings.backbone)]
-    names = [(registry, parse_spec(text).name) for registry, text in wanted]
+    names = [(registry, spec.name) for registry, spec in wanted]
     # A worker runs a script's file again, but not a notebook's cells.
     notebook = not hasattr(sys.modules["__main__"], "__file__")
     here = [f"{r.kind} '{name}'" for r, name in names if notebook and r.get(name).__module__ == "__main__"]

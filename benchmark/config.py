@@ -1,22 +1,23 @@
-"""A run's settings: what may be asked for, checked before anything heavy is imported."""
+"""What may be asked of a run, each setting declared once, and checked before anything heavy is imported."""
 
 from __future__ import annotations
 
 import importlib.util
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import chain, product
 from typing import Any, Literal
 
 from benchmark.backbones import backbones
+from benchmark.declaration import Option, options_of, setting
 from benchmark.files import folder_name
 from benchmark.storage.tuned import Tuned
 from benchmark.streams import streams
 from methods import methods
 from methods.errors import UserError
-from methods.options import parse_spec, split_specs
+from methods.options import Spec, parse_spec, split_specs
 
 #: Random changes of training images: the functions of benchmark.images.augment.
 AUGMENTATIONS = ("flip", "crop")
@@ -30,10 +31,101 @@ LARGEST_SEED = 2**32 - 1
 # Methods, seeds and orders multiply; for more cells than these, the manifest alone takes minutes to write.
 _MOST_CELLS = 100_000
 
+_FAIR, _SPEED, _WORKERS = "what is equal for all methods", "how it is computed", "how it is spread"
+
+#: Preset -> option -> the value that it has unless a file or the command line says otherwise.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Ge et al., ICCV 2023 (arXiv 2307.11386). CLR's penalty of 1e-5 is the default of its own option.
+    "paper": {
+        "backbone": "resnet50:weights=IMAGENET1K_V1",
+        "image_size": 224,
+        "epochs": 60,
+        "batch_size": 32,
+        "optimizer": "adam",
+        "lr": 1e-3,
+        "schedule": "step",
+    },
+}
+
+
+def parse_methods(asked: str | Sequence[str]) -> tuple[Spec, ...]:
+    """`paper,er:memory=1000` -> the specifications that it means: a group's name stands for its members.
+
+    What is named more than once by groups, or by a group and the list, appears once, where it is first named.
+
+    Args:
+        asked: separated by commas, or a list of them. In text a comma of a value has a backslash before it.
+
+    Raises:
+        UserError: the list itself names something twice, or gives options to a group.
+    """
+    items = split_specs(asked) if isinstance(asked, str) else list(asked)
+    _refuse_repeated(items)
+    groups = methods.groups()
+    for item in items:
+        name = item.partition(":")[0]
+        if name in groups and item != name:
+            raise UserError(
+                f"--methods: '{item}' gives options to a group; give them to a method, as in {name},er:memory=1000"
+            )
+    expanded = (methods.members(item) if item in groups else [item] for item in items)
+    return tuple(map(parse_spec, dict.fromkeys(chain.from_iterable(expanded))))
+
+
+def _items(asked: str | Iterable[Any]) -> list[Any]:
+    """What is in a list, or in a text with commas, without what is empty."""
+    items = asked.split(",") if isinstance(asked, str) else asked
+    return [item for item in (each.strip() if isinstance(each, str) else each for each in items) if item != ""]
+
+
+def _refuse_repeated(texts: Sequence[str]) -> None:
+    repeated = sorted({text for text in texts if texts.count(text) > 1})
+    if repeated:
+        raise UserError(f"--methods gives '{repeated[0]}' twice; give each specification once")
+
+
+def check_seeds(option: str, seeds: Sequence[int]) -> None:
+    """Raise UserError if one of the seeds is not from 0 to LARGEST_SEED."""
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            text = str(seed) if abs(seed) < 10**20 else f"a number of {len(str(abs(seed)))} digits"
+            raise UserError(f"{option}: {text} is no seed; write a whole number from 0 to {LARGEST_SEED}")
+
+
+def parse_seeds(asked: str | int | Sequence[int]) -> tuple[int, ...]:
+    """`3` is the seeds 0, 1, 2; `4,7` those two.
+
+    Args:
+        asked: text, how many, or a list of them.
+
+    Raises:
+        UserError: neither a number from 1 to 1000 nor a list of whole numbers from 0.
+    """
+    listed = not isinstance(asked, (str, int)) or (isinstance(asked, str) and "," in asked)
+    text = str(asked) if isinstance(asked, (str, int)) else ",".join(map(str, asked))
+    try:
+        numbers = tuple(int(item) for item in _items(text))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 0 or (numbers == (0,) and not listed):
+        raise UserError(f"--seeds {text} is neither how many seeds (3) nor a list of them (4,7)")
+    if listed:
+        return numbers
+    if numbers[0] > _MOST_SEEDS:
+        raise UserError(f"--seeds {text} is more than {_MOST_SEEDS} seeds; to name one seed, write {text},")
+    return tuple(range(numbers[0]))
+
+
+def parse_augment(asked: str | Sequence[str]) -> tuple[str, ...]:
+    """`flip,crop`, or a list -> the changes that it means."""
+    return tuple(_items(asked))
+
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides a run's numbers. None stands for "as the stream or the method has it".
+
+    Specifications that are given as text are parsed here, and nowhere after.
 
     Attributes:
         methods: specifications, one row each.
@@ -54,43 +146,60 @@ class Settings:
         equal_compute: the specification of a method; the others train for as many epochs as cost what it does.
     """
 
-    methods: tuple[str, ...]
-    stream: str = "mini"
-    backbone: str = "mini"
-    tasks: int | None = None
-    image_size: int | None = None
-    train_images: int | None = None
-    test_images: int | None = None
-    epochs: int = 8
-    batch_size: int = 32
-    lr: float | None = None
-    optimizer: Literal["sgd", "adam"] | None = None
-    schedule: Literal["constant", "step", "cosine"] | None = None
-    seeds: tuple[int, ...] = (0,)
-    orders: int = 1
-    device: str = "auto"
-    augment: tuple[str, ...] = ()
-    precision: Literal["fp32", "bf16"] = "fp32"
-    compile: bool = False
-    equal_memory: str | None = None
-    equal_compute: str | None = None
+    methods: tuple[Spec, ...] = setting(
+        metavar="LIST",
+        read=parse_methods,
+        help="comma-separated: NAME[:option=value...], or a group as `all`; see `python -m benchmark methods`",
+    )
+    stream: Spec = setting("mini", metavar="SPEC", help="NAME[:option=value...], see `python -m benchmark streams`")
+    backbone: Spec = setting("mini", metavar="SPEC", help="NAME[:option=value...], see `python -m benchmark backbones`")
+    tasks: int | None = setting(None, metavar="N", help="only the first N tasks of the stream")
+    image_size: int | None = setting(None, metavar="PIXELS", help="resize images to this square")
+    train_images: int | None = setting(None, metavar="N", help="per task, balanced, 10 %% of them validation")
+    test_images: int | None = setting(None, metavar="N", help="per task, balanced over classes")
+    epochs: int = setting(8, metavar="N", help="passes over each task's training images")
+    batch_size: int = setting(32, metavar="N", help="images per training step")
+    lr: float | None = setting(None, help="initial learning rate of all methods; default: each method's own")
+    optimizer: Literal["sgd", "adam"] | None = setting(None, help="of all methods; default: each method's own")
+    schedule: Literal["constant", "step", "cosine"] | None = setting(None, help="of their learning rates, likewise")
+    seeds: tuple[int, ...] = setting(
+        (0,), metavar="N|LIST", read=parse_seeds, help="how many seeds (3), or which (4,7); default 1"
+    )
+    orders: int = setting(1, metavar="N", help="task orders, the stream's first")
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", help="auto: a GPU if any")
+    augment: tuple[str, ...] = setting(
+        (), metavar="LIST", group=_SPEED, read=parse_augment, help="random changes of training images: flip,crop"
+    )
+    precision: Literal["fp32", "bf16"] = setting("fp32", group=_SPEED, help="of forward passes")
+    compile: bool = setting(False, group=_SPEED, help="compile the backbone (torch.compile)")
+    equal_memory: Spec | None = setting(
+        None, metavar="METHOD", group=_FAIR, help="replay memories of the bytes that METHOD adds in all"
+    )
+    equal_compute: Spec | None = setting(
+        None, metavar="METHOD", group=_FAIR, help="epochs that cost as much as METHOD with --epochs"
+    )
 
     def __post_init__(self) -> None:
         if not self.methods:
             raise UserError("--methods names no method; write for example --methods clr,ewc,er")
         _refuse_repeated(self.methods)
-        for text in self.methods:
-            methods.check(parse_spec(text).name)
+        # Assigned so, because nobody else may assign anything.
+        object.__setattr__(self, "methods", tuple(map(parse_spec, self.methods)))
+        for option in ("stream", "backbone", "equal_memory", "equal_compute"):
+            if getattr(self, option) is not None:
+                object.__setattr__(self, option, parse_spec(getattr(self, option)))
+        for spec in self.methods:
+            methods.check(spec.name)
         folders: dict[str, str] = {}
         for text in self.methods:
             other = folders.setdefault(folder_name(text).casefold(), text)
             if other != text:
                 raise UserError(f"--methods: '{other}' and '{text}' would share a folder; run one of them by itself")
-        streams.check(parse_spec(self.stream).name)
-        backbones.check(parse_spec(self.backbone).name)
+        streams.check(self.stream.name)
+        backbones.check(self.backbone.name)
         for method in (self.equal_memory, self.equal_compute):
             if method is not None:
-                methods.check(parse_spec(method).name)
+                methods.check(method.name)
         for option in ("tasks", "image_size", "train_images", "test_images", "epochs", "batch_size", "orders"):
             value = getattr(self, option)
             if value is not None and value < 1:
@@ -132,7 +241,7 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -154,17 +263,33 @@ class Execution:
         tracker: where curves and tables go beside the run's folder: "tensorboard", "wandb" or "mlflow".
     """
 
-    jobs: int | None = None
-    executor: Literal["local", "ray"] = "local"
-    address: str | None = None
-    gpus_per_cell: float | None = None
-    parallel_tasks: bool | None = None
-    keep_states: bool = False
-    verify_evaluations: bool = False
-    plugins: tuple[str, ...] = ()
+    jobs: int | None = setting(
+        None, metavar="N", group=_WORKERS, help="cells at once; default: what threads or GPUs allow"
+    )
+    executor: Literal["local", "ray"] = setting("local", group=_WORKERS, help="local: processes")
+    address: str | None = setting(
+        None, metavar="HOST:PORT", group=_WORKERS, help="of a Ray cluster, or auto; default: one made here"
+    )
+    gpus_per_cell: float | None = setting(
+        None, metavar="SHARE", group=_WORKERS, help="0.25: four cells on a GPU; default 1"
+    )
+    parallel_tasks: bool | None = setting(
+        None,
+        group=_WORKERS,
+        help="tasks that do not depend on each other at once, same results; default: where there are several jobs",
+    )
+    keep_states: bool = setting(False, help="keep the shared and memory parts after every task")
+    verify_evaluations: bool = setting(False, group=_SPEED, help="evaluate again what is known, and compare")
+    plugins: tuple[str, ...] = setting(
+        (), name="plugin", metavar="FILE", read=tuple, repeated=True, help="a Python file that registers methods"
+    )
+    reference: str | None = setting(
+        None,
+        metavar="METHOD",
+        help="test each method against this one, called as in the tables, or `all` for every two; default: the first",
+    )
+    tracker: Literal["tensorboard", "wandb", "mlflow"] | None = setting(None, help="send curves and tables there")
     tuned: Tuned | None = None
-    reference: str | None = None
-    tracker: Literal["tensorboard", "wandb", "mlflow"] | None = None
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
@@ -189,6 +314,11 @@ class Execution:
                 "--verify-evaluations compares evaluations of one task after several others; leave --parallel-tasks out"
             )
 
+    @property
+    def may_start_workers(self) -> bool:
+        """Whether processes on this machine may do the run."""
+        return self.executor == "local" and self.jobs != 1
+
 
 def _is_address(text: str) -> bool:
     """Whether it has the form of HOST:PORT."""
@@ -196,56 +326,42 @@ def _is_address(text: str) -> bool:
     return match is not None and 0 < int(match[2]) < 2**16
 
 
-def parse_methods(text: str) -> tuple[str, ...]:
-    """`paper,er:memory=1000` -> the specifications that it means: a group's name stands for its members.
+@dataclass(frozen=True)
+class Place:
+    """Where a run is written.
 
-    What is named more than once by groups, or by a group and the list, appears once, where it is first named. A comma
-    in a value is written with a backslash before it.
-
-    Raises:
-        UserError: the list itself names something twice, or gives options to a group.
+    Attributes:
+        out: the folder of runs.
+        name: of the run's folder in it; None for one made of the stream, the backbone and the time.
     """
-    items = split_specs(text)
-    _refuse_repeated(items)
-    groups = methods.groups()
-    for item in items:
-        name = item.partition(":")[0]
-        if name in groups and item != name:
-            raise UserError(
-                f"--methods: '{item}' gives options to a group; give them to a method, as in {name},er:memory=1000"
-            )
-    expanded = (methods.members(item) if item in groups else [item] for item in items)
-    return tuple(dict.fromkeys(chain.from_iterable(expanded)))
+
+    out: str = setting("results", metavar="DIR", help="folder of runs")
+    name: str | None = setting(None, help="the run's folder in DIR; the name of an existing run resumes it")
 
 
-def _refuse_repeated(texts: Sequence[str]) -> None:
-    repeated = sorted({text for text in texts if texts.count(text) > 1})
-    if repeated:
-        raise UserError(f"--methods gives '{repeated[0]}' twice; give each specification once")
+@dataclass(frozen=True)
+class Sources:
+    """From where options come that are not written out.
 
-
-def check_seeds(option: str, seeds: Sequence[int]) -> None:
-    """Raise UserError if one of the seeds is not from 0 to LARGEST_SEED."""
-    for seed in seeds:
-        if not 0 <= seed <= LARGEST_SEED:
-            text = str(seed) if abs(seed) < 10**20 else f"a number of {len(str(abs(seed)))} digits"
-            raise UserError(f"{option}: {text} is no seed; write a whole number from 0 to {LARGEST_SEED}")
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """`3` is the seeds 0, 1, 2; `4,7` those two.
-
-    Raises:
-        UserError: neither a number from 1 to 1000 nor a list of whole numbers from 0.
+    Attributes:
+        config: a file of options by their names; see running/config_file.py.
+        preset: a name in PRESETS.
+        tuned: the file of `tune` from which the methods' options are taken.
     """
-    try:
-        numbers = tuple(int(item) for item in text.split(",") if item.strip())
-    except ValueError:
-        numbers = ()
-    if not numbers or min(numbers) < 0 or (numbers == (0,) and "," not in text):
-        raise UserError(f"--seeds {text} is neither how many seeds (3) nor a list of them (4,7)")
-    if "," in text:
-        return numbers
-    if numbers[0] > _MOST_SEEDS:
-        raise UserError(f"--seeds {text} is more than {_MOST_SEEDS} seeds; to name one seed, write {text},")
-    return tuple(range(numbers[0]))
+
+    config: str | None = setting(
+        None, metavar="FILE", help="options in TOML, as a run's config.toml; see docs/resume.md"
+    )
+    preset: Literal["paper"] | None = setting(None, help="many options at once; those that are given win")
+    tuned: str | None = setting(None, metavar="FILE", help="take the methods' options that `tune` wrote there")
+
+
+def _plain(value: Any) -> Any:
+    """A setting without its class, as a file has it."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value.text if isinstance(value, Spec) else value
+
+
+#: What `run` may be told, by name.
+RUN_OPTIONS: Mapping[str, Option] = {option.name: option for option in options_of(Settings, Execution, Place, Sources)}

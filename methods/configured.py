@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from methods import methods
 from methods.errors import UserError
 from methods.memory import MemorySize
 from methods.method import Method
-from methods.options import Spec, arguments, construct, option_types, parse_spec
+from methods.options import Spec, arguments, call, option_types, parse_spec
 from methods.recipe import Recipe
 
 
@@ -18,16 +19,22 @@ class ConfiguredMethod:
     """A method with its options.
 
     Attributes:
-        label: the specification as typed; the name of its row.
+        spec: the specification.
         recipe: optimiser and schedule: the method's own, less what the user said.
         cls: the method's class.
+        options: its own, as keyword arguments of the class.
         grows_evenly: see Method.
     """
 
-    label: str
+    spec: Spec
     recipe: Recipe
     cls: type[Method]
-    _options: Spec
+    options: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The specification as typed; the name of its row."""
+        return self.spec.text
 
     @property
     def grows_evenly(self) -> bool:
@@ -35,7 +42,7 @@ class ConfiguredMethod:
 
     def make(self) -> Method:
         """A fresh instance."""
-        return construct(self.cls, self._options)
+        return self.cls(**self.options)
 
     @property
     def memory_options(self) -> list[str]:
@@ -44,8 +51,7 @@ class ConfiguredMethod:
 
     def with_memory(self, size: int) -> ConfiguredMethod:
         """The same method with a replay memory of `size` bytes; its label stays."""
-        sizes = dict.fromkeys(self.memory_options, f"{size}B")
-        return replace(self, _options=replace(self._options, options=self._options.options | sizes))
+        return replace(self, options={**self.options, **dict.fromkeys(self.memory_options, MemorySize(bytes=size))})
 
 
 def configure(
@@ -54,7 +60,7 @@ def configure(
     """Resolve a method's specification; beside its own options it may set the recipe's (lr, optimizer, ...).
 
     Args:
-        text: the specification.
+        text: the specification; one that is parsed already is not parsed again.
         lr, optimizer, schedule: of the recipe, where the specification does not give them; the method's own if None.
 
     Raises:
@@ -70,10 +76,12 @@ def configure(
     training = {key: value for key, value in spec.options.items() if key in of_recipe}
     given = arguments(Recipe, Spec(spec.text, spec.name, "", training))
     options = Spec(spec.text, spec.name, spec.positional, own)
-    construct(cls, options, also=of_recipe)
+    values = arguments(cls, options, also=of_recipe)
+    # Once, to see that the class takes them.
+    call(cls, options, values)
     asked: dict[str, Any] = {"lr": lr, "optimizer": optimizer, "schedule": schedule}
     try:
         recipe = replace(cls.recipe, **{key: value for key, value in asked.items() if value is not None} | given)
     except ValueError as error:
         raise UserError(f"'{text}': {error}") from None
-    return ConfiguredMethod(spec.text, recipe, cls, options)
+    return ConfiguredMethod(spec, recipe, cls, values)

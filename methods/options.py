@@ -13,8 +13,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from methods.errors import UserError
@@ -29,29 +28,43 @@ _OPTION_START = re.compile(r":(?=[A-Za-z][A-Za-z0-9_-]*=)")
 _SEPARATOR = re.compile(r"(?<!\\),")
 
 
-@dataclass(frozen=True)
-class Spec:
-    """A parsed specification.
+class Spec(str):
+    """A specification that is parsed already: its text, which can be used wherever a label is, and its parts.
 
-    Attributes:
+    Args:
         text: as the user typed it; the label of its rows.
         name: the part before the first colon.
         positional: what follows the name without "option=", as the DIR of `folder:DIR`; empty if nothing does.
         options: option name (with underscores) -> text of its value.
     """
 
-    text: str
     name: str
     positional: str
     options: dict[str, str]
 
+    def __new__(cls, text: str, name: str, positional: str, options: dict[str, str]) -> Spec:
+        spec = super().__new__(cls, text)
+        spec.name, spec.positional, spec.options = name, positional, options
+        return spec
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        # Copies, and what is sent to workers, are made without parsing again.
+        return self.text, self.name, self.positional, self.options
+
+    @property
+    def text(self) -> str:
+        """The text alone."""
+        return str(self)
+
 
 def parse_spec(text: str) -> Spec:
-    """Split `NAME[:POSITIONAL][:option=value...]`.
+    """Split `NAME[:POSITIONAL][:option=value...]`. What is parsed already is returned as it is.
 
     Raises:
         UserError: the name is empty, an option is given twice, or there are characters that cannot be shown.
     """
+    if isinstance(text, Spec):
+        return text
     text = text.strip()
     if text:
         check_name("specification", text)
@@ -133,7 +146,15 @@ def construct(cls: type[T], spec: Spec, also: Sequence[str] = ()) -> T:
     Raises:
         UserError: an option is unknown (the valid ones are named), missing, of the wrong type, or refused by `cls`.
     """
-    given = arguments(cls, spec, also)
+    return call(cls, spec, arguments(cls, spec, also))
+
+
+def call(cls: type[T], spec: Spec, given: Mapping[str, Any]) -> T:
+    """Call `cls` with the options that `arguments` found in the specification.
+
+    Raises:
+        UserError: one is missing, or refused by `cls`.
+    """
     for index, key in enumerate(required_options(cls)):
         if key not in given:
             missing = f"{spec.text}:{key}={key.upper()}" if index else f"{spec.name}:{key.upper()}"

@@ -68,7 +68,7 @@ def _main(notes: Path, command: list[str]) -> int:
 
         warm_up()
 
-    import benchmark.cli.commands
+    import benchmark.planning.preparation
     import benchmark.running.runner
     from benchmark.images.decoder import Decoder
     from benchmark.learning.strategy import Strategy
@@ -97,7 +97,7 @@ def _main(notes: Path, command: list[str]) -> int:
 
     with ExitStack() as patches:
         for owner, name, before, after in (
-            (benchmark.cli.commands, "prepare_run", "loading", "loaded"),
+            (benchmark.planning.preparation, "prepare_run", "loading", "loaded"),
             (Cells, "do", "cell", "cell end"),
             (Strategy, "optimizer_step", "step begin", "step"),
             (benchmark.running.runner, "write_report", "report", "reported"),

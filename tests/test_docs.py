@@ -19,7 +19,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmark import workers
 from benchmark.backbones import backbones
+from benchmark.cli import about, backbones_compare, cost, run, tune
 from benchmark.cli.main import main
 from benchmark.config import Settings
 from benchmark.streams import streams
@@ -159,12 +161,11 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
             construct(registry.get(spec.name), spec)
         return 0
 
-    monkeypatch.setattr("benchmark.cli.main.warm_up", lambda: None)
-    # First, since it imports what is replaced below.
-    compare = "benchmark.cli.backbones_compare.compare_backbones"
-    monkeypatch.setattr(compare, lambda runs, *others: max(map(check, runs.values())))
-    for name in ("run", "cost", "tune", "describe"):
-        monkeypatch.setattr(f"benchmark.cli.commands.{name}_command", check)
+    monkeypatch.setattr(workers, "warm_up", lambda: None)
+    compare = lambda runs, *others: max(map(check, runs.values()))  # noqa: E731
+    monkeypatch.setattr(backbones_compare, "compare_backbones", compare)
+    for module, name in ((run, "run"), (cost, "cost"), (tune, "tune"), (about, "describe")):
+        monkeypatch.setattr(module, f"{name}_command", check)
     for argv in benchmark_commands(page):
         needs_files = argv[0] in ("report", "compare", "pretrain") or "--tuned" in argv
         if NOT_RUN.get(shlex.join(argv)) != INSTALLED and not needs_files:

@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.backbones.base import backbone_of
-from benchmark.cli.commands import run_command
-from benchmark.config import Execution, Settings
-from benchmark.files import MANIFEST, reading, refuse_foreign, remove_unfinished
-from benchmark.progress.terminal import loading
-from benchmark.report.backbones import write_comparison
-from benchmark.report.text import to_text
-from benchmark.storage.folder import open_folder
-from benchmark.storage.lock import locked
+from benchmark import workers
+from benchmark.cli.options import Command, resume_command
+from benchmark.cli.run import run_command
+from benchmark.config import RUN_OPTIONS, Execution, Settings, parse_methods
+from benchmark.declaration import Option
+from benchmark.files import MANIFEST, folder_name, reading, refuse_foreign, remove_unfinished
+from benchmark.running.request import names_in, requested_settings
+from benchmark.storage.folder import folder_to_write
+from methods.errors import UserError
+from methods.options import split_specs
+
+
+def _compare_backbones(arguments: argparse.Namespace, argv: list[str]) -> int:
+    specs = split_specs(arguments.backbones)
+    if len({folder_name(spec).casefold() for spec in specs}) < max(2, len(specs)):
+        raise UserError(f"--backbones {arguments.backbones} must be a list of two or more, each given once")
+    if len(parse_methods(arguments.method)) != 1:
+        raise UserError(f"--method {arguments.method} must be a single method, as clr")
+    folder = folder_to_write(arguments.out, arguments.name, names_in(arguments.stream, "backbones"))
+    runs = {}
+    for spec in specs:
+        settings, execution = requested_settings({**vars(arguments), "methods": arguments.method, "backbone": spec})
+        runs[folder / folder_name(spec)] = settings
+    if execution.may_start_workers:
+        workers.warm_up()
+    return compare_backbones(runs, execution, folder, argv, resume_command(argv, arguments, folder))
+
+
+COMMAND = Command(
+    "backbones-compare",
+    "run one method on several backbones",
+    _compare_backbones,
+    (
+        Option("method", required=True, metavar="SPEC", help="NAME[:option=value...]"),
+        Option("backbones", required=True, metavar="LIST", help=f"comma-separated: {RUN_OPTIONS['backbone'].help}"),
+        *(option for name, option in RUN_OPTIONS.items() if name not in ("methods", "backbone")),
+    ),
+)
 
 
 def compare_backbones(
@@ -34,6 +64,13 @@ def compare_backbones(
     Raises:
         UserError: a backbone or anything else cannot be used.
     """
+    from benchmark.backbones.base import backbone_of
+    from benchmark.progress.terminal import loading
+    from benchmark.report.backbones import write_comparison
+    from benchmark.report.text import to_text
+    from benchmark.storage.folder import open_folder
+    from benchmark.storage.lock import locked
+
     sources = {path: backbone_of(settings.backbone) for path, settings in runs.items()}
     with loading() as (note, _):
         note("loading the backbones")

@@ -1,19 +1,35 @@
-"""The command `cache`: what lies in the user's cache folder, and its removal."""
+"""`cache`: what lies in the user's cache folder, and its removal."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from datetime import datetime
 
-from benchmark.images.store import About, read_about, remove_store, store_bytes, store_folder, store_keys
+from benchmark.cli.options import Command
 from benchmark.text import aligned, printable
 
 _HEADER = ("task", "split", "images", "pixels", "MB", "created")
 _EMPTY = "there are no decoded images in {}"
 
 
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--clear", action="store_true", help="remove all of them; runs decode again what they need")
+
+
+def _cache(arguments: argparse.Namespace, argv: list[str]) -> int:
+    return clear_command() if arguments.clear else list_command()
+
+
+COMMAND = Command(
+    "cache", "list the decoded images that are kept on disk, or remove them", _cache, add_arguments=_add_arguments
+)
+
+
 def list_command() -> int:
     """`cache`: returns the exit status."""
+    from benchmark.images.store import About, read_about, store_bytes, store_folder, store_keys
+
     sizes = {key: size for key in store_keys() if (size := store_bytes(key))}
     if not sizes:
         print(_EMPTY.format(store_folder()))
@@ -48,6 +64,8 @@ def list_command() -> int:
 
 def clear_command() -> int:
     """`cache --clear`: returns the exit status."""
+    from benchmark.images.store import remove_store, store_bytes, store_folder, store_keys
+
     freed = busy = 0
     for key in store_keys():
         size = store_bytes(key)

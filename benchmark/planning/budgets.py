@@ -16,7 +16,6 @@ from benchmark.streams.base import Stream
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
 from methods.network import Network
-from methods.options import parse_spec
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def check_budgets(settings: Settings, methods: Sequence[ConfiguredMethod]) -> No
             "add a method that has, as er, or leave it out"
         )
     for method in replaying:
-        given = [option for option in method.memory_options if option in parse_spec(method.label).options]
+        given = [option for option in method.memory_options if option in method.spec.options]
         if given:
             raise UserError(
                 f"--equal-memory {settings.equal_memory} and '{method.label}' both say how large a memory is; "

@@ -20,7 +20,7 @@ from benchmark.report.tables import compute_display, storage_display
 from benchmark.storage.state import tensor_bytes
 from benchmark.text import aligned
 from methods.configured import ConfiguredMethod, configure
-from methods.options import option_defaults, option_types, parse_spec, value_text
+from methods.options import option_defaults, option_types, value_text
 from methods.recipe import Range, Recipe
 
 # Patterns of tensor names that are shown of a part.
@@ -92,8 +92,8 @@ def describe(settings: Settings, shape: StreamShape) -> Description:
     Raises:
         UserError: the method or the backbone cannot be used.
     """
-    (text,) = settings.methods
-    spec, method = parse_spec(text), configure(text)
+    (spec,) = settings.methods
+    method = configure(spec)
     cls = method.cls
     parameters, compute = estimate(settings, shape)
 

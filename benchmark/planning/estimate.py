@@ -59,15 +59,15 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
     sgd *= shape.images * settings.epochs * shape.tasks
     bare = inference_operations_per_image(pristine, shape.classes, shape.image_size)
     parameters, compute = [], []
-    for text in settings.methods:
-        method = configure(text, **settings.recipe)
+    for spec in settings.methods:
+        method = configure(spec, **settings.recipe)
         records = simulate(pristine, method, settings, shape)
-        parameters.append(parameter_row(text, [records], backbone))
+        parameters.append(parameter_row(method.label, [records], backbone))
         flops = sum(record["training_flops"] for record in records)
         inference = records[-1]["inference_flops_per_image"]
         compute.append(
             {
-                "method": text,
+                "method": method.label,
                 "training_flops": flops,
                 "normalized_compute": flops / sgd,
                 "inference_flops_per_image": inference,

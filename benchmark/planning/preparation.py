@@ -69,7 +69,7 @@ def prepare_run(
     Raises:
         UserError: something cannot be used.
     """
-    configured = tuple(configure(text, **settings.recipe) for text in settings.methods)
+    configured = tuple(configure(spec, **settings.recipe) for spec in settings.methods)
     check_budgets(settings, configured)
     device = choose_device(settings.device)
     for text in precision_warnings(settings.precision, device):

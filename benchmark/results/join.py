@@ -1,4 +1,4 @@
-"""`compare`: runs on the same stream, joined in one folder that has the files of a run.
+"""Runs on the same stream, joined in one folder that has the files of a run: what `compare` does.
 
 What the cells measured is copied and their states are not: a comparison can be reported again without the runs it was
 made of, but not gone on with. The first run is the reference: what others were trained with is in their labels.
@@ -6,21 +6,17 @@ made of, but not gone on with. The first run is the reference: what others were 
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from benchmark.files import folder_name, reading, writing
-from benchmark.report.tables import rank_display, summary_display
-from benchmark.report.text import to_text
-from benchmark.report.write import write_report
+from benchmark.files import folder_name, writing
 from benchmark.results.older import completed
 from benchmark.results.reference import check_reference
-from benchmark.results.tables import read_table
 from benchmark.storage.folder import DIVERGED, FAILED, SUCCEEDED, RunFolder
 from benchmark.storage.lock import building
 from benchmark.storage.provenance import learning_processes
@@ -76,15 +72,16 @@ class SourceCell:
         return self.entry["status"], [(e["task"], e["accuracy"]) for record in records for e in record["evaluated"]]
 
 
-def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], reference: str | None = None) -> int:
-    """`compare`: returns the exit status.
+@contextmanager
+def joined(paths: Sequence[Path], folder: Path, argv: list[str], reference: str | None = None) -> Iterator[RunFolder]:
+    """A comparison with its manifest and records, for a block that makes its report. Then it appears at `folder`.
 
     Args:
         paths: of the runs' folders.
+        folder: of the comparison.
+        argv: the command line, for the manifest.
         reference: the label, in the comparison, of the method with which the others are compared, or "all"; None for
             the first run's.
-        folder: of the comparison; made here.
-        argv: the command line, for the manifest.
 
     Raises:
         UserError: the runs cannot be compared, or the folder cannot be used.
@@ -103,15 +100,7 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], refere
             for key, cell in cells.items():
                 _copy_records(cell.folder, run.cell(*key))
         run.write_manifest(manifest)
-        statistics = write_report(run)
-    with reading(folder):
-        summary = read_table(folder / "summary.csv")
-    print(to_text(summary_display(summary, statistics)))
-    if statistics.verdict:
-        ranks = rank_display(statistics)
-        print(to_text(ranks) if ranks else f"{statistics.verdict}\n")
-    print(f"Tables, figures and report.html are in {folder}{os.sep}")
-    return 0
+        yield run
 
 
 def read_sources(paths: Sequence[Path]) -> list[Source]:

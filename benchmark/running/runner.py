@@ -14,6 +14,7 @@ from benchmark.files import StorageError, remove_unfinished
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.base import Progress
 from benchmark.report.write import write_report
+from benchmark.running.config_file import write_config
 from benchmark.running.executors.base import Began, Failure
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.choice import choose_executor
@@ -96,8 +97,9 @@ def _run(
         names=tuple(task["task_name"] for task in manifest["tasks"]),
         id=manifest["id"],
     )
+    write_config(folder, prepared.settings, execution)
     cells = plan.cells(prepared)
-    independent = {label for label in prepared.settings.methods if cells.are_independent(label)}
+    independent = {spec.text for spec in prepared.settings.methods if cells.are_independent(spec.text)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
     with tracked(execution.tracker, run_folder, manifest, progress) as progress:
         # An evaluation that is taken over is not made again.

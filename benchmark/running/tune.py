@@ -28,7 +28,7 @@ from benchmark.storage.tuned import read_tuned, write_tuned
 from benchmark.text import aligned
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
-from methods.options import option_defaults, option_types, parse_spec, value_text
+from methods.options import option_defaults, option_types, value_text
 from methods.recipe import Range, Recipe
 
 
@@ -160,7 +160,7 @@ def search_space(method: ConfiguredMethod) -> dict[str, BaseDistribution]:
         UserError: the method has no such option.
     """
     annotations = option_types(Recipe) | option_types(method.cls)
-    given = parse_spec(method.label).options
+    given = method.spec.options
     unknown = [option for option in method.cls.search if option not in annotations]
     if unknown:
         raise UserError(f"method '{method.cls.name}' searches the option '{unknown[0]}', which it does not have")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from benchmark.files import MANIFEST, VanishedError, folder_name, refuse_foreign, write_atomically
 from benchmark.json_files import misfit, read_json
@@ -17,6 +18,11 @@ from benchmark.results.reference import ALL_PAIRS
 from benchmark.storage.records import CellKey, record_path
 from benchmark.text import printable
 from methods.errors import UserError
+from methods.paths import given_path
+
+if TYPE_CHECKING:
+    # The command line asks for folders before anything heavy is imported.
+    import pandas as pd
 
 
 def cell_name(cell: dict[str, Any], manifest: dict[str, Any]) -> str:
@@ -174,3 +180,33 @@ def open_folder(path: Path) -> None:
         raise UserError(f"--out: {path} cannot be made: {error.strerror}") from error
     if not os.access(path, os.W_OK):
         raise UserError(f"--out: {path} cannot be written to; choose another folder with --out DIR")
+
+
+def run_folder(command: str, run: str) -> Path:
+    """The folder of a run that is given by its path, or by its name in results/.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = given_path(command, run)
+    if not path.exists() and (Path("results") / path).exists():
+        path = Path("results") / path
+    if not path.is_dir():
+        raise UserError(f"{command}: there is no run folder {run}; give its path, or its name in results/")
+    return path
+
+
+def folder_to_write(out: str, name: str | None, what: str) -> Path:
+    """`name` in `out`; without one `what` and the time, with a number where a run of the same second is there.
+
+    Raises:
+        UserError: the name is not that of a folder.
+    """
+    parent = given_path("--out", out)
+    if name is None:
+        name = f"{what}-{datetime.now():%Y%m%d-%H%M%S}"
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        return next(parent / each for each in names if not (parent / each).exists())
+    if not re.fullmatch(r"[\w.,=+-]+", name) or name in (".", ".."):
+        raise UserError(f"--name {name}: write a folder's name of letters, digits and . , = + - _ only")
+    return given_path("--name", parent / name)

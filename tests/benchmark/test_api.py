@@ -14,7 +14,7 @@ import pytest
 
 import benchmark
 from benchmark import UserError, load_results, run
-from benchmark.api import Results, as_command, understand
+from benchmark.api import Results, understand
 from benchmark.cli.main import main, parse
 from benchmark.config import Execution, Settings
 from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
@@ -142,6 +142,9 @@ def test_runs_are_found_by_their_names(copy: Path, monkeypatch: pytest.MonkeyPat
         ({"methods": "clrr"}, "unknown method 'clrr': did you mean 'clr'?"),
         ({"epoch": 3}, "run: unrecognized arguments: --epoch=3"),
         ({"epochs": "many"}, "run: argument --epochs: invalid int value: 'many'"),
+        ({"epochs": True}, "run: argument --epochs: invalid int value: 'True'"),
+        ({"compile": "yes"}, "run: argument --compile: invalid bool value: 'yes'"),
+        ({"seeds": ["x"]}, "--seeds x, is neither how many seeds (3) nor a list of them (4,7)"),
         ({"epochs": 0}, "--epochs 0 must be at least 1"),
         ({"device": "tpu"}, "run: argument --device: invalid choice: 'tpu'"),
         ({"seeds": [4, 4]}, "--seeds 4,4 gives a seed twice; give each once"),
@@ -156,7 +159,7 @@ def test_what_cannot_be_used_is_raised_as_the_command_line_says_it(options: dict
 
 def meant(methods: Any = "clr", **options: Any) -> tuple[Settings, Execution]:
     """What `run` would do."""
-    settings, execution, _ = understand(as_command(methods, **options))
+    settings, execution, _ = understand(methods, **options)
     return settings, execution
 
 

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from benchmark.backbones.base import backbone_of
-from benchmark.cli.main import main, parse, run_options
-from benchmark.config import Settings
+from benchmark.cli.main import main, parse
+from benchmark.config import PRESETS, Settings
 from benchmark.learning.training import Training, decay, make_optimizer
-from benchmark.presets import PRESETS
+from benchmark.running.request import requested
 from methods.configured import configure
 from methods.options import option_values
 from methods.recipe import Recipe
 
 
 def settings_of(command: str) -> Settings:
-    return run_options(parse(command.split()))[0]
+    return requested(vars(parse(command.split())))[0]
 
 
 def test_the_paper_is_the_articles_recipe():

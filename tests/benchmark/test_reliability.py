@@ -40,7 +40,7 @@ OPTIONS = ("--tasks", "2", "--train-images", "20", "--test-images", "10", "--ima
 @pytest.fixture(autouse=True)
 def _quick(quick_report: None, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
     # Before each task, for its peak memory: it would take longer than all that is learned.
-    monkeypatch.setattr("benchmark.learning.operations.gc.collect", lambda: 0)
+    monkeypatch.setattr("benchmark.learning.memory.gc.collect", lambda: 0)
 
 
 def arguments(folder: Path, *options: str, methods: str = ",".join(METHODS)) -> list[str]:
@@ -470,8 +470,8 @@ server.context = lambda: multiprocessing.get_context("fork")
 import numpy as np
 from torch import nn
 
-import benchmark.cli.commands
-import benchmark.learning.operations
+import benchmark.planning.preparation
+import benchmark.learning.memory
 import benchmark.running.executors.processes
 import benchmark.report.write
 from benchmark.backbones import backbones
@@ -484,7 +484,7 @@ from benchmark.streams.source import RawTask, StreamSource
 # What would take longer than all that is learned.
 for name in ("draw_figures", "draw_critical_difference", "write_page"):
     setattr(benchmark.report.write, name, lambda *arguments, **options: None)
-benchmark.learning.operations.gc.collect = lambda: 0
+benchmark.learning.memory.gc.collect = lambda: 0
 
 
 @streams.register("noise")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from methods import options
 from methods.errors import UserError
 from methods.options import (
     Spec,
@@ -103,7 +107,19 @@ def refusal(text: str, cls: type = Thing) -> str:
     ],
 )
 def test_a_specification_is_split_where_options_begin(text, name, positional, options):
-    assert parse_spec(text) == Spec(text.strip(), name, positional, options)
+    spec = parse_spec(text)
+    assert spec == Spec(text.strip(), name, positional, options)
+    assert (type(spec.text), spec.text) == (str, text.strip())
+    assert (spec.name, spec.positional, spec.options) == (name, positional, options)
+
+
+def test_a_specification_is_parsed_once(monkeypatch):
+    spec = parse_spec("folder:data:order=seed:7")
+    monkeypatch.setattr(options, "_OPTION_START", None)
+    assert parse_spec(spec) is spec
+    for same in (copy.deepcopy(spec), pickle.loads(pickle.dumps(spec))):
+        assert (same, same.name, same.positional, same.options) == (spec, "folder", "data", {"order": "seed:7"})
+    assert json.dumps({spec: [spec]}) == '{"folder:data:order=seed:7": ["folder:data:order=seed:7"]}'
 
 
 @pytest.mark.parametrize("text", ["", "  ", ":", ":x=1"])

@@ -23,7 +23,7 @@ from benchmark.streams.base import Task
 from methods.configured import configure
 from methods.network import Network
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def risky(layer: nn.Module, size: int = 8, channels: int = 4) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
+from benchmark.images import store
 from benchmark.images.store import About, build_store, store_folder
 
 
@@ -84,7 +85,7 @@ def test_clear_removes_everything_and_says_how_much(capsys):
 
 def test_what_is_being_made_is_left(capsys, monkeypatch):
     build("b", About("digits", "train", 1000, 32))
-    monkeypatch.setattr("benchmark.cli.cache.remove_store", lambda key: False)
+    monkeypatch.setattr(store, "remove_store", lambda key: False)
     assert main(["cache", "--clear"]) == 0
     assert "left what other processes are decoding right now" in capsys.readouterr().err
 

@@ -25,7 +25,7 @@ from benchmark.storage.tuned import write_tuned
 from benchmark.streams import streams
 from methods import methods
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # A method that can be told to fail, and things that are none.
 PLUGIN = """
@@ -395,7 +395,7 @@ def test_a_run_leaves_every_file_behind(finished):
     assert names == sorted(
         [
             *(f"{name}.csv" for name in tables),
-            *("summary.md", "summary.tex", "manifest.json", "report.html"),
+            *("summary.md", "summary.tex", "manifest.json", "config.toml", "report.html"),
             *(f"figures/{name}.{kind}" for name in (*figures, "first_task_accuracy") for kind in ("svg", "png")),
             *(f"cells/clr/seed-0/{name}" for name in cell),
             *(f"cells/sgd_lr=0.01/seed-0/{name}" for name in (*cell, "shared-2.safetensors")),
@@ -588,7 +588,7 @@ def test_a_run_says_where_its_options_come_from(place, capsys):
 
 
 def test_tune_without_optuna_is_one_sentence(capsys, monkeypatch):
-    monkeypatch.setattr("benchmark.cli.main.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["tune", "--methods", "clr", "--budget", "2"]) == 2
     expected = 'error: tune needs Optuna, which is not installed; install it with: pip install ".[tune]"\n'
     assert capsys.readouterr().err == expected

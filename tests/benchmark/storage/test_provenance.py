@@ -16,7 +16,7 @@ from benchmark.cli.main import main
 from benchmark.storage import provenance
 from benchmark.storage.provenance import commit, differences, learning_processes
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

@@ -1,0 +1,68 @@
+"""`methods`, `streams` and `backbones`: what there is, and everything about one method."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import partial
+
+from benchmark.backbones import backbones
+from benchmark.cli.cost import SHAPE
+from benchmark.cli.options import Command
+from benchmark.config import RUN_OPTIONS, Settings
+from benchmark.streams import streams
+from benchmark.text import aligned
+from methods import methods
+from methods.errors import UserError
+from methods.options import parse_spec
+from methods.registry import Registry
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", nargs="?", metavar="NAME", help="a method, with options or without, or a group")
+
+
+def _methods(arguments: argparse.Namespace, argv: list[str]) -> int:
+    named = arguments.spec
+    if arguments.backbone and (named is None or named in methods.groups()):
+        raise UserError("--backbone says on which network to describe one method; write methods NAME --backbone SPEC")
+    if named is None:
+        groups = [(name, f"group: {methods.summary(name)}") for name in methods.groups()]
+        print(*aligned(_summaries(methods, methods.names()) + groups), sep="\n")
+        return 0
+    if named in methods.groups():
+        print(*aligned(_summaries(methods, methods.members(named))), sep="\n")
+        return 0
+    backbone = {"backbone": parse_spec(arguments.backbone)} if arguments.backbone else {}
+    return describe_command(Settings(methods=(parse_spec(named),), **backbone))
+
+
+def describe_command(settings: Settings) -> int:
+    """Tell everything about the one method of `settings`: returns the exit status."""
+    from benchmark.planning.describe import describe, to_text
+    from benchmark.planning.estimate import StreamShape
+
+    print(to_text(describe(settings, StreamShape(**SHAPE))), end="")
+    return 0
+
+
+def _list(registry: Registry, arguments: argparse.Namespace, argv: list[str]) -> int:
+    print(*aligned(_summaries(registry, registry.names())), sep="\n")
+    return 0
+
+
+def _summaries(registry: Registry, names: list[str]) -> list[tuple[str, str]]:
+    return [(name, registry.summary(name)) for name in names]
+
+
+COMMANDS = (
+    Command(
+        "methods",
+        "list the methods and groups of them, or tell everything about one",
+        _methods,
+        (replace(RUN_OPTIONS["backbone"], default=None), RUN_OPTIONS["plugin"]),
+        _add_arguments,
+    ),
+    Command("streams", "list the streams", partial(_list, streams), (RUN_OPTIONS["plugin"],)),
+    Command("backbones", "list the backbones", partial(_list, backbones), (RUN_OPTIONS["plugin"],)),
+)

@@ -1,0 +1,67 @@
+"""`compare`: join runs on the same stream, with ranks and paired tests."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmark.cli.options import Command, reference_option
+from benchmark.config import RUN_OPTIONS
+from benchmark.storage.folder import folder_to_write, run_folder
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or its name in results/")
+
+
+def _compare(arguments: argparse.Namespace, argv: list[str]) -> int:
+    folder = folder_to_write(arguments.out, arguments.name, "compare")
+    runs = [run_folder("compare", run) for run in arguments.runs]
+    return compare_command(runs, folder, argv, arguments.reference)
+
+
+COMMAND = Command(
+    "compare",
+    "join runs on the same stream, with ranks and paired tests",
+    _compare,
+    (
+        replace(RUN_OPTIONS["out"], help="folder of the comparison"),
+        replace(RUN_OPTIONS["name"], help="the comparison's folder in DIR; default: compare- and the time"),
+        reference_option("that of the first run"),
+    ),
+    _add_arguments,
+)
+
+
+def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], reference: str | None = None) -> int:
+    """Compare runs: returns the exit status.
+
+    Args:
+        paths: of the runs' folders.
+        folder: of the comparison; made here.
+        argv: the command line, for the manifest.
+        reference: see results/join.py.
+
+    Raises:
+        UserError: the runs cannot be compared, or the folder cannot be used.
+    """
+    from benchmark.files import reading
+    from benchmark.report.tables import rank_display, summary_display
+    from benchmark.report.text import to_text
+    from benchmark.report.write import write_report
+    from benchmark.results.join import joined
+    from benchmark.results.tables import read_table
+
+    with joined(paths, folder, argv, reference) as run:
+        statistics = write_report(run)
+    with reading(folder):
+        summary = read_table(folder / "summary.csv")
+    print(to_text(summary_display(summary, statistics)))
+    if statistics.verdict:
+        ranks = rank_display(statistics)
+        print(to_text(ranks) if ranks else f"{statistics.verdict}\n")
+    print(f"Tables, figures and report.html are in {folder}{os.sep}")
+    return 0

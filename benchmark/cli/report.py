@@ -1,0 +1,52 @@
+"""`report`: make tables, figures and the page of a run again."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from benchmark.cli.options import Command, reference_option
+from benchmark.storage.folder import RunFolder, run_folder
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or its name in results/")
+
+
+def _report(arguments: argparse.Namespace, argv: list[str]) -> int:
+    return report_command(run_folder("report", arguments.run), arguments.reference)
+
+
+COMMAND = Command(
+    "report",
+    "make tables, figures and the page of a run again",
+    _report,
+    (reference_option("as it was"),),
+    _add_arguments,
+)
+
+
+def report_command(path: Path, reference: str | None = None) -> int:
+    """Make a run's report again: returns the exit status.
+
+    Args:
+        path: of the run's folder.
+        reference: the label of another method to compare with from now on, or "all"; None to leave it as it is.
+
+    Raises:
+        UserError: the folder holds no run, or none with such a method.
+    """
+    from benchmark.report.write import write_report
+    from benchmark.results.reference import check_reference
+    from benchmark.results.tables import labels_of
+    from benchmark.storage.lock import locked
+
+    run = RunFolder(path)
+    if reference is not None:
+        check_reference(reference, labels_of(run.read_manifest()))
+        with locked(path):
+            run.write_manifest({**run.read_manifest(), "reference": reference})
+    write_report(run)
+    print(f"Tables, figures and report.html are in {path}{os.sep}")
+    return 0

@@ -1,0 +1,79 @@
+"""`run`: learn the stream with each method, write tables and figures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from benchmark import workers
+from benchmark.cli.options import Command, resume_command
+from benchmark.config import RUN_OPTIONS, Execution, Settings
+from benchmark.files import MANIFEST, refuse_foreign
+from benchmark.running.request import requested
+
+
+def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    settings, execution, folder = requested(vars(arguments))
+    if folder.is_dir():
+        from benchmark.storage.lock import locked
+
+        refuse_foreign(folder, MANIFEST)
+        # One that is in use is refused before anything is loaded, which takes seconds; it is locked again for the run.
+        with locked(folder):
+            pass
+    if execution.may_start_workers:
+        workers.warm_up()
+    return run_command(settings, execution, folder, argv, resume_command(argv, arguments, folder))
+
+
+COMMAND = Command(
+    "run", "learn the stream with each method, write tables and figures", _run, tuple(RUN_OPTIONS.values())
+)
+
+
+def run_command(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> int:
+    """Do a run whose options are known to be good: returns the exit status.
+
+    Args:
+        folder: of the run.
+        argv: the command line.
+        resume: the command that goes on.
+    """
+    from benchmark.files import StorageError, VanishedError, reading
+    from benchmark.planning.preparation import prepare_run
+    from benchmark.progress.terminal import TerminalProgress, loading
+    from benchmark.report.tables import budgets_display, summary_display
+    from benchmark.report.text import to_text
+    from benchmark.results.blocks import factors_of, repetitions_text
+    from benchmark.results.paired_tests import run_statistics
+    from benchmark.results.tables import read_table
+    from benchmark.running.manifest import planned_cells
+    from benchmark.running.runner import run
+    from benchmark.storage.folder import FAILED, RunFolder
+    from methods.errors import UserError
+
+    with loading() as (note, warn):
+        prepared = prepare_run(settings, note, warn=warn)
+    try:
+        cells = planned_cells(settings, RunFolder(folder))
+        repetitions = {(cell["seed"], cell["order"]) for cell in cells}
+        if "order" in factors_of(repetitions):
+            print(f"Repetitions of each method: {repetitions_text(repetitions)}", file=sys.stderr)
+        with TerminalProgress(prepared.epochs_in_all(cells)) as progress:
+            manifest = run(prepared, execution, folder, argv, progress)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; finished tasks are kept. Go on with: {resume}", file=sys.stderr)
+        return 130
+    except VanishedError:
+        raise
+    except StorageError as error:
+        raise UserError(f"{error}; finished tasks are kept, and this goes on: {resume}") from error
+    with reading(folder):
+        summary, accuracy = (read_table(folder / f"{name}.csv") for name in ("summary", "accuracy"))
+    budgets = budgets_display(manifest)
+    shown = summary_display(summary, run_statistics(manifest, accuracy), budgets)
+    print(*map(to_text, (shown, *filter(None, [budgets]))), sep="\n")
+    print(f"Tables, figures and report.html are in {folder}{os.sep}")
+    return 1 if manifest["status"] == FAILED else 0

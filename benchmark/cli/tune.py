@@ -1,0 +1,63 @@
+"""`tune`: choose each method's options on validation images."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+
+from benchmark.cli.options import Command, check_least, output_file
+from benchmark.config import RUN_OPTIONS, Settings, check_seeds
+from benchmark.declaration import Option, make, options_of
+from methods.errors import UserError
+
+_OF_SETTINGS = ("backbone", "stream", "image_size", "train_images", "epochs", "batch_size", "device")
+
+
+def _tune(arguments: argparse.Namespace, argv: list[str]) -> int:
+    check_least(arguments, budget=1, tuning_tasks=1, seed=0)
+    check_seeds("--seed", [arguments.seed])
+    asked = {name: getattr(arguments, name) for name in ("methods", *_OF_SETTINGS)}
+    settings = make(Settings, options_of(Settings), asked, tasks=arguments.tuning_tasks, seeds=(arguments.seed,))
+    out = output_file(arguments.out)
+    if importlib.util.find_spec("optuna") is None:
+        raise UserError('tune needs Optuna, which is not installed; install it with: pip install ".[tune]"')
+    return tune_command(settings, arguments.budget, out)
+
+
+COMMAND = Command(
+    "tune",
+    "choose each method's options on validation images",
+    _tune,
+    (
+        RUN_OPTIONS["methods"],
+        Option("budget", int, required=True, metavar="N", help="trials per method; defaults come first"),
+        Option("tuning_tasks", int, 3, metavar="K", help="on the first K tasks"),
+        *(RUN_OPTIONS[name] for name in _OF_SETTINGS),
+        Option("seed", int, 100, metavar="N", help="not one of the runs'"),
+        Option("out", str, "tuned.json", metavar="FILE", help="is made or added to"),
+        RUN_OPTIONS["plugin"],
+        RUN_OPTIONS["config"],
+    ),
+)
+
+
+def tune_command(settings: Settings, budget: int, out: Path) -> int:
+    """Tune methods whose options are known to be good: returns the exit status."""
+    from benchmark.planning.preparation import prepare_run
+    from benchmark.progress.terminal import TerminalProgress, loading
+    from benchmark.running.tune import Tuning, to_text
+
+    with loading() as (note, warn):
+        tuning = Tuning(prepare_run(settings, note, tuning=True, warn=warn), budget, out)
+    try:
+        tasks = len(tuning.pending) * budget * len(tuning.prepared.stream)
+        with TerminalProgress(tasks * settings.epochs) as progress:
+            found = tuning.run(progress)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the methods that are done are in {out}, the same command goes on", file=sys.stderr)
+        return 130
+    print(to_text(found))
+    print(f"The best specifications are in {out}; run them with --tuned {out}")
+    return 0 if len(found) == len(settings.methods) else 1
