@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import html
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -101,6 +101,9 @@ def run(
     """
     if stream is None and options.get("config") is None:
         stream = Settings.stream
+    # Read twice below, which iterators cannot be.
+    methods = methods if methods is None or isinstance(methods, (str, type)) else list(methods)
+    options = {name: list(value) if isinstance(value, Iterator) else value for name, value in options.items()}
     settings, execution, folder = understand(methods, stream=stream, **options)
     command = as_command(methods, stream=stream, **options)
     if execution.may_start_workers:

@@ -471,6 +471,8 @@ import numpy as np
 from torch import nn
 
 import benchmark.planning.preparation
+import benchmark.progress.terminal
+import benchmark.running.runner
 import benchmark.learning.memory
 import benchmark.running.executors.processes
 import benchmark.report.write

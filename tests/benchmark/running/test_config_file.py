@@ -97,7 +97,10 @@ def test_tuned_options_are_those_of_the_methods(here: Path):
 
 def test_python_writes_and_reads_the_file_too(here: Path, exact: Callable[[Path], dict[str, str]]):
     options = {"tasks": 1, "train_images": 20, "test_images": 10, "epochs": 1, "image_size": 16, "jobs": 1}
-    first = run_in_python(["linear-probe"], seeds=[3], name="first", device="cpu", **options).path
+    first = run_in_python(iter(["linear-probe"]), seeds=iter([3]), name="first", device="cpu", **options).path
+    assert load_results("first").manifest["command"][:4] == [
+        *("run", "--methods=linear-probe", "--stream=mini", "--seeds=3,"),
+    ]
     second = run_in_python(config=first / CONFIG_NAME, name="second").path
     assert exact(second) == exact(first)
     assert load_results("second").manifest["command"] == [
