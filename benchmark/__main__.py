@@ -1,11 +1,14 @@
-"""`python -m benchmark`."""
+"""`python -m benchmark`, and the console script `continual-benchmark`."""
 
 import os
 import signal
 import sys
 from contextlib import suppress
+from typing import NoReturn
 
-if __name__ == "__main__":
+
+def script() -> NoReturn:
+    """Run the command line, and end the process."""
     try:
         # Here: Ctrl-C may come as early as this.
         from benchmark.cli.process import run
@@ -18,3 +21,7 @@ if __name__ == "__main__":
         status = 130
     # Without taking torch apart, which takes seconds.
     os._exit(status)
+
+
+if __name__ == "__main__":
+    script()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from benchmark.config import Settings
+from benchmark.config import Settings, parse_methods
 from benchmark.planning.preparation import prepare_run
 from benchmark.progress.remote import RemoteProgress, Told
 from benchmark.running.executors.base import Ended, Executor
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     warm_up()
     settings = Settings(
-        methods=("sgd",),
+        methods=parse_methods("sgd"),
         tasks=chosen.tasks,
         train_images=chosen.train_images,
         epochs=chosen.epochs,

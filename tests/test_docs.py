@@ -167,7 +167,7 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
     for module, name in ((run, "run"), (cost, "cost"), (tune, "tune"), (about, "describe")):
         monkeypatch.setattr(module, f"{name}_command", check)
     for argv in benchmark_commands(page):
-        needs_files = argv[0] in ("report", "compare", "pretrain") or "--tuned" in argv
+        needs_files = argv[0] in ("report", "compare", "pretrain") or {"--tuned", "--config"} & set(argv)
         if NOT_RUN.get(shlex.join(argv)) != INSTALLED and not needs_files:
             assert main(argv) == 0, f"{shlex.join(argv)}: {capsys.readouterr().err}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from methods.options import construct, parse_spec
 from methods.registry import Registry
 
 if TYPE_CHECKING:
@@ -42,3 +43,13 @@ _TORCHVISION = (
 )
 for _name in _TORCHVISION:
     backbones.add_lazy(_name, f"benchmark.backbones.torchvision_nets:{_name}", f"{_name} {_IMAGENET}")
+
+
+def backbone_of(text: str) -> Backbone:
+    """The backbone that a specification means; nothing is loaded yet.
+
+    Raises:
+        UserError: there is no such backbone or option.
+    """
+    spec = parse_spec(text)
+    return construct(backbones.get(spec.name), spec)

@@ -13,13 +13,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbones import backbones
 from benchmark.backbones.parametrised import refuse_hooked_weights
 from benchmark.backbones.strided import RiskyConvolutions, subsample_first
 from methods.errors import UserError, first_line
 from methods.method import BatchNorm
 from methods.network import Network
-from methods.options import construct, parse_spec
 from methods.paths import given_path
 
 
@@ -88,16 +86,6 @@ class Backbone(ABC):
         if others:
             self.warn(f"--backbone: {self.name} has weights in {' and '.join(sorted(others))}, here they are float32")
             modules.float()
-
-
-def backbone_of(text: str) -> Backbone:
-    """The backbone that a specification means; nothing is loaded yet.
-
-    Raises:
-        UserError: there is no such backbone or option.
-    """
-    spec = parse_spec(text)
-    return construct(backbones.get(spec.name), spec)
 
 
 def _probe(modules: nn.Module, name: str) -> tuple[int, list[tuple[int, int]]]:

@@ -33,8 +33,8 @@ def _methods(arguments: argparse.Namespace, argv: list[str]) -> int:
     if named in methods.groups():
         print(*aligned(_summaries(methods, methods.members(named))), sep="\n")
         return 0
-    backbone = {"backbone": parse_spec(arguments.backbone)} if arguments.backbone else {}
-    return describe_command(Settings(methods=(parse_spec(named),), **backbone))
+    backbone = parse_spec(arguments.backbone or RUN_OPTIONS["backbone"].default)
+    return describe_command(Settings(methods=(parse_spec(named),), backbone=backbone))
 
 
 def describe_command(settings: Settings) -> int:

@@ -64,7 +64,7 @@ def compare_backbones(
     Raises:
         UserError: a backbone or anything else cannot be used.
     """
-    from benchmark.backbones.base import backbone_of
+    from benchmark.backbones import backbone_of
     from benchmark.progress.terminal import loading
     from benchmark.report.backbones import write_comparison
     from benchmark.report.text import to_text

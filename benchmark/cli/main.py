@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+import benchmark
 from benchmark.backbones import backbones
 from benchmark.cli import about, backbones_compare, cache, compare, cost, pretrain, report, run, tune
 from benchmark.cli.options import Command
@@ -14,6 +15,15 @@ from benchmark.text import printable
 from methods import methods
 from methods.errors import UserError
 from methods.registry import load_plugin
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for, and not each time that a command begins."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: object, **options: object) -> None:
+        print(f"continual-benchmark {benchmark.__version__}")
+        parser.exit()
+
 
 _COMMANDS: tuple[Command, ...] = (
     *(run.COMMAND, backbones_compare.COMMAND, cost.COMMAND, tune.COMMAND, report.COMMAND, compare.COMMAND),
@@ -62,6 +72,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         prog="python -m benchmark",
         description="Compare continual-learning methods on one stream of tasks: what each keeps, and what each costs.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version of this program, and end")
     adder = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     parsers = {command.name: adder.add_parser(command.name, help=command.help) for command in _COMMANDS}
     for command in _COMMANDS:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmark.backbones.base import backbone_of
+from benchmark.backbones import backbone_of
 from benchmark.config import Settings
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.evaluation import network_for

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmark.backbones.base import backbone_of
+from benchmark.backbones import backbone_of
 from benchmark.config import Settings
 from benchmark.learning.compilation import check_compiler
 from benchmark.learning.precision import precision_warnings

@@ -33,9 +33,10 @@ def layered(options: Sequence[Option], given: Mapping[str, Any]) -> dict[str, An
     """
     path = given.get("config")
     file = {} if path is None else read_config(given_path("--config", path), options)
-    preset = PRESETS[name] if (name := (file | given).get("preset")) else {}
+    said = {**file, **given}
+    preset = PRESETS[said["preset"]] if said.get("preset") else {}
     values = {option.name: option.default for option in options}
-    return values | {name: value for name, value in preset.items() if name in values} | file | given
+    return values | {name: value for name, value in preset.items() if name in values} | said
 
 
 def read_config(path: Path, options: Sequence[Option]) -> dict[str, Any]:

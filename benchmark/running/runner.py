@@ -99,7 +99,7 @@ def _run(
     )
     write_config(folder, prepared.settings, execution)
     cells = plan.cells(prepared)
-    independent = {spec.text for spec in prepared.settings.methods if cells.are_independent(spec.text)}
+    independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
     with tracked(execution.tracker, run_folder, manifest, progress) as progress:
         # An evaluation that is taken over is not made again.

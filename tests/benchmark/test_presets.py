@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.backbones.base import backbone_of
+from benchmark.backbones import backbone_of
 from benchmark.cli.main import main, parse
 from benchmark.config import PRESETS, Settings
 from benchmark.learning.training import Training, decay, make_optimizer

@@ -12,7 +12,7 @@ import torch
 import torchvision.models
 from torch import Tensor
 
-from benchmark.backbones.base import backbone_of
+from benchmark.backbones import backbone_of
 from benchmark.backbones.self_supervised import DINOResNet50, SwAVResNet50
 from methods.errors import UserError
 

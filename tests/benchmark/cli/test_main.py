@@ -623,6 +623,13 @@ def test_help(command, capsys):
     assert capsys.readouterr().out.startswith(f"usage: python -m benchmark {command}".rstrip())
 
 
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"continual-benchmark {metadata.version('continual-benchmark')}\n"
+
+
 def test_help_imports_nothing_heavy():
     command = [sys.executable, "-X", "importtime", "-m", "benchmark", "--help"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

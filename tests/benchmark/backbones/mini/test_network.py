@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from benchmark.backbones.base import backbone_of
+from benchmark.backbones import backbone_of
 from benchmark.backbones.mini.network import MEAN, STD, WEIGHTS, MiniResNet
 
 
