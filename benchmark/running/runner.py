@@ -97,7 +97,6 @@ def _run(
         names=tuple(task["task_name"] for task in manifest["tasks"]),
         id=manifest["id"],
     )
-    write_config(folder, prepared.settings, execution)
     cells = plan.cells(prepared)
     independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
@@ -109,6 +108,8 @@ def _run(
         if not comparable_seconds(learning_processes(manifest)):
             manifest["comparable_seconds"] = False
         jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, progress)
+        # From here on nothing is refused.
+        write_config(folder, prepared.settings, execution)
         matrix = _Matrix(run_folder, manifest, jobs)
         with _checked(run_folder):
             with closing(executor.run(jobs, progress)) as events:
