@@ -7,7 +7,7 @@ From Python::
     results = run(methods=["clr", "ewc", "er"], epochs=2)
     results.summary
 
-Both are loaded on first use, because they import torch. `__version__` is that of the installed package.
+Both are loaded on first use, because they import torch.
 """
 
 from __future__ import annotations
@@ -22,13 +22,6 @@ __all__ = ["Results", "UserError", "load_results", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib import metadata
-
-        try:
-            return metadata.version("continual-benchmark")
-        except metadata.PackageNotFoundError:
-            return "(not installed)"
     if name in __all__:
         from benchmark import api
 

@@ -34,6 +34,11 @@ def test_arrows_point_one_way():
     assert house.house(ROOT).complaints() == []
 
 
+def test_no_other_arrow_goes_up():
+    """Goes with the mark above."""
+    assert house.house(ROOT).upward() == [("methods", "benchmark.images")]
+
+
 def test_every_room_has_a_floor_and_every_floor_a_room():
     named = [room for rooms in house.FLOORS for room in rooms]
     assert len(named) == len(set(named))

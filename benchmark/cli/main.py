@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import metadata
 
-import benchmark
 from benchmark.backbones import backbones
 from benchmark.cli import about, backbones_compare, cache, compare, cost, pretrain, report, run, tune
 from benchmark.cli.options import Command
@@ -21,7 +21,11 @@ class _Version(argparse.Action):
     """Looks the version up when it is asked for, and not each time that a command begins."""
 
     def __call__(self, parser: argparse.ArgumentParser, *arguments: object, **options: object) -> None:
-        print(f"continual-benchmark {benchmark.__version__}")
+        try:
+            version = metadata.version("continual-benchmark")
+        except metadata.PackageNotFoundError:
+            version = "(not installed)"
+        print(f"continual-benchmark {version}")
         parser.exit()
 
 

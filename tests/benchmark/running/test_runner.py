@@ -48,7 +48,15 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_leaves_every_file_of_the_contract(uninterrupted: Path) -> None:
     names = {path.name for path in uninterrupted.iterdir()}
     csv = {f"{name}.csv" for name in FILES}
-    assert names == csv | {"summary.md", "summary.tex", "manifest.json", "figures", "report.html", "cells"}
+    assert names == csv | {
+        "summary.md",
+        "summary.tex",
+        "manifest.json",
+        "config.toml",
+        "figures",
+        "report.html",
+        "cells",
+    }
     figures = ("first_task_accuracy", "average_accuracy", "accuracy_vs_parameters", "accuracy_vs_compute")
     expected = {f"{name}.{kind}" for name in (*figures, "accuracy_matrix") for kind in ("svg", "png")}
     assert {path.name for path in (uninterrupted / "figures").iterdir()} == expected
