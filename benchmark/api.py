@@ -20,7 +20,6 @@ from benchmark.progress.notebook import loading, progress_bars
 from benchmark.report.table import Table
 from benchmark.report.tables import budgets_display, summary_display
 from benchmark.report.text import to_text
-from benchmark.results.older import completed
 from benchmark.results.paired_tests import Statistics, run_statistics
 from benchmark.results.schema import PARAMETER_COLUMNS, SUMMARY_COLUMNS
 from benchmark.results.summary import summary_table
@@ -125,7 +124,7 @@ def load_results(path: str | PathLike[str]) -> Results:
         UserError: there is no such run, or it cannot be read.
     """
     folder = RunFolder(run_folder("load_results", str(path)))
-    manifest = completed(folder.read_manifest())
+    manifest = folder.read_manifest()
     frames = _read_tables(folder) if manifest.get("finished") else None
     if frames is None:
         tables = collect(folder, manifest)

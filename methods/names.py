@@ -11,9 +11,17 @@ from methods.errors import UserError
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
-def visible(text: str) -> str:
-    r"""The text on one line, with a control character as Python writes it: `\x1b` for ESC."""
-    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+def printable(text: str, keep: str = "") -> str:
+    r"""Text that does nothing but be read: a control character is written as in Python, `\x1b` for ESC.
+
+    Args:
+        keep: control characters that stay, as a newline between lines.
+    """
+
+    def escaped(found: re.Match[str]) -> str:
+        return found[0] if found[0] in keep else found[0].encode("unicode_escape").decode()
+
+    return _UNSHOWN.sub(escaped, text)
 
 
 def check_name(what: str, name: object) -> None:
@@ -26,10 +34,10 @@ def check_name(what: str, name: object) -> None:
         UserError: it is empty, no text, or has a character that is not shown.
     """
     if not isinstance(name, str) or not name:
-        raise UserError(f"{visible(what)} is called {name!r}; a name is text, and not empty")
+        raise UserError(f"{printable(what)} is called {name!r}; a name is text, and not empty")
     found = _UNSHOWN.search(name)
     if found:
         raise UserError(
-            f"{visible(what)} '{visible(name)}' has the character {visible(found[0])} in its name, which no table or "
-            "terminal can show; rename it"
+            f"{printable(what)} '{printable(name)}' has the character {printable(found[0])} in its name, which no "
+            "table or terminal can show; rename it"
         )

@@ -153,10 +153,10 @@ class Registry(Generic[C]):
 
     def _claim(self, name: str, target: str) -> None:
         check_name(f"{target}: {self.kind}", name)
-        if not name.isprintable() or name != name.strip() or not name or set(name) & set(":,"):
+        if name != name.strip() or set(name) & set(":,"):
             raise UserError(
-                f"{target}: {name!r} is no name of a {self.kind}; give it printable characters, no space at either "
-                "end, and neither colon nor comma"
+                f"{target}: {name!r} is no name of a {self.kind}; give it one without space at either end, colon and "
+                "comma"
             )
         if name in self._groups:
             raise UserError(f"{self.kind} '{name}' would have the name of a group; {target} needs another name")

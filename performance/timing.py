@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from benchmark.text import aligned
+from benchmark.report.text import aligned
 
 T = TypeVar("T")
 

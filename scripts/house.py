@@ -20,8 +20,9 @@ from pathlib import Path
 FLOORS = (
     ("methods", "benchmark.progress", "benchmark.workers"),
     ("benchmark.files", "benchmark.declaration"),
+    ("benchmark.storage",),
     ("benchmark.images",),
-    ("baselines.shared", "baselines.avalanche", "benchmark.backbones", "benchmark.streams", "benchmark.storage"),
+    ("baselines.shared", "baselines.avalanche", "benchmark.backbones", "benchmark.streams"),
     ("baselines", "benchmark.backbones.mini", "benchmark.streams.mini"),
     ("benchmark.config",),
     ("benchmark.learning",),

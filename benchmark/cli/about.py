@@ -10,8 +10,8 @@ from benchmark.backbones import backbones
 from benchmark.cli.cost import SHAPE
 from benchmark.cli.options import Command
 from benchmark.config import RUN_OPTIONS, Settings
+from benchmark.report.text import aligned
 from benchmark.streams import streams
-from benchmark.text import aligned
 from methods import methods
 from methods.errors import UserError
 from methods.options import parse_spec

@@ -7,7 +7,8 @@ import sys
 from datetime import datetime
 
 from benchmark.cli.options import Command
-from benchmark.text import aligned, printable
+from benchmark.report.text import aligned
+from methods.names import printable
 
 _HEADER = ("task", "split", "images", "pixels", "MB", "created")
 _EMPTY = "there are no decoded images in {}"

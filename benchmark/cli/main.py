@@ -11,9 +11,9 @@ from benchmark.cli import about, backbones_compare, cache, compare, cost, pretra
 from benchmark.cli.options import Command
 from benchmark.running.config_file import layered
 from benchmark.streams import streams
-from benchmark.text import printable
 from methods import methods
 from methods.errors import UserError
+from methods.names import printable
 from methods.registry import load_plugin
 
 

@@ -22,7 +22,7 @@ from benchmark.images.checksums import block_checksums, file_checksum
 from benchmark.images.decode import DECODER, Pixels
 from benchmark.images.mapping import map_file, release
 from benchmark.images.source import ImageSource
-from benchmark.json_files import read_json
+from benchmark.storage.json_files import read_json
 from methods.errors import UserError
 
 _PIXELS, _ABOUT = "pixels", "meta.json"

@@ -17,8 +17,8 @@ from benchmark.learning.learner import prepare, start
 from benchmark.planning.estimate import Simulation, StreamShape, empty_backbone, estimate
 from benchmark.report.table import EMPTY, Table, bytes_text
 from benchmark.report.tables import compute_display, storage_display
+from benchmark.report.text import aligned
 from benchmark.storage.state import tensor_bytes
-from benchmark.text import aligned
 from methods.configured import ConfiguredMethod, configure
 from methods.options import option_defaults, option_types, value_text
 from methods.recipe import Range, Recipe

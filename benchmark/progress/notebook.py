@@ -14,7 +14,7 @@ from rich.text import Text
 
 from benchmark.progress import terminal as progress
 from benchmark.progress.terminal import TerminalProgress, print_warning
-from benchmark.text import printable
+from methods.names import printable
 
 # Between two pictures of the bars, in seconds: a browser draws each.
 _INTERVAL = 0.2

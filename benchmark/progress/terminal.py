@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 from rich.text import Text
 
-from benchmark.text import printable
+from methods.names import printable
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from benchmark.report.style import RC
 from benchmark.results import metrics
 from benchmark.results.blocks import factors_of, repetitions_of
 from benchmark.results.matrices import drawn_runs
-from benchmark.text import printable
+from methods.names import printable
 
 #: What is drawn in place of the first task's accuracy over several orders, in each of which another task is the first.
 FIRST_TASK_DROP = "What the first task of each order has lost since it was learned (pp)"

@@ -17,7 +17,7 @@ from matplotlib.textpath import text_to_path
 from benchmark.files import write_atomically
 from benchmark.report.style import QUIET
 from benchmark.results import metrics
-from benchmark.text import printable
+from methods.names import printable
 
 POINT = 1 / 72
 

@@ -29,7 +29,7 @@ from benchmark.results.blocks import repetitions_text
 from benchmark.results.paired_tests import Statistics
 from benchmark.storage.folder import SUCCEEDED
 from benchmark.storage.provenance import differences, learning_processes
-from benchmark.text import printable
+from methods.names import printable
 
 _TEMPLATES = Path(__file__).parent / "template"
 

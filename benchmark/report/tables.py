@@ -25,9 +25,10 @@ from benchmark.report.table import (
     bytes_text,
     flops_text,
 )
+from benchmark.results.blocks import counted
 from benchmark.results.paired_tests import Statistics
 from benchmark.results.reference import ALL_PAIRS
-from benchmark.text import counted, printable
+from methods.names import printable
 
 
 @dataclass(frozen=True)

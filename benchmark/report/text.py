@@ -1,8 +1,9 @@
-""""""
+"""Text for a terminal."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Collection, Sequence
 
 from benchmark.report.table import EMPTY, Table
 
@@ -24,3 +25,20 @@ def _column(header: str, cells: list[str], left: bool) -> tuple[list[str], list[
     width = max(map(len, [*header.split(), *cells]))
     align = str.ljust if left else str.rjust
     return [align(line, width) for line in textwrap.wrap(header, width)], [align(cell, width) for cell in cells]
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Rows of cells as lines, each column as wide as its widest cell.
+
+    Args:
+        rows: all of the same length.
+        right: numbers of the columns that stand at the right, from 0.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -9,7 +9,6 @@ from benchmark.report.latex import to_latex
 from benchmark.report.markdown import to_markdown
 from benchmark.report.page import write_page
 from benchmark.report.tables import budgets_display, display_tables
-from benchmark.results.older import completed
 from benchmark.results.paired_tests import Statistics, run_statistics
 from benchmark.results.summary import summary_table
 from benchmark.results.tables import collect, statuses
@@ -27,7 +26,7 @@ def write_report(run: RunFolder) -> Statistics:
         UserError: the folder holds no run.
         StorageError: it cannot be written.
     """
-    manifest = completed(run.read_manifest())
+    manifest = run.read_manifest()
     tables = collect(run, manifest)
     accuracy, parameters, compute, tasks = tables.accuracy, tables.parameters, tables.compute, tables.tasks
     summary = summary_table(accuracy, parameters, compute, statuses(manifest), len(tasks))

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.results.metrics import Array, Repetition, confidence_interval_95
-from benchmark.text import counted
 
 #: What a block is: all repetitions of a seed, or all of an order.
 Block = Literal["seed", "order"]
@@ -66,3 +65,8 @@ def repetitions_text(repetitions: Collection[Repetition]) -> str:
     if len(unique) == len(seeds) * len(orders):
         return f"{len(unique)}, each of {counted(len(seeds), 'seed')} in each of {len(orders)} orders"
     return f"{len(unique)} pairs of a seed and an order"
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something: "1 seed", "5 seeds"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.files import folder_name, writing
-from benchmark.results.older import completed
 from benchmark.results.reference import check_reference
 from benchmark.storage.folder import DIVERGED, FAILED, SUCCEEDED, RunFolder
 from benchmark.storage.lock import building
@@ -119,7 +118,7 @@ def read_sources(paths: Sequence[Path]) -> list[Source]:
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
     folders = [RunFolder(path) for path in paths]
-    manifests = [completed(folder.read_manifest()) for folder in folders]
+    manifests = [folder.read_manifest() for folder in folders]
     sources = [Source(*parts) for parts in zip(names, folders, manifests, strict=True)]
     for source in sources:
         source.folder.check_cells(source.manifest)

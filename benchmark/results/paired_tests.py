@@ -16,10 +16,17 @@ import pandas as pd
 from scipy import stats
 
 from benchmark.results import metrics
-from benchmark.results.blocks import Block, block_means, factors_of, interval_95, mean_over_blocks, repetitions_of
+from benchmark.results.blocks import (
+    Block,
+    block_means,
+    counted,
+    factors_of,
+    interval_95,
+    mean_over_blocks,
+    repetitions_of,
+)
 from benchmark.results.reference import ALL_PAIRS
 from benchmark.results.tables import labels_of
-from benchmark.text import counted
 
 #: A difference is called significant where its corrected p is below this.
 ALPHA = 0.05

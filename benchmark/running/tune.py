@@ -23,9 +23,9 @@ from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.base import Progress
 from benchmark.report.table import EMPTY
+from benchmark.report.text import aligned
 from benchmark.running.manifest import check_same
 from benchmark.storage.tuned import read_tuned, write_tuned
-from benchmark.text import aligned
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
 from methods.options import option_defaults, option_types, value_text

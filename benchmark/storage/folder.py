@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.files import MANIFEST, VanishedError, folder_name, refuse_foreign, write_atomically
-from benchmark.json_files import misfit, read_json
-from benchmark.results.reference import ALL_PAIRS
+from benchmark.storage.json_files import misfit, read_json
 from benchmark.storage.records import CellKey, record_path
-from benchmark.text import printable
 from methods.errors import UserError
+from methods.names import printable
 from methods.paths import given_path
 
 if TYPE_CHECKING:
@@ -87,13 +86,6 @@ class RunFolder:
                 f"{self.manifest_path} is damaged: {wrong} is not what a run writes; put a copy of it back, or begin a "
                 "run of another name"
             )
-        # What a run did before there was a choice.
-        only = {"orders": 1, "augment": [], "precision": "fp32", "compile": False}
-        manifest["settings"] = only | manifest["settings"]
-        manifest.setdefault("orders", [list(range(1, len(manifest["tasks"]) + 1))])
-        for cell in manifest["cells"]:
-            cell.setdefault("order", 0)
-        manifest.setdefault("reference", next((cell["method"] for cell in manifest["cells"]), ALL_PAIRS))
         return manifest
 
     def check(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.files import reading, write_atomically
-from benchmark.json_files import misfit, parse_json
+from benchmark.storage.json_files import misfit, parse_json
 
 #: What a task's measurements are called by their names.
 Record = dict[str, Any]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.files import write_atomically
-from benchmark.json_files import misfit, parse_json
+from benchmark.storage.json_files import misfit, parse_json
 from methods.errors import UserError
 from methods.options import join_specs
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmark.images.labelled import LabelledImages
 from benchmark.images.store import Store
 from benchmark.streams.split import Split
-from methods.names import visible
+from methods.names import printable
 
 # Images that are looked at before their memory is given back.
 _CHUNK = 256
@@ -47,7 +47,7 @@ def duplicate_note(held: Decoded, seen: Sequence[Decoded], called: str) -> str |
     if not example:
         return None
     count = int(number.sum())
-    return visible(
+    return printable(
         f"task '{split.task}': {count} of its {len(data)} {split.name} images {'has' if count == 1 else 'have'} the "
         f"same pixels as {called} images ({example})"
     )

@@ -20,7 +20,7 @@ from PIL import Image
 from benchmark.images.decode import read_image
 from benchmark.images.source import ImageSource
 from methods.errors import UserError
-from methods.names import visible
+from methods.names import printable
 
 # No picture of a data set takes so much memory, and so little of an archive at once: more than so many bytes, and more
 # than so many times what it is packed into.
@@ -247,7 +247,7 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
 
 def _refuse(error: OSError) -> None:
     raise UserError(
-        f"{visible(error.filename)} cannot be read ({error.strerror}); give access to it or remove it"
+        f"{printable(error.filename)} cannot be read ({error.strerror}); give access to it or remove it"
     ) from error
 
 
@@ -261,7 +261,7 @@ def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
     outside = not parts[0] or ".." in parts or re.fullmatch("[A-Za-z]:.*", parts[0])
     if outside or stat.S_ISLNK(member.external_attr >> 16):
         raise UserError(
-            f"{root} holds '{visible(member.filename)}', which leads out of the archive or is a link; pack files and "
+            f"{root} holds '{printable(member.filename)}', which leads out of the archive or is a link; pack files and "
             "folders"
         )
     if member.file_size > max(_LARGE, _RATIO * member.compress_size):
@@ -273,11 +273,11 @@ def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
 
 def _shown(root: Path, path: str) -> str:
     """How messages call a file."""
-    return visible(str(root / path))
+    return printable(str(root / path))
 
 
 def _reason(error: Exception) -> str:
-    return visible(" ".join(str(error).split())) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def _relative(path: str) -> str:

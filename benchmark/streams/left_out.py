@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.streams.image_tree import ImageTree, is_litter
-from methods.names import visible
+from methods.names import printable
 
 # Pictures, raw ones of cameras and scans among them, of formats that are not read.
 _UNREAD = re.compile(
@@ -68,7 +68,7 @@ def left_out(task: str, tree: ImageTree, splits: Mapping[str, Sequence[str]]) ->
             f"content, and the last of each is used ({_some(tree.repeated)})"
         )
     if said:
-        yield visible(f"task '{task}' {'; '.join(said)}")
+        yield printable(f"task '{task}' {'; '.join(said)}")
 
 
 def left_beside(folder: Path, stream: str) -> Iterator[str]:
@@ -88,7 +88,7 @@ def left_beside(folder: Path, stream: str) -> Iterator[str]:
     if others:
         parts.append(f"{_count(others, 'other file')} ({_some(others)})")
     if parts:
-        yield visible(f"{stream}:{folder} leaves out {' and '.join(parts)}")
+        yield printable(f"{stream}:{folder} leaves out {' and '.join(parts)}")
 
 
 def _is_unread(path: str) -> bool:

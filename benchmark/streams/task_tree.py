@@ -10,7 +10,7 @@ from benchmark.streams.image_tree import ImageTree, TreeImages
 from benchmark.streams.left_out import left_out, may_be_image
 from benchmark.streams.source import RawTask
 from methods.errors import UserError
-from methods.names import check_name, visible
+from methods.names import check_name, printable
 
 #: Name of a folder in small letters -> the split that it holds.
 SPLITS = {
@@ -136,7 +136,7 @@ def _check_understood(tree: ImageTree, base: str, splits: dict[str, str]) -> Non
     for parent, nested in inside.items():
         if len(nested) > 1:
             raise UserError(
-                f"{tree.root} has the folders {_quoted(nested.values())} inside '{visible(parent)}'; a task has its "
+                f"{tree.root} has the folders {_quoted(nested.values())} inside '{printable(parent)}'; a task has its "
                 "splits at the top and the classes in them, as train/<class>/ and test/<class>/"
             )
 
@@ -196,6 +196,6 @@ def _folders(folders: Sequence[str]) -> str:
 
 def _quoted(folders: Iterable[str]) -> str:
     """The names of folders, for a message: some of them where there are many."""
-    names = [f"'{visible(posixpath.basename(folder))}'" for folder in folders]
+    names = [f"'{printable(posixpath.basename(folder))}'" for folder in folders]
     shown = names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -22,7 +22,7 @@ from methods.recipe import Recipe
 P = 3 * 6 * 9 + 12 + 6 * 5 + 10
 STRENGTH, DAMPING = 1.0, 1e-3
 # A rate and a limit at which penalty, momentum and clipping all matter.
-LR, MOMENTUM, CLIP = 0.3, 0.9, 0.3
+LR, MOMENTUM, CLIP = 2.0, 0.9, 0.3
 RECIPE = Recipe(lr=LR, momentum=MOMENTUM, clip=CLIP, schedule="constant")
 
 

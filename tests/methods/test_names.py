@@ -2,7 +2,7 @@ import pytest
 
 from methods import methods
 from methods.errors import UserError
-from methods.names import check_name, visible
+from methods.names import check_name, printable
 from methods.options import parse_spec
 from methods.registry import Registry
 
@@ -37,7 +37,7 @@ def test_a_name_that_cannot_be_shown_is_refused(sign):
 @pytest.mark.parametrize("name", SHOWN)
 def test_other_names_are_as_they_are(name):
     check_name("task", name)
-    assert visible(name) == name
+    assert printable(name) == name
 
 
 @pytest.mark.parametrize("name", ["", None, 3, b"bytes"])

@@ -182,7 +182,7 @@ def test_workers_are_told_the_budgets(tmp_path, monkeypatch):
 
 def test_a_run_does_not_go_on_with_other_budgets():
     old: dict[str, Any] = {key: {"fingerprint": "", "spec": ""} for key in ("stream", "backbone")}
-    old |= {"settings": {"equal_memory": "clr"}, "budgets": {"er": asdict(Budget(1000, 3, None))}}
+    old |= {"random_numbers": 2, "settings": {"equal_memory": "clr"}, "budgets": {"er": asdict(Budget(1000, 3, None))}}
     check_same(old, dict(old), "--name", "mine")
     new = old | {"budgets": {"er": asdict(Budget(2000, 3, None))}}
     with pytest.raises(UserError, match="--name mine: that run exists, but this version of the program gives its meth"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.text import aligned
+from benchmark.report.text import aligned
 
 
 def test_columns_are_as_wide_as_their_widest_cell():

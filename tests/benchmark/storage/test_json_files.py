@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.json_files import Shape, misfit, read_json
+from benchmark.storage.json_files import Shape, misfit, read_json
 
 SHAPE: Shape = {"settings": dict, "cells": [{"method": str, "seed": int}], "orders": [[int]]}
 GOOD = {"settings": {"a": 1}, "cells": [{"method": "er", "seed": 0, "more": None}], "orders": [[1, 2]], "more": 3}
