@@ -126,7 +126,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
             return safetensors.torch.load_file(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever is wrong with the file, the user needs its name
-        raise UserError(f"--backbone: {path} cannot be read as a file of weights: {first_line(error)}") from error
+        raise UserError(f"--backbone: {path} cannot be read as a file of weights: {_reason(error)}") from error
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -138,7 +138,19 @@ def read_weights(path: str) -> dict[str, Tensor]:
                 f"--backbone: {path} holds a tensor under {name!r}, which is no name; save what the "
                 "network's state_dict() gives"
             )
-    return _backbone_alone({name.removeprefix("module."): tensor for name, tensor in content.items()})
+    named = {name.removeprefix("module."): tensor for name, tensor in content.items()}
+    for name in named:
+        if name in content and f"module.{name}" in content:
+            raise UserError(f"--backbone: {path} holds '{name}' and 'module.{name}', which are the same; keep one")
+    return _backbone_alone(named)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file of weights cannot be read."""
+    if isinstance(error, OSError | safetensors.SafetensorError):
+        return first_line(error)
+    # torch then says how to run the code that is in the file, which nobody should, or nothing that helps.
+    return "it is damaged, or holds more than tensors; save what the network's state_dict() gives"
 
 
 def _backbone_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:

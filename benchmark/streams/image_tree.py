@@ -28,6 +28,9 @@ _LARGE, _RATIO = 100 << 20, 100
 # What a file of the largest picture that is read may take, uncompressed and with room to spare.
 _LARGEST = 1 << 30
 
+# The bit of a member's flags that says that a password is needed.
+_ENCRYPTED = 0x1
+
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 # Files that Windows and macOS put beside images.
@@ -168,7 +171,7 @@ class ZipTree(ImageTree):
             # One handle serves all threads; decoding, which takes the time, happens outside.
             with self._lock:
                 return _archive(self).read(self._members[path])
-        # Encrypted, packed in a way that Python does not know, or damaged: each compression has errors of its own.
+        # Packed in a way that Python does not know, or damaged: each compression has errors of its own.
         except Exception as error:
             raise UserError(f"{_shown(self.root, path)} cannot be read from the archive ({_reason(error)})") from error
 
@@ -252,11 +255,16 @@ def _refuse(error: OSError) -> None:
 
 
 def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
-    """Refuse what leads out of an archive, although nothing is unpacked here, and what would fill the memory.
+    """Refuse what leads out of an archive, although nothing is unpacked here, and what cannot or must not be read.
 
     Raises:
         UserError: naming the member.
     """
+    if "\0" in member.orig_filename:
+        # zipfile cuts the name there, so that a file may become the folder that it is in, and is not missed.
+        raise UserError(
+            f"{root} holds '{printable(member.orig_filename)}', a name with the character \\x00; pack it again"
+        )
     parts = re.split(r"[/\\]", member.filename)
     outside = not parts[0] or ".." in parts or re.fullmatch("[A-Za-z]:.*", parts[0])
     if outside or stat.S_ISLNK(member.external_attr >> 16):
@@ -264,6 +272,8 @@ def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
             f"{root} holds '{printable(member.filename)}', which leads out of the archive or is a link; pack files and "
             "folders"
         )
+    if member.flag_bits & _ENCRYPTED:
+        raise UserError(f"{_shown(root, member.filename)} is encrypted; pack it again without a password")
     if member.file_size > max(_LARGE, _RATIO * member.compress_size):
         raise UserError(
             f"{_shown(root, member.filename)} would take {member.file_size / 1e6:,.0f} MB, more than {_RATIO} times "

@@ -133,6 +133,14 @@ def _check_understood(tree: ImageTree, base: str, splits: dict[str, str]) -> Non
         parent, split = posixpath.dirname(folder), split_of(folder)
         if split and parent != base:
             inside.setdefault(parent, {}).setdefault(split, folder)
+    if not splits:
+        # Of two trees side by side, one may have the training images and the other those of the test.
+        apart = {split: folder for nested in inside.values() for split, folder in nested.items()}
+        if len(apart) > 1 and all(len(nested) == 1 for nested in inside.values()):
+            raise UserError(
+                f"{tree.root} has the folders {_listed(apart.values())}, which look like splits; a task has its splits "
+                "at the top and the classes in them, as train/<class>/ and test/<class>/"
+            )
     for parent, nested in inside.items():
         if len(nested) > 1:
             raise UserError(
@@ -151,7 +159,8 @@ def _check_classes(
     """
     if not found:
         raise UserError(
-            f"{tree.root}: the folder {splits[split]} has no class folders; it needs {split}/<class>/, as train has"
+            f"{tree.root}: the folder {splits[split]} has no class folders; it needs "
+            f"{posixpath.basename(splits[split])}/<class>/, as train has"
         )
     names = set(map(posixpath.basename, found))
     difference = sorted(names - set(classes) if split == "validation" else names ^ set(classes))
@@ -196,6 +205,11 @@ def _folders(folders: Sequence[str]) -> str:
 
 def _quoted(folders: Iterable[str]) -> str:
     """The names of folders, for a message: some of them where there are many."""
-    names = [f"'{printable(posixpath.basename(folder))}'" for folder in folders]
+    return _listed(map(posixpath.basename, folders))
+
+
+def _listed(paths: Iterable[str]) -> str:
+    """Paths, for a message: some of them where there are many."""
+    names = [f"'{printable(path)}'" for path in paths]
     shown = names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -130,6 +130,16 @@ def test_a_file_of_something_else_is_refused(tmp_path, name, content):
     message = refusal(read_weights, str(path))
     assert message.startswith(says)
     assert len(message) > len(says), "the reason follows"
+    assert len(message) < len(says) + 150
+    assert "torch.load" not in message, "its advice is to run the code in the file"
+
+
+def test_two_tensors_of_one_name_are_refused(tmp_path):
+    """Of nn.DataParallel's names, and without: one of the two would be used without a word."""
+    path = tmp_path / "w.pth"
+    torch.save({"a.weight": torch.zeros(3), "module.a.weight": torch.ones(3)}, path)
+    says = f"--backbone: {path} holds 'a.weight' and 'module.a.weight', which are the same; keep one"
+    assert refusal(read_weights, str(path)) == says
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"state_dict": {"a": "b"}}, torch.zeros(3)])

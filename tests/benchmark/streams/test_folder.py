@@ -212,7 +212,16 @@ def test_an_encrypted_zip_is_named(three, zipped):
     content[offset + 6] |= 1
     content[central + 8] |= 1
     archive.write_bytes(content)
-    assert "encrypted" in refused(three)
+    assert refused(three) == (f"{three / 'b.zip' / 'test/cat/000.png'} is encrypted; pack it again without a password")
+
+
+def test_a_name_in_a_zip_that_is_cut_at_a_nul_is_refused(three, zipped):
+    """zipfile would take train/cat/ for a folder, and the task would lose an image without a word."""
+    archive = zipped(three / "b")
+    archive.write_bytes(archive.read_bytes().replace(b"train/cat/000.png", b"train/cat/\x0000.png"))
+    assert refused(three) == (
+        f"{three / 'b.zip'} holds 'train/cat/\\x0000.png', a name with the character \\x00; pack it again"
+    )
 
 
 def patched(content: bytes, name: bytes, method: int | None = None, version: int | None = None) -> bytes:

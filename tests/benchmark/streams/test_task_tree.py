@@ -110,13 +110,14 @@ def test_training_images_alone_are_nothing_to_tell(layout):
             "has the folders 'bus' and 'car' beside 'train', .*put it into train if it is a class",
         ),
         (["train/a", "train/b", "test"], "the folder test has no class folders"),
-        (["train/a", "train/b", "val"], "the folder val has no class folders"),
+        (["train/a", "train/b", "val"], "the folder val has no class folders; it needs val/<class>/, as train has"),
         (["seg_train/a", "seg_train/b", "seg_test/a", "seg_test/b"], "'seg_test' and 'seg_train', which look like spl"),
         (["TrainSet/a", "TestSet/a"], "which look like splits"),
         (["training_set/a", "test_set/a", "more/a"], "which look like splits"),
         (["train2017/a", "val2017/a"], "which look like splits"),
         (["cat/train", "cat/test", "dog/train", "dog/test"], "has the folders 'test' and 'train' inside 'cat'"),
         (["birds/train/a", "birds/test/a", "cars/train/a"], "has the folders 'test' and 'train' inside 'birds'"),
+        (["one/train/a", "one/train/b", "two/test/a", "two/test/b"], "'one/train' and 'two/test', which look like sp"),
         (["train/x/a", "train/x/test/a", "train/x/train/a", "test/x/a"], "inside 'train/x'"),
     ],
 )
@@ -134,6 +135,10 @@ def test_classes_may_be_called_like_splits_inside_train(layout):
 @pytest.mark.parametrize("classes", [("train station", "airport"), ("latest", "retrained"), ("valley", "contest")])
 def test_classes_that_look_like_no_splits(layout, classes):
     assert read(layout(*classes)).classes == tuple(sorted(classes))
+
+
+def test_a_class_may_have_one_folder_that_is_called_like_a_split(layout):
+    assert read(layout("vehicle/bus", "vehicle/train", "plane")).classes == ("plane", "vehicle")
 
 
 def test_a_folder_without_images_beside_the_splits_is_left_out(layout):
