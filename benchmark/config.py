@@ -28,6 +28,9 @@ _MOST_SEEDS = 1000
 #: What random generators take.
 LARGEST_SEED = 2**32 - 1
 
+# A number of bytes that follows from larger ones than these does not fit into 64 bits.
+_LARGEST, _LARGEST_SIDE = 2**31 - 1, 2**14
+
 # Methods, seeds and orders multiply; for more cells than these, the manifest alone takes minutes to write.
 _MOST_CELLS = 100_000
 
@@ -82,6 +85,14 @@ def _refuse_repeated(texts: Sequence[str]) -> None:
     repeated = sorted({text for text in texts if texts.count(text) > 1})
     if repeated:
         raise UserError(f"--methods gives '{repeated[0]}' twice; give each specification once")
+
+
+def check_most(option: str, value: int | None) -> None:
+    """Raise UserError if a number, of the option that a setting stands for, is larger than anything it may be."""
+    most = _LARGEST_SIDE if option == "image_size" else _LARGEST
+    if value is not None and value > most:
+        text = str(value) if value < 10**20 else f"with a number of {len(str(value))} digits"
+        raise UserError(f"--{option.replace('_', '-')} {text} must be at most {most}")
 
 
 def check_seeds(option: str, seeds: Sequence[int]) -> None:
@@ -204,6 +215,7 @@ class Settings:
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise UserError(f"--{option.replace('_', '-')} {value} must be at least 1")
+            check_most(option, value)
         if self.batch_size < 2:
             raise UserError("--batch-size 1 must be at least 2: batch normalisation cannot train on one image")
         if self.lr is not None and not 0 < self.lr < math.inf:

@@ -223,6 +223,8 @@ def _refuse_unusable(tensors: Mapping[str, Tensor], source: str) -> None:
         UserError: one is not; the message names it.
     """
     for name, tensor in tensors.items():
+        if nn.parameter.is_lazy(tensor):
+            raise UserError(f"--backbone: {source}: '{name}' has no shape yet; use a layer that is not lazy")
         if tensor.is_complex() or not (tensor.is_floating_point() or not isinstance(tensor, nn.Parameter)):
             kind = str(tensor.dtype).removeprefix("torch.")
             raise UserError(f"--backbone: {source}: '{name}' is {kind}; only floating-point weights can be trained")

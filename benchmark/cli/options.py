@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import RUN_OPTIONS
+from benchmark.config import RUN_OPTIONS, check_most
 from benchmark.declaration import Option
 from methods.errors import UserError
 from methods.paths import given_path
@@ -67,11 +67,12 @@ def reference_option(default: str) -> Option:
 
 
 def check_least(arguments: argparse.Namespace, **least: int) -> None:
-    """Refuse an option below its least value."""
+    """Refuse an option below its least value, or above any that it may have."""
     for option, value in least.items():
         given = getattr(arguments, option)
         if given < value:
             raise UserError(f"--{option.replace('_', '-')} {given} must be at least {value}")
+        check_most(option, given)
 
 
 def output_file(path: str) -> Path:

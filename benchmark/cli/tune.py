@@ -16,7 +16,7 @@ _OF_SETTINGS = ("backbone", "stream", "image_size", "train_images", "epochs", "b
 
 
 def _tune(arguments: argparse.Namespace, argv: list[str]) -> int:
-    check_least(arguments, budget=1, tuning_tasks=1, seed=0)
+    check_least(arguments, budget=1, tuning_tasks=1)
     check_seeds("--seed", [arguments.seed])
     asked = {name: getattr(arguments, name) for name in ("methods", *_OF_SETTINGS)}
     settings = make(Settings, options_of(Settings), asked, tasks=arguments.tuning_tasks, seeds=(arguments.seed,))

@@ -16,8 +16,8 @@ from benchmark.storage.json_files import misfit, parse_json
 from methods.errors import UserError
 from methods.options import join_specs
 
-_TUNED = {"settings": dict, "stream": dict, "backbone": dict, "methods": dict}
-_ENTRY = {"best": str, "trials": list}
+_TUNED = {"settings": dict, "stream": {"tasks": dict}, "backbone": {"fingerprint": str}, "methods": dict}
+_ENTRY = {"trials": list}
 #: How `tune` trains, where its file does not say it.
 _ALWAYS: dict[str, Any] = {"augment": [], "precision": "fp32", "equal_memory": None, "equal_compute": None}
 

@@ -226,6 +226,11 @@ def test_a_network_that_cannot_be_trained_is_refused():
     assert refusal(Given(Small().to(torch.complex64)).network) == (
         "--backbone: small: 'conv.weight' is complex64; only floating-point weights can be trained"
     )
+    lazy = Small()
+    lazy.late = nn.LazyLinear(3)
+    assert refusal(Given(lazy).network) == (
+        "--backbone: small: 'late.weight' has no shape yet; use a layer that is not lazy"
+    )
     hooked = Small()
     nn.utils.weight_norm(hooked.conv)
     assert refusal(Given(hooked).network).startswith(

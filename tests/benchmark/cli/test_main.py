@@ -236,7 +236,7 @@ def finished(place: Path) -> Path:
         ),
         (f"run --methods clr --seeds 9{5000 * '0'},", "--seeds "),
         ("run --methods clr --orders 1000000000", "--orders 1000000000: with 1 of --methods and 1 of --seeds "),
-        ("tune --methods clr --budget 2 --seed -1", "--seed -1 must be at least 0\n"),
+        ("tune --methods clr --budget 2 --seed -1", "--seed: -1 is no seed; write a whole number from 0 "),
         (
             "tune --methods clr --budget 2 --out gone/t.json",
             "--out: there is no folder gone; make it, or write elsewhe",
