@@ -97,7 +97,7 @@ class RunFolder:
         if self.id is None:
             return
         try:
-            found = json.loads(self.manifest_path.read_bytes())
+            found = read_json(self.manifest_path)
         except (OSError, ValueError):
             found = None
         if not isinstance(found, dict) or found.get("id") != self.id:
