@@ -199,6 +199,12 @@ class Settings:
         for option in ("stream", "backbone", "equal_memory", "equal_compute"):
             if getattr(self, option) is not None:
                 object.__setattr__(self, option, parse_spec(getattr(self, option)))
+        self._check_names()
+        self._check_numbers()
+        self._check_cells()
+
+    def _check_names(self) -> None:
+        """See that what the specifications name exists, and that each method can have a folder of its own."""
         for spec in self.methods:
             methods.check(spec.name)
         folders: dict[str, str] = {}
@@ -211,6 +217,13 @@ class Settings:
         for method in (self.equal_memory, self.equal_compute):
             if method is not None:
                 methods.check(method.name)
+        unknown = [name for name in self.augment if name not in AUGMENTATIONS]
+        if unknown or len(set(self.augment)) < len(self.augment):
+            raise UserError(
+                f"--augment {','.join(self.augment)} must be a list of {', '.join(AUGMENTATIONS)}, each at most once"
+            )
+
+    def _check_numbers(self) -> None:
         for option in ("tasks", "image_size", "train_images", "test_images", "epochs", "batch_size", "orders"):
             value = getattr(self, option)
             if value is not None and value < 1:
@@ -220,11 +233,9 @@ class Settings:
             raise UserError("--batch-size 1 must be at least 2: batch normalisation cannot train on one image")
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise UserError(f"--lr {self.lr:g} must be a number above 0")
-        unknown = [name for name in self.augment if name not in AUGMENTATIONS]
-        if unknown or len(set(self.augment)) < len(self.augment):
-            raise UserError(
-                f"--augment {','.join(self.augment)} must be a list of {', '.join(AUGMENTATIONS)}, each at most once"
-            )
+
+    def _check_cells(self) -> None:
+        """See that the seeds can be used, and that methods, seeds and orders make no more cells than fit into a run."""
         check_seeds("--seeds", self.seeds)
         cells = len(self.methods) * len(self.seeds) * self.orders
         if cells > _MOST_CELLS:

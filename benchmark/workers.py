@@ -41,7 +41,7 @@ def short_folder(longest: int) -> str:
         UserError: there is none.
     """
     usual = tempfile.gettempdir()
-    for place in (usual, "/tmp", "/var/tmp", "/dev/shm"):
+    for place in (usual, "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108
         if len(os.fsencode(place)) <= longest and os.access(place, os.W_OK | os.X_OK):
             return place
     raise UserError(

@@ -159,8 +159,10 @@ class Method(SupervisedPlugin):
         """Before each epoch. Not counted. What is trained may change here (`requires_grad_`), and nowhere else."""
 
     def before_training_iteration(self, step: Step, /) -> None:
-        """Before each step, when the minibatch is there. This hook and all of a step are counted in one step for each
-        image of the epoch: a step must cost the same whenever it is made.
+        """Before each step, when the minibatch is there.
+
+        This hook and all of a step are counted in one step for each image of the epoch: a step must cost the same
+        whenever it is made.
         """
 
     def before_forward(self, step: Step, /) -> None:

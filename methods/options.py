@@ -83,7 +83,7 @@ def parse_spec(text: str) -> Spec:
 
 
 def split_specs(text: str) -> list[str]:
-    """The specifications in a list `A,B,C`. A comma of a value has a backslash before it: `mine:words=a\\,b` is one."""
+    r"""The specifications in a list `A,B,C`. A comma of a value has a backslash before it: `mine:words=a\,b` is one."""
     items = (item.strip().replace("\\,", ",") for item in _SEPARATOR.split(text))
     return [item for item in items if item]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from benchmark.backbones import backbones
 from benchmark.cli.cost import SHAPE
@@ -46,12 +47,12 @@ def describe_command(settings: Settings) -> int:
     return 0
 
 
-def _list(registry: Registry, arguments: argparse.Namespace, argv: list[str]) -> int:
+def _list(registry: Registry[Any], arguments: argparse.Namespace, argv: list[str]) -> int:
     print(*aligned(_summaries(registry, registry.names())), sep="\n")
     return 0
 
 
-def _summaries(registry: Registry, names: list[str]) -> list[tuple[str, str]]:
+def _summaries(registry: Registry[Any], names: list[str]) -> list[tuple[str, str]]:
     return [(name, registry.summary(name)) for name in names]
 
 

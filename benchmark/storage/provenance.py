@@ -108,7 +108,7 @@ def commit(root: Path) -> str | None:
         somebody else's.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
-    if top is None or not os.path.samefile(top, root) or not _is_this_project(root / "setup.cfg"):
+    if top is None or not root.samefile(top) or not _is_this_project(root / "setup.cfg"):
         return None
     if _git(root, "ls-files", "--error-unmatch", "setup.cfg", "benchmark/__init__.py") is None:
         return None

@@ -78,7 +78,7 @@ class Plan:
             load_plugin(path)
         stream = None
         if self.stream:
-            # The files may have been cleared away in the meantime.
+            # From the process that started this one. The files may have been cleared away in the meantime.
             with suppress(OSError, ValueError, TypeError):
-                stream = pickle.loads(self.stream)
+                stream = pickle.loads(self.stream)  # noqa: S301
         return prepare_run(self.settings, note=lambda text: None, budgets=self.budgets, stream=stream)

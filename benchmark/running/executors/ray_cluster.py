@@ -71,7 +71,7 @@ def connect(address: str | None, threads: int) -> list[Node]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
-            folder = None if "RAY_TMPDIR" in os.environ else os.path.join(short_folder(_LONGEST), "ray")
+            folder = None if "RAY_TMPDIR" in os.environ else str(Path(short_folder(_LONGEST), "ray"))
             with _on_loopback():
                 ray.init(
                     "local",
@@ -199,7 +199,7 @@ class RayExecutor:
         calls = 1 if self.gpus else 0
         do = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_calls=calls, max_retries=_RETRIES)(_do)
         waiting = deque(jobs)
-        running: dict[ray.ObjectRef, Job] = {}
+        running: dict[ray.ObjectRef[Any], Job] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
@@ -222,7 +222,7 @@ def _do(plan: Plan, job: Job, told: Queue) -> Failure | None:
     return attempt(plan, job, RemoteProgress(told.put))
 
 
-def _outcome(reference: ray.ObjectRef) -> Failure | None:
+def _outcome(reference: ray.ObjectRef[Any]) -> Failure | None:
     try:
         return ray.get(reference)
     except RayError as error:
