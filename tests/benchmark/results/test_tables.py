@@ -374,18 +374,6 @@ def test_the_manifest_is_read_as_it_was_written(tmp_path):
     assert run.read_manifest() == manifest
 
 
-def test_a_manifest_from_before_there_was_a_choice_says_what_was_done(tmp_path):
-    run = RunFolder(tmp_path)
-    run.write_manifest({"settings": {}, "cells": [{"method": "clr", "seed": 4}], "tasks": [{}, {}, {}]})
-    assert run.read_manifest() == {
-        "settings": {"orders": 1, "augment": [], "precision": "fp32", "compile": False},
-        "orders": [[1, 2, 3]],
-        "cells": [{"method": "clr", "seed": 4, "order": 0}],
-        "reference": "clr",
-        "tasks": [{}, {}, {}],
-    }
-
-
 @pytest.mark.parametrize(
     ("content", "says"),
     [
