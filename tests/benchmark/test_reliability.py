@@ -564,7 +564,7 @@ def zygote() -> Iterator[Zygote]:
     started.process.communicate()
 
 
-def test_fifty_kills(tmp_path: Path, zygote: Zygote, exact: Callable, states: Callable):
+def test_sixty_kills(tmp_path: Path, zygote: Zygote, exact: Callable, states: Callable):
     """At moments that are spread over a whole run; each time the run goes on and ends up the same."""
 
     def command(name: str, jobs: int = 1) -> list[str]:
@@ -587,8 +587,8 @@ def test_fifty_kills(tmp_path: Path, zygote: Zygote, exact: Callable, states: Ca
 
     moments = random.Random(0)
     learned = []
-    while len(learned) < 50:
-        name, jobs = f"killed-{len(learned)}", 2 if len(learned) % 8 == 7 else 1
+    while len(learned) < 60:
+        name, jobs = f"killed-{len(learned)}", 2 if len(learned) % 4 == 3 else 1
         end = zygote.run(command(name, jobs), seconds=moments.uniform(0, lasts))
         if end == 0:
             # It was faster than the first ones, and does not count.
