@@ -17,12 +17,11 @@ from benchmark.running.request import requested
 def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
     settings, execution, folder = requested(vars(arguments))
     if folder.is_dir():
-        from benchmark.storage.lock import locked
+        from benchmark.storage.lock import check_free
 
         refuse_foreign(folder, MANIFEST)
-        # One that is in use is refused before anything is loaded, which takes seconds; it is locked again for the run.
-        with locked(folder):
-            pass
+        # Before anything is loaded, which takes seconds. The run locks it.
+        check_free(folder)
     if execution.may_start_workers:
         workers.warm_up()
     return run_command(settings, execution, folder, argv, resume_command(argv, arguments, folder))

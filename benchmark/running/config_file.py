@@ -70,8 +70,8 @@ def read_config(path: Path, options: Sequence[Option]) -> dict[str, Any]:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        # Names of files need not be UTF-8. Editors of Windows begin a file with a mark.
-        text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+        # Editors of Windows begin a file with a mark.
+        text = path.read_bytes().decode().removeprefix("\ufeff")
         return tomllib.loads(text)
     except FileNotFoundError:
         raise UserError(f"--config: there is no file {path}; each run has one, results/<run>/{CONFIG_NAME}") from None
@@ -91,7 +91,7 @@ def write_config(folder: Path, settings: Settings, execution: Execution) -> None
     """
     path = folder / CONFIG_NAME
     if not path.exists():
-        write_atomically(path, config_text(settings, execution).encode("utf-8", "surrogateescape"))
+        write_atomically(path, config_text(settings, execution).encode())
 
 
 def config_text(settings: Settings, execution: Execution) -> str:

@@ -108,9 +108,9 @@ def _run(
         if not comparable_seconds(learning_processes(manifest)):
             manifest["comparable_seconds"] = False
         jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, progress)
-        # From here on nothing is refused.
-        write_config(folder, prepared.settings, execution)
+        # From here on nothing is refused. The manifest comes first: it makes the folder that of a run.
         matrix = _Matrix(run_folder, manifest, jobs)
+        write_config(folder, prepared.settings, execution)
         with _checked(run_folder):
             with closing(executor.run(jobs, progress)) as events:
                 for event in events:

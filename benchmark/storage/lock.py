@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,30 +29,56 @@ def locked(folder: Path, name: str | None = None) -> Iterator[None]:
     Raises:
         UserError: another process has it, or nothing can be written or locked there.
     """
-    path, holder = folder / f"{OWN}lock", folder / HOLDER
+    holder = folder / HOLDER
+    with _taken(folder, name) as still_ours:
+        try:
+            write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            yield
+        finally:
+            with suppress(OSError):
+                if still_ours():
+                    holder.unlink(missing_ok=True)
+
+
+def check_free(folder: Path) -> None:
+    """See that no process works on the run in a folder. Nothing in it is changed, also not what a killed one left.
+
+    Raises:
+        UserError: as for `locked`.
+    """
+    with _taken(folder):
+        pass
+
+
+@contextmanager
+def _taken(folder: Path, name: str | None = None) -> Iterator[Callable[[], bool]]:
+    """Hold the lock of a folder. Yields what says whether the folder still is the one that was locked."""
+    path = folder / f"{OWN}lock"
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
         own = path.stat()
     except Timeout:
         raise UserError(
-            f"--name {name or folder.name}: {_read(holder)} is working on that run; wait until it ends, or give "
-            "another --name"
+            f"--name {name or folder.name}: {_read(folder / HOLDER)} is working on that run; wait until it ends, or "
+            "give another --name"
         ) from None
     except OSError as error:
         raise UserError(
             f"--out: {folder} cannot be written to or locked ({error.strerror or error}); choose another folder with "
             "--out DIR"
         ) from error
+
+    def still_ours() -> bool:
+        return os.path.samestat(path.stat(), own)
+
     try:
-        write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()}".encode())
-        yield
+        yield still_ours
     finally:
         # While it is locked: whoever waits for a lock notices that its file is gone.
-        # In a folder that has taken the place of ours they are another process's.
+        # In a folder that has taken the place of ours the file is another process's.
         with suppress(OSError):
-            if os.path.samestat(path.stat(), own):
-                holder.unlink(missing_ok=True)
+            if still_ours():
                 path.unlink()
         lock.release()
 

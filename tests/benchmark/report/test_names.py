@@ -133,7 +133,7 @@ def test_a_terminal_shows_them(place: Path, monkeypatch: pytest.MonkeyPatch, cap
 
 
 OLD = "esc\x1b]0;title\x07\rnew\nline\x00\udce9\ufffe\u202e"
-ESCAPED = r"esc\x1b]0;title\x07\x0dnew\x0aline\x00\udce9\ufffe\u202e"
+ESCAPED = r"esc\x1b]0;title\x07\rnew\nline\x00\udce9\ufffe\u202e"
 
 
 def test_control_characters_of_older_runs_are_escaped(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

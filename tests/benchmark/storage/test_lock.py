@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from benchmark.files import HOLDER
-from benchmark.storage.lock import building, locked
+from benchmark.storage.lock import building, check_free, locked
 from methods.errors import UserError
 
 WORKING = """
 import sys, time
 from pathlib import Path
-from benchmark.storage.lock import locked
+from benchmark.storage.lock import check_free, locked
 with locked(Path(sys.argv[1])):
     print("working", flush=True)
     time.sleep(3600)
@@ -58,6 +58,14 @@ def test_another_process_is_named_and_counts_for_nothing_once_it_is_killed(tmp_p
         holder.communicate()
     with locked(tmp_path):
         assert (tmp_path / HOLDER).read_text() == f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def test_looking_whether_a_folder_is_free_keeps_the_trace_of_a_killed_process(tmp_path: Path):
+    (tmp_path / HOLDER).write_text("process 1 on a machine")
+    check_free(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [HOLDER]
+    with locked(tmp_path), pytest.raises(UserError, match="is working on that run"):
+        check_free(tmp_path)
 
 
 def test_one_that_has_not_said_who_it_is_is_another_process(tmp_path: Path):
