@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def spend(executor: Executor, jobs: Sequence[Job]) -> Spent:
             (tasks if told.method == "task" else ends).append(time.perf_counter())
 
     began = time.perf_counter()
-    for event in executor.run(jobs, RemoteProgress(hear)):
+    for event in executor.run(deque(jobs), RemoteProgress(hear)):
         if isinstance(event, Ended) and event.failure:
             raise RuntimeError(f"{event.job.name} failed: {event.failure.cause}")
     return Spent(tasks[0] - began, ends[-1] - tasks[0])

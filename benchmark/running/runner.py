@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, replace
@@ -15,15 +14,16 @@ from benchmark.planning.preparation import Prepared
 from benchmark.progress.base import Progress
 from benchmark.report.write import write_report
 from benchmark.running.config_file import write_config
-from benchmark.running.executors.base import Began, Failure
+from benchmark.running.executors.base import Began
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.choice import choose_executor
 from benchmark.running.executors.plan import Plan
 from benchmark.running.manifest import check_same, new_manifest
-from benchmark.storage.folder import FAILED, PENDING, RUNNING, SUCCEEDED, RunFolder, cell_name, open_run
+from benchmark.running.matrix import Matrix, key_of
+from benchmark.storage.folder import RunFolder, cell_name, open_run
 from benchmark.storage.lock import locked
-from benchmark.storage.parallel_tasks import Found, look, unite
-from benchmark.storage.provenance import comparable_seconds, learning_processes, new_process, now, processes
+from benchmark.storage.parallel_tasks import Found, look
+from benchmark.storage.provenance import comparable_seconds, learning_processes, new_process, processes
 from benchmark.storage.records import CellKey
 from benchmark.trackers.curves import tracked
 from methods.errors import UserError
@@ -103,16 +103,16 @@ def _run(
     with tracked(execution.tracker, run_folder, manifest, progress) as progress:
         # An evaluation that is taken over is not made again.
         share = not execution.verify_evaluations
-        found = {_key(entry): look(run_folder.cell(*_key(entry))) for entry in manifest["cells"]}
+        found = {key_of(entry): look(run_folder.cell(*key_of(entry))) for entry in manifest["cells"]}
         process["tasks_left"] = len(manifest["tasks"]) * len(found) - sum(len(cell.tasks) for cell in found.values())
         if not comparable_seconds(learning_processes(manifest)):
             manifest["comparable_seconds"] = False
         jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, progress)
         # From here on nothing is refused. The manifest comes first: it makes the folder that of a run.
-        matrix = _Matrix(run_folder, manifest, jobs)
+        matrix = Matrix(run_folder, manifest, jobs, progress)
         write_config(folder, prepared.settings, execution)
         with _checked(run_folder):
-            with closing(executor.run(jobs, progress)) as events:
+            with closing(executor.run(matrix.jobs, progress)) as events:
                 for event in events:
                     if isinstance(event, Began):
                         matrix.began(event.job)
@@ -120,8 +120,6 @@ def _run(
                         matrix.ended(event.job, event.failure)
                         if event.failure and event.failure.stops:
                             raise StorageError(event.failure.cause)
-                        if event.failure:
-                            progress.failed(event.job.name, event.failure.cause)
             matrix.finish()
             progress.note("drawing tables and figures")
             write_report(run_folder)
@@ -164,13 +162,15 @@ def _jobs(
         share: whether cells take over what those of other orders have learned of such tasks.
     """
     tasks, orders = len(manifest["tasks"]), manifest["orders"]
-    alike = [key for key in found if key[0] in independent and share]
+    # What says that it isolates its tasks may keep something all the same, as was seen before.
+    alone = independent - {key[0] for key, cell in found.items() if cell.keeps}
+    alike = [key for key in found if key[0] in alone and share]
     # Whoever learns a damaged cell in sequence puts it right.
-    apart = [key for key in found if key[0] in independent and split and not found[key].damaged]
+    apart = [key for key in found if key[0] in alone and split and not found[key].damaged]
     whole, single = [], []
     begun: set[tuple[str, int, int]] = set()
     for entry in manifest["cells"]:
-        name, key = cell_name(entry, manifest), _key(entry)
+        name, key = cell_name(entry, manifest), key_of(entry)
         if found[key].damaged:
             entry["damage"] = _damage(folder, found[key])
             progress.warn(f"{name}: {entry['damage']}")
@@ -201,70 +201,3 @@ def _damage(folder: RunFolder, found: Found) -> str:
     files = f"{first} and {len(more)} more are" if more else f"{first} is"
     left = f"the state after task {found.sequence}" if found.sequence else "the start"
     return f"{files} damaged or missing, so that it goes on from {left}"
-
-
-def _key(entry: dict[str, Any]) -> CellKey:
-    return entry["method"], entry["seed"], entry["order"]
-
-
-class _Matrix:
-    """The status of each cell while its jobs are done, kept in the manifest.
-
-    Args:
-        folder: of the run.
-        manifest: changed here, and written.
-        jobs: all that will be done.
-    """
-
-    def __init__(self, folder: RunFolder, manifest: dict[str, Any], jobs: Sequence[Job]):
-        self._folder = folder
-        self._manifest = manifest
-        self._entries = {_key(entry): entry for entry in manifest["cells"]}
-        self._left = Counter(key for job in jobs for key in job.cells)
-        manifest["status"] = RUNNING
-        for key, entry in self._entries.items():
-            entry["status"], entry["cause"] = PENDING, None
-            entry.pop("traceback", None)
-            if not self._left[key]:
-                self._close(key)
-        folder.write_manifest(manifest)
-
-    def began(self, job: Job) -> None:
-        waiting = [self._entries[key] for key in job.cells if self._entries[key]["status"] == PENDING]
-        for entry in waiting:
-            entry["status"] = RUNNING
-        if waiting:
-            self._write()
-
-    def ended(self, job: Job, failure: Failure | None) -> None:
-        for key in job.cells:
-            entry = self._entries[key]
-            # Of several tasks that fail, the first.
-            if failure and not entry["cause"]:
-                entry["status"], entry["traceback"] = failure.status, failure.traceback
-                entry["cause"] = failure.cause if key == job.key else f"{failure.cause} ({job.name})"
-            self._left[key] -= 1
-            if not self._left[key]:
-                self._close(key)
-        self._write()
-
-    def finish(self) -> None:
-        """All jobs have ended.
-
-        Raises:
-            VanishedError: something of what was learned is not there any more.
-        """
-        self._folder.check_cells(self._manifest)
-        failed = any(entry["cause"] for entry in self._entries.values())
-        self._manifest["status"] = FAILED if failed else SUCCEEDED
-        self._manifest["finished"] = now()
-        self._write()
-
-    def _close(self, key: CellKey) -> None:
-        unite(self._folder.cell(*key))
-        if not self._entries[key]["cause"]:
-            self._entries[key]["status"] = SUCCEEDED
-
-    def _write(self) -> None:
-        self._folder.check()
-        self._folder.write_manifest(self._manifest)

@@ -102,11 +102,13 @@ class Found:
         sequence: the number of tasks after which it has a whole state.
         alone: the numbers of whole tasks that were learned alone.
         damaged: files without which it would hold more; only whoever learns the cell in sequence can put that right.
+        keeps: whether the newest state of the sequence holds more than single tasks: those behind it need that.
     """
 
     sequence: int
     alone: frozenset[int]
     damaged: tuple[Path, ...]
+    keeps: bool = False
 
     @property
     def tasks(self) -> set[int]:
@@ -124,14 +126,16 @@ def look(folder: Path) -> Found:
         if not lost:
             whole.add(number)
         damaged += lost
-    return Found(len(records), frozenset(whole), tuple(damaged))
+    return Found(len(records), frozenset(whole), tuple(damaged), _keeps(records))
 
 
 def unite(folder: Path) -> bool:
     """Put tasks that were learned alone behind those that the folder holds in sequence, as far as none is missing.
 
+    Those behind a task that has kept something are removed: in sequence, they would have found it.
+
     Returns:
-        Whether there were any.
+        Whether any were put there.
     """
     paths = _paths(folder)
     if not paths:
@@ -139,13 +143,18 @@ def unite(folder: Path) -> bool:
     alone = {number: record for number, path in paths.items() if (record := read_record(path))}
     records = read_records(folder)
     sequence = len(records)
-    while len(records) + 1 in alone:
+    while len(records) + 1 in alone and not _keeps(records):
         records.append(_behind(records, alone[len(records) + 1]))
         write_record(record_path(folder, len(records)), records[-1])
     # Some may be of tasks that were in the sequence already: this was interrupted here before, or they were damaged.
-    for number in paths.keys() & range(1, len(records) + 1):
+    for number in paths if _keeps(records) else paths.keys() & range(1, len(records) + 1):
         paths[number].unlink(missing_ok=True)
     return len(records) > sequence
+
+
+def _keeps(records: Records) -> bool:
+    """Whether the state after the last of these tasks holds something that the next one may use."""
+    return bool(records) and not all(map(is_task, records[-1]["checksums"]))
 
 
 def _behind(records: Records, alone: Record) -> Record:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
 from benchmark.files import StorageError
 from benchmark.learning.strategy import DivergedError
 from benchmark.progress.base import Progress
-from benchmark.running.executors.cells import Cells, Job
+from benchmark.running.executors.cells import Cells, Job, KeepsError
 from benchmark.running.executors.plan import Plan
 from benchmark.storage.folder import DIVERGED, FAILED
 from methods.errors import UserError, first_line
@@ -25,12 +26,14 @@ class Failure:
         traceback: empty where there is none, as when the process was killed.
         status: what becomes of its cell, "failed" or "diverged".
         stops: whether no other job could keep what it learns either.
+        keeps: whether nothing is wrong but that the task was learned alone.
     """
 
     cause: str
     traceback: str = ""
     status: str = FAILED
     stops: bool = False
+    keeps: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,11 @@ class Ended:
 class Executor(Protocol):
     """Does jobs."""
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> Generator[Began | Ended]:
-        """Do all jobs, started in this order. Every job begins, perhaps more than once, and ends once."""
+    def run(self, jobs: deque[Job], progress: Progress) -> Generator[Began | Ended]:
+        """Do all jobs, taken from the front. Every job begins, perhaps more than once, and ends once.
+
+        Whoever hears that one has ended may add others, and take away those that have not begun.
+        """
 
 
 # The plan that this process works on, if it is a worker, and what it has loaded for it.
@@ -86,4 +92,5 @@ def _failure(error: Exception) -> Failure:
         traceback.format_exc(),
         DIVERGED if isinstance(error, DivergedError) else FAILED,
         isinstance(error, StorageError),
+        isinstance(error, KeepsError),
     )

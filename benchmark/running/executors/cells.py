@@ -50,6 +50,10 @@ class Job:
         return (self.key,) if self.task is None else (self.key, *self.twins)
 
 
+class KeepsError(RuntimeError):
+    """A task that was learned alone has left something for the next one."""
+
+
 class EvaluationChangedError(RuntimeError):
     """An evaluation that was made again gave something else."""
 
@@ -187,14 +191,18 @@ class Cells:
         progress.ended(job.name)
 
     def _learned_alone(self, job: Job, number: int, progress: Progress) -> Alone:
-        """Learn one task of a cell by itself."""
+        """Learn one task of a cell by itself.
+
+        Raises:
+            KeepsError: the tasks behind it need it.
+        """
         # Of the tasks before, nothing but their number matters.
         state, packed, record = self._learn(job, State(number - 1, {}), [], [number], progress)
         if state.shared or state.memory:
-            raise RuntimeError(
-                f"{job.key[0]} says that it isolates its tasks, but keeps something for the next one; "
-                "run it with --no-parallel-tasks"
-            )
+            # All of it is learned again.
+            progress.cell(job.name, 1, 0, self._prepared.epochs(job.key[0]))
+            progress.ended(job.name)
+            raise KeepsError(f"{job.key[0]} keeps something for the next task")
         return Alone(packed, record)
 
     def _learn(

@@ -50,16 +50,16 @@ class ProcessExecutor:
     workers: int
     gpus: Sequence[int] = ()
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> Generator[Began | Ended]:
-        waiting, deaths = deque(jobs), Counter[Job]()
-        places = deque(range(min(self.workers, len(jobs))))
+    def run(self, jobs: deque[Job], progress: Progress) -> Generator[Began | Ended]:
+        deaths = Counter[Job]()
+        places = deque(range(self.workers))
         busy: dict[object, _Worker] = {}
         idle: list[_Worker] = []
         try:
-            while waiting or busy:
-                while waiting and (idle or places):
+            while jobs or busy:
+                while jobs and (idle or places):
                     worker = idle.pop() if idle else self._start(places.popleft())
-                    worker.give(waiting.popleft())
+                    worker.give(jobs.popleft())
                     busy[worker.pipe] = worker
                     yield Began(worker.job)
                 for pipe in connection.wait([worker.pipe for worker in busy.values()]):
@@ -76,7 +76,7 @@ class ProcessExecutor:
                     places.append(worker.place)
                     deaths[worker.job] += 1
                     if deaths[worker.job] <= _RETRIES:
-                        waiting.appendleft(worker.job)
+                        jobs.appendleft(worker.job)
                     else:
                         yield Ended(worker.job, worker.obituary())
         finally:

@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +190,7 @@ class RayExecutor:
     cpus: float
     gpus: float
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> Generator[Began | Ended]:
+    def run(self, jobs: deque[Job], progress: Progress) -> Generator[Began | Ended]:
         # Beside this process, it is lost only with it.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
@@ -198,12 +198,11 @@ class RayExecutor:
         # A process keeps the GPU that it began with, while Ray may mean another one for its next job.
         calls = 1 if self.gpus else 0
         do = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_calls=calls, max_retries=_RETRIES)(_do)
-        waiting = deque(jobs)
         running: dict[ray.ObjectRef[Any], Job] = {}
         try:
-            while waiting or running:
-                while waiting and len(running) < self.workers:
-                    job = waiting.popleft()
+            while jobs or running:
+                while jobs and len(running) < self.workers:
+                    job = jobs.popleft()
                     running[do.remote(plan, job, told)] = job
                     yield Began(job)
                 done, _ = ray.wait(list(running), num_returns=1, timeout=_WAIT)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from benchmark.progress.base import Progress
@@ -20,7 +21,8 @@ class SerialExecutor:
 
     cells: Cells
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> Generator[Began | Ended]:
-        for job in jobs:
+    def run(self, jobs: deque[Job], progress: Progress) -> Generator[Began | Ended]:
+        while jobs:
+            job = jobs.popleft()
             yield Began(job)
             yield Ended(job, guarded(self.cells, job, progress))

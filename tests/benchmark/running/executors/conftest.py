@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class Place:
 
     def do(self, executor: Executor, jobs: list[Any], listener: Any) -> dict[str, str | None]:
         """Job -> the cause of its failure, if it failed; each job has begun, and ended once."""
-        events = list(executor.run(jobs, listener))
+        events = list(executor.run(deque(jobs), listener))
         ends = [event for event in events if isinstance(event, Ended)]
         assert sorted(event.job.name for event in ends) == sorted(job.name for job in jobs)
         assert {event.job for event in events if isinstance(event, Began)} == set(jobs)

@@ -1,0 +1,140 @@
+"""The matrix of cells while a run goes on: what is still to be done of each, and what has become of it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
+from typing import Any
+
+from benchmark.progress.base import Progress
+from benchmark.running.executors.base import Failure
+from benchmark.running.executors.cells import Job
+from benchmark.storage.folder import FAILED, PENDING, RUNNING, SUCCEEDED, RunFolder, cell_name
+from benchmark.storage.parallel_tasks import unite
+from benchmark.storage.provenance import now
+from benchmark.storage.records import CellKey
+
+
+def key_of(entry: dict[str, Any]) -> CellKey:
+    """The cell of an entry of the manifest."""
+    return entry["method"], entry["seed"], entry["order"]
+
+
+class Matrix:
+    """The status of each cell while its jobs are done, kept in the manifest.
+
+    A method may say that its tasks need nothing of each other, and keep something for the next one all the same. That
+    is seen when one of its tasks was learned alone: then its cells are learned in sequence.
+
+    Attributes:
+        jobs: those that wait. An executor takes them from the front; here some are added, or taken away.
+
+    Args:
+        folder: of the run.
+        manifest: changed here, and written.
+        jobs: all that is to be done.
+        progress: is told what fails.
+    """
+
+    def __init__(self, folder: RunFolder, manifest: dict[str, Any], jobs: Sequence[Job], progress: Progress):
+        self.jobs = deque(jobs)
+        self._folder = folder
+        self._manifest = manifest
+        self._progress = progress
+        self._entries = {key_of(entry): entry for entry in manifest["cells"]}
+        self._left = Counter(key for job in jobs for key in job.cells)
+        # Methods that keep something for the next task, and cells of theirs of which not all tasks have been learned.
+        self._keeping: set[str] = set()
+        self._unfinished: set[CellKey] = set()
+        # Of single tasks, told when their cell ends: it may be learned in another way, which does not fail.
+        self._untold: defaultdict[CellKey, list[tuple[str, str]]] = defaultdict(list)
+        manifest["status"] = RUNNING
+        for key, entry in self._entries.items():
+            self._set_pending(entry)
+            if not self._left[key]:
+                self._close(key)
+        folder.write_manifest(manifest)
+
+    def began(self, job: Job) -> None:
+        """A job begins, perhaps once more."""
+        waiting = [self._entries[key] for key in job.cells if self._entries[key]["status"] == PENDING]
+        for entry in waiting:
+            entry["status"] = RUNNING
+        if waiting:
+            self._write()
+
+    def ended(self, job: Job, failure: Failure | None) -> None:
+        """A job has ended, with success if there is no failure."""
+        if failure and failure.keeps:
+            self._learn_in_sequence(job)
+        elif failure:
+            if not failure.stops:
+                self._untold[job.key].append((job.name, failure.cause))
+            self._note(job, failure)
+        for key in job.cells:
+            self._left[key] -= 1
+            if not self._left[key]:
+                self._close(key)
+        self._write()
+
+    def finish(self) -> None:
+        """All jobs have ended.
+
+        Raises:
+            VanishedError: something of what was learned is not there any more.
+        """
+        self._folder.check_cells(self._manifest)
+        failed = any(entry["cause"] for entry in self._entries.values())
+        self._manifest["status"] = FAILED if failed else SUCCEEDED
+        self._manifest["finished"] = now()
+        self._write()
+
+    def _note(self, job: Job, failure: Failure) -> None:
+        for key in job.cells:
+            entry = self._entries[key]
+            # Of several tasks that fail, the first.
+            if not entry["cause"]:
+                entry["status"], entry["traceback"] = failure.status, failure.traceback
+                entry["cause"] = failure.cause if key == job.key else f"{failure.cause} ({job.name})"
+
+    def _learn_in_sequence(self, job: Job) -> None:
+        """A task, learned alone, has left something for the next one: no other task of its method is learned alone."""
+        label = job.key[0]
+        if label not in self._keeping:
+            self._keeping.add(label)
+            self._progress.warn(
+                f"{label} says that it isolates its tasks, but keeps something for the next one: they are learned in "
+                "sequence"
+            )
+        dropped = [other for other in self.jobs if other.key[0] == label and other.task is not None]
+        for other in dropped:
+            self.jobs.remove(other)
+        self._unfinished |= {key for each in (job, *dropped) for key in each.cells}
+        for key in (key for each in dropped for key in each.cells):
+            self._left[key] -= 1
+            if not self._left[key]:
+                self._close(key)
+
+    def _close(self, key: CellKey) -> None:
+        """Nothing more is to be done for a cell, unless it is to be learned in sequence."""
+        entry = self._entries[key]
+        unite(self._folder.cell(*key))
+        if key in self._unfinished:
+            self._unfinished.remove(key)
+            self._untold.pop(key, None)
+            self._set_pending(entry)
+            self.jobs.append(Job(cell_name(entry, self._manifest), key))
+            self._left[key] += 1
+            return
+        for name, cause in self._untold.pop(key, []):
+            self._progress.failed(name, cause)
+        if not entry["cause"]:
+            entry["status"] = SUCCEEDED
+
+    def _set_pending(self, entry: dict[str, Any]) -> None:
+        entry["status"], entry["cause"] = PENDING, None
+        entry.pop("traceback", None)
+
+    def _write(self) -> None:
+        self._folder.check()
+        self._folder.write_manifest(self._manifest)
