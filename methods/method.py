@@ -161,8 +161,8 @@ class Method(SupervisedPlugin):
     def before_training_iteration(self, step: Step, /) -> None:
         """Before each step, when the minibatch is there.
 
-        This hook and all of a step are counted in one step for each image of the epoch: a step must cost the same
-        whenever it is made.
+        This hook and all of a step are counted in the first step of each epoch, and again where other tensors are
+        trained, or more or fewer images pass through the network: other work must be the same in all steps of an epoch.
         """
 
     def before_forward(self, step: Step, /) -> None:

@@ -35,10 +35,13 @@ class Network(nn.Module):
         #: Which head answers, and with how many of its units.
         self.head_key = ""
         self.classes = 0
+        #: Images that have passed through the backbone so far; three times those whose gradients are wanted.
+        self.passed = 0
         self._still: list[nn.Module] = []
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 images [N, 3, S, S] -> features [N, D]."""
+        self.passed += len(images) * (3 if torch.is_grad_enabled() else 1)
         return self.backbone(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -57,8 +57,8 @@ class Learned:
 
     Attributes:
         state: after the task.
-        operations: floating-point operations. Those of an epoch are its first step's, for each image; those of the
-            method's work before and after the epochs are counted exactly.
+        operations: floating-point operations: of steps as StepCounts says; of the method's work before and after the
+            epochs exactly.
         steps: training steps that were made.
         seconds: of training.
         losses: mean training loss of each epoch.

@@ -16,6 +16,7 @@ from benchmark.images.batches import Batches
 from benchmark.learning.compilation import uncompiled
 from benchmark.learning.operations import OperationCounter
 from benchmark.learning.precision import computing
+from benchmark.learning.step_counts import StepCounts
 from benchmark.learning.training import Training, decay, make_optimizer
 from benchmark.learning.workbench import Workbench
 from methods.data import Samples
@@ -41,8 +42,6 @@ class Strategy(SupervisedTemplate, Step):
     Hooks find it as a `methods.step.Step`. Plugins of Avalanche find the names that they know.
 
     Attributes:
-        operations: floating-point operations so far. Those of an epoch are its first step's, for each image; those of
-            the method's work before and after the epochs are counted exactly.
         steps: made so far.
         losses: mean training loss of each epoch.
     """
@@ -81,16 +80,14 @@ class Strategy(SupervisedTemplate, Step):
         self.augment_replay = augment_replay
         self.trained: list[nn.Parameter] = optimizer.param_groups[0]["params"]
         self.steps_per_epoch = len(batches.sizes)
-        self.operations = 0
+        self.counts = StepCounts()
+        self._around = 0
         self.steps = 0
         self.losses: list[float] = []
         self._batches = batches
         self._training = training
         self._on_epoch = on_epoch
         self._hooks = _Hooks(self.plugins)
-        # Operations of an epoch in which these tensors are trained; and which they are in this epoch.
-        self._operations_of: dict[frozenset[str], int] = {}
-        self._trained: frozenset[str] = frozenset()
         # Of the epoch's steps, on the device, which is not waited for until the epoch ends. In one place: tensors that
         # stay scattered over the heap would keep it from being used again.
         self._step_losses = torch.zeros(self.steps_per_epoch, dtype=torch.float64, device=device)
@@ -127,6 +124,11 @@ class Strategy(SupervisedTemplate, Step):
     def steps_done(self) -> int:
         return int(self.clock.train_epoch_iterations)
 
+    @property
+    def operations(self) -> int:
+        """Floating-point operations so far: of steps as StepCounts says, and of the work before and after, exactly."""
+        return self._around + self.counts.operations
+
     def shared_parameters(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.bench.trainable() if self.bench.parts.get(name) == "shared"}
 
@@ -151,7 +153,7 @@ class Strategy(SupervisedTemplate, Step):
     def _before_training_exp(self, **kwargs: Any) -> None:
         with OperationCounter() as counter, uncompiled():
             super()._before_training_exp(**kwargs)
-        self.operations += counter.get_total_flops()
+        self._around += counter.get_total_flops()
 
     def _after_training_exp(self, **kwargs: Any) -> None:
         # A step that spoils the weights shows in the loss of the next one, and after the last step there is none.
@@ -159,15 +161,15 @@ class Strategy(SupervisedTemplate, Step):
             raise DivergedError(
                 f"the weights are not finite after task {self.bench.method.task}; a smaller --lr may help"
             )
+        self.counts.end()
         with OperationCounter() as counter, uncompiled():
             super()._after_training_exp(**kwargs)
-        self.operations += counter.get_total_flops()
+        self._around += counter.get_total_flops()
 
     def _before_training_epoch(self, **kwargs: Any) -> None:
         super()._before_training_epoch(**kwargs)
         self._steps_before = self.steps
-        self._trained = frozenset(name for name, _ in self.bench.trainable())
-        known = self._trained in self._operations_of
+        known = self.counts.begin_epoch(frozenset(name for name, _ in self.bench.trainable()))
         self.dataloader = [] if self._training.dry and known else self._batches
 
     def training_epoch(self, **kwargs: Any) -> None:
@@ -176,13 +178,9 @@ class Strategy(SupervisedTemplate, Step):
             self.mbatch = minibatch
             if self._stop_training:
                 break
-            if self._trained in self._operations_of:
-                self._step()
-                continue
-            with OperationCounter() as counter, uncompiled():
-                self._step()
-            per_image = counter.get_total_flops() / len(self.mb_y)
-            self._operations_of[self._trained] = round(per_image * len(self._batches.data))
+            images = len(self.mb_y)
+            stands_for = len(self._batches.data) if self._training.dry else images
+            self.counts.make(self._step, self.bench.network, images, stands_for)
 
     def _step(self) -> None:
         hooks = self._hooks
@@ -212,7 +210,7 @@ class Strategy(SupervisedTemplate, Step):
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         super()._after_training_epoch(**kwargs)
-        self.operations += self._operations_of[self._trained]
+        self.counts.end_epoch()
         if not self._step_losses.is_meta:
             losses = self._step_losses.tolist()
             self._step_losses.zero_()

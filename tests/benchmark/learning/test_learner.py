@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -43,6 +44,81 @@ def test_sampled_operations_are_those_of_the_whole_epoch(
     with OperationCounter() as counter:
         learned = learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=3, batch_size=8))
     assert counter.get_total_flops() == learned.operations > 0
+
+
+def pass_again(step: Any) -> None:
+    """The minibatch goes through the network a second time."""
+    step.loss += step.model(step.images).square().mean()
+
+
+def look_again(step: Any) -> None:
+    """The same without gradients."""
+    with torch.no_grad():
+        step.model(step.images)
+
+
+def multiply(step: Any) -> None:
+    """A matrix product, for each image."""
+    torch.ones(len(step.labels), 5) @ torch.ones(5, 700)
+
+
+# Of four epochs of five steps.
+TIMES: dict[str, Callable[[Any], bool]] = {
+    "from the third epoch on": lambda step: step.epoch > 2,
+    "in the second epoch": lambda step: step.epoch == 2,
+    "every second step": lambda step: step.steps_done % 2 == 1,
+    "every third step of all": lambda step: ((step.epoch - 1) * 5 + step.steps_done) % 3 == 2,
+    "the last steps of epochs": lambda step: step.steps_done == 4,
+}
+
+
+@pytest.mark.parametrize("size", [8, 9])
+@pytest.mark.parametrize(
+    ("work", "when"),
+    [(work, when) for work in (pass_again, look_again) for when in TIMES] + [(multiply, when) for when in [*TIMES][:2]],
+)
+def test_work_that_changes_within_a_task_is_counted(
+    work: Callable[[Any], None],
+    when: str,
+    size: int,
+    make_cell: Callable[..., Cell],
+    tiny_tasks: tuple[Task, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against a counter that sees all steps; the last of five may have 4 images only."""
+
+    def before_backward(self: Method, step: Any, **kwargs: Any) -> None:
+        if TIMES[when](step):
+            work(step)
+
+    monkeypatch.setattr(Method, "before_backward", before_backward)
+    cell = make_cell("sgd")
+    with OperationCounter() as counter:
+        learned = learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=4, batch_size=size))
+    assert learned.steps == 20
+    if size == 9 and when == "the last steps of epochs":
+        # A kind that only a smaller step is of is never counted; it counts as the one before.
+        assert 0.8 < learned.operations / counter.get_total_flops() < 1
+    else:
+        assert learned.operations == counter.get_total_flops()
+
+
+def test_few_steps_are_counted(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each makes training slower: the first of each epoch, and those that look for another kind."""
+    counted: list[bool] = []
+
+    def before_backward(self: Method, step: Any, **kwargs: Any) -> None:
+        counted.append(torch.utils._python_dispatch._get_current_dispatch_mode() is not None)
+        if step.epoch > 1 and step.steps_done == 1:
+            look_again(step)
+
+    monkeypatch.setattr(Method, "before_backward", before_backward)
+    cell = make_cell("sgd")
+    learn(cell, start(cell), tiny_tasks[0], Training(Recipe(), epochs=4, batch_size=8))
+    found = ["".join("c" if each else "." for each in counted[first : first + 5]) for first in (0, 5, 10, 15)]
+    assert found == ["c....", "c.ccc", "cc...", "c...."]
 
 
 def test_a_dry_run_knows_the_operations_of_a_method_that_trains_other_tensors_from_epoch_to_epoch(
