@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmark.images.cores import usable_cores
+from benchmark.images.machine import usable_cores
 
 #: Bytes of a block, each of which has a checksum of its own.
 BLOCK = 4 << 20

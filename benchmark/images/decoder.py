@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.images.cores import usable_cores
 from benchmark.images.decode import Pixels, decode
+from benchmark.images.machine import usable_cores
 from benchmark.images.source import ImageSource
 from benchmark.workers import begin_worker, context
 from methods.errors import UserError

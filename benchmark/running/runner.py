@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmark.config import Execution
 from benchmark.files import StorageError, remove_unfinished
+from benchmark.images.machine import cpu_quota
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.base import Progress
 from benchmark.report.write import write_report
@@ -45,6 +49,7 @@ def run(
         StorageError: what was learned cannot be written; what was written before is there.
         VanishedError: the folder, or a part of it, was removed while the run went on.
     """
+    _limit_threads()
     manifest = new_manifest(prepared.settings, prepared.stream, prepared.backbone, command)
     manifest["budgets"] = {label: asdict(budget) for label, budget in prepared.budgets.items()}
     manifest["bounds"] = [method.label for method in prepared.methods if method.cls.bound]
@@ -124,6 +129,13 @@ def _run(
             progress.note("drawing tables and figures")
             write_report(run_folder)
     return manifest
+
+
+def _limit_threads() -> None:
+    """Where a container gives less time than there are processors, more threads than that would wait for each other."""
+    quota = cpu_quota()
+    if quota and quota < torch.get_num_threads() and not os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(quota)
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from benchmark.config import Execution
+from benchmark.images.machine import usable_memory
 from benchmark.learning.memory import training_memory
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
@@ -103,7 +103,7 @@ def _affordable(prepared: Prepared, share: float) -> int:
     batch = prepared.settings.batch_size
     # Replay passes a second batch through the network.
     need = _PROCESS + 2 * training_memory(prepared.backbone, len(task.classes), task.image_size, batch)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else need
+    memory = usable_memory() or need
     return max(1, min(torch.get_num_threads(), int(memory * 0.8 / need)))
 
 

@@ -21,6 +21,7 @@ import torch
 from benchmark.cli.main import main
 from benchmark.config import Execution, Settings
 from benchmark.planning.preparation import Prepared
+from benchmark.running import runner
 from benchmark.running.runner import run
 from benchmark.storage.folder import RunFolder
 from benchmark.streams.base import Stream, Task
@@ -258,3 +259,16 @@ def test_more_orders_than_the_stream_has_are_refused_before_anything_is_written(
     with pytest.raises(UserError, match=r"^--orders 7 must be at most 6: a stream of length 3 has no more orders$"):
         go(tmp_path / "run", Stream("tiny", tiny_tasks), orders=7)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("quota", "asked", "threads"), [(2, None, 2), (2, "3", 3), (4, None, 3), (None, None, 3)])
+def test_a_container_with_little_time_has_few_threads(
+    monkeypatch: pytest.MonkeyPatch, one_thread: None, quota: int | None, asked: str | None, threads: int
+):
+    monkeypatch.setattr(runner, "cpu_quota", lambda: quota)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    torch.set_num_threads(3)
+    runner._limit_threads()
+    assert torch.get_num_threads() == threads

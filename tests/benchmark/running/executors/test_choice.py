@@ -33,6 +33,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """machine(threads=8, memory=64_000, gpus=2) -> from now on, this machine has that; memory in MB."""
 
     def become(threads: int, memory: int = 1_000_000, gpus: int = 0) -> None:
+        monkeypatch.setattr("benchmark.images.machine._OWN", Path("nowhere"))
         monkeypatch.setattr("torch.get_num_threads", lambda: threads)
         monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
         pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": memory * MEGABYTE // 4096}
@@ -100,6 +101,18 @@ def test_as_many_workers_as_threads_unless_memory_is_short(machine: Callable, ch
     assert isinstance(choose(Execution(), seeds=20)[0], SerialExecutor)
     # Who asks for more gets it.
     assert workers(choose(Execution(jobs=2), seeds=20)[0]) == (2, 4, [])
+
+
+def test_a_container_may_allow_less_memory_than_the_machine_has(
+    machine: Callable, choose: Choose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    machine(threads=8, memory=64_000)
+    (tmp_path / "own").write_text("0::/\n")
+    (tmp_path / "memory.max").write_text(f"{2600 * MEGABYTE}\n")
+    monkeypatch.setattr("benchmark.images.machine._OWN", tmp_path / "own")
+    monkeypatch.setattr("benchmark.images.machine._GROUPS", tmp_path)
+    # Of 2600 MB, four fifths are used.
+    assert workers(choose(Execution(), seeds=20)[0]) == (2, 4, [])
 
 
 @pytest.mark.parametrize(
