@@ -88,6 +88,9 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
     if "runs" in old:
         raise UserError(f"{option} {name}: `compare` made that folder of other runs; give another {option}")
     for key in new["settings"]:
+        # Of a run, it is the devices themselves that are compared.
+        if key == "device" and kind == "run":
+            continue
         before, asked = old["settings"].get(key), new["settings"][key]
         if before != asked:
             raise UserError(

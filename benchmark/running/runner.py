@@ -24,10 +24,11 @@ from benchmark.running.executors.choice import choose_executor
 from benchmark.running.executors.plan import Plan
 from benchmark.running.manifest import check_same, new_manifest
 from benchmark.running.matrix import Matrix, key_of
+from benchmark.running.resume import check_device, check_plugins, difference_warning, fingerprints, resumed
 from benchmark.storage.folder import RunFolder, cell_name, open_run
 from benchmark.storage.lock import locked
 from benchmark.storage.parallel_tasks import Found, look
-from benchmark.storage.provenance import comparable_seconds, learning_processes, new_process, processes
+from benchmark.storage.provenance import comparable_seconds, learning_processes, new_process
 from benchmark.storage.records import CellKey
 from benchmark.trackers.curves import tracked
 from methods.errors import UserError
@@ -52,6 +53,7 @@ def run(
     _limit_threads()
     manifest = new_manifest(prepared.settings, prepared.stream, prepared.backbone, command)
     manifest["budgets"] = {label: asdict(budget) for label, budget in prepared.budgets.items()}
+    manifest["plugins"] = fingerprints(execution.plugins)
     manifest["bounds"] = [method.label for method in prepared.methods if method.cls.bound]
     if execution.tuned:
         manifest["tuned"] = execution.tuned.origin(manifest, prepared.stream.training_fingerprints)
@@ -81,12 +83,16 @@ def _run(
     if run_folder.exists():
         old = run_folder.read_manifest()
         check_same(old, manifest, "--name", folder.name)
-        # Older versions wrote less of these, and gave a run no id.
-        manifest = {"id": manifest["id"], **old, "finished": None, "processes": [*processes(old), process]} | {
-            key: manifest[key] for key in ("backbone", "bounds")
-        }
+        check_plugins(old, manifest, folder.name)
+        manifest = resumed(old, manifest, process)
     else:
         manifest["processes"] = [process]
+    found = {key_of(entry): look(run_folder.cell(*key_of(entry))) for entry in manifest["cells"]}
+    process["tasks_left"] = len(manifest["tasks"]) * len(found) - sum(len(cell.tasks) for cell in found.values())
+    if process["tasks_left"]:
+        check_device(manifest, process, prepared.settings.device, folder.name)
+        if text := difference_warning(manifest, process, folder.name):
+            progress.warn(text)
     manifest["reference"] = execution.reference or manifest["reference"]
     run_folder = replace(run_folder, id=manifest["id"])
     plan = Plan(
@@ -108,8 +114,6 @@ def _run(
     with tracked(execution.tracker, run_folder, manifest, progress) as progress:
         # An evaluation that is taken over is not made again.
         share = not execution.verify_evaluations
-        found = {key_of(entry): look(run_folder.cell(*key_of(entry))) for entry in manifest["cells"]}
-        process["tasks_left"] = len(manifest["tasks"]) * len(found) - sum(len(cell.tasks) for cell in found.values())
         if not comparable_seconds(learning_processes(manifest)):
             manifest["comparable_seconds"] = False
         jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, progress)

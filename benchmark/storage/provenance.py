@@ -87,6 +87,18 @@ def differences(entries: Sequence[Process]) -> dict[str, list[str]]:
     return {name: listed for name, listed in values.items() if len(listed) > 1}
 
 
+def changes(before: Sequence[Process], process: Process) -> dict[str, tuple[list[str], str]]:
+    """In what a process is like none of those before: "hardware.threads" -> (their values, its own)."""
+    differing = differences(before)
+    found = {}
+    for name, values in differences([*before, process]).items():
+        own = dict(_flat({key: process[key] for key in _COMPARED if key in process})).get(name)
+        others = differing.get(name) or [value for value in values if value != own]
+        if own is not None and own not in others:
+            found[name] = others, own
+    return found
+
+
 def difference_note(manifest: Mapping[str, Any]) -> str:
     """A sentence that says in what the processes differ that learned a run; empty if they are alike."""
     learned = learning_processes(manifest)

@@ -1,0 +1,95 @@
+"""Whether a run can go on in this process, and in what this process differs from those that began it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.files import reading
+from benchmark.storage.provenance import Process, changes, learning_processes, processes
+from methods.errors import UserError
+
+
+def fingerprints(plugins: Sequence[str]) -> list[dict[str, str]]:
+    """For the manifest: the files that register methods, and what is in them.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    entries = []
+    for path in plugins:
+        with reading(Path(path)):
+            entries.append({"file": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()})
+    return entries
+
+
+def resumed(old: dict[str, Any], new: dict[str, Any], process: Process) -> dict[str, Any]:
+    """The manifest of a run that goes on in this process.
+
+    Args:
+        old, new: manifests: of the run, and of one that would begin now.
+    """
+    # Older versions wrote less of these, and gave a run no id.
+    missing = {key: new[key] for key in ("id", "plugins")}
+    made_again = {key: new[key] for key in ("backbone", "bounds")}
+    return {**missing, **old, "finished": None, "processes": [*processes(old), process], **made_again}
+
+
+def check_plugins(old: dict[str, Any], new: dict[str, Any], name: str) -> None:
+    """Refuse to go on with methods that are written otherwise now.
+
+    Args:
+        old, new: manifests.
+        name: of the run.
+
+    Raises:
+        UserError: naming the file that has changed.
+    """
+    known = {entry["sha256"] for entry in old.get("plugins", [])}
+    names = {Path(entry["file"]).name for entry in old.get("plugins", []) if entry["sha256"] not in _contents(new)}
+    for entry in new["plugins"]:
+        if entry["sha256"] not in known and Path(entry["file"]).name in names:
+            raise UserError(
+                f"--name {name}: that run exists, but --plugin {entry['file']} has changed since; restore the file, or "
+                "give another --name"
+            )
+
+
+def check_device(old: dict[str, Any], process: Process, asked: str, name: str) -> None:
+    """Refuse to go on where other numbers come out, unless that is what was asked for.
+
+    Args:
+        old: the manifest of the run, with this process as the last one.
+        process: this one, which has something to learn.
+        asked: --device.
+        name: of the run.
+
+    Raises:
+        UserError: no one of those that began the run had such a device, and --device is "auto".
+    """
+    before = {each["device"] for each in _others(old, process) if "device" in each}
+    if asked == "auto" and before and process["device"] not in before:
+        raise UserError(
+            f"--name {name}: that run was learned with --device {' and '.join(sorted(before))}, and --device auto "
+            f"means {process['device']} here; add --device {process['device']} to go on with it all the same, or give "
+            "another --name"
+        )
+
+
+def difference_warning(manifest: dict[str, Any], process: Process, name: str) -> str:
+    """One line that says in what this process differs from those that learned a run; empty if in nothing."""
+    differing = changes(_others(manifest, process), process)
+    listed = "; ".join(f"{key}: {', '.join(before)}, now {now}" for key, (before, now) in differing.items())
+    return listed and (
+        f"--name {name}: what is learned now may differ from what it would be where the run began ({listed})"
+    )
+
+
+def _others(manifest: dict[str, Any], process: Process) -> list[Process]:
+    return [each for each in learning_processes(manifest) if each is not process]
+
+
+def _contents(manifest: dict[str, Any]) -> set[str]:
+    return {entry["sha256"] for entry in manifest["plugins"]}
