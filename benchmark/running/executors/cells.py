@@ -225,7 +225,8 @@ class Cells:
             learned = learn(cell, before, task, self._training(job.key), lambda: progress.epoch(job.name))
         state = learned.state
         packed = pack(state, before, records[-1]["checksums"] if records else {})
-        known = {e[key]: e for record in records for e in record["evaluated"] for key in ("fingerprint", "network")}
+        earlier = [entry for one in records for entry in one["evaluated"]]
+        known = {(entry["task"], entry[key]): entry for entry in earlier for key in ("fingerprint", "network")}
         record = {
             "learned": state.learned,
             "task_name": task.name,
@@ -251,14 +252,15 @@ class Cells:
         state: State,
         checksums: Mapping[str, str],
         stream: Stream,
-        known: dict[str, dict[str, Any]],
+        known: dict[tuple[int, str], dict[str, Any]],
         numbers: Sequence[int],
     ) -> dict[str, Any]:
         """The accuracies on tasks, the newest last; what is `known`, since nothing changed, is not evaluated again.
 
         Args:
             checksums: of the state's files.
-            known: fingerprint -> what was measured; what is new is added.
+            known: (task, fingerprint) -> what was measured; what is new is added. Tasks of the same images may have
+                the same files, and still answer differently.
             numbers: of the tasks.
         """
         evaluated, new = [], 0
@@ -266,12 +268,12 @@ class Cells:
         for number in numbers:
             task = stream.tasks[number - 1]
             parts = evaluation_fingerprint(checksums, number, task.fingerprint)
-            entry = known.get(parts)
+            entry = known.get((number, parts))
             if entry is None or number == numbers[-1] or self._verify:
                 network = network_for(cell, state, number, len(task.classes))
                 # The parts may have changed where the task does not look.
                 used = network_fingerprint(network, task.fingerprint)
-                entry = entry or known.get(used)
+                entry = entry or known.get((number, used))
                 if entry is None or self._verify:
                     accuracy = evaluate(network, task.test, self.device, self.settings.precision)
                     if entry and entry["accuracy"] != accuracy:
@@ -281,7 +283,8 @@ class Cells:
                         )
                     new += entry is None
                     entry = {"task": number, "accuracy": accuracy, "images": len(task.test)}
-                entry = known[parts] = known[used] = {**entry, "fingerprint": parts, "network": used}
+                entry = {**entry, "fingerprint": parts, "network": used}
+                known[number, parts] = known[number, used] = entry
             evaluated.append(entry)
         seconds = time.perf_counter() - began
         operations = inference_operations_per_image(network, len(task.classes), task.image_size)

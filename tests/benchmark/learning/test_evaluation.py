@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from benchmark.config import Settings
+from benchmark.files import HOLDER
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.evaluation import evaluate, evaluation_fingerprint, network_for
-from benchmark.learning.learner import learn, start
+from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.cells import Cells, Job
@@ -170,3 +171,25 @@ def test_a_cell_that_goes_on_knows_what_was_evaluated_before(records_of, tmp_pat
         assert {k: v for k, v in before.items() if k not in measured} == {
             k: v for k, v in after.items() if k not in measured
         }
+
+
+@pytest.mark.parametrize("method", ["sgd-ll", "sgd", "psp", "linear-probe"])
+def test_tasks_of_the_same_images_are_evaluated_each_for_itself(tiny_tasks, tiny_network, tmp_path, method):
+    """Nothing tells the files that they use apart in `sgd-ll`; in `psp`, they still answer differently."""
+    stream = Stream("twins", (tiny_tasks[0], replace(tiny_tasks[0], name="again")))
+    settings = Settings(methods=(method,), epochs=2, batch_size=8)
+    prepared = Prepared(settings, (configure(method),), stream, tiny_network, CPU)
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / HOLDER).touch()
+    folder = RunFolder(tmp_path)
+    Cells(prepared, folder, [[1, 2]], keep_states=False, verify=False).do(Job(method, (method, 0, 0)), Silent())
+    records = read_records(folder.cell(method, 0, 0))
+    assert [[entry["task"] for entry in record["evaluated"]] for record in records] == [[1], [1, 2]]
+
+    cell = Cell(tiny_network, configure(method).make, 3, 0, CPU, stream.names)
+    state = start(cell)
+    for task in stream.tasks:
+        state = learn(cell, state, task, Training(configure(method).recipe, epochs=2, batch_size=8)).state
+    networks = [network_for(cell, state, number, 3) for number in (1, 2)]
+    expected = [evaluate(network, tiny_tasks[0].test, CPU) for network in networks]
+    assert [entry["accuracy"] for entry in records[-1]["evaluated"]] == expected
