@@ -30,8 +30,10 @@ def loading() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     """While a run is prepared. Yields what takes a line of text about it, and what takes one that has to be read."""
     if _in_notebook():
         output = _Output()
-        yield lambda text: output.show(Text(printable(text))), partial(print_warning, Console(stderr=True))
-        output.clear()
+        try:
+            yield lambda text: output.show(Text(printable(text))), partial(print_warning, Console(stderr=True))
+        finally:
+            output.clear()
     else:
         with progress.loading() as tellers:
             yield tellers

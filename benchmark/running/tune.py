@@ -108,9 +108,11 @@ class Tuning:
             text = specification(method.label, params)
             tasks = len(self.prepared.stream)
             progress.cell(text, tasks, tasks if text in known else 0, self.prepared.settings.epochs)
-            if text not in known:
-                known[text] = try_once(self.prepared, text, params, progress)
-            progress.ended(text)
+            try:
+                if text not in known:
+                    known[text] = try_once(self.prepared, text, params, progress)
+            finally:
+                progress.ended(text)
             return known[text]
 
         defaults = option_defaults(method.cls) | asdict(method.recipe)

@@ -50,8 +50,7 @@ def test_loss_is_ce_of_the_batch_plus_ce_of_the_replay_batch_through_each_images
     tiny_network.double()
     states(make_cell("er"), tiny_tasks)
     loss, expected, tasks, count = seen[0]
-    # Avalanche sums the loss in single precision.
-    assert loss == pytest.approx(expected, rel=1e-6)
+    assert loss == pytest.approx(expected, rel=1e-12)
     assert tasks == {1, 2}
     assert count == 8
     assert len(drawn) == 10, "one draw a step, from the second task on"

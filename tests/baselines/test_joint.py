@@ -47,8 +47,7 @@ def test_loss_of_a_batch_of_mixed_tasks(
             torch.autograd.grad(loss, parameters, retain_graph=True) for loss in (strategy.loss, expected)
         )
         torch.testing.assert_close(gradients, by_hand, rtol=1e-9, atol=1e-12)
-        # Avalanche sums the loss in single precision.
-        assert strategy.loss.item() == pytest.approx(expected.item(), rel=1e-6)
+        assert strategy.loss.item() == pytest.approx(expected.item(), rel=1e-12)
         seen.append(tasks)
 
     monkeypatch.setattr(Joint, "before_backward", spy)

@@ -73,6 +73,7 @@ class ProcessExecutor:
                         idle.append(worker)
                         yield Ended(worker.job, message.failure)
                         continue
+                    worker.bury()
                     places.append(worker.place)
                     deaths[worker.job] += 1
                     if deaths[worker.job] <= _RETRIES:
@@ -83,7 +84,7 @@ class ProcessExecutor:
             for worker in [*idle, *busy.values()]:
                 worker.process.terminate()
             for worker in [*idle, *busy.values()]:
-                worker.process.join()
+                worker.bury()
 
     def _start(self, place: int) -> _Worker:
         ours, theirs = context().Pipe()
@@ -123,9 +124,13 @@ class _Worker:
         except (EOFError, OSError):
             return None
 
-    def obituary(self) -> Failure:
-        """Of its job, which it was the last to be given."""
+    def bury(self) -> None:
+        """Leave nothing of a process that has ended, or is about to."""
         self.process.join()
+        self.pipe.close()
+
+    def obituary(self) -> Failure:
+        """Of its job, which it was the last to be given; it has ended."""
         return Failure(f"the process that learned {self.job.key[0]} {_how_it_ended(self.process.exitcode or 0)}, twice")
 
 

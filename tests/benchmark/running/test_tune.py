@@ -40,18 +40,21 @@ class Listener:
         self.tried: list[str] = []
         self.failures: list[tuple[str, str]] = []
         self.epochs = 0
+        self.open: list[str] = []
 
     def note(self, text: str) -> None: ...
 
     def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
         self.tried.append(name)
+        self.open.append(name)
 
     def task(self, name: str, number: int, task: str) -> None: ...
 
     def epoch(self, name: str) -> None:
         self.epochs += 1
 
-    def ended(self, name: str) -> None: ...
+    def ended(self, name: str) -> None:
+        self.open.remove(name)
 
     def failed(self, name: str, cause: str) -> None:
         self.failures.append((name, cause))
@@ -238,6 +241,7 @@ def test_a_method_that_fails_does_not_stop_the_others(tuning, tmp_path, monkeypa
     listener = Listener()
     found = tuning("broken", "sgd").run(listener)
     assert listener.failures == [("broken", "RuntimeError: out of luck")]
+    assert listener.open == [], "no bar is left"
     assert list(found) == list(json.loads((tmp_path / "tuned.json").read_text())["methods"]) == ["sgd"]
 
 

@@ -33,7 +33,7 @@ def single(label: str, task: int) -> Job:
 
 
 def test_the_files_are_those_of_one_process_even_if_a_worker_is_killed(
-    place: Any, make_listener: Callable, states: Callable
+    place: Any, make_listener: Callable, states: Callable, monkeypatch: pytest.MonkeyPatch
 ):
     labels = ("mortal", "er", "clr")
     jobs = [cell("mortal"), cell("er"), single("clr", 2), single("clr", 1)]
@@ -43,9 +43,15 @@ def test_the_files_are_those_of_one_process_even_if_a_worker_is_killed(
     assert place.do(alone, jobs, make_listener()) == done
 
     place.tell("die")
-    heard = make_listener()
+    heard, workers = make_listener(), list[Any]()
+    start = ProcessExecutor._start
+    monkeypatch.setattr(ProcessExecutor, "_start", lambda *of: workers.append(start(*of)) or workers[-1])
     assert place.do(ProcessExecutor(place.plan("workers", *labels), 2), jobs, heard) == done
     assert not (place.path / "die").exists()
+    # All three were waited for, the one that died too, and nothing of them is left open.
+    assert len(workers) == 3
+    assert all(worker.process._popen.returncode is not None for worker in workers)
+    assert all(worker.pipe.closed for worker in workers)
     # The second worker goes on behind the first task.
     assert [begun for name, begun in heard.cells if name == "mortal, seed 0"] == [0, 1]
     assert states(place.path / "workers") == states(place.path / "alone")
