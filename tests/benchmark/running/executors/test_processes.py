@@ -113,6 +113,22 @@ def test_several_jobs_share_what_is_the_same_in_every_order(place: Any, exact: C
     assert states(place.path / "jobs-2") == states(place.path / "jobs-1")
 
 
+@pytest.mark.usefixtures("quick_report")
+def test_what_keeps_something_is_learned_in_sequence(
+    place: Any, exact: Callable, states: Callable, capsys: pytest.CaptureFixture[str]
+):
+    """By default, two workers would learn a task each."""
+    for jobs in (2, 1):
+        torch.set_num_threads(jobs)
+        command = ["run", *place.options, "keeper", "--seeds", "2", "--jobs", str(jobs), "--name", f"jobs-{jobs}"]
+        assert main(command) == 0
+        told = capsys.readouterr().err
+        assert told.count("keeper says that it isolates its tasks, but keeps something for the next one") == jobs - 1
+        assert "failed" not in told
+    assert exact(place.path / "jobs-2") == exact(place.path / "jobs-1")
+    assert states(place.path / "jobs-2") == states(place.path / "jobs-1")
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_the_run(place: Any, sent: signal.Signals):
     """Ctrl-C, which reaches all processes of a terminal; and a death of the first process that nobody can prepare."""
