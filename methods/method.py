@@ -64,8 +64,8 @@ class Method(SupervisedPlugin):
         shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.
         trains_old_heads: the loss of a new task reaches the heads of earlier tasks: the network has all of them.
         isolates_tasks: nothing that a task's answers depend on changes once it is learned. The tests compare this with
-            what really happens. If, beyond that, nothing is shared and the method does not continue, tasks are learned
-            in parallel, and once for all orders: what is learned must then not depend on the number in `task`.
+            what really happens. If, beyond that, nothing is shared or kept and the method does not continue, tasks are
+            learned in parallel, and once for all orders: what is learned must then not depend on the number in `task`.
         continues: a task's own tensors start at those that the task before left, instead of at their initial values.
         starts_over: each task is learned from the backbone as given; what was learned before is replaced.
         bound: it is no method to choose, but shows what could be reached: it is never called the best.

@@ -82,6 +82,9 @@ class Strategy(SupervisedTemplate, Step):
         self.steps_per_epoch = len(batches.sizes)
         self.counts = StepCounts()
         self._around = 0
+        # Whether the epoch was asked for, and whether a step did so: then others may cost something else.
+        self._epoch_asked = False
+        self._varies = False
         self.steps = 0
         self.losses: list[float] = []
         self._batches = batches
@@ -118,6 +121,7 @@ class Strategy(SupervisedTemplate, Step):
 
     @property
     def epoch(self) -> int:
+        self._epoch_asked = True
         return int(self.clock.train_exp_epochs) + 1
 
     @property
@@ -170,7 +174,8 @@ class Strategy(SupervisedTemplate, Step):
         super()._before_training_epoch(**kwargs)
         self._steps_before = self.steps
         known = self.counts.begin_epoch(frozenset(name for name, _ in self.bench.trainable()))
-        self.dataloader = [] if self._training.dry and known else self._batches
+        self.dataloader = [] if self._training.dry and known and not self._varies else self._batches
+        self._epoch_asked = False
 
     def training_epoch(self, **kwargs: Any) -> None:
         """Avalanche's epoch, except that hooks that nobody fills are not called."""
@@ -181,6 +186,7 @@ class Strategy(SupervisedTemplate, Step):
             images = len(self.mb_y)
             stands_for = len(self._batches.data) if self._training.dry else images
             self.counts.make(self._step, self.bench.network, images, stands_for)
+        self._varies |= self._epoch_asked
 
     def _step(self) -> None:
         hooks = self._hooks

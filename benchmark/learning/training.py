@@ -24,8 +24,8 @@ class Training:
         augment: names of random changes (benchmark.images.augment), applied to each minibatch in this order.
         precision: of the forward passes.
         compiled: whether the backbone is compiled (torch.compile).
-        dry: make only the steps that are needed to know what the training costs: one, and another whenever the method
-            begins to train other tensors.
+        dry: make only the steps that are needed to know what the training costs: one, another whenever the method
+            begins to train other tensors, and one in each epoch where a step asks which epoch it is.
     """
 
     recipe: Recipe

@@ -103,6 +103,27 @@ def test_work_that_changes_within_a_task_is_counted(
         assert learned.operations == counter.get_total_flops()
 
 
+@pytest.mark.parametrize("work", [pass_again, look_again, multiply])
+@pytest.mark.parametrize("when", [*TIMES][:2])
+def test_a_dry_run_knows_the_operations_of_steps_that_change_from_epoch_to_epoch(
+    work: Callable[[Any], None],
+    when: str,
+    make_cell: Callable[..., Cell],
+    tiny_tasks: tuple[Task, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def before_backward(self: Method, step: Any, **kwargs: Any) -> None:
+        if TIMES[when](step):
+            work(step)
+
+    monkeypatch.setattr(Method, "before_backward", before_backward)
+    cell, how = make_cell("sgd"), Training(Recipe(), epochs=4, batch_size=8)
+    learned = learn(cell, start(cell), tiny_tasks[0], how)
+    dry = learn(cell, start(cell), tiny_tasks[0], replace(how, dry=True))
+    assert (learned.steps, dry.steps) == (20, 4)
+    assert dry.operations == learned.operations
+
+
 def test_few_steps_are_counted(
     make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
