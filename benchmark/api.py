@@ -6,7 +6,7 @@ import difflib
 import html
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,10 @@ from benchmark.backbones import backbones
 from benchmark.config import RUN_OPTIONS, Execution, Settings
 from benchmark.planning.preparation import prepare_run
 from benchmark.progress.notebook import loading, progress_bars
-from benchmark.report.table import Table
-from benchmark.report.tables import budgets_display, summary_display
+from benchmark.report.tables import summary_display
 from benchmark.report.text import to_text
-from benchmark.results.paired_tests import Statistics, run_statistics
-from benchmark.results.schema import PARAMETER_COLUMNS, SUMMARY_COLUMNS
-from benchmark.results.summary import summary_table
-from benchmark.results.tables import collect, read_table, statuses
+from benchmark.results.run import Results as Numbers
+from benchmark.results.run import read
 from benchmark.running.config_file import layered
 from benchmark.running.manifest import planned_cells
 from benchmark.running.request import requested
@@ -41,49 +38,29 @@ __all__ = ["Results", "UserError", "load_results", "run"]
 
 
 @dataclass(frozen=True, repr=False)
-class Results:
-    """What a run has left behind; results/README.md defines the columns.
-
-    Attributes:
-        path: the run's folder.
-        manifest: settings, versions, fingerprints, budgets, and the status of each cell.
-        summary: a row per method.
-        accuracy: a row per method, seed, order, task evaluated and number of tasks learned.
-        parameters, compute: a row per method: storage and compute.
-        tasks: a row per task of the stream.
-    """
-
-    path: Path
-    manifest: dict[str, Any]
-    summary: pd.DataFrame
-    accuracy: pd.DataFrame
-    parameters: pd.DataFrame
-    compute: pd.DataFrame
-    tasks: pd.DataFrame
-
-    @property
-    def statistics(self) -> Statistics:
-        """The methods' ranks, paired tests of their differences, and what these allow to say."""
-        return run_statistics(self.manifest, self.accuracy)
+class Results(Numbers):
+    __doc__ = Numbers.__doc__
 
     def __repr__(self) -> str:
-        return f"{self.path}\n\n{to_text(self._summary())}"
+        return f"{self.path}\n\n{to_text(summary_display(self))}"
 
     def _repr_html_(self) -> str:
         """The summary, as a notebook shows it."""
-        table = self._summary()
+        table = summary_display(self)
         rows = [[_bold(html.escape(cell.text), cell.best) for cell in row] for row in table.rows]
         frame = pd.DataFrame(rows, columns=[html.escape(header) for header in table.headers])
         return f"<p>{html.escape(table.caption)}</p>{frame.to_html(index=False, escape=False)}"
 
-    def _summary(self) -> Table:
-        return summary_display(self.summary, self.statistics, budgets_display(self.manifest))
+
+def _shown(numbers: Numbers) -> Results:
+    """The same results, which a terminal and a notebook show as a table."""
+    return Results(**{field.name: getattr(numbers, field.name) for field in fields(numbers)})
 
 
 def run(
     methods: str | type[Method] | Iterable[str | type[Method]] | None = None, stream: str | None = None, **options: Any
 ) -> Results:
-    """Learn a stream of tasks with each method, as `python -m benchmark run` does, and read the results.
+    """Learn a stream of tasks with each method, as `python -m benchmark run` does.
 
     In a script, this needs `if __name__ == "__main__":`, as always in Python where processes are started.
 
@@ -110,12 +87,11 @@ def run(
     with loading() as (note, warn):
         prepared = prepare_run(settings, note, warn=warn)
     with progress_bars(prepared.epochs_in_all(planned_cells(settings, RunFolder(folder)))) as progress:
-        learn(prepared, execution, folder, command, progress)
-    return load_results(folder)
+        return _shown(learn(prepared, execution, folder, command, progress))
 
 
 def load_results(path: str | PathLike[str]) -> Results:
-    """Read a run: finished, interrupted or still going on, of this version or an older one.
+    """Read a run: finished, interrupted or still going on.
 
     Args:
         path: of its folder, or its name in results/.
@@ -123,33 +99,7 @@ def load_results(path: str | PathLike[str]) -> Results:
     Raises:
         UserError: there is no such run, or it cannot be read.
     """
-    folder = RunFolder(run_folder("load_results", str(path)))
-    manifest = folder.read_manifest()
-    frames = _read_tables(folder) if manifest.get("finished") else None
-    if frames is None:
-        tables = collect(folder, manifest)
-        frames = {name: getattr(tables, name) for name in ("accuracy", "parameters", "compute", "tasks")}
-        frames["summary"] = summary_table(
-            tables.accuracy, tables.parameters, tables.compute, statuses(manifest), len(tables.tasks)
-        )
-    # What older versions did not write: there was one order, nothing was computed once, and the rest is not known.
-    for name, column, value in (("accuracy", "order", 0), ("compute", "features_cached", False)):
-        if column not in frames[name]:
-            frames[name][column] = value
-    for name, columns in (("summary", SUMMARY_COLUMNS), ("parameters", PARAMETER_COLUMNS)):
-        frames[name] = frames[name].reindex(columns=list(columns))
-    return Results(folder.path, manifest, **frames)
-
-
-def _read_tables(folder: RunFolder) -> dict[str, pd.DataFrame] | None:
-    """The CSV files of a finished run; None if one cannot be read, and all follow from the cells' records."""
-    try:
-        return {
-            name: read_table(folder.path / f"{name}.csv")
-            for name in ("summary", "accuracy", "parameters", "compute", "tasks")
-        }
-    except (FileNotFoundError, ValueError):
-        return None
+    return _shown(read(RunFolder(run_folder("load_results", str(path)))))
 
 
 def understand(

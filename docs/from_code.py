@@ -18,7 +18,8 @@ from sphinx.util.docutils import SphinxDirective
 from benchmark.config import Settings
 from benchmark.planning.describe import Description, Option, describe
 from benchmark.planning.estimate import StreamShape
-from benchmark.report.table import TIMES, bytes_text
+from benchmark.report.table import bytes_text
+from benchmark.results.columns import TIMES
 from methods import methods
 from methods.configured import configure
 

@@ -24,6 +24,11 @@ def printable(text: str, keep: str = "") -> str:
     return _UNSHOWN.sub(escaped, text)
 
 
+def method_name(label: str) -> str:
+    """The name of the method in a label: `ewc` of `ewc:strength=500`, and of `ewc (epochs=16)` in a comparison."""
+    return label.partition(":")[0].partition(" (")[0]
+
+
 def check_name(what: str, name: object) -> None:
     """Refuse a name that no table, figure or terminal can show.
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from benchmark import workers
 from benchmark.cli.options import Command, resume_command
-from benchmark.cli.run import run_command
+from benchmark.cli.run import INTERRUPTED, do_run, exit_status
 from benchmark.config import RUN_OPTIONS, Execution, Settings, parse_methods
 from benchmark.declaration import Option
-from benchmark.files import MANIFEST, folder_name, reading, refuse_foreign, remove_unfinished
+from benchmark.files import MANIFEST, folder_name, refuse_foreign, remove_unfinished
 from benchmark.running.request import names_in, requested_settings
 from benchmark.storage.folder import folder_to_write
 from methods.errors import UserError
@@ -82,16 +82,14 @@ def compare_backbones(
     open_folder(folder)
     with locked(folder):
         remove_unfinished(folder)
-        status = 0
+        done = []
         for number, (path, settings) in enumerate(runs.items(), 1):
             print(f"[{number}/{len(runs)}] {settings.backbone}, pretraining: {pretraining[path]}")
-            ended = run_command(settings, execution, path, argv, resume)
-            if ended == 130:
-                return ended
-            status = max(status, ended)
+            results = do_run(settings, execution, path, argv, resume)
+            if results is None:
+                return INTERRUPTED
+            done.append((results, pretraining[path]))
             print()
-        with reading(folder):
-            table = write_comparison(folder, pretraining)
-        print(to_text(table))
+        print(to_text(write_comparison(folder, done)))
     print(f"The table and the figure are in {folder}{os.sep}, each run in a folder of its own below it")
-    return status
+    return max(exit_status(results) for results, _ in done)

@@ -48,20 +48,18 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], refere
     Raises:
         UserError: the runs cannot be compared, or the folder cannot be used.
     """
-    from benchmark.files import reading
     from benchmark.report.tables import rank_display, summary_display
     from benchmark.report.text import to_text
     from benchmark.report.write import write_report
     from benchmark.results.join import joined
-    from benchmark.results.tables import read_table
+    from benchmark.results.run import collect
 
     with joined(paths, folder, argv, reference) as run:
-        statistics = write_report(run)
-    with reading(folder):
-        summary = read_table(folder / "summary.csv")
-    print(to_text(summary_display(summary, statistics)))
-    if statistics.verdict:
-        ranks = rank_display(statistics)
-        print(to_text(ranks) if ranks else f"{statistics.verdict}\n")
+        results = collect(run, run.read_manifest())
+        write_report(results)
+    print(to_text(summary_display(results)))
+    if results.statistics.verdict:
+        ranks = rank_display(results.statistics)
+        print(to_text(ranks) if ranks else f"{results.statistics.verdict}\n")
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
     return 0

@@ -39,14 +39,14 @@ def report_command(path: Path, reference: str | None = None) -> int:
     """
     from benchmark.report.write import write_report
     from benchmark.results.reference import check_reference
-    from benchmark.results.tables import labels_of
+    from benchmark.results.run import collect
     from benchmark.storage.lock import locked
 
     run = RunFolder(path)
     if reference is not None:
-        check_reference(reference, labels_of(run.read_manifest()))
+        check_reference(reference, run.read_manifest().labels)
         with locked(path):
             run.write_manifest({**run.read_manifest(), "reference": reference})
-    write_report(run)
+    write_report(collect(run, run.read_manifest()))
     print(f"Tables, figures and report.html are in {path}{os.sep}")
     return 0

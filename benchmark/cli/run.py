@@ -6,12 +6,19 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark import workers
 from benchmark.cli.options import Command, resume_command
 from benchmark.config import RUN_OPTIONS, Execution, Settings
 from benchmark.files import MANIFEST, refuse_foreign
 from benchmark.running.request import requested
+
+if TYPE_CHECKING:
+    from benchmark.results.run import Results
+
+#: The exit status of a run that the user interrupted.
+INTERRUPTED = 130
 
 
 def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
@@ -33,24 +40,38 @@ COMMAND = Command(
 
 
 def run_command(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> int:
-    """Do a run whose options are known to be good: returns the exit status.
+    """Do a run whose options are known to be good: returns the exit status. The arguments are those of `do_run`."""
+    results = do_run(settings, execution, folder, argv, resume)
+    return INTERRUPTED if results is None else exit_status(results)
+
+
+def exit_status(results: Results) -> int:
+    """That of a run which has come to its end: 1 if a cell failed."""
+    from benchmark.storage.manifest import FAILED
+
+    return 1 if results.manifest["status"] == FAILED else 0
+
+
+def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> Results | None:
+    """Do a run whose options are known to be good, and print its summary.
 
     Args:
         folder: of the run.
         argv: the command line.
         resume: the command that goes on.
+
+    Returns:
+        What it has left behind; None if the user interrupted it.
     """
-    from benchmark.files import StorageError, VanishedError, reading
+    from benchmark.files import StorageError, VanishedError
     from benchmark.planning.preparation import prepare_run
     from benchmark.progress.terminal import TerminalProgress, loading
     from benchmark.report.tables import budgets_display, summary_display
     from benchmark.report.text import to_text
     from benchmark.results.blocks import factors_of, repetitions_text
-    from benchmark.results.paired_tests import run_statistics
-    from benchmark.results.tables import read_table
     from benchmark.running.manifest import planned_cells
     from benchmark.running.runner import run
-    from benchmark.storage.folder import FAILED, RunFolder
+    from benchmark.storage.folder import RunFolder
     from methods.errors import UserError
 
     with loading() as (note, warn):
@@ -61,18 +82,15 @@ def run_command(settings: Settings, execution: Execution, folder: Path, argv: li
         if "order" in factors_of(repetitions):
             print(f"Repetitions of each method: {repetitions_text(repetitions)}", file=sys.stderr)
         with TerminalProgress(prepared.epochs_in_all(cells)) as progress:
-            manifest = run(prepared, execution, folder, argv, progress)
+            results = run(prepared, execution, folder, argv, progress)
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished tasks are kept. Go on with: {resume}", file=sys.stderr)
-        return 130
+        return None
     except VanishedError:
         raise
     except StorageError as error:
         raise UserError(f"{error}; finished tasks are kept, and this goes on: {resume}") from error
-    with reading(folder):
-        summary, accuracy = (read_table(folder / f"{name}.csv") for name in ("summary", "accuracy"))
-    budgets = budgets_display(manifest)
-    shown = summary_display(summary, run_statistics(manifest, accuracy), budgets)
-    print(*map(to_text, (shown, *filter(None, [budgets]))), sep="\n")
+    shown = (summary_display(results), *filter(None, [budgets_display(results.manifest)]))
+    print(*map(to_text, shown), sep="\n")
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
-    return 1 if manifest["status"] == FAILED else 0
+    return results

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from statistics import mean
 
 from benchmark.config import Settings
-from benchmark.learning.operations import backbone_size
 from benchmark.planning.estimate import StreamShape, simulate
-from benchmark.results.tables import parameter_row
+from benchmark.results.costs import Costs, extra_parameters_per_task
 from benchmark.storage.records import Records
 from benchmark.streams.base import Stream
 from methods.configured import ConfiguredMethod, configure
@@ -121,8 +120,7 @@ class _Scales:
             UserError: it does not grow, or by less than an image.
         """
         records = self._records(configure(text, **self._settings.recipe), self._settings.epochs)
-        per_task = parameter_row(text, [records], backbone_size(self._pristine))["extra_parameters_per_task"]
-        size = round(4 * per_task * self._shape.tasks)
+        size = round(4 * extra_parameters_per_task(Costs([records])) * self._shape.tasks)
         if size <= 0:
             raise UserError(
                 f"--equal-memory {text}: beside heads and stored images, the state of {text} does not grow with the "

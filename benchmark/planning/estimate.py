@@ -15,7 +15,8 @@ from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.learning.training import Training
-from benchmark.results.tables import parameter_row
+from benchmark.results.costs import Costs
+from benchmark.results.tables import compute_row, parameter_row
 from benchmark.storage.records import Records
 from benchmark.storage.state import State
 from benchmark.streams.base import Task
@@ -63,18 +64,8 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
         method = configure(spec, **settings.recipe)
         records = simulate(pristine, method, settings, shape)
         parameters.append(parameter_row(method.label, [records], backbone))
-        flops = sum(record["training_flops"] for record in records)
-        inference = records[-1]["inference_flops_per_image"]
-        compute.append(
-            {
-                "method": method.label,
-                "training_flops": flops,
-                "normalized_compute": flops / sgd,
-                "inference_flops_per_image": inference,
-                "normalized_inference": inference / bare,
-                "features_cached": records[-1]["features_cached"],
-            }
-        )
+        costs = Costs([records], fine_tuning_flops=sgd, bare_inference=bare)
+        compute.append(compute_row(method.label, costs, measured=False))
     return pd.DataFrame(parameters), pd.DataFrame(compute)
 
 

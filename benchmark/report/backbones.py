@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,38 +16,28 @@ from benchmark.report.markdown import markdown
 from benchmark.report.style import RC, TEXT, method_style
 from benchmark.report.table import Table
 from benchmark.report.tables import backbones_display
-from benchmark.results.tables import read_table
+from benchmark.results.columns import names_of
+from benchmark.results.run import Results
 from benchmark.storage.folder import RunFolder
 from methods.options import parse_spec
 
-COLUMNS = (
-    "backbone",
-    "pretraining",
-    "seeds",
-    "status",
-    "average_accuracy",
-    "average_accuracy_ci95",
-    "backbone_parameters",
-    "extra_parameters_percent",
-    "training_flops",
-    "normalized_compute",
-)
+COLUMNS = ("backbone", "pretraining", *names_of("backbones"))
 
 _BAR = 0.22
 
 
-def write_comparison(folder: Path, runs: Mapping[Path, str]) -> Table:
+def write_comparison(folder: Path, runs: Sequence[tuple[Results, str]]) -> Table:
     """Write backbones.csv, backbones.md, backbones.tex and the figure backbones.svg and .png.
 
     Args:
         folder: to write to.
-        runs: folder of each run, finished and of the same single method -> its backbone's pretraining.
+        runs: the results of each run, finished and of the same single method, and its backbone's pretraining.
 
     Returns:
         The table as a reader sees it.
     """
-    rows = pd.DataFrame([_row(run, pretraining) for run, pretraining in runs.items()], columns=list(COLUMNS))
-    (method,) = {str(read_table(run / "summary.csv")["method"].item()) for run in runs}
+    rows = pd.DataFrame([_row(run, pretraining) for run, pretraining in runs], columns=list(COLUMNS))
+    (method,) = {label for run, _ in runs for label in run.manifest.labels}
     # The column beside it says what the weights are.
     shown = rows.assign(backbone=rows["backbone"].map(_without_weights))
     table = backbones_display(shown, method)
@@ -60,15 +50,13 @@ def write_comparison(folder: Path, runs: Mapping[Path, str]) -> Table:
     return table
 
 
-def _row(run: Path, pretraining: str) -> dict[str, object]:
+def _row(run: Results, pretraining: str) -> dict[str, object]:
     """What the tables of a run say of its only method."""
     known: dict[str, object] = {}
-    for name in ("compute", "parameters", "summary"):
-        frame = read_table(run / f"{name}.csv")
+    for frame in (run.compute, run.parameters, run.summary):
         # A method that failed is in the summary alone.
         known |= {} if frame.empty else frame.iloc[0].to_dict()
-    spec = RunFolder(run).read_manifest()["backbone"]["spec"]
-    return known | {"backbone": spec, "pretraining": pretraining}
+    return known | {"backbone": run.manifest.backbone["spec"], "pretraining": pretraining}
 
 
 def _without_weights(text: str) -> str:

@@ -15,7 +15,7 @@ from benchmark.results.blocks import Block
 from benchmark.results.matrices import DrawnRun
 
 
-def _curves(
+def draw_curves(
     runs: Sequence[DrawnRun], curve: Callable[[metrics.Array], metrics.Array], title: str, block: Block
 ) -> Figure:
     """One line a method, with its name at the line's end and, over several blocks, a band from lowest to highest."""

@@ -10,18 +10,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib as mpl
-import pandas as pd
 
-from benchmark.report.curves import _curves
-from benchmark.report.layout import (
-    save_figure,
-)
-from benchmark.report.matrices import _matrices
-from benchmark.report.scatter import _accuracy_vs_compute, _accuracy_vs_parameters
+from benchmark.report.curves import draw_curves
+from benchmark.report.layout import save_figure
+from benchmark.report.matrices import draw_matrices
+from benchmark.report.scatter import draw_accuracy_vs_compute, draw_accuracy_vs_parameters
 from benchmark.report.style import RC
 from benchmark.results import metrics
-from benchmark.results.blocks import factors_of, repetitions_of
-from benchmark.results.matrices import drawn_runs
+from benchmark.results.blocks import factors_of
+from benchmark.results.matrices import drawn_runs, repetitions_of
+from benchmark.results.run import Results
 from methods.names import printable
 
 #: What is drawn in place of the first task's accuracy over several orders, in each of which another task is the first.
@@ -36,55 +34,32 @@ NAMES = (
 )
 
 
-def draw_figures(
-    accuracy: pd.DataFrame,
-    summary: pd.DataFrame,
-    compute: pd.DataFrame,
-    tasks: pd.DataFrame,
-    folder: Path,
-) -> list[Path]:
-    """Draw every figure of NAMES into `folder` as .svg and .png; the same frames give the same bytes.
+def draw_figures(results: Results, folder: Path) -> list[Path]:
+    """Draw every figure of NAMES into `folder` as .svg and .png; the same results give the same bytes.
 
     Args:
-        accuracy, summary, compute, tasks: the rows of the CSV files of these names. A method that failed
-            may be missing from any but `summary`, whose order is the order of the labels.
+        results: of the run.
         folder: made if it is not there.
 
     Returns:
         The files written.
     """
     folder.mkdir(exist_ok=True)
-    names = [printable(str(name)) for name in tasks["task_name"]]
-    factors = factors_of(repetitions_of(accuracy))
+    names = [printable(str(name)) for name in results.tasks["task_name"]]
+    block = factors_of(repetitions_of(results.matrices))[0]
     first, title = metrics.first_task_curve, f"Accuracy on the first task, {names[0]} (%)"
-    if "order" in factors:
+    if results.over_orders:
         # In each order another task stands in a place, so that the places are all there is to name.
         names = [f"task {place}" for place in range(1, len(names) + 1)]
         first, title = metrics.first_task_drop_curve, FIRST_TASK_DROP
     with mpl.rc_context(RC):
-        runs = drawn_runs(accuracy, [str(method) for method in summary["method"]], len(names))
+        runs = drawn_runs(results.matrices)
+        average = "Average accuracy on the tasks learned so far (%)"
         figures = (
-            _curves(runs, first, title, factors[0]),
-            _curves(
-                runs, metrics.average_accuracy_curve, "Average accuracy on the tasks learned so far (%)", factors[0]
-            ),
-            _accuracy_vs_parameters(summary),
-            _accuracy_vs_compute(summary, compute),
-            _matrices(runs, names),
+            draw_curves(runs, first, title, block),
+            draw_curves(runs, metrics.average_accuracy_curve, average, block),
+            draw_accuracy_vs_parameters(results.summary),
+            draw_accuracy_vs_compute(results.summary),
+            draw_matrices(runs, names),
         )
         return [path for name, figure in zip(NAMES, figures, strict=True) for path in save_figure(figure, folder, name)]
-
-
-# What is drawn
-
-
-# Text and layout
-
-
-# Accuracy against tasks learned
-
-
-# Accuracy against cost
-
-
-# Accuracy matrices

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmark.report.markdown import _conclusion, _escape
-from benchmark.report.table import EMPTY, MINUS, TIMES, Cell, Table
+from benchmark.report.table import EMPTY, MINUS, Cell, Table
+from benchmark.results.columns import TIMES
 from benchmark.results.paired_tests import Statistics
 
 

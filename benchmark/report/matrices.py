@@ -15,7 +15,7 @@ from benchmark.report.layout import LABEL_SIZE, _axes, _nothing, numbers_shown, 
 from benchmark.results.matrices import DrawnRun
 
 
-def _matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
+def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
     """One panel a method: a row after each task learned, a column for each task evaluated, blank where it was not."""
     if not runs:
         return _nothing("No method finished a task.")

@@ -27,7 +27,8 @@ from benchmark.report.table import EMPTY, Cell, Table
 from benchmark.report.tables import display_tables, rank_display
 from benchmark.results.blocks import repetitions_text
 from benchmark.results.paired_tests import Statistics
-from benchmark.storage.folder import SUCCEEDED
+from benchmark.results.run import Results
+from benchmark.storage.manifest import SUCCEEDED, Manifest
 from benchmark.storage.provenance import differences, learning_processes
 from methods.names import printable
 
@@ -35,8 +36,6 @@ _TEMPLATES = Path(__file__).parent / "template"
 
 # In the order in which they need one another.
 _SCRIPTS = ("dom", "tables", "methods", "scales", "chart", "curves", "scatter", "matrix", "main")
-
-_CSV = ("summary", "accuracy", "parameters", "compute", "tasks", "ranks", "statistics")
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,19 @@ class _Chart:
     numbers: tuple[str, ...]
 
 
-_INTERVAL = "Over several orders or seeds, a line is their mean and its band the 95 % confidence interval."
+_BAND = "Over several seeds or orders a line is their mean, and its band reaches from the lowest to the highest."
 _OVERLAP = "A label that would hide another one is left out: hover over its point."
 _CHARTS = (
     _Chart(
         "average_accuracy",
         "Average accuracy on the tasks learned so far (%)",
-        f"After each task learned. {_INTERVAL}",
+        f"After each task learned. {_BAND}",
         ("accuracy",),
     ),
     _Chart(
         "first_task_accuracy",
         "Accuracy on the first task (%)",
-        f"After each task learned: what falls is what was forgotten. {_INTERVAL}",
+        f"After each task learned: what falls is what was forgotten. {_BAND}",
         ("accuracy",),
     ),
     _Chart(
@@ -109,47 +108,28 @@ _CHARTS = (
 _DROP = _Chart(
     "first_task_accuracy",
     FIRST_TASK_DROP,
-    f"After each task learned: its accuracy when it was learned, less its accuracy now. {_INTERVAL}",
+    f"After each task learned: its accuracy when it was learned, less its accuracy now. {_BAND}",
     ("accuracy",),
 )
 
 
-def write_page(
-    folder: Path,
-    *,
-    title: str,
-    accuracy: pd.DataFrame,
-    summary: pd.DataFrame,
-    parameters: pd.DataFrame,
-    compute: pd.DataFrame,
-    tasks: pd.DataFrame,
-    statistics: Statistics,
-    budgets: Table | None,
-    manifest: Mapping[str, Any],
-) -> Path:
-    """Write report.html into `folder`, with the figures that are in `folder`/figures inside it.
-
-    Args:
-        accuracy, summary, parameters, compute, tasks: the rows of the CSV files of these names.
-        statistics: what is in ranks.csv and statistics.csv.
-        budgets: of `budgets_display`.
-        manifest: the content of manifest.json. Its `cells`, a list of mappings with method, seed, order, status, cause
-            and perhaps a traceback, gives the section of what failed, the length of its `orders` says whether there are
-            several; everything else but tables is printed as it is.
+def write_page(results: Results) -> Path:
+    """Write report.html into the run's folder, with the figures that are there inside it.
 
     Returns:
         The page's path.
     """
-    orders = len(manifest["orders"])
-    overview, *costs = display_tables(summary, parameters, compute, statistics, budgets)
-    charts = [_DROP if c.name == _DROP.name and statistics.orders else c for c in _CHARTS]
+    folder, manifest, statistics = results.path, results.manifest, results.statistics
+    overview, *costs = display_tables(results)
+    charts = [_DROP if c.name == _DROP.name and results.over_orders else c for c in _CHARTS]
+    tasks = _tasks(results.tasks, len(manifest.orders))
     sections = [
         Section("summary", "Summary", "tables.html.j2", {"tables": [overview]}),
         *_unfinished(manifest),
         Section("figures", "Figures", "figures.html.j2", {"charts": [(c, *_files(folder, c.name)) for c in charts]}),
         *_ranks(folder, statistics),
         Section("cost", "Storage and compute", "tables.html.j2", {"tables": costs}),
-        Section("tasks", "Tasks", "tables.html.j2", {"tables": [_tasks(tasks, orders)]}),
+        Section("tasks", "Tasks", "tables.html.j2", {"tables": [tasks]}),
         Section("settings", "Settings and provenance", "settings.html.j2", {"groups": list(_groups(manifest))}),
     ]
     script = "\n".join((_TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
@@ -157,15 +137,15 @@ def write_page(
         _environment()
         .get_template("page.html.j2")
         .render(
-            title=title,
-            facts=_facts(summary, tasks, manifest),
-            csv=_CSV,
+            title=manifest.title,
+            facts=_facts(manifest),
+            csv=list(results.tables),
             sections=sections,
             # Both are files of this package.
             style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704
             script=Markup(script),  # noqa: S704
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            data=page_data(accuracy, summary, tasks),
+            data=page_data(results),
         )
     )
     path = folder / "report.html"
@@ -187,25 +167,24 @@ def _environment() -> Environment:
     return environment
 
 
-def _facts(summary: pd.DataFrame, tasks: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
+def _facts(manifest: Manifest) -> dict[str, str]:
     """What a reader wants to know first."""
-    cells = manifest["cells"]
-    done = sum(cell["status"] == SUCCEEDED for cell in cells)
+    done = sum(cell["status"] == SUCCEEDED for cell in manifest.cells)
     return {
         "Stream": manifest["stream"]["spec"],
-        "Backbone": manifest["backbone"]["spec"],
-        "Methods": f"{len(summary)}",
-        "Tasks": f"{len(tasks)}",
-        "Repetitions": repetitions_text([(cell["seed"], cell["order"]) for cell in cells]),
-        "Cells finished": f"{done} of {len(cells)}",
+        "Backbone": manifest.backbone["spec"],
+        "Methods": f"{len(manifest.labels)}",
+        "Tasks": f"{len(manifest.tasks)}",
+        "Repetitions": repetitions_text([(seed, order) for _, seed, order in manifest.keys_of_cells]),
+        "Cells finished": f"{done} of {len(manifest.cells)}",
     }
 
 
-def _unfinished(manifest: Mapping[str, Any]) -> Iterator[Section]:
+def _unfinished(manifest: Manifest) -> Iterator[Section]:
     """The section of the cells that did not succeed, where there are any."""
-    cells = [cell for cell in manifest["cells"] if cell["status"] != SUCCEEDED]
+    cells = [cell for cell in manifest.cells if cell["status"] != SUCCEEDED]
     if cells:
-        content = {"cells": cells, "ordered": len(manifest["orders"]) > 1}
+        content = {"cells": cells, "ordered": len(manifest.orders) > 1}
         yield Section("unfinished", "What did not finish", "unfinished.html.j2", content)
 
 

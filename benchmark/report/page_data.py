@@ -8,25 +8,16 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.colors import to_hex
 
 from benchmark.report.style import method_style
 from benchmark.results import metrics
-from benchmark.results.blocks import factors_of, interval_95, repetitions_of
 from benchmark.results.matrices import DrawnRun, drawn_runs
+from benchmark.results.run import Results
 
 
-def page_data(
-    accuracy: pd.DataFrame,
-    summary: pd.DataFrame,
-    tasks: pd.DataFrame,
-) -> dict[str, Any]:
+def page_data(results: Results) -> dict[str, Any]:
     """The tasks' names, a colour for each whole percent, and each method that learned a task.
-
-    Args:
-        accuracy, summary, tasks: the rows of the CSV files of these names. The order of `summary` is that of the
-            methods.
 
     Returns:
         `tasks`: place and name, or the place alone where several orders leave nothing else to name.
@@ -36,17 +27,16 @@ def page_data(
         matrix (rows of one number a task, up to the last that was evaluated), and its place in the charts of costs.
         Accuracies are fractions; null is what was not measured.
     """
-    names = [f"{place}. {name}" for place, name in enumerate(tasks["task_name"], 1)]
+    names = [f"{place}. {name}" for place, name in enumerate(results.tasks["task_name"], 1)]
     first = metrics.first_task_curve
-    if "order" in factors_of(repetitions_of(accuracy)):
+    if results.over_orders:
         first = metrics.first_task_drop_curve
         names = [f"task {place}" for place in range(1, len(names) + 1)]
-    runs = drawn_runs(accuracy, [str(method) for method in summary["method"]], len(names))
-    outcome = summary.set_index("method")
+    outcome = results.summary.set_index("method")
     viridis = mpl.colormaps["viridis"]
     return {
         "tasks": names,
-        "drop": first is metrics.first_task_drop_curve,
+        "drop": results.over_orders,
         "colours": [to_hex(viridis(percent / 100)) for percent in range(101)],
         "methods": [
             _look(run.method)
@@ -57,7 +47,7 @@ def page_data(
                 "storage": _cost(outcome.loc[run.method, "stored_percent"]),
                 "compute": _cost(outcome.loc[run.method, "normalized_compute"]),
             }
-            for run in runs
+            for run in drawn_runs(results.matrices)
         ],
     }
 
@@ -77,7 +67,7 @@ def _look(method: str) -> dict[str, Any]:
 def _accuracies(run: DrawnRun, first: Callable[[metrics.Array], metrics.Array]) -> dict[str, Any]:
     mean = run.matrices.mean(axis=0)[: run.learned]
     return {
-        "runs": len(run.repetitions),
+        "runs": run.repetitions,
         "learned": run.learned,
         "average_accuracy": _curve(run, metrics.average_accuracy_curve),
         "first_task_accuracy": _curve(run, first),
@@ -86,13 +76,10 @@ def _accuracies(run: DrawnRun, first: Callable[[metrics.Array], metrics.Array]) 
 
 
 def _curve(run: DrawnRun, curve: Callable[[metrics.Array], metrics.Array]) -> dict[str, Any]:
-    """The mean of curves after each task learned, and half its 95 % confidence interval; null with one curve."""
-    mean = np.mean([curve(R) for R in run.matrices], axis=0)[: run.learned]
-    if len(run.repetitions) == 1:
-        return {"mean": _fractions(mean), "interval": None}
-    curves = {repetition: curve(R) for repetition, R in run.repetitions.items()}
-    points = ({repetition: values[i] for repetition, values in curves.items()} for i in range(run.learned))
-    return {"mean": _fractions(mean), "interval": _fractions(interval_95(point, run.factors) for point in points)}
+    """After each task learned the mean over blocks, and the lowest and the highest; null where there is one block."""
+    values = np.stack([curve(R) for R in run.matrices])[:, : run.learned]
+    band = (_fractions(values.min(axis=0)), _fractions(values.max(axis=0))) if len(values) > 1 else (None, None)
+    return {"mean": _fractions(values.mean(axis=0)), "lowest": band[0], "highest": band[1]}
 
 
 def _fractions(values: Iterable[float]) -> list[float | None]:

@@ -26,15 +26,15 @@ from benchmark.report.style import method_style
 from benchmark.results import metrics
 
 
-def _accuracy_vs_parameters(summary: pd.DataFrame) -> Figure:
+def draw_accuracy_vs_parameters(summary: pd.DataFrame) -> Figure:
+    """Average accuracy against all that is stored beyond the backbone."""
     points = summary[["method", "average_accuracy", "average_accuracy_ci95", "stored_percent"]]
     return _scatter(points, "Stored beyond the backbone after the stream (% of the backbone)")
 
 
-def _accuracy_vs_compute(summary: pd.DataFrame, compute: pd.DataFrame) -> Figure:
-    points = summary[["method", "average_accuracy", "average_accuracy_ci95"]].merge(
-        compute[["method", "normalized_compute"]], on="method"
-    )
+def draw_accuracy_vs_compute(summary: pd.DataFrame) -> Figure:
+    """Average accuracy against the operations of training."""
+    points = summary[["method", "average_accuracy", "average_accuracy_ci95", "normalized_compute"]]
     return _scatter(points, "Training compute (fine-tuning = 1)")
 
 

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from methods.names import method_name
+
 Dash = str | tuple[float, tuple[float, ...]]
 
 # Okabe & Ito's palette, safe for colour-blind readers, without its yellow, which white paper swallows, and with a grey.
@@ -70,7 +72,7 @@ def method_style(label: str) -> MethodStyle:
     """
     if label in _KNOWN:
         return _KNOWN[label]
-    name = label.partition(":")[0].partition(" (")[0]
+    name = method_name(label)
     colour = _KNOWN[name].colour if name in _KNOWN else _COLOURS[_hash(name) % len(_COLOURS)]
     which, dash = divmod(_hash(label), len(_OTHER_DASHES))
     return MethodStyle(colour, _OTHER_DASHES[dash], _OTHER_MARKERS[which % len(_OTHER_MARKERS)])

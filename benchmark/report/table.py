@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from benchmark.results.columns import Form
 
 
 @dataclass(frozen=True)
@@ -19,21 +22,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to print: the first column holds names, the others numbers."""
+    """A table ready to print: the first column holds names, the others numbers.
+
+    `explanations` says of each column what it is; empty where its header says it all.
+    """
 
     name: str
     caption: str
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    explanations: tuple[str, ...] = ()
 
 
 EMPTY = "\N{EN DASH}"
 
 
 MINUS = "\N{MINUS SIGN}"
-
-
-TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def bytes_text(value: float) -> str:
@@ -85,3 +89,17 @@ def _fine_ratio(value: float) -> str:
 
 def _p(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "<0.001"
+
+
+#: How the numbers of a column are written.
+WRITERS: Mapping[Form, Callable[[float], str]] = {
+    "count": _count,
+    "percent": _percent,
+    "significant": _significant,
+    "ratio": _ratio,
+    "fine ratio": _fine_ratio,
+    "bytes": bytes_text,
+    "signed bytes": _signed_bytes,
+    "flops": flops_text,
+    "p": _p,
+}

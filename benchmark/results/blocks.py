@@ -7,18 +7,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from benchmark.results.metrics import Array, Repetition, confidence_interval_95
 
 #: What a block is: all repetitions of a seed, or all of an order.
 Block = Literal["seed", "order"]
-
-
-def repetitions_of(accuracy: pd.DataFrame) -> set[Repetition]:
-    """The repetitions of which there are rows of accuracy.csv, of any method."""
-    orders = accuracy["order"] if "order" in accuracy else [0] * len(accuracy)
-    return {(int(seed), int(order)) for seed, order in zip(accuracy["seed"], orders, strict=True)}
 
 
 def factors_of(repetitions: Collection[Repetition]) -> list[Block]:

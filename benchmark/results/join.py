@@ -16,8 +16,9 @@ from typing import Any
 
 from benchmark.files import folder_name, writing
 from benchmark.results.reference import check_reference
-from benchmark.storage.folder import DIVERGED, FAILED, SUCCEEDED, RunFolder
+from benchmark.storage.folder import RunFolder
 from benchmark.storage.lock import building
+from benchmark.storage.manifest import DIVERGED, FAILED, INCOMPLETE, SUCCEEDED
 from benchmark.storage.provenance import learning_processes
 from benchmark.storage.records import CellKey, read_records, record_path
 from methods.errors import UserError
@@ -218,7 +219,7 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
     settings = [manifest["settings"] for manifest in manifests]
     equal = {(own.get("equal_memory"), own.get("equal_compute")) for own in settings}
     return {
-        "status": SUCCEEDED if statuses == {SUCCEEDED} else FAILED if statuses & {FAILED, DIVERGED} else "incomplete",
+        "status": SUCCEEDED if statuses == {SUCCEEDED} else FAILED if statuses & {FAILED, DIVERGED} else INCOMPLETE,
         "command": argv,
         "settings": settings[0] | {"methods": methods, "seeds": seeds, "orders": len(orders)},
         "seeds": seeds,

@@ -1,4 +1,4 @@
-"""Accuracy matrices of the methods of a run."""
+"""The accuracy matrices of the methods of a run: everything that is said of accuracies is computed from them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,52 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.results import metrics
-from benchmark.results.blocks import Block, block_means, factors_of, repetitions_of
+from benchmark.results.blocks import Block, block_means, factors_of
+from benchmark.results.metrics import Array, Repetition, accuracy_matrix
+
+#: The label of each method -> its repetitions -> R of each, float [T, T], as in results/metrics.py.
+Matrices = Mapping[str, Mapping[Repetition, Array]]
+
+
+def accuracy_matrices(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> Matrices:
+    """R of each repetition of each method that learned a task, or of none of a method that did not.
+
+    Tasks are counted as the repetition learned them: over several orders, task 1 is not always the same.
+
+    Args:
+        accuracy: the columns of accuracy.csv, and `order`.
+        methods: labels, in the order of the tables.
+        tasks: T, the length of the whole stream.
+    """
+    return {method: _of_method(accuracy[accuracy["method"] == method], tasks) for method in methods}
+
+
+def _of_method(rows: pd.DataFrame, tasks: int) -> dict[Repetition, Array]:
+    return {
+        (int(seed), int(order)): accuracy_matrix(cell["learned"], cell["task"], cell["accuracy"], tasks)
+        for (seed, order), cell in rows.groupby(["seed", "order"])
+    }
+
+
+def repetitions_of(matrices: Matrices) -> set[Repetition]:
+    """The repetitions in which any method learned a task."""
+    return {repetition for own in matrices.values() for repetition in own}
 
 
 @dataclass(frozen=True)
 class DrawnRun:
-    """One method's accuracy matrices.
+    """One method's accuracy matrices, as curves and pictures show them.
 
     Attributes:
         matrices: float [blocks, T, T], fractions, NaN where not evaluated: the mean of each block's repetitions.
         learned: how many tasks these repetitions learned.
-        repetitions: float [T, T], the matrix of each.
-        factors: what the repetitions of the whole run differ in; a block is one of the first.
+        repetitions: how many these are.
     """
 
     method: str
-    matrices: metrics.Array
+    matrices: Array
     learned: int
-    repetitions: Mapping[metrics.Repetition, metrics.Array]
-    factors: Sequence[Block]
+    repetitions: int
 
     @property
     def label(self) -> str:
@@ -35,23 +61,19 @@ class DrawnRun:
         return self.method if self.learned == tasks else f"{self.method} ({self.learned} of {tasks} tasks)"
 
 
-def drawn_runs(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> list[DrawnRun]:
+def drawn_runs(matrices: Matrices) -> list[DrawnRun]:
     """The methods that learned a task at all.
 
     Of each, the repetitions that got furthest: a mean over others at every point would move by itself.
     """
-    runs, factors = [], factors_of(repetitions_of(accuracy))
-    for method in methods:
-        rows = accuracy[accuracy["method"] == method]
-        if rows.empty:
-            continue
-        furthest = int(rows["learned"].max())
-        matrices = {
-            repetition: R
-            for repetition, R in metrics.accuracy_matrices(rows, tasks).items()
-            if np.isfinite(R[furthest - 1, 0])
-        }
-        # Curves and matrices are linear, so that those of a block's mean are the means of the block.
-        means = np.stack(list(block_means(matrices, factors[0]).values()))
-        runs.append(DrawnRun(method, means, furthest, matrices, factors))
-    return runs
+    block = factors_of(repetitions_of(matrices))[0]
+    return [_drawn(method, own, block) for method, own in matrices.items() if own]
+
+
+def _drawn(method: str, own: Mapping[Repetition, Array], block: Block) -> DrawnRun:
+    learned = {repetition: int(np.flatnonzero(np.isfinite(R).any(axis=1))[-1]) + 1 for repetition, R in own.items()}
+    furthest = max(learned.values())
+    drawn = {repetition: R for repetition, R in own.items() if learned[repetition] == furthest}
+    # Curves and matrices are linear, so that those of a block's mean are the means of the block.
+    means = np.stack(list(block_means(drawn, block).values()))
+    return DrawnRun(method, means, furthest, len(drawn))

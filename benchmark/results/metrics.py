@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 # Not scipy.stats: its import alone takes a second, and Student's t quantile is this one function of scipy.special.
 from scipy.special import stdtrit
@@ -18,23 +17,6 @@ from scipy.special import stdtrit
 Array = npt.NDArray[np.float64]
 #: A repetition of a method: its seed, and the number of its order, from 0.
 Repetition = tuple[int, int]
-
-
-def accuracy_matrices(rows: pd.DataFrame, tasks: int) -> dict[Repetition, Array]:
-    """R of each repetition of a method.
-
-    Tasks are counted as the repetition learned them: over several orders, task 1 is not always the same.
-
-    Args:
-        rows: those of accuracy.csv for one method.
-        tasks: T, the length of the whole stream.
-    """
-    # A table of one order has no such column.
-    orders = rows["order"] if "order" in rows else pd.Series(0, index=rows.index)
-    return {
-        (int(seed), int(order)): accuracy_matrix(cell["learned"], cell["task"], cell["accuracy"], tasks)
-        for (seed, order), cell in rows.groupby([rows["seed"], orders])
-    }
 
 
 def accuracy_matrix(learned: npt.ArrayLike, task: npt.ArrayLike, accuracy: npt.ArrayLike, tasks: int) -> Array:

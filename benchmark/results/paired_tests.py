@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,36 +22,16 @@ from benchmark.results.blocks import (
     factors_of,
     interval_95,
     mean_over_blocks,
-    repetitions_of,
 )
+from benchmark.results.matrices import Matrices, repetitions_of
 from benchmark.results.reference import ALL_PAIRS
-from benchmark.results.tables import labels_of
+from benchmark.results.schema import PAIR_COLUMNS, RANK_COLUMNS
+
+#: The column of the accuracies that are compared.
+RANKED_BY = "average_accuracy"
 
 #: A difference is called significant where its corrected p is below this.
 ALPHA = 0.05
-
-RANK_COLUMNS = (
-    "method",
-    "blocks",
-    "mean_rank",
-    "average_accuracy",
-    "difference_to_best",
-    "difference_to_best_ci95",
-    "holm_p_to_best",
-    "difference_to_reference",
-    "difference_to_reference_ci95",
-    "holm_p_to_reference",
-)
-PAIR_COLUMNS = (
-    "method_a",
-    "method_b",
-    "blocks",
-    "mean_difference",
-    "difference_ci95",
-    "wilcoxon_p",
-    "holm_p",
-    "significant",
-)
 
 # Accuracies are ratios of counts: what differs further back differs by the order of a sum, and is a tie.
 _DIGITS = 12
@@ -184,27 +163,19 @@ class Statistics:
             )
 
 
-def paired_statistics(
-    accuracy: pd.DataFrame,
-    methods: Sequence[str],
-    tasks: int,
-    reference: str = ALL_PAIRS,
-    bounds: Collection[str] = (),
-) -> Statistics:
+def paired_statistics(matrices: Matrices, reference: str = ALL_PAIRS, bounds: Collection[str] = ()) -> Statistics:
     """Ranks, and paired tests, over the blocks that all methods finished.
 
     A method that finished nothing is left out. Of a block with several repetitions, those count that all finished.
 
     Args:
-        accuracy: the rows of accuracy.csv.
-        methods: labels, in the order of the tables.
-        tasks: T, the length of the stream.
+        matrices: of the run, the methods in the order of the tables.
         reference: the method with which each other one is tested; ALL_PAIRS to test every two.
         bounds: see Statistics.
     """
-    finished = repetition_values(accuracy, methods, tasks).dropna(axis="columns", how="all").dropna(how="all")
+    finished = repetition_values(matrices).dropna(axis="columns", how="all").dropna(how="all")
     shared = finished.dropna()
-    differing = factors_of(repetitions_of(accuracy))
+    differing = factors_of(repetitions_of(matrices))
     factors = sorted(differing, key=lambda factor: shared.index.unique(factor).size)
     block = factors[0]
     sizes = [frame.groupby(level=block).size() for frame in (finished, shared)]
@@ -224,30 +195,14 @@ def paired_statistics(
     )
 
 
-def run_statistics(manifest: Mapping[str, Any], accuracy: pd.DataFrame) -> Statistics:
-    """The comparison of the methods of a run.
-
-    Args:
-        manifest: of the run, as benchmark.results.older completes it.
-        accuracy: the rows of its accuracy.csv.
-    """
-    return paired_statistics(
-        accuracy, labels_of(manifest), len(manifest["tasks"]), manifest["reference"], manifest["bounds"]
-    )
-
-
-def repetition_values(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> pd.DataFrame:
+def repetition_values(matrices: Matrices) -> pd.DataFrame:
     """Average accuracy after the last task: a row for each repetition, a column for each method, NaN if unfinished."""
-    values = {
-        method: {
-            repetition: metrics.average_accuracy(R)
-            for repetition, R in metrics.accuracy_matrices(accuracy[accuracy["method"] == method], tasks).items()
-        }
-        for method in methods
+    rows = sorted(repetitions_of(matrices))
+    index = pd.MultiIndex.from_tuples(rows) if rows else pd.MultiIndex.from_arrays([[], []])
+    table = {
+        method: [metrics.average_accuracy(own[row]) if row in own else np.nan for row in rows]
+        for method, own in matrices.items()
     }
-    rows = sorted({repetition for own in values.values() for repetition in own})
-    index = pd.MultiIndex.from_tuples(rows, names=["seed", "order"]) if rows else pd.MultiIndex.from_arrays([[], []])
-    table = {method: [own.get(row, np.nan) for row in rows] for method, own in values.items()}
     return pd.DataFrame(table, index=index.set_names(["seed", "order"]), dtype=float)
 
 

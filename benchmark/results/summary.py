@@ -1,25 +1,23 @@
-"""summary.csv, from the other tables."""
+"""summary.csv, from the accuracy matrices and the tables of costs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmark.results import metrics
-from benchmark.results.blocks import block_means, factors_of, interval_95, mean_over_blocks, repetitions_of
+from benchmark.results.blocks import Block, block_means, factors_of, interval_95, mean_over_blocks
+from benchmark.results.columns import AccuracyMetric, CostMetric, columns_of
+from benchmark.results.matrices import Matrices, repetitions_of
+from benchmark.results.metrics import Array, Repetition
 from benchmark.results.schema import SUMMARY_COLUMNS
 
 
 def summary_table(
-    accuracy: pd.DataFrame,
-    parameters: pd.DataFrame,
-    compute: pd.DataFrame,
-    statuses: Mapping[str, str],
-    tasks: int,
+    matrices: Matrices, parameters: pd.DataFrame, compute: pd.DataFrame, statuses: Mapping[str, str]
 ) -> pd.DataFrame:
     """The rows of summary.csv, one a method, in the order of `statuses`.
 
@@ -27,42 +25,40 @@ def summary_table(
     status and no numbers.
 
     Args:
-        accuracy, parameters, compute: the rows of the CSV files of these names.
+        matrices: of the run.
+        parameters, compute: the rows of the CSV files of these names.
         statuses: method label -> "succeeded", "failed" or "incomplete".
-        tasks: T, the length of the stream.
     """
-    extra = parameters.set_index("method")
-    spent = compute.set_index("method")
-    factors = factors_of(repetitions_of(accuracy))
+    factors = factors_of(repetitions_of(matrices))
+    costs = {"parameters": parameters.set_index("method"), "compute": compute.set_index("method")}
     rows = []
     for method, status in statuses.items():
-        matrices = metrics.accuracy_matrices(accuracy[accuracy["method"] == method], tasks)
-        finished = {repetition: R for repetition, R in matrices.items() if not np.isnan(R[-1]).any()}
+        finished = {repetition: R for repetition, R in matrices[method].items() if not np.isnan(R[-1]).any()}
         row: dict[str, Any] = {"method": method, "seeds": len(finished), "status": status, "blocks": 0}
         if finished:
-            row |= {name: extra[name].get(method, math.nan) for name in _STORED}
-            row |= {name: spent[name].get(method, math.nan) for name in _SPENT}
-            for name, figure in _FIGURES.items():
-                values = {repetition: figure(R) for repetition, R in finished.items()}
-                row["blocks"] = len(block_means(values, factors[0]))
-                row[name] = mean_over_blocks(values, factors[0])
-                row[f"{name}_ci95"] = interval_95(values, factors)
+            row["blocks"] = len(block_means(finished, factors[0]))
+            row |= _accuracies(finished, factors) | _costs(method, costs)
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
-    return table.astype({name: float for name in SUMMARY_COLUMNS[3:] if name != "blocks"})
+    return table.astype(
+        {name: float for name in SUMMARY_COLUMNS if name not in ("method", "seeds", "status", "blocks")}
+    )
 
 
-# The summary's columns on accuracy, each of which is a figure of every repetition, and those from other tables.
-_FIGURES: Mapping[str, Callable[[metrics.Array], float]] = {
-    "average_accuracy": metrics.average_accuracy,
-    "first_task_accuracy": metrics.first_task_accuracy,
-    "forgetting": metrics.forgetting,
-    "backward_transfer": metrics.backward_transfer,
-    "first_task_drop": metrics.first_task_drop,
-}
+def _accuracies(finished: Mapping[Repetition, Array], factors: list[Block]) -> dict[str, float]:
+    row = {}
+    for column in columns_of("summary"):
+        if isinstance(column, AccuracyMetric):
+            values = {repetition: column.formula(R) for repetition, R in finished.items()}
+            row[column.name] = mean_over_blocks(values, factors[0])
+            if column.ci95:
+                row[column.ci95] = interval_95(values, factors)
+    return row
 
 
-_STORED = ("extra_parameters_percent", "stored_bytes", "stored_percent")
-
-
-_SPENT = ("normalized_compute", "normalized_seconds")
+def _costs(method: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    return {
+        column.name: tables[column.csv[0]][column.name].get(method, math.nan)
+        for column in columns_of("summary")
+        if isinstance(column, CostMetric)
+    }

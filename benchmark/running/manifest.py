@@ -9,7 +9,8 @@ from benchmark.backbones.base import fingerprint
 from benchmark.config import Settings
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.learning.seeds import RULE
-from benchmark.storage.folder import PENDING, RunFolder
+from benchmark.storage.folder import RunFolder
+from benchmark.storage.manifest import PENDING, Manifest
 from benchmark.storage.provenance import provenance
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.orders import draw_orders
@@ -17,7 +18,7 @@ from methods.errors import UserError
 from methods.network import Network
 
 
-def new_manifest(settings: Settings, stream: Stream, backbone: Network, command: list[str]) -> dict[str, Any]:
+def new_manifest(settings: Settings, stream: Stream, backbone: Network, command: list[str]) -> Manifest:
     """The manifest of a run that has yet to begin.
 
     Raises:
@@ -30,31 +31,33 @@ def new_manifest(settings: Settings, stream: Stream, backbone: Network, command:
         for shape in shapes
     }
     made = provenance(command)
-    return {
-        "id": uuid.uuid4().hex,
-        "status": PENDING,
-        "command": made["command"],
-        "settings": settings.as_json(),
-        "seeds": list(settings.seeds),
-        "random_numbers": RULE,
-        "orders": orders,
-        "reference": settings.methods[0],
-        "stream": {"spec": stream.spec, "fingerprint": stream.fingerprint},
-        "backbone": {
-            "spec": settings.backbone,
-            "fingerprint": fingerprint(backbone),
-            **backbone_size(backbone),
-        },
-        "tasks": [
-            _task(number, task, settings, *operations[_shape(task)]) for number, task in enumerate(stream.tasks, 1)
-        ],
-        "versions": made["versions"],
-        "commit": made["commit"],
-        "hardware": made["hardware"],
-        "started": made["started"],
-        "finished": None,
-        "cells": _new_cells(settings),
-    }
+    return Manifest(
+        {
+            "id": uuid.uuid4().hex,
+            "status": PENDING,
+            "command": made["command"],
+            "settings": settings.as_json(),
+            "seeds": list(settings.seeds),
+            "random_numbers": RULE,
+            "orders": orders,
+            "reference": settings.methods[0],
+            "stream": {"spec": stream.spec, "fingerprint": stream.fingerprint},
+            "backbone": {
+                "spec": settings.backbone,
+                "fingerprint": fingerprint(backbone),
+                **backbone_size(backbone),
+            },
+            "tasks": [
+                _task(number, task, settings, *operations[_shape(task)]) for number, task in enumerate(stream.tasks, 1)
+            ],
+            "versions": made["versions"],
+            "commit": made["commit"],
+            "hardware": made["hardware"],
+            "started": made["started"],
+            "finished": None,
+            "cells": _new_cells(settings),
+        }
+    )
 
 
 def planned_cells(settings: Settings, run: RunFolder) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Any
 from benchmark.progress.base import Progress
 from benchmark.running.executors.base import Failure
 from benchmark.running.executors.cells import Job
-from benchmark.storage.folder import FAILED, PENDING, RUNNING, SUCCEEDED, RunFolder, cell_name
+from benchmark.storage.folder import RunFolder, cell_name
+from benchmark.storage.manifest import FAILED, PENDING, RUNNING, SUCCEEDED, Manifest
 from benchmark.storage.parallel_tasks import unite
 from benchmark.storage.provenance import now
 from benchmark.storage.records import CellKey
@@ -36,7 +37,7 @@ class Matrix:
         progress: is told what fails.
     """
 
-    def __init__(self, folder: RunFolder, manifest: dict[str, Any], jobs: Sequence[Job], progress: Progress):
+    def __init__(self, folder: RunFolder, manifest: Manifest, jobs: Sequence[Job], progress: Progress):
         self.jobs = deque(jobs)
         self._folder = folder
         self._manifest = manifest

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.files import reading
+from benchmark.storage.manifest import Manifest
 from benchmark.storage.provenance import Process, changes, learning_processes, processes
 from methods.errors import UserError
 
@@ -25,7 +26,7 @@ def fingerprints(plugins: Sequence[str]) -> list[dict[str, str]]:
     return entries
 
 
-def resumed(old: dict[str, Any], new: dict[str, Any], process: Process) -> dict[str, Any]:
+def resumed(old: Manifest, new: Manifest, process: Process) -> Manifest:
     """The manifest of a run that goes on in this process.
 
     Args:
@@ -34,7 +35,7 @@ def resumed(old: dict[str, Any], new: dict[str, Any], process: Process) -> dict[
     # Older versions wrote less of these, and gave a run no id.
     missing = {key: new[key] for key in ("id", "plugins")}
     made_again = {key: new[key] for key in ("backbone", "bounds")}
-    return {**missing, **old, "finished": None, "processes": [*processes(old), process], **made_again}
+    return Manifest({**missing, **old, "finished": None, "processes": [*processes(old), process], **made_again})
 
 
 def check_plugins(old: dict[str, Any], new: dict[str, Any], name: str) -> None:

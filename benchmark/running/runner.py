@@ -17,6 +17,7 @@ from benchmark.images.machine import cpu_quota
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.base import Progress
 from benchmark.report.write import write_report
+from benchmark.results.run import Results, collect
 from benchmark.running.config_file import write_config
 from benchmark.running.executors.base import Began
 from benchmark.running.executors.cells import Job
@@ -27,6 +28,7 @@ from benchmark.running.matrix import Matrix, key_of
 from benchmark.running.resume import check_device, check_plugins, difference_warning, fingerprints, resumed
 from benchmark.storage.folder import RunFolder, cell_name, open_run
 from benchmark.storage.lock import locked
+from benchmark.storage.manifest import Manifest
 from benchmark.storage.parallel_tasks import Found, look
 from benchmark.storage.provenance import comparable_seconds, learning_processes, new_process
 from benchmark.storage.records import CellKey
@@ -34,15 +36,13 @@ from benchmark.trackers.curves import tracked
 from methods.errors import UserError
 
 
-def run(
-    prepared: Prepared, execution: Execution, folder: Path, command: list[str], progress: Progress
-) -> dict[str, Any]:
+def run(prepared: Prepared, execution: Execution, folder: Path, command: list[str], progress: Progress) -> Results:
     """Learn every cell, and write the run folder; an existing run goes on where it stopped.
 
     A cell that fails is reported as failed, with its cause, and the others go on.
 
     Returns:
-        The manifest.
+        What the run has left behind.
 
     Raises:
         UserError: the folder cannot be used, or is in use, or holds a run with other settings, or there are no such
@@ -75,8 +75,8 @@ def run(
 
 
 def _run(
-    prepared: Prepared, execution: Execution, run_folder: RunFolder, manifest: dict[str, Any], progress: Progress
-) -> dict[str, Any]:
+    prepared: Prepared, execution: Execution, run_folder: RunFolder, manifest: Manifest, progress: Progress
+) -> Results:
     """What `run` does in a folder that is its own; `manifest` is that of a new run."""
     folder = run_folder.path
     process = new_process(manifest, prepared.device)
@@ -111,7 +111,7 @@ def _run(
     cells = plan.cells(prepared)
     independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
-    with tracked(execution.tracker, run_folder, manifest, progress) as progress:
+    with tracked(execution.tracker, run_folder, manifest, progress) as (progress, publish):
         # An evaluation that is taken over is not made again.
         share = not execution.verify_evaluations
         if not comparable_seconds(learning_processes(manifest)):
@@ -131,8 +131,10 @@ def _run(
                             raise StorageError(event.failure.cause)
             matrix.finish()
             progress.note("drawing tables and figures")
-            write_report(run_folder)
-    return manifest
+            results = collect(run_folder, manifest)
+            write_report(results)
+        publish(results)
+    return results
 
 
 def _limit_threads() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.files import MANIFEST, VanishedError, folder_name, refuse_foreign, write_atomically
 from benchmark.storage.json_files import misfit, read_json
+from benchmark.storage.manifest import SUCCEEDED, Manifest
 from benchmark.storage.records import CellKey, record_path
 from methods.errors import UserError
 from methods.names import printable
@@ -28,10 +29,6 @@ def cell_name(cell: dict[str, Any], manifest: dict[str, Any]) -> str:
     """What a person reads of one of the manifest's cells: "er, seed 0", and its order where there are several."""
     name = f"{cell['method']}, seed {cell['seed']}"
     return f"{name}, order {cell['order']}" if len(manifest["orders"]) > 1 else name
-
-
-#: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
-PENDING, RUNNING, SUCCEEDED, FAILED, DIVERGED = "pending", "running", "succeeded", "failed", "diverged"
 
 
 _MANIFEST = {
@@ -64,7 +61,7 @@ class RunFolder:
         """Whether a run was started here."""
         return self.manifest_path.is_file()
 
-    def read_manifest(self) -> dict[str, Any]:
+    def read_manifest(self) -> Manifest:
         """The manifest.
 
         Raises:
@@ -86,7 +83,7 @@ class RunFolder:
                 f"{self.manifest_path} is damaged: {wrong} is not what a run writes; put a copy of it back, or begin a "
                 "run of another name"
             )
-        return manifest
+        return Manifest(manifest)
 
     def check(self) -> None:
         """See that the folder is there, and still that of the run that goes on in it.
@@ -141,12 +138,18 @@ class RunFolder:
 
     def write_csv(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table, whole; `read_table` reads it."""
-        plain = frame.map(lambda value: printable(value) if isinstance(value, str) else value)
-        write_atomically(self.path / f"{name}.csv", plain.to_csv(index=False, lineterminator="\n").encode())
+        write_atomically(
+            self.path / f"{name}.csv", printable_frame(frame).to_csv(index=False, lineterminator="\n").encode()
+        )
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, whole."""
         write_atomically(self.path / name, printable(text, keep="\n").encode())
+
+
+def printable_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts do nothing but be read."""
+    return frame.map(lambda value: printable(value) if isinstance(value, str) else value)
 
 
 def open_run(path: Path) -> RunFolder:

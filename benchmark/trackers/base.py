@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmark.results.run import Results
+from benchmark.storage.manifest import Entry, Manifest
 from benchmark.storage.records import Records
 
 #: The metric of the mean training loss of an epoch, by epochs since the cell began.
@@ -45,8 +47,8 @@ class Tracker(Protocol):
     def finish(self, cell: str) -> None:
         """The cell has learned all its tasks."""
 
-    def publish(self, folder: Path) -> None:
-        """Take in the tables and figures of a run's folder, in place of those that it may have."""
+    def publish(self, results: Results) -> None:
+        """Take in the tables and figures of a run, in place of those that it may have."""
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -81,9 +83,9 @@ def tables_and_figures(folder: Path) -> tuple[list[Path], list[Path]]:
     return tables, sorted(folder.glob("figures/*.png"))
 
 
-def settings_of(manifest: dict[str, Any], cell: dict[str, Any]) -> dict[str, Any]:
+def settings_of(manifest: Manifest, cell: Entry) -> dict[str, Any]:
     """What decides the numbers of one of the manifest's cells, for a tracker that shows it."""
-    shared = {key: value for key, value in manifest["settings"].items() if key not in ("methods", "seeds", "orders")}
+    shared = {key: value for key, value in manifest.settings.items() if key not in ("methods", "seeds", "orders")}
     return shared | {key: cell[key] for key in ("method", "seed", "order")}
 
 

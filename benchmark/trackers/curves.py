@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from benchmark.progress.base import Progress
 from benchmark.progress.remote import RemoteProgress, Told
+from benchmark.results.run import Results
 from benchmark.storage.folder import RunFolder, cell_name
+from benchmark.storage.manifest import Manifest
 from benchmark.storage.records import read_records
 from benchmark.trackers.base import Tracker, lessons, settings_of
 from methods.errors import first_line
 
 
-def open_tracker(name: str, folder: RunFolder, manifest: dict[str, Any]) -> Tracker:
+def open_tracker(name: str, folder: RunFolder, manifest: Manifest) -> Tracker:
     """The tracker that --tracker names, for a run that begins or goes on.
 
     Raises:
@@ -25,7 +26,7 @@ def open_tracker(name: str, folder: RunFolder, manifest: dict[str, Any]) -> Trac
         from benchmark.trackers.tensorboard import TensorBoardTracker
 
         return TensorBoardTracker(folder.path)
-    settings = {cell_name(cell, manifest): settings_of(manifest, cell) for cell in manifest["cells"]}
+    settings = {cell_name(cell, manifest): settings_of(manifest, cell) for cell in manifest.cells}
     if name == "wandb":
         from benchmark.trackers.wandb import WandbTracker
 
@@ -47,13 +48,13 @@ class Curves:
         complain: takes what went wrong.
     """
 
-    def __init__(self, tracker: Tracker, folder: RunFolder, manifest: dict[str, Any], complain: Callable[[str], None]):
+    def __init__(self, tracker: Tracker, folder: RunFolder, manifest: Manifest, complain: Callable[[str], None]):
         self._tracker: Tracker | None = tracker
         self._folder = folder
         self._complain = complain
-        self._tasks = len(manifest["tasks"])
+        self._tasks = len(manifest.tasks)
         self._unfinished = {
-            cell_name(cell, manifest): (cell["method"], cell["seed"], cell["order"]) for cell in manifest["cells"]
+            cell_name(cell, manifest): (cell["method"], cell["seed"], cell["order"]) for cell in manifest.cells
         }
         self._told: dict[str, int] = {}
 
@@ -79,10 +80,10 @@ class Curves:
         for name in list(self._unfinished):
             self._guard(partial(self._tell, name))
 
-    def publish(self) -> None:
+    def publish(self, results: Results) -> None:
         """The run has ended, and its tables and figures are written."""
         self.catch_up()
-        self._guard(lambda tracker: tracker.publish(self._folder.path))
+        self._guard(lambda tracker: tracker.publish(results))
 
     def close(self) -> None:
         """Nothing more comes, now or until the run goes on."""
@@ -112,17 +113,20 @@ class Curves:
 
 
 @contextmanager
-def tracked(name: str | None, folder: RunFolder, manifest: dict[str, Any], progress: Progress) -> Iterator[Progress]:
-    """While a run goes on, tell the tracker of --tracker what it measures; at its end, give it tables and figures.
+def tracked(
+    name: str | None, folder: RunFolder, manifest: Manifest, progress: Progress
+) -> Iterator[tuple[Progress, Callable[[Results], None]]]:
+    """While a run goes on, tell the tracker of --tracker what it measures.
 
     Yields:
-        The Progress that the run is to tell.
+        The Progress that the run is to tell, and a function that takes the run's results when its tables and figures
+        are written.
 
     Raises:
         UserError: there is no using the tracker.
     """
     if name is None:
-        yield progress
+        yield progress, lambda results: None
         return
     tracker = open_tracker(name, folder, manifest)
 
@@ -136,7 +140,6 @@ def tracked(name: str | None, folder: RunFolder, manifest: dict[str, Any], progr
         told.tell(curves)
 
     try:
-        yield RemoteProgress(tell)
-        curves.publish()
+        yield RemoteProgress(tell), curves.publish
     finally:
         curves.close()

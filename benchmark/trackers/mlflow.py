@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from benchmark.results.run import Results
 from benchmark.trackers.base import AVERAGE_ACCURACY, LOSS, Lesson, tables_and_figures
 from methods.errors import UserError, first_line
 
@@ -76,8 +77,8 @@ class MLflowTracker:
     def finish(self, cell: str) -> None:
         self._client.set_terminated(self._runs.pop(cell))
 
-    def publish(self, folder: Path) -> None:
-        tables, figures = tables_and_figures(folder)
+    def publish(self, results: Results) -> None:
+        tables, figures = tables_and_figures(results.path)
         for path in tables:
             self._client.log_artifact(self._whole, str(path))
         for path in figures:

@@ -9,6 +9,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from benchmark.files import folder_name
+from benchmark.results.run import Results
 from benchmark.trackers.base import LOSS, Lesson, tables_and_figures
 
 
@@ -43,9 +44,9 @@ class TensorBoardTracker:
         if cell in self._writers:
             self._writers.pop(cell).close()
 
-    def publish(self, folder: Path) -> None:
+    def publish(self, results: Results) -> None:
         _remove_events(self._folder)
-        tables, figures = tables_and_figures(folder)
+        tables, figures = tables_and_figures(results.path)
         with SummaryWriter(self._folder) as writer:
             for path in tables:
                 if path.suffix == ".md":

@@ -13,7 +13,8 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 import wandb
 
-from benchmark.results.tables import read_table
+from benchmark.results.run import Results
+from benchmark.storage.folder import printable_frame
 from benchmark.trackers.base import AVERAGE_ACCURACY, LOSS, Lesson, tables_and_figures
 
 #: What accuracies and losses are drawn over.
@@ -51,14 +52,14 @@ class WandbTracker:
         if cell in self._runs:
             self._runs.pop(cell).finish()
 
-    def publish(self, folder: Path) -> None:
-        tables, figures = tables_and_figures(folder)
+    def publish(self, results: Results) -> None:
+        tables, figures = tables_and_figures(results.path)
         run = self._run(_REPORT)
-        run.log({path.stem: wandb.Table(dataframe=read_table(path)) for path in tables if path.suffix == ".csv"})
+        run.log({name: wandb.Table(dataframe=printable_frame(frame)) for name, frame in results.tables.items()})
         run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in figures})
         artifact = wandb.Artifact(f"results-{run.id}", type="results")
         for path in (*tables, *figures):
-            artifact.add_file(str(path), name=str(path.relative_to(folder)))
+            artifact.add_file(str(path), name=str(path.relative_to(results.path)))
         run.log_artifact(artifact)
         self.finish(_REPORT)
 

@@ -115,17 +115,54 @@ def test_an_unfinished_run_is_read_from_its_cells(results: Results, copy: Path):
     assert "incomplete" in found._repr_html_()
 
 
-def test_tables_of_older_versions_get_the_columns_that_they_lack(copy: Path):
+def test_a_table_with_other_columns_is_made_again(results: Results, copy: Path):
     compute = pd.read_csv(copy / "compute.csv").drop(columns="features_cached")
     compute.to_csv(copy / "compute.csv", index=False)
     found = load_results(str(copy))
-    assert list(found.accuracy["order"].unique()) == [0]
     assert list(found.compute["features_cached"]) == [False, False]
+    pd.testing.assert_frame_equal(found.compute, results.compute)
+
+
+def test_of_a_finished_run_the_tables_are_enough(results: Results, copy: Path):
+    shutil.rmtree(copy / "cells")
+    found = load_results(copy)
+    pd.testing.assert_frame_equal(found.summary, results.summary)
+    assert found.statistics.verdict == results.statistics.verdict
+
+
+def test_results_read_no_table_of_their_own_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("what this process has computed is not read from its files")
+
+    monkeypatch.setattr(pd, "read_csv", refuse)
+    results = run(methods=["linear-probe"], name="once", out=tmp_path, **SMALL)
+    assert results.summary["seeds"].tolist() == [1]
+    assert main(results.manifest["command"]) == 0
+    other = shutil.copytree(results.path, tmp_path / "other")
+    assert main(["compare", str(results.path), str(other), "--out", str(tmp_path), "--name", "both"]) == 0
+
+
+def test_the_verdict_is_that_of_summary_md(results: Results):
+    verdict = results.statistics.verdict
+    assert verdict.startswith("With 2 seeds no difference can be called significant at 0.05, however large:")
+    assert "block" not in verdict
+    assert verdict in (results.path / "summary.md").read_text()
+
+
+def test_matrices_and_the_manifest_are_at_hand(results: Results):
+    assert list(results.matrices) == results.manifest.labels == ["clr", "er:memory=20"]
+    rows = results.accuracy.query("method == 'clr' and seed == 7 and learned == 2 and task == 1")
+    assert results.matrices["clr"][7, 0][1, 0] == rows["accuracy"].item()
+    assert results.manifest.seeds == [4, 7]
+    assert results.manifest.statuses == {"clr": "succeeded", "er:memory=20": "succeeded"}
 
 
 def test_a_missing_or_empty_table_is_made_again(results: Results, copy: Path):
-    (copy / "summary.csv").write_text("")
-    pd.testing.assert_frame_equal(load_results(copy).summary, results.summary, check_dtype=False)
+    (copy / "accuracy.csv").write_text("")
+    (copy / "compute.csv").unlink()
+    again = load_results(copy)
+    for name in ("summary", "accuracy", "compute"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(results, name))
 
 
 def test_runs_are_found_by_their_names(copy: Path, monkeypatch: pytest.MonkeyPatch):

@@ -28,6 +28,11 @@ function accuracyText(mean, interval, unit = "%") {
   return interval === null ? `${percent(mean)} ${unit}` : `${percent(mean)} ± ${percent(interval)} ${unit}`;
 }
 
+/** "80.25 %, from 79.00 to 81.50": a mean, the lowest and the highest. */
+function rangeText(mean, lowest, highest, unit) {
+  return `${percent(mean)} ${unit}, from ${percent(lowest)} to ${percent(highest)}`;
+}
+
 // One small window for all that a pointer or the keyboard looks at. What it shows is also the label of the element or
 // the text of a table, so that it need not be read aloud.
 

@@ -13,7 +13,7 @@ from benchmark.learning.strategy import DivergedError
 from benchmark.progress.base import Progress
 from benchmark.running.executors.cells import Cells, Job, KeepsError
 from benchmark.running.executors.plan import Plan
-from benchmark.storage.folder import DIVERGED, FAILED
+from benchmark.storage.manifest import DIVERGED, FAILED
 from methods.errors import UserError, first_line
 
 

@@ -19,8 +19,15 @@ from PIL import Image
 from benchmark.backbones import backbones
 from benchmark.backbones.mini.network import MiniResNet
 from benchmark.cli.main import main
-from benchmark.results.paired_tests import PAIR_COLUMNS, RANK_COLUMNS
-from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, SUMMARY_COLUMNS, TASK_COLUMNS
+from benchmark.results.schema import (
+    ACCURACY_COLUMNS,
+    COMPUTE_COLUMNS,
+    PAIR_COLUMNS,
+    PARAMETER_COLUMNS,
+    RANK_COLUMNS,
+    SUMMARY_COLUMNS,
+    TASK_COLUMNS,
+)
 from benchmark.storage.tuned import write_tuned
 from benchmark.streams import streams
 from methods import methods

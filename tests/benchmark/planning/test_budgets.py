@@ -19,6 +19,7 @@ from benchmark.running.executors.plan import Plan
 from benchmark.running.manifest import check_same
 from benchmark.running.runner import run
 from benchmark.storage.folder import RunFolder
+from benchmark.storage.manifest import Manifest
 from benchmark.storage.records import read_records
 from benchmark.streams.base import Stream, Task
 from methods import Method, methods
@@ -191,11 +192,11 @@ def test_a_run_does_not_go_on_with_other_budgets():
 
 def test_without_budgets_nothing_is_said_of_them(budgets):
     assert budgets("er", "sgd") == {}
-    assert budgets_display({"budgets": {}, "settings": {}}) is None
+    assert budgets_display(Manifest(budgets={}, settings={})) is None
 
 
 def test_only_what_is_equal_is_shown():
     settings = {"equal_memory": "clr", "equal_compute": None, "epochs": 6}
-    table = budgets_display({"settings": settings, "budgets": {"er": asdict(Budget(1500, 6, None))}})
+    table = budgets_display(Manifest(settings=settings, budgets={"er": asdict(Budget(1500, 6, None))}))
     assert table.headers == ("Method", "Replay memory", "Epochs")
     assert table.caption == "A replay memory has as many bytes as clr adds over the whole stream."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,40 +12,43 @@ import pytest
 from benchmark.report.backbones import COLUMNS, write_comparison
 from benchmark.report.table import EMPTY
 from benchmark.report.text import to_text
-from benchmark.results.schema import COMPUTE_COLUMNS, PARAMETER_COLUMNS, SUMMARY_COLUMNS
-from benchmark.storage.folder import open_run
+from benchmark.results.run import Results, results_of
+from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
+from benchmark.storage.manifest import Manifest
+
+
+def results(backbone: str, accuracy: float | None, ci95: float = math.nan) -> Results:
+    """Those of a run of clr on a backbone; it has failed if there is no accuracy."""
+    failed = accuracy is None
+    status = "failed" if failed else "succeeded"
+    costs = {"method": "clr", "backbone_parameters": 1000, "training_flops": 2_000_000_000, "features_cached": False}
+    costs |= {"extra_parameters_percent": 0.6, "normalized_compute": 0.67}
+    manifest = Manifest(
+        cells=[{"method": "clr", "seed": 0, "order": 0, "status": status}],
+        tasks=[dict.fromkeys(TASK_COLUMNS, 0)],
+        backbone={"spec": backbone},
+        reference="clr",
+        bounds=[],
+    )
+    row = ("clr", 0, 1, 1, "digits", accuracy, 10, 0)
+    found = results_of(
+        Path("nowhere"),
+        manifest,
+        pd.DataFrame([] if failed else [row], columns=[*ACCURACY_COLUMNS, "order"]),
+        pd.DataFrame([] if failed else [costs], columns=list(PARAMETER_COLUMNS)),
+        pd.DataFrame([] if failed else [costs], columns=list(COMPUTE_COLUMNS)),
+    )
+    return replace(found, summary=found.summary.assign(average_accuracy_ci95=ci95, seeds=0 if failed else 3))
 
 
 @pytest.fixture
-def write_run(tmp_path):
-    """write_run(name, backbone, accuracy, ci95): the folder of a run of clr; it has failed if there is no accuracy."""
-
-    def write(name: str, backbone: str, accuracy: float | None, ci95: float = math.nan) -> Path:
-        run = open_run(tmp_path / name)
-        status = "failed" if accuracy is None else "succeeded"
-        row = {"method": "clr", "seeds": 0 if accuracy is None else 3, "status": status}
-        row |= {"average_accuracy": accuracy, "average_accuracy_ci95": ci95}
-        costs = {"method": "clr", "backbone_parameters": 1000, "training_flops": 2_000_000_000}
-        if accuracy is not None:
-            row |= {"extra_parameters_percent": 0.6, "normalized_compute": 0.67}
-        rows = [] if accuracy is None else [costs]
-        run.write_csv("summary", pd.DataFrame([row], columns=list(SUMMARY_COLUMNS)))
-        run.write_csv("parameters", pd.DataFrame(rows, columns=list(PARAMETER_COLUMNS)))
-        run.write_csv("compute", pd.DataFrame(rows, columns=list(COMPUTE_COLUMNS)))
-        run.write_manifest({"settings": {}, "cells": [], "tasks": [], "backbone": {"spec": backbone}})
-        return run.path
-
-    return write
-
-
-@pytest.fixture
-def comparison(tmp_path, write_run):
+def comparison(tmp_path):
     """A folder, and the table that was written there of three runs, one of which failed."""
-    runs = {
-        write_run("a", "resnet18:until=layer3:weights=/somewhere/far/voc_$1.pth", 0.5, 0.02): "voc_$1.pth",
-        write_run("b", "dino_resnet50:sha256=01234567", 0.75): "DINO",
-        write_run("c", "vgg11", None): "none",
-    }
+    runs = [
+        (results("resnet18:until=layer3:weights=/somewhere/far/voc_$1.pth", 0.5, 0.02), "voc_$1.pth"),
+        (results("dino_resnet50:sha256=01234567", 0.75), "DINO"),
+        (results("vgg11", None), "none"),
+    ]
     return tmp_path, write_comparison(tmp_path, runs)
 
 

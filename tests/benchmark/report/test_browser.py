@@ -1,11 +1,13 @@
 """The page as a reader uses it, in a real browser without a window: Debian's chromium and chromium-driver."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmark.report.page import write_page
+from benchmark.results.run import results_of
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
@@ -58,7 +60,7 @@ def report(run, tmp_path_factory):
     (folder / "figures").mkdir()
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="100" height="50"/>'
     (folder / "figures" / "average_accuracy.svg").write_text(svg)
-    return write_page(folder, title="folder:pictures on resnet18", **run)
+    return write_page(replace(run, path=folder))
 
 
 class Reader:
@@ -136,12 +138,12 @@ def curves(reader):
 
 
 def mean(run, method, learned, task):
-    rows = run["accuracy"].query("method == @method and learned == @learned and task == @task")
+    rows = run.accuracy.query("method == @method and learned == @learned and task == @task")
     return 100 * rows["accuracy"].mean()
 
 
 def test_a_click_on_a_header_sorts_one_way_the_other_and_not_at_all(reader, run):
-    finished = run["summary"].dropna(subset="average_accuracy").sort_values("average_accuracy")["method"].to_list()
+    finished = run.summary.dropna(subset="average_accuracy").sort_values("average_accuracy")["method"].to_list()
     for order, expected in (
         ("descending", [*finished[::-1], "er"]),
         # What has no value comes last, either way.
@@ -187,7 +189,8 @@ def test_a_point_under_the_pointer_is_named(reader, run):
     reader.hover(point)
     method, task, value = reader.tip
     assert (method, task) == (NASTY, "after 2. cars & <vans>")
-    assert value.startswith(f"{mean(run, NASTY, 2, 1):.2f} ± ")
+    own = 100 * run.accuracy.query("method == @NASTY and learned == 2 and task == 1")["accuracy"]
+    assert value == f"{own.mean():.2f} %, from {own.min():.2f} to {own.max():.2f}"
     faded = {mark.get_attribute("data-method") for mark in reader.all(".mark.faded")}
     assert faded == {"0", "1", "2", "4"}
 
@@ -323,7 +326,7 @@ def test_without_a_script_there_are_tables_and_figures(reader, report):
 
 def test_many_methods_tasks_and_seeds(reader, make_run, tmp_path):
     many = make_run([f"method:rank={k}" for k in range(25)], [f"skill {t}" for t in range(53)], seeds=5)
-    reader.open(write_page(tmp_path, title="many", **many))
+    reader.open(write_page(replace(many, path=tmp_path)))
     assert len(reader.all("#average_accuracy .mark")) == len(reader.all(".matrices button")) == 25
     assert overflow(reader) <= 0
     reader.all(".matrices button")[24].click()
@@ -333,8 +336,8 @@ def test_many_methods_tasks_and_seeds(reader, make_run, tmp_path):
 
 def test_a_run_in_which_nothing_was_learned(reader, make_run, tmp_path):
     run = make_run(["clr"], TASKS, failed="clr")
-    run["accuracy"] = run["accuracy"].iloc[:0]
-    reader.open(write_page(tmp_path, title="nothing", **run))
+    nothing = results_of(tmp_path, run.manifest, run.accuracy.iloc[:0], run.parameters, run.compute)
+    reader.open(write_page(nothing))
     assert not reader.one(".choice").is_displayed()
     assert [chart.text for chart in reader.all(".chart")] == ["No method finished a task."] * 5
     assert "the loss is <nan>" in reader.one("#unfinished").text

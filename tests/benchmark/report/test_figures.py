@@ -2,6 +2,7 @@ import math
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,25 +13,27 @@ from benchmark.report.figures import NAMES, draw_figures
 from benchmark.report.layout import place_labels, shorten, spread, text_inches
 from benchmark.report.table import MINUS
 from benchmark.results.matrices import drawn_runs
-from benchmark.results.summary import summary_table
+from benchmark.results.run import results_of
+from benchmark.results.schema import TASK_COLUMNS
+from benchmark.storage.manifest import Manifest
 
 SVG = "{http://www.w3.org/2000/svg}"
 FILES = {f"{name}.{kind}" for name in NAMES for kind in ("svg", "png")}
 
 
-def frames(methods, tasks, seeds=1, learned=None):
-    """A made-up run's accuracy, summary, compute and tasks; `learned`: method -> tasks before it failed."""
+def made_up(methods, tasks, seeds=1, learned=None):
+    """The results of a made-up run; `learned`: method -> tasks before it failed."""
     random = np.random.default_rng(0)
     learned = dict.fromkeys(methods, tasks) | (learned or {})
     accuracy = pd.DataFrame(
         [
-            (method, seed, i, j, f"task_{j}", random.uniform(), 100)
+            (method, seed, i, j, f"task_{j}", random.uniform(), 100, 0)
             for method in methods
             for seed in range(seeds)
             for i in range(1, learned[method] + 1)
             for j in range(1, i + 1)
         ],
-        columns=["method", "seed", "learned", "task", "task_name", "accuracy", "images"],
+        columns=["method", "seed", "learned", "task", "task_name", "accuracy", "images", "order"],
     )
     ran = [method for method in methods if learned[method]]
     parameters = pd.DataFrame(
@@ -44,9 +47,14 @@ def frames(methods, tasks, seeds=1, learned=None):
     compute = pd.DataFrame({"method": ran, "normalized_compute": [1.0 + k % 4 for k in range(len(ran))]})
     compute["normalized_seconds"] = compute["normalized_compute"]
     statuses = {method: "succeeded" if learned[method] == tasks else "failed" for method in methods}
-    summary = summary_table(accuracy, parameters, compute, statuses, tasks)
-    names = pd.DataFrame({"task": range(1, tasks + 1), "task_name": [f"task_{j}" for j in range(1, tasks + 1)]})
-    return accuracy, summary, compute, names
+    sizes = dict.fromkeys(TASK_COLUMNS, 0)
+    manifest = {
+        "tasks": [sizes | {"task": number, "task_name": f"task_{number}"} for number in range(1, tasks + 1)],
+        "cells": [{"method": method, "seed": 0, "order": 0, "status": status} for method, status in statuses.items()],
+        "reference": "all",
+        "bounds": [],
+    }
+    return results_of(Path("nowhere"), Manifest(manifest), accuracy, parameters, compute)
 
 
 def texts(path):
@@ -55,7 +63,7 @@ def texts(path):
 
 def test_every_figure_is_written_and_named(tmp_path):
     methods = ["clr", "sgd", "er", "ewc:strength=500"]
-    paths = draw_figures(*frames(methods, tasks=3, seeds=2), tmp_path / "figures")
+    paths = draw_figures(made_up(methods, tasks=3, seeds=2), tmp_path / "figures")
     assert {path.name for path in paths} == FILES == {path.name for path in (tmp_path / "figures").iterdir()}
     for name in NAMES:
         shown = " ".join(texts(tmp_path / "figures" / f"{name}.svg"))
@@ -67,16 +75,16 @@ def test_every_figure_is_written_and_named(tmp_path):
 
 
 def test_the_same_frames_give_the_same_bytes(tmp_path):
-    run = frames(["clr", "sgd"], tasks=3, seeds=2)
-    first = draw_figures(*run, tmp_path / "a")
-    second = draw_figures(*run, tmp_path / "b")
+    run = made_up(["clr", "sgd"], tasks=3, seeds=2)
+    first = draw_figures(run, tmp_path / "a")
+    second = draw_figures(run, tmp_path / "b")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 @pytest.mark.parametrize(("methods", "tasks"), [(1, 1), (2, 1), (1, 8), (25, 2), (6, 14), (3, 53)])
 def test_any_number_of_methods_and_tasks(tmp_path, methods, tasks):
     names = [f"method-{k}" for k in range(methods)]
-    draw_figures(*frames(names, tasks), tmp_path)
+    draw_figures(made_up(names, tasks), tmp_path)
     for name in NAMES:
         path = tmp_path / f"{name}.svg"
         assert set(names) <= set(texts(path))
@@ -84,21 +92,18 @@ def test_any_number_of_methods_and_tasks(tmp_path, methods, tasks):
         assert float(ElementTree.parse(path).getroot().get("width").removesuffix("pt")) <= 7.1 * 72
 
 
-def test_matrix_values_are_written_up_to_twelve_tasks(tmp_path):
-    accuracy, *rest = frames(["clr"], tasks=2)
-    accuracy["accuracy"] = [0.912, 0.434, 0.778]
-    draw_figures(accuracy, *rest, tmp_path)
+def test_matrix_values_are_written_up_to_twelve_tasks(tmp_path, with_accuracy):
+    draw_figures(with_accuracy(made_up(["clr"], tasks=2), accuracy=[0.912, 0.434, 0.778]), tmp_path)
     shown = texts(tmp_path / "accuracy_matrix.svg")
     assert {"91", "43", "78"} <= set(shown)
     assert shown.count("task_1") == shown.count("task_2") == 2
 
 
-def test_over_several_orders_places_are_averaged_and_no_task_is_named(tmp_path):
-    accuracy, *rest = frames(["clr"], tasks=2, seeds=2)
+def test_over_several_orders_places_are_averaged_and_no_task_is_named(tmp_path, with_accuracy):
+    run = made_up(["clr"], tasks=2, seeds=2)
     # Seed 0 in order 0, seed 1 in order 1: on task 1 they have 50 % in the mean after the last task.
-    accuracy["accuracy"] = [0.9, 0.3, 0.8, 0.5, 0.7, 0.6]
-    accuracy["order"] = accuracy["seed"]
-    draw_figures(accuracy, *rest, tmp_path)
+    accuracies = [0.9, 0.3, 0.8, 0.5, 0.7, 0.6]
+    draw_figures(with_accuracy(run, order=run.accuracy["seed"], accuracy=accuracies), tmp_path)
     shown = texts(tmp_path / "accuracy_matrix.svg")
     assert {"70", "50"} <= set(shown)
     assert shown.count("task 1") == shown.count("task 2") == 2
@@ -110,20 +115,19 @@ def test_over_several_orders_places_are_averaged_and_no_task_is_named(tmp_path):
     assert not any("task_" in text for name in NAMES for text in texts(tmp_path / f"{name}.svg"))
 
 
-def test_bands_are_over_what_there_is_less_of(tmp_path):
-    accuracy, *rest = frames(["clr"], tasks=1, seeds=6)
-    accuracy["order"] = [0, 0, 0, 1, 1, 1]
-    accuracy["seed"] = [0, 1, 2, 0, 1, 2]
-    accuracy["accuracy"] = [0.2, 0.3, 0.4, 0.5, 0.7, 0.9]
-    (run,) = drawn_runs(accuracy, ["clr"], tasks=1)
+def test_bands_are_over_what_there_is_less_of(tmp_path, with_accuracy):
+    orders, seeds = [0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2]
+    made = made_up(["clr"], tasks=1, seeds=6)
+    results = with_accuracy(made, order=orders, seed=seeds, accuracy=[0.2, 0.3, 0.4, 0.5, 0.7, 0.9])
+    (run,) = drawn_runs(results.matrices)
     np.testing.assert_allclose(run.matrices.ravel(), [0.3, 0.7])
-    assert len(run.repetitions) == 6
-    draw_figures(accuracy, *rest, tmp_path)
+    assert run.repetitions == 6
+    draw_figures(results, tmp_path)
     assert "Tasks learned (mean of 2 orders, band: lowest to highest)" in texts(tmp_path / "average_accuracy.svg")
 
 
 def test_an_unfinished_method_is_drawn_as_far_as_it_got(tmp_path):
-    draw_figures(*frames(["clr", "er", "psp"], tasks=4, learned={"er": 2, "psp": 0}), tmp_path)
+    draw_figures(made_up(["clr", "er", "psp"], tasks=4, learned={"er": 2, "psp": 0}), tmp_path)
     curve = texts(tmp_path / "average_accuracy.svg")
     assert "er (2 of 4 tasks)" in curve
     assert "psp" not in curve
@@ -133,13 +137,13 @@ def test_an_unfinished_method_is_drawn_as_far_as_it_got(tmp_path):
 
 
 def test_a_run_in_which_nothing_finished(tmp_path):
-    draw_figures(*frames(["clr"], tasks=2, learned={"clr": 0}), tmp_path)
+    draw_figures(made_up(["clr"], tasks=2, learned={"clr": 0}), tmp_path)
     assert texts(tmp_path / "average_accuracy.svg") == ["No method finished a task."]
 
 
 def test_names_are_not_markup(tmp_path):
-    run = frames(["$x^$<&>"], tasks=1)
-    draw_figures(*run, tmp_path)
+    run = made_up(["$x^$<&>"], tasks=1)
+    draw_figures(run, tmp_path)
     assert "$x^$<&>" in texts(tmp_path / "average_accuracy.svg")
 
 

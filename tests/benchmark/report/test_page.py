@@ -2,13 +2,14 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from benchmark.report.page import write_page
-from benchmark.report.table import Cell, Table
-from benchmark.results.paired_tests import paired_statistics
+from benchmark.results.columns import TIMES
+from benchmark.storage.manifest import Manifest
 
 METHODS = ["clr", "<b>&\"sgd'", "</script><b>er"]
 VOID = {"meta", "link", "img"}
@@ -55,22 +56,30 @@ def run(make_run):
     return make_run(METHODS, ["flowers", "cars & <vans>"], seeds=2, failed=METHODS[2])
 
 
-def written(folder, run, title="A & <run>"):
-    text = write_page(folder, title=title, **run).read_text(encoding="utf-8")
+def written(folder, run, **manifest):
+    """The page, with other entries of the manifest."""
+    text = write_page(replace(run, path=folder, manifest=Manifest(run.manifest | manifest))).read_text(encoding="utf-8")
     return text, Page(text)
 
 
 def test_everything_is_there_as_text(tmp_path, run):
-    text, page = written(tmp_path, run)
+    text, page = written(tmp_path, run, backbone={"spec": "A & <net>"})
     assert text.startswith("<!DOCTYPE html>\n")
-    assert {*METHODS, "A & <run>", "2. cars & <vans>", "folder:pictures", "2 seeds", "4 of 6"} <= set(page.texts)
+    assert {
+        *METHODS,
+        "folder:pictures on A & <net>",
+        "2. cars & <vans>",
+        "folder:pictures",
+        "2 seeds",
+        "4 of 6",
+    } <= set(page.texts)
     assert {
         "epochs",
         "8",
         "flip, crop",
         "python -m benchmark run --methods 'clr,<b>&\"sgd'\"'\"',</script><b>er'",
     } <= set(page.texts)
-    assert not {"b", "vans", "run"} & {tag for tag, _ in page.elements}
+    assert not {"b", "vans", "net"} & {tag for tag, _ in page.elements}
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
@@ -89,20 +98,20 @@ def test_what_failed_is_told_with_its_cause(tmp_path, run):
     assert page.texts[row + 3].startswith("ValueError: the loss is <nan> & more Traceback")
     assert "Order" not in page.texts
 
-    run["manifest"]["orders"] = [[1, 2], [2, 1]]
-    run["manifest"]["cells"] = [run["manifest"]["cells"][-1] | {"order": 1, "traceback": ""}]
-    _, page = written(tmp_path, run)
+    orders = [[1, 2], [2, 1]]
+    cells = [run.manifest.cells[-1] | {"order": 1, "traceback": ""}]
+    _, page = written(tmp_path, run, orders=orders, cells=cells)
     row = page.texts.index("Cause") + 1
     assert page.texts[row:][:5] == [METHODS[2], "1", "1", "failed", "ValueError: the loss is <nan> & more"]
     assert "details" not in {tag for tag, _ in page.elements}
-    run["manifest"]["cells"] = [{**run["manifest"]["cells"][0], "seed": k, "order": k} for k in (0, 1)]
-    _, page = written(tmp_path, run)
+    cells = [{**run.manifest.cells[0], "seed": k, "order": k} for k in (0, 1)]
+    _, page = written(tmp_path, run, orders=orders, cells=cells)
     assert "2, each a seed of its own in an order of its own" in page.texts
 
 
 def test_what_was_not_begun_is_told_too(tmp_path, run):
-    run["manifest"]["cells"] = [{"method": "clr", "seed": 0, "order": 0, "status": "pending", "cause": None}]
-    _, page = written(tmp_path, run)
+    cells = [{"method": "clr", "seed": 0, "order": 0, "status": "pending", "cause": None}]
+    _, page = written(tmp_path, run, cells=cells)
     row = page.texts.index("Cause") + 1
     assert page.texts[row:][:4] == ["clr", "0", "pending", ""]
 
@@ -126,11 +135,12 @@ def test_ranks_are_told_where_methods_can_be_compared(tmp_path, make_run):
 
 
 def test_equal_budgets_are_told(tmp_path, run):
-    run["budgets"] = Table("budgets", "All are equal.", ("Method", "Epochs"), ((Cell("clr"), Cell("7", value=7.0)),))
-    _, page = written(tmp_path, run)
-    assert "All are equal." in page.texts
-    run["manifest"]["budgets"] = {"clr": {"epochs": 7}}
-    _, page = written(tmp_path, run)
+    settings = {"equal_memory": None, "equal_compute": "sgd", "epochs": 8}
+    budgets = {"clr": {"memory_bytes": None, "epochs": 7, "compute_ratio": 1.01}}
+    _, page = written(tmp_path, run, settings=settings, budgets=budgets)
+    said = "Each method trains for the epochs that cost most nearly what 8 of sgd do, in operations."
+    assert said in page.texts
+    assert {"Epochs", f"Training ({TIMES} sgd)", "1.010"} <= set(page.texts)
     assert "clr.epochs" not in page.texts
 
 
@@ -177,25 +187,35 @@ def test_every_table_of_numbers_is_linked(tmp_path, run):
 
 
 def test_cells_carry_the_numbers_behind_their_text(tmp_path, run):
-    run["parameters"]["state_bytes"] = [44_700_000, 9_999]
-    _, page = written(tmp_path, run)
+    parameters = run.parameters.assign(state_bytes=[44_700_000, 9_999])
+    _, page = written(tmp_path, replace(run, parameters=parameters))
     assert {"44.7 MB", "10.0 kB"} <= set(page.texts)
     assert {"44700000.0", "9999.0", "2560"} <= set(page.values("data-value"))
 
 
-def test_bold_says_what_it_means(tmp_path, make_run):
-    run = make_run(["clr", "er"], ["flowers"], seeds=6)
-    run["accuracy"]["accuracy"] = [0.8, 0.81, 0.82, 0.83, 0.84, 0.85, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
-    run["statistics"] = paired_statistics(run["accuracy"], ["clr", "er"], 1)
+def test_bold_says_what_it_means(tmp_path, make_run, with_accuracy):
+    accuracies = [0.8, 0.81, 0.82, 0.83, 0.84, 0.85, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
+    run = with_accuracy(make_run(["clr", "er"], ["flowers"], seeds=6), accuracy=accuracies)
     _, page = written(tmp_path, run)
-    (_, ranks) = [text for text in page.texts if text.endswith(" (among the best)")]
+    ranks = [text for text in page.texts if text.endswith(" (among the best)")][-1]
     assert ranks == "82.5 (among the best)"
     assert sum("Bold: the highest average accuracy" in text for text in page.texts) == 2
 
 
 def test_settings_leave_out_what_is_a_table(tmp_path, run):
-    run["manifest"]["runs"] = {"a": {"settings": {"epochs": 3}, "tasks": [{"task": 1}]}}
-    _, page = written(tmp_path, run)
+    _, page = written(tmp_path, run, runs={"a": {"settings": {"epochs": 3}, "tasks": [{"task": 1}]}})
     assert "a.settings.epochs" in page.texts
     assert not {"cells", "a.tasks"} & set(page.texts)
     assert page.texts[page.texts.index("lr") + 1] == "\N{EN DASH}"
+
+
+def test_headers_say_what_their_columns_are(tmp_path, run):
+    _, page = written(tmp_path, run)
+    titles = page.values("title")
+    assert "mean over j < T of R[T, j] - R[j, j]. Higher is better." in titles
+    assert "the stored samples within memory_bytes." in titles
+
+
+def test_a_band_means_the_same_as_in_the_figures(tmp_path, run):
+    text, _ = written(tmp_path, run)
+    assert text.count("its band reaches from the lowest to the highest.") == 2

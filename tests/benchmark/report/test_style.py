@@ -9,7 +9,7 @@ from benchmark.report.style import RC, method_style
 FAMILIES = [
     ["clr", "clr-full", "clr-mixed"],
     ["ewc", "online-ewc", "si", "lwf"],
-    ["er", "derpp"],
+    ["er", "derpp", "agem"],
     ["psp", "supsup", "piggyback", "packnet", "hat"],
     ["ccll", "eft", "residual-adapters", "conv-lora"],
     ["bn-only", "confit", "linear-probe", "bpn", "reprogram"],

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,14 +11,17 @@ from benchmark.report.table import EMPTY, MINUS, Cell, Table, bytes_text, flops_
 from benchmark.report.tables import compute_display, display_tables, rank_display, summary_display
 from benchmark.report.text import to_text
 from benchmark.results.blocks import Block
-from benchmark.results.paired_tests import PAIR_COLUMNS, RANK_COLUMNS, Statistics
-from benchmark.results.schema import SUMMARY_COLUMNS
-from benchmark.results.summary import summary_table
+from benchmark.results.paired_tests import Statistics
+from benchmark.results.run import results_of
+from benchmark.results.schema import ACCURACY_COLUMNS, PAIR_COLUMNS, RANK_COLUMNS, SUMMARY_COLUMNS, TASK_COLUMNS
+from benchmark.storage.manifest import Manifest
+
+COLUMNS = [*ACCURACY_COLUMNS, "order"]
 
 
 def accuracy_rows(method, seed, *matrix):
     return [
-        (method, seed, i, j, f"task{j}", value, 100)
+        (method, seed, i, j, f"task{j}", value, 100, 0)
         for i, row in enumerate(matrix, start=1)
         for j, value in enumerate(row, start=1)
     ]
@@ -33,7 +37,7 @@ def accuracy():
         *accuracy_rows("ewc:fisher=exact_50%", 1, [0.1]),
         *accuracy_rows("er", 0, [0.9]),
     ]
-    return pd.DataFrame(rows, columns=["method", "seed", "learned", "task", "task_name", "accuracy", "images"])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 @pytest.fixture
@@ -87,18 +91,36 @@ def compute():
         "evaluation_seconds",
         "evaluations",
         "peak_memory_bytes",
+        "features_cached",
     ]
     rows = [
-        ("clr", 3.2e15, 0.671, 22.04, 0.75, 1.84e9, 1.0115, 3.1, 2, 1.2e9),
-        ("ewc:fisher=exact_50%", 5e15, 1.1, 1234.5, 42.0, 1.82e9, 1.0, 3.0, 3, 2.0e9),
+        ("clr", 3.2e15, 0.671, 22.04, 0.75, 1.84e9, 1.0115, 3.1, 2, 1.2e9, False),
+        ("ewc:fisher=exact_50%", 5e15, 1.1, 1234.5, 42.0, 1.82e9, 1.0, 3.0, 3, 2.0e9, False),
     ]
     return pd.DataFrame(rows, columns=columns)
 
 
 @pytest.fixture
-def summary(accuracy, parameters, compute):
-    statuses = {"ewc:fisher=exact_50%": "incomplete", "clr": "succeeded", "er": "failed"}
-    return summary_table(accuracy, parameters, compute, statuses, tasks=2)
+def run(accuracy, parameters, compute):
+    """The results of three methods on two tasks, of which one finished, one broke off and one failed."""
+    return made(accuracy, parameters, compute, {"ewc:fisher=exact_50%": "running", "clr": "succeeded", "er": "failed"})
+
+
+def made(accuracy, parameters, compute, statuses):
+    tasks = [dict.fromkeys(TASK_COLUMNS, 0) | {"task": number} for number in (1, 2)]
+    cells = [{"method": method, "seed": 0, "order": 0, "status": status} for method, status in statuses.items()]
+    manifest = {"tasks": tasks, "cells": cells, "orders": [[1, 2]], "reference": "all", "bounds": []}
+    return results_of(Path("nowhere"), Manifest(manifest), accuracy, parameters, compute)
+
+
+def told(run, statistics):
+    """The tables of a run with other statistics."""
+    return display_tables(replace(run, statistics=statistics))
+
+
+@pytest.fixture
+def summary(run):
+    return run.summary
 
 
 def test_summary_has_the_contracts_columns_and_the_given_order(summary):
@@ -129,14 +151,13 @@ def test_an_unfinished_seed_counts_for_nothing(summary):
 
 def test_the_interval_is_the_wider_of_those_over_orders_and_over_seeds(parameters, compute):
     rows = [
-        *((*row, 0) for row in accuracy_rows("clr", 0, [0.8], [0.6, 0.4])),  # average 0.5, first 0.6, forgets 0.2
-        *((*row, 1) for row in accuracy_rows("clr", 0, [0.9], [0.8, 0.6])),  # 0.7, 0.8, 0.1
-        *((*row, 0) for row in accuracy_rows("clr", 1, [0.7], [0.7, 0.5])),  # 0.6, 0.7, 0.0
-        *((*row, 1) for row in accuracy_rows("clr", 1, [0.5], [0.5, 0.7])),  # 0.6, 0.5, 0.0
+        *((*row[:-1], 0) for row in accuracy_rows("clr", 0, [0.8], [0.6, 0.4])),  # average 0.5, first 0.6, forgets 0.2
+        *((*row[:-1], 1) for row in accuracy_rows("clr", 0, [0.9], [0.8, 0.6])),  # 0.7, 0.8, 0.1
+        *((*row[:-1], 0) for row in accuracy_rows("clr", 1, [0.7], [0.7, 0.5])),  # 0.6, 0.7, 0.0
+        *((*row[:-1], 1) for row in accuracy_rows("clr", 1, [0.5], [0.5, 0.7])),  # 0.6, 0.5, 0.0
     ]
-    columns = ["method", "seed", "learned", "task", "task_name", "accuracy", "images", "order"]
-    accuracy = pd.DataFrame(rows, columns=columns)
-    (clr,) = summary_table(accuracy, parameters, compute, {"clr": "succeeded"}, tasks=2).to_dict("records")
+    accuracy = pd.DataFrame(rows, columns=COLUMNS)
+    (clr,) = made(accuracy, parameters, compute, {"clr": "succeeded"}).summary.to_dict("records")
     assert clr["seeds"] == 4
     assert clr["average_accuracy"] == pytest.approx(0.6)
     assert clr["first_task_accuracy"] == pytest.approx(0.65)
@@ -159,15 +180,13 @@ def test_a_method_without_a_finished_seed_has_no_numbers(summary):
 
 
 def test_nothing_finished_at_all(accuracy, parameters, compute):
-    summary = summary_table(accuracy[:0], parameters[:0], compute[:0], {"clr": "failed"}, tasks=2)
-    assert list(summary["seeds"]) == [0]
-    assert f"| clr | failed | 0 | {EMPTY} |" in to_markdown(
-        display_tables(summary, parameters[:0], compute[:0], ranks_of(0))
-    )
+    run = made(accuracy[:0], parameters[:0], compute[:0], {"clr": "failed"})
+    assert list(run.summary["seeds"]) == [0]
+    assert f"| clr | failed | 0 | {EMPTY} |" in to_markdown(display_tables(run))
 
 
-def test_cells_are_rounded(summary, parameters, compute):
-    table, storage, spent = display_tables(summary, parameters, compute, ranks_of(1))
+def test_cells_are_rounded(run):
+    table, storage, spent = told(run, ranks_of(1))
     texts = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
     accuracies, costs = ["75.0 ± 63.5", "85.0 ± 63.5", "0.0", "0.0"], ["0.486", "217 kB", "0.486", "0.67", "0.75"]
     assert texts["clr"] == ["succeeded", "2", *accuracies, *costs]
@@ -182,9 +201,9 @@ def best_of(table: Table) -> set[tuple[str, str]]:
     return {(row[0].text, h) for row in table.rows for h, cell in zip(table.headers, row, strict=True) if cell.best}
 
 
-def test_bold_is_what_the_ranks_put_first_in_the_column_that_they_are_of(summary, parameters, compute):
+def test_bold_is_what_the_ranks_put_first_in_the_column_that_they_are_of(run):
     """clr is the best, and er below it significantly; costs are no matter of ranks."""
-    tables = *display_tables(summary, parameters, compute, ranks_of(12)), rank_display(ranks_of(12))
+    tables = *told(run, ranks_of(12)), rank_display(ranks_of(12))
     assert [best_of(table) for table in tables] == [
         {("clr", "Average accuracy (%)")},
         set(),
@@ -196,32 +215,31 @@ def test_bold_is_what_the_ranks_put_first_in_the_column_that_they_are_of(summary
 
 
 @pytest.mark.parametrize("blocks", [1, 5])
-def test_nothing_is_bold_where_blocks_are_too_few_for_a_test(summary, parameters, compute, blocks):
-    tables = display_tables(summary, parameters, compute, ranks_of(blocks))
+def test_nothing_is_bold_where_blocks_are_too_few_for_a_test(run, blocks):
+    tables = told(run, ranks_of(blocks))
     assert not any(best_of(table) for table in tables)
     assert "**" not in to_markdown(tables, ranks_of(blocks))
     assert "Bold" not in to_markdown(tables, ranks_of(blocks))
 
 
-def test_a_bound_is_never_bold(summary, parameters, compute):
+def test_a_bound_is_never_bold(run):
     bounded = replace(ranks_of(12), bounds=frozenset({"clr"}))
-    assert not any(best_of(table) for table in display_tables(summary, parameters, compute, bounded))
+    assert not any(best_of(table) for table in told(run, bounded))
 
 
 def test_the_caption_says_where_features_are_computed_once(compute):
-    assert compute_display(compute).caption == "What each method computes."
     for cached, note in (([False, False], ""), ([True, False], " Features of the training images are computed once ")):
         caption = compute_display(compute.assign(features_cached=cached)).caption
         assert caption == "What each method computes." + (note and f"{note}per task: clr.")
 
 
-def test_statuses_are_shown_only_where_something_failed(summary, parameters, compute):
-    table = display_tables(summary[summary["status"] == "succeeded"], parameters, compute, ranks_of(1))[0]
+def test_statuses_are_shown_only_where_something_failed(run):
+    table = summary_display(replace(run, summary=run.summary[run.summary["status"] == "succeeded"]))
     assert "Status" not in table.headers
 
 
-def test_over_several_orders_the_summary_counts_runs_and_tells_what_the_first_task_lost(summary, parameters, compute):
-    one, several = (summary_display(summary, ranks_of(3, block)) for block in ("seed", "order"))
+def test_over_several_orders_the_summary_counts_runs_and_tells_what_the_first_task_lost(run):
+    one, several = (summary_display(replace(run, statistics=ranks_of(3, block))) for block in ("seed", "order"))
     assert (one.headers[2], several.headers[2]) == ("Seeds", "Runs")
     assert (one.headers[4], several.headers[4]) == ("First-task accuracy (%)", "First-task drop (pp)")
     # ewc has lost 0.9 - 0.5.
@@ -229,13 +247,13 @@ def test_over_several_orders_the_summary_counts_runs_and_tells_what_the_first_ta
     assert "interval over seeds;" in one.caption
     assert "interval over orders of the tasks and seeds, the wider of the two;" in several.caption
     assert "what the first task of each order has lost since it was learned" in several.caption
-    tables = display_tables(summary, parameters, compute, ranks_of(3, "order"))
+    tables = told(run, ranks_of(3, "order"))
     assert several.caption in to_markdown(tables)
     assert "over orders of the tasks" in to_latex(tables)
 
 
-def test_markdown_is_three_rectangular_tables(summary, parameters, compute):
-    text = to_markdown(display_tables(summary, parameters, compute, ranks_of(12)))
+def test_markdown_is_three_rectangular_tables(run):
+    text = to_markdown(told(run, ranks_of(12)))
     blocks = [block.strip().splitlines() for block in text.split("\n\n")]
     tables = [[line for line in block if line.startswith("|")] for block in blocks if block[0].startswith("| Method")]
     assert [len(table) for table in tables] == [2 + 3, 2 + 2, 2 + 2]
@@ -246,8 +264,8 @@ def test_markdown_is_three_rectangular_tables(summary, parameters, compute):
     assert f"{MINUS}40.0" in text
 
 
-def test_latex_is_escaped_and_balanced(summary, parameters, compute):
-    text = to_latex(display_tables(summary, parameters, compute, ranks_of(12)))
+def test_latex_is_escaped_and_balanced(run):
+    text = to_latex(told(run, ranks_of(12)))
     assert r"ewc:fisher=exact\_50\%" in text
     assert r"\textbf{75.0 $\pm$ 63.5}" in text
     assert "$-$40.0" in text
@@ -262,9 +280,9 @@ def test_latex_is_escaped_and_balanced(summary, parameters, compute):
         assert {row.replace(r"\&", "").count("&") for row in rows} == {columns - 1}
 
 
-def test_latex_escapes_every_special_character(summary, parameters, compute):
-    named = summary.replace({"method": {"clr": r"a\b{c}$d&e#f^g~h"}})
-    text = to_latex(display_tables(named, parameters, compute, ranks_of(12)))
+def test_latex_escapes_every_special_character(run):
+    named = run.summary.replace({"method": {"clr": r"a\b{c}$d&e#f^g~h"}})
+    text = to_latex(told(replace(run, summary=named), ranks_of(12)))
     assert r"a\textbackslash{}b\{c\}\$d\&e\#f\textasciicircum{}g\textasciitilde{}h" in text
 
 
@@ -347,8 +365,8 @@ def test_ranks_with_the_difference_to_the_reference() -> None:
     assert "Of 1 method compared with clr, 1 differs significantly" in table.caption
 
 
-def test_ranks_come_after_the_other_tables(summary, parameters, compute) -> None:
-    tables = display_tables(summary, parameters, compute, ranks_of(12))
+def test_ranks_come_after_the_other_tables(run) -> None:
+    tables = told(run, ranks_of(12))
     markdown, latex = (render(tables, ranks_of(12)) for render in (to_markdown, to_latex))
     assert f"| er | 2.00 | 70.0 | {MINUS}10.0 ± 3.1 | \\<0.001 |\n" in markdown
     assert markdown.startswith(to_markdown(tables))
@@ -356,9 +374,20 @@ def test_ranks_come_after_the_other_tables(summary, parameters, compute) -> None
     assert latex.isascii()
 
 
-def test_with_one_block_there_is_a_sentence_in_place_of_ranks(summary, parameters, compute) -> None:
-    tables = display_tables(summary, parameters, compute, ranks_of(1))
+def test_with_one_block_there_is_a_sentence_in_place_of_ranks(run) -> None:
+    tables = told(run, ranks_of(1))
     markdown, latex = (render(tables, ranks_of(1)) for render in (to_markdown, to_latex))
     assert "Mean rank" not in markdown + latex
     assert markdown.endswith(f"|\n\n{ranks_of(1).verdict}\n")
     assert latex.endswith(f"\n% {ranks_of(1).verdict}\n")
+
+
+def test_the_tables_say_over_what_times_are_and_why_there_is_no_ratio(accuracy, parameters, compute):
+    rows = [compute[compute["method"] == "clr"].assign(method=label) for label in ("clr", "sgd:lr=0.1", "sgd:lr=1")]
+    statuses = {"clr": "succeeded", "sgd:lr=0.1": "succeeded", "sgd:lr=1": "succeeded"}
+    run = made(accuracy, parameters, pd.concat(rows), statuses)
+    summary, _, costs = display_tables(run)
+    for table in (summary, costs):
+        assert table.caption.endswith(" Times are over those of sgd:lr=0.1, one of sgd:lr=0.1, sgd:lr=1.")
+    without = summary_display(made(accuracy, parameters, compute, {"clr": "succeeded"}))
+    assert without.caption.endswith(" Times have no ratio, since sgd is not among the methods.")

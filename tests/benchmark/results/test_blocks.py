@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from benchmark.config import Settings
@@ -12,7 +11,6 @@ from benchmark.results.blocks import (
     factors_of,
     interval_95,
     mean_over_blocks,
-    repetitions_of,
     repetitions_text,
 )
 from benchmark.results.paired_tests import ALPHA, block_p
@@ -34,13 +32,6 @@ RUNS = 2000
 )
 def test_what_repetitions_differ_in(repetitions, factors):
     assert factors_of(repetitions) == factors
-
-
-def test_the_repetitions_of_a_table():
-    frame = pd.DataFrame({"seed": [0, 0, 4], "order": [0, 0, 1]})
-    assert repetitions_of(frame) == {(0, 0), (4, 1)}
-    assert repetitions_of(frame.drop(columns="order")) == {(0, 0), (4, 0)}
-    assert repetitions_of(frame[:0]) == set()
 
 
 def test_the_mean_of_each_block():

@@ -14,6 +14,7 @@ from benchmark.cli.main import main
 from benchmark.report.table import MINUS
 from benchmark.report.write import write_report
 from benchmark.results.join import training_mark
+from benchmark.results.run import collect
 from benchmark.running.manifest import check_same
 from benchmark.storage.folder import RunFolder
 from methods.errors import UserError
@@ -125,6 +126,12 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def report(path: Path) -> None:
+    """Make the report of a run, as the process does that learned it."""
+    run = RunFolder(path)
+    write_report(collect(run, run.read_manifest()))
+
+
 def compare(*options: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows of summary.csv by method, and the manifest, of a comparison called c."""
     assert main(["compare", *options, "--name", "c"]) == 0
@@ -163,8 +170,6 @@ def test_a_comparison_has_the_files_of_a_run_and_is_reported_again(here, capsys)
     assert manifest["settings"] == SETTINGS | {
         "methods": ["sgd", "er", "clr"],
         "seeds": [0, 1],
-        "precision": "fp32",
-        "compile": False,
     }
     assert manifest["runs"]["b"]["settings"]["methods"] == ["clr"]
     assert manifest["runs"]["b"]["commit"] == "c0ffee"
@@ -471,7 +476,7 @@ def test_twelve_seeds_have_a_diagram(here):
 @pytest.mark.usefixtures("quick_report")
 def test_a_run_of_one_seed_says_that_it_is_one(here):
     write_run(here / "a", seeds("sgd", [0.5]) | seeds("clr", [0.9]))
-    write_report(RunFolder(here / "a"))
+    report(here / "a")
     said = "With 1 seed no difference can be called significant at 0.05, however large: the exact Wilcoxon signed-rank "
     markdown, latex = ((here / "a" / f"summary.{kind}").read_text() for kind in ("md", "tex"))
     assert markdown.endswith(f"\n\n{said}test gives no p below 2/2^1 = 1; at least 6 seeds are needed.\n")

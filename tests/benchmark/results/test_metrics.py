@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from benchmark.results import metrics
@@ -31,23 +30,6 @@ def test_accuracy_matrix_is_nan_where_nothing_was_evaluated():
     built = metrics.accuracy_matrix([1, 2, 2], [1, 1, 2], [0.9, 0.6, 0.8], tasks=3)
     expected = [[0.9, NAN, NAN], [0.6, 0.8, NAN], [NAN, NAN, NAN]]
     np.testing.assert_array_equal(built, expected)
-
-
-def test_each_seed_and_order_has_a_matrix():
-    columns = ["seed", "learned", "task", "accuracy", "order"]
-    rows = [
-        *[(0, 1, 1, 0.9, 0), (0, 2, 1, 0.6, 0), (0, 2, 2, 0.8, 0)],
-        *[(0, 1, 1, 0.7, 1), (0, 2, 1, 0.5, 1), (0, 2, 2, 0.4, 1)],
-        *[(5, 1, 1, 0.3, 1)],
-    ]
-    built = metrics.accuracy_matrices(pd.DataFrame(rows, columns=columns), tasks=2)
-    expected = [[[0.9, NAN], [0.6, 0.8]], [[0.7, NAN], [0.5, 0.4]], [[0.3, NAN], [NAN, NAN]]]
-    assert list(built) == [(0, 0), (0, 1), (5, 1)]
-    np.testing.assert_array_equal(list(built.values()), expected)
-    # Without a column of orders there is one.
-    built = metrics.accuracy_matrices(pd.DataFrame(rows[:3], columns=columns).drop(columns="order"), tasks=2)
-    assert list(built) == [(0, 0)]
-    np.testing.assert_array_equal(list(built.values()), expected[:1])
 
 
 def test_what_the_first_task_has_lost():

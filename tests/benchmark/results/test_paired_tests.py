@@ -9,17 +9,27 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmark.results import paired_tests
+from benchmark.results.matrices import accuracy_matrices
 from benchmark.results.paired_tests import (
-    PAIR_COLUMNS,
-    RANK_COLUMNS,
     blocks_needed,
     holm,
     least_p,
-    paired_statistics,
     repetition_values,
 )
+from benchmark.results.schema import PAIR_COLUMNS, RANK_COLUMNS
 
 COLUMNS = ["method", "seed", "learned", "task", "task_name", "accuracy", "images"]
+
+
+def paired_statistics(accuracy: pd.DataFrame, methods: list[str], tasks: int, **options):
+    """The statistics of a table of accuracies."""
+    return paired_tests.paired_statistics(matrices_of(accuracy, methods, tasks), **options)
+
+
+def matrices_of(accuracy: pd.DataFrame, methods: list[str], tasks: int):
+    # A table of one order has no such column.
+    return accuracy_matrices(accuracy if "order" in accuracy else accuracy.assign(order=0), methods, tasks)
 
 
 def one_task(values: dict[str, list[float | None]]) -> pd.DataFrame:
@@ -67,7 +77,8 @@ def test_average_accuracy_of_each_repetition():
         ("er", 0, 2, 1, "shapes", 0.2, 10, 1),
         ("er", 0, 2, 2, "digits", 0.4, 10, 1),
     ]
-    values = repetition_values(pd.DataFrame(rows, columns=[*COLUMNS, "order"]), ["er", "clr"], tasks=2)
+    accuracy = pd.DataFrame(rows, columns=[*COLUMNS, "order"])
+    values = repetition_values(matrices_of(accuracy, ["er", "clr"], tasks=2))
     assert list(values) == ["er", "clr"]
     np.testing.assert_allclose(values, [[np.nan, 0.75], [0.3, np.nan]])
 

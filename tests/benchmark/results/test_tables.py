@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from benchmark.results import tables as results
-from benchmark.results.schema import SUMMARY_COLUMNS
-from benchmark.results.tables import accuracy_table, collect, compute_table, parameter_row, statuses
+from benchmark.results import schema, tables
+from benchmark.results.run import collect
+from benchmark.results.tables import accuracy_table, by_method, parameter_row
 from benchmark.storage.folder import RunFolder, open_run
+from benchmark.storage.manifest import Manifest
 from benchmark.storage.records import read_records
 from methods.errors import UserError
 
 
 def test_columns_are_the_documented_ones():
-    assert results.ACCURACY_COLUMNS == ("method", "seed", "learned", "task", "task_name", "accuracy", "images")
-    assert SUMMARY_COLUMNS == (
+    assert schema.ACCURACY_COLUMNS == ("method", "seed", "learned", "task", "task_name", "accuracy", "images")
+    assert schema.SUMMARY_COLUMNS == (
         "method",
         "seeds",
         "status",
@@ -38,7 +40,7 @@ def test_columns_are_the_documented_ones():
         "stored_bytes",
         "stored_percent",
     )
-    assert results.PARAMETER_COLUMNS == (
+    assert schema.PARAMETER_COLUMNS == (
         "method",
         "backbone_parameters",
         "extra_parameters_per_task",
@@ -53,7 +55,7 @@ def test_columns_are_the_documented_ones():
         "stored_bytes",
         "stored_percent",
     )
-    assert results.COMPUTE_COLUMNS == (
+    assert schema.COMPUTE_COLUMNS == (
         "method",
         "training_flops",
         "normalized_compute",
@@ -66,7 +68,7 @@ def test_columns_are_the_documented_ones():
         "peak_memory_bytes",
         "features_cached",
     )
-    assert results.TASK_COLUMNS == (
+    assert schema.TASK_COLUMNS == (
         "task",
         "task_name",
         "classes",
@@ -191,13 +193,21 @@ def cost(flops: int, seconds: float, inference: int, evaluations: int, peak: int
     }
 
 
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "tasks": [
         {"task_name": "digits", "sgd_flops": 600, "backbone_inference_flops": 8},
         {"task_name": "shapes", "sgd_flops": 400, "backbone_inference_flops": 10},
     ],
     "orders": [[1, 2]],
+    "cells": [],
 }
+
+
+def compute_table(finished: dict, manifest: dict[str, Any] = MANIFEST, labels: list[str] | None = None) -> pd.DataFrame:
+    """The table of a run in which the methods of `labels` began, without any those that finished."""
+    began = labels or list(dict.fromkeys(label for label, _, _ in finished))
+    cells = [{"method": label} for label in began]
+    return tables.compute_table(by_method(finished), Manifest(manifest | {"cells": cells}))
 
 
 def test_compute_is_summed_over_tasks_and_set_against_fine_tuning():
@@ -206,8 +216,8 @@ def test_compute_is_summed_over_tasks_and_set_against_fine_tuning():
         ("clr", 0, 0): [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)],
         ("clr", 1, 0): [cost(300, 4.0, 9, 1), cost(300, 3.0, 12, 1, peak=None)],
     }
-    table = compute_table(finished, MANIFEST)
-    assert tuple(table.columns) == results.COMPUTE_COLUMNS
+    table = compute_table(finished)
+    assert tuple(table.columns) == schema.COMPUTE_COLUMNS
     assert table.iloc[0].to_dict() == {
         "method": "sgd",
         "training_flops": 1000,
@@ -232,7 +242,7 @@ def test_compute_is_summed_over_tasks_and_set_against_fine_tuning():
 @pytest.mark.parametrize("cached", [True, False])
 def test_compute_says_where_features_were_computed_once(cached, tmp_path):
     after = [cost(300, 2.0, 9, 1) | {"features_cached": cached}] * 2
-    table = compute_table({("linear-probe", seed, 0): after for seed in (0, 1)}, MANIFEST)
+    table = compute_table({("linear-probe", seed, 0): after for seed in (0, 1)})
     assert table["features_cached"].tolist() == [cached]
     RunFolder(tmp_path).write_csv("compute", table)
     assert (tmp_path / "compute.csv").read_text().endswith(f",{cached}\n")
@@ -240,12 +250,28 @@ def test_compute_says_where_features_were_computed_once(cached, tmp_path):
 
 def test_a_method_that_an_older_version_learned_in_part_cached_no_features():
     after = [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1) | {"features_cached": True}]
-    assert compute_table({("linear-probe", 0, 0): after}, MANIFEST)["features_cached"].tolist() == [False]
+    assert compute_table({("linear-probe", 0, 0): after})["features_cached"].tolist() == [False]
 
 
 def test_without_fine_tuning_in_the_run_compute_is_normalised_all_the_same_but_seconds_are_not():
-    table = compute_table({("clr", 0, 0): [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)]}, MANIFEST)
+    table = compute_table({("clr", 0, 0): [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)]})
     assert table["normalized_compute"][0] == 0.5
+    assert math.isnan(table["normalized_seconds"][0])
+
+
+@pytest.mark.parametrize("label", ["sgd:lr=0.01", "sgd:lr=0.01:momentum=0.9", "sgd (epochs=16)"])
+def test_seconds_are_over_those_of_fine_tuning_whatever_its_options(label):
+    finished = {
+        ("clr", 0, 0): [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)],
+        (label, 0, 0): [cost(600, 4.0, 8, 1), cost(400, 2.0, 10, 2)],
+        (label, 1, 0): [cost(600, 4.0, 8, 1), cost(400, 8.0, 10, 2)],
+    }
+    assert compute_table(finished)["normalized_seconds"].tolist() == [3 / 9, 1.0]
+
+
+def test_seconds_of_a_method_that_did_not_finish_are_no_unit():
+    table = compute_table({("clr", 0, 0): [cost(300, 2.0, 9, 1), cost(200, 1.0, 12, 1)]}, labels=["sgd", "clr"])
+    assert table["method"].tolist() == ["clr"]
     assert math.isnan(table["normalized_seconds"][0])
 
 
@@ -275,21 +301,21 @@ def test_accuracy_has_a_row_for_each_evaluation():
         ("er", 3, 0): [{"learned": 1, "evaluated": evaluated(0.25)}],
         ("er", 4, 0): [],
     }
-    table = accuracy_table(records, MANIFEST)
-    assert tuple(table.columns) == results.ACCURACY_COLUMNS
+    table = accuracy_table(records, Manifest(MANIFEST))
+    assert tuple(table.columns) == (*schema.ACCURACY_COLUMNS, "order")
     assert table.to_numpy().tolist() == [
-        ["clr", 0, 1, 1, "digits", 0.5, 10],
-        ["clr", 0, 2, 1, "digits", 0.5, 10],
-        ["clr", 0, 2, 2, "shapes", 0.75, 20],
-        ["er", 3, 1, 1, "digits", 0.25, 10],
+        ["clr", 0, 1, 1, "digits", 0.5, 10, 0],
+        ["clr", 0, 2, 1, "digits", 0.5, 10, 0],
+        ["clr", 0, 2, 2, "shapes", 0.75, 20, 0],
+        ["er", 3, 1, 1, "digits", 0.25, 10, 0],
     ]
 
 
 def test_over_several_orders_a_task_is_a_place_and_its_name_says_which():
     after = [{"learned": 1, "evaluated": evaluated(0.5)}, {"learned": 2, "evaluated": evaluated(0.5, 0.75)}]
     records = {("clr", 0, 0): after[:1], ("clr", 0, 1): after}
-    table = accuracy_table(records, MANIFEST | {"orders": [[1, 2], [2, 1]]})
-    assert tuple(table.columns) == (*results.ACCURACY_COLUMNS, "order")
+    table = accuracy_table(records, Manifest(MANIFEST | {"orders": [[1, 2], [2, 1]]}))
+    assert tuple(table.columns) == (*schema.ACCURACY_COLUMNS, "order")
     assert table.to_numpy().tolist() == [
         ["clr", 0, 1, 1, "digits", 0.5, 10, 0],
         ["clr", 0, 1, 1, "shapes", 0.5, 10, 1],
@@ -311,7 +337,7 @@ def test_a_methods_status():
     manifest = {
         "cells": [{"method": m, "seed": s, "status": v} for m, all_ in cells.items() for s, v in enumerate(all_)]
     }
-    assert statuses(manifest) == {
+    assert Manifest(manifest).statuses == {
         "good": "succeeded",
         "bad": "failed",
         "worse": "failed",
@@ -330,7 +356,7 @@ def record(learned: int) -> dict:
 def test_only_cells_that_finished_count_for_the_costs(tmp_path):
     run = RunFolder(tmp_path)
     tasks = [
-        dict.fromkeys(results.TASK_COLUMNS, 0) | {"task_name": name, "sgd_flops": 100, "backbone_inference_flops": 10}
+        dict.fromkeys(schema.TASK_COLUMNS, 0) | {"task_name": name, "sgd_flops": 100, "backbone_inference_flops": 10}
         for name in ("a", "b")
     ]
     cells = (("clr", 0, 0, 2), ("clr", 0, 1, 1), ("clr", 1, 0, 1), ("clr", 1, 1, 2), ("er", 0, 0, 1))
@@ -343,14 +369,16 @@ def test_only_cells_that_finished_count_for_the_costs(tmp_path):
         "tasks": tasks,
         "orders": [[1, 2], [2, 1]],
         "backbone": {"parameters": 100},
-        "cells": [{"method": method, "seed": seed, "order": order} for method, seed, order, _ in cells],
+        "cells": [{"method": m, "seed": seed, "order": order, "status": "running"} for m, seed, order, _ in cells],
+        "reference": "clr",
+        "bounds": [],
     }
-    tables = collect(run, manifest)
-    assert len(tables.accuracy) == 3 + 1 + 1 + 3 + 1
-    assert tables.parameters["method"].tolist() == tables.compute["method"].tolist() == ["clr"]
-    assert tables.parameters["extra_parameters_per_task"].tolist() == [10]
-    assert tables.compute["normalized_compute"].tolist() == [1.0]
-    assert tuple(tables.tasks.columns) == results.TASK_COLUMNS
+    results = collect(run, Manifest(manifest))
+    assert len(results.accuracy) == 3 + 1 + 1 + 3 + 1
+    assert results.parameters["method"].tolist() == results.compute["method"].tolist() == ["clr"]
+    assert results.parameters["extra_parameters_per_task"].tolist() == [10]
+    assert results.compute["normalized_compute"].tolist() == [1.0]
+    assert tuple(results.tasks.columns) == schema.TASK_COLUMNS
 
 
 def test_records_end_at_the_first_that_is_missing_or_not_readable(tmp_path):

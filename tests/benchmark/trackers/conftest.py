@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmark.results.run import Results, results_of
+from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
 from benchmark.storage.folder import RunFolder
+from benchmark.storage.manifest import Manifest
 from benchmark.storage.records import CellKey
 from benchmark.trackers.base import Lesson
 
@@ -24,12 +27,30 @@ class Learning:
     run: RunFolder
 
     @property
-    def manifest(self) -> dict[str, Any]:
-        cells = [{"method": method, "seed": 0, "order": 0} for method in ("clr", "er:memory=10")]
+    def manifest(self) -> Manifest:
+        cells = [{"method": method, "seed": 0, "order": 0, "status": "succeeded"} for method in ("clr", "er:memory=10")]
         settings = {"methods": ["clr", "er:memory=10"], "seeds": [0], "orders": 1, "epochs": 2, "stream": "tiny"}
         tasks = [{"task": number, "task_name": name} for number, name in enumerate(TASK_NAMES, 1)]
         began = "2026-01-02T03:04:05+00:00"
-        return {"settings": settings, "orders": [[1, 2]], "tasks": tasks, "cells": cells, "started": began}
+        return Manifest(
+            settings=settings,
+            orders=[[1, 2]],
+            tasks=[dict.fromkeys(TASK_COLUMNS, 0) | task for task in tasks],
+            cells=cells,
+            started=began,
+            reference="clr",
+            bounds=[],
+        )
+
+    @property
+    def results(self) -> Results:
+        """Those of a run whose only table with numbers is the summary."""
+        frames = (
+            pd.DataFrame(columns=list(columns))
+            for columns in ([*ACCURACY_COLUMNS, "order"], PARAMETER_COLUMNS, COMPUTE_COLUMNS)
+        )
+        found = results_of(self.run.path, self.manifest, *frames)
+        return replace(found, summary=found.summary.assign(average_accuracy=[0.5, 0.25]))
 
     def learn(self, key: CellKey, number: int) -> None:
         """Leave what a cell measured of its next task: losses 1.5, 1.25, then 0.5, 0.25; accuracies in eighths."""
@@ -78,7 +99,7 @@ class Recorder:
     def finish(self, cell: str) -> None:
         self.calls.append(f"finish {cell}")
 
-    def publish(self, folder: Path) -> None:
+    def publish(self, results: Results) -> None:
         self.calls.append("publish")
 
     def close(self) -> None:

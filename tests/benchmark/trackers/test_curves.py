@@ -40,7 +40,7 @@ def test_each_task_is_told_once_as_soon_as_the_next_begins(learning: Any, record
     assert told(recorder) == [(name, 1)]
     learning.learn(ER, 2)
     heard.ended(name)
-    heard.publish()
+    heard.publish(learning.results)
     assert told(recorder) == [(name, 1), (name, 2)]
     assert recorder.calls == [f"finish {name}", "publish"]
 
@@ -76,7 +76,7 @@ def test_a_tracker_that_fails_is_told_no_more(
     monkeypatch.setattr(curves, "open_tracker", lambda *arguments: recorder)
     progress = make_listener()
     learning.learn(CLR, 1)
-    with tracked("mlflow", learning.run, learning.manifest, progress) as heard:
+    with tracked("mlflow", learning.run, learning.manifest, progress) as (heard, _):
         heard.task("clr, seed 0", 2, "sign: digits")
         heard.task("clr, seed 0", 2, "sign: digits")
     cause = "ConnectionError: the server is gone"
@@ -99,7 +99,7 @@ def test_an_interrupted_run_closes_its_tracker(
 
 def test_without_a_tracker_nothing_stands_between(learning: Any, make_listener: Any) -> None:
     progress = make_listener()
-    with tracked(None, learning.run, learning.manifest, progress) as heard:
+    with tracked(None, learning.run, learning.manifest, progress) as (heard, _):
         assert heard is progress
 
 

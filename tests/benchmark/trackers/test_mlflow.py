@@ -43,7 +43,7 @@ def test_curves_go_on_without_double_points(learning: Any) -> None:
     learning.learn(CLR, 2)
     learning.end()
     again = track(learning)
-    again.publish()
+    again.publish(learning.results)
     again.close()
 
     found = runs()

@@ -38,7 +38,7 @@ def test_curves_go_on_without_double_points(learning: Any) -> None:
         learning.learn(key, number)
     learning.end()
     again = track(learning)
-    again.publish()
+    again.publish(learning.results)
     again.close()
 
     folder = learning.run.path / "tensorboard"
@@ -52,7 +52,7 @@ def test_curves_go_on_without_double_points(learning: Any) -> None:
 def test_tables_and_figures_are_there_once(learning: Any) -> None:
     learning.end()
     for _ in range(2):
-        TensorBoardTracker(learning.run.path).publish(learning.run.path)
+        TensorBoardTracker(learning.run.path).publish(learning.results)
     (file,) = (learning.run.path / "tensorboard").glob("events.*")
     content = read(file.parent)
     (image,) = content.Images("average_accuracy")

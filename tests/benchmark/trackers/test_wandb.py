@@ -68,7 +68,7 @@ def test_curves_go_on_without_double_points_and_leave_the_machine_alone(learning
     learning.learn(CLR, 2)
     learning.end()
     again = track(learning)
-    again.publish()
+    again.publish(learning.results)
     again.close()
 
     files = {file.name: records(file) for file in learning.run.path.glob("wandb/offline-run-*/run-*.wandb")}

@@ -1,0 +1,475 @@
+"""The columns of the tables, each a record: what it is, how it is computed and shown.
+
+CSV files, the tables that a reader sees, the page and the tables of columns in results/README.md are all made from
+these. A new metric is one entry, at the place where tables show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from benchmark.results import costs, metrics
+from benchmark.results.costs import Costs
+from benchmark.results.metrics import Array
+
+#: How a number is written for a reader; benchmark/report/table.py has a function for each.
+Form = Literal["count", "percent", "significant", "ratio", "fine ratio", "bytes", "signed bytes", "flops", "p", "none"]
+
+#: In tables.
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of one CSV file or of several.
+
+    Attributes:
+        name: in the CSV files.
+        csv: the files that have it, without ".csv".
+        meaning: one line for results/README.md, in Markdown, and for who points at its header on the page.
+        headers: table that a reader sees -> the header of the column there.
+        header_over_orders: its header in the summary over several orders, where that is another one: "" for none.
+        form: how its numbers are written.
+        better: which of two values is the better one, if that can be said.
+        added: a CSV file keeps its columns: one that came later, with a higher number, stands behind all before it.
+        interval: whether `..._ci95` follows it, half the 95 % confidence interval of the mean.
+    """
+
+    name: str
+    csv: tuple[str, ...]
+    meaning: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    header_over_orders: str | None = None
+    form: Form = "none"
+    better: Literal["higher", "lower"] | None = None
+    added: int = 0
+    interval: bool = False
+
+    @property
+    def ci95(self) -> str | None:
+        """The name of the column of its interval, if there is one."""
+        return f"{self.name}_ci95" if self.interval else None
+
+    def header(self, table: str, over_orders: bool = False) -> str:
+        """Its header in a table that a reader sees; empty where it is not shown."""
+        if table == "summary" and over_orders and self.header_over_orders is not None:
+            return self.header_over_orders
+        return self.headers.get(table, "")
+
+    @property
+    def explanation(self) -> str:
+        """Its meaning as plain text, and which values are better; empty where there is nothing to say."""
+        if not self.meaning:
+            return ""
+        text = self.meaning.replace("`", "")
+        return f"{text}. {self.better.capitalize()} is better." if self.better else f"{text}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyMetric(Column):
+    """What an accuracy matrix says. The table has the mean over blocks of each repetition's value.
+
+    Attributes:
+        formula: float [T, T], as in results/metrics.py -> the value of a repetition that finished.
+    """
+
+    formula: Callable[[Array], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostMetric(Column):
+    """What a method stores or computes.
+
+    Attributes:
+        formula: the finished cells of a method -> the value.
+        measured: whether it is known only from a run, and not from the network alone.
+    """
+
+    formula: Callable[[Costs], Any]
+    measured: bool = False
+
+
+#: In the order in which tables show them.
+COLUMNS: tuple[Column, ...] = (
+    Column(
+        name="method",
+        csv=("summary", "parameters", "compute"),
+        meaning="the label: the specification as it was typed",
+    ),
+    Column(
+        name="seeds",
+        csv=("summary", "backbones"),
+        meaning="repetitions, seeds in orders, that finished the stream",
+        headers={"summary": "Seeds", "backbones": "Seeds"},
+        header_over_orders="Runs",
+        form="count",
+    ),
+    Column(
+        name="blocks",
+        csv=("summary",),
+        meaning="how many of these are independent (docs/statistics.md)",
+        form="count",
+        added=1,
+    ),
+    Column(
+        name="status",
+        csv=("summary", "backbones"),
+        meaning="succeeded, failed, diverged (a loss was not a finite number) or incomplete",
+    ),
+    AccuracyMetric(
+        name="average_accuracy",
+        csv=("summary", "backbones"),
+        formula=metrics.average_accuracy,
+        meaning="mean over j of R[T, j]. Its curve: mean over j <= i of R[i, j]",
+        headers=dict.fromkeys(("summary", "backbones"), "Average accuracy (%)"),
+        form="percent",
+        better="higher",
+        interval=True,
+    ),
+    AccuracyMetric(
+        name="first_task_accuracy",
+        csv=("summary",),
+        formula=metrics.first_task_accuracy,
+        meaning="R[T, 1]. Its curve: R[i, 1]. Over several orders it averages different tasks; see the next",
+        headers={"summary": "First-task accuracy (%)"},
+        header_over_orders="",
+        form="percent",
+        better="higher",
+        interval=True,
+    ),
+    AccuracyMetric(
+        name="first_task_drop",
+        csv=("summary",),
+        formula=metrics.first_task_drop,
+        meaning="R[1, 1] - R[T, 1], what the first task has lost. Over several orders tables and figures show it in "
+        "place of `first_task_accuracy`. Its curve: R[1, 1] - R[i, 1]",
+        header_over_orders="First-task drop (pp)",
+        form="percent",
+        better="lower",
+        added=2,
+        interval=True,
+    ),
+    AccuracyMetric(
+        name="forgetting",
+        csv=("summary",),
+        formula=metrics.forgetting,
+        meaning="mean over j < T of (max over i in j..T-1 of R[i, j]) - R[T, j]",
+        headers={"summary": "Forgetting (pp)"},
+        form="percent",
+        better="lower",
+    ),
+    AccuracyMetric(
+        name="backward_transfer",
+        csv=("summary",),
+        formula=metrics.backward_transfer,
+        meaning="mean over j < T of R[T, j] - R[j, j]",
+        headers={"summary": "Backward transfer (pp)"},
+        form="percent",
+        better="higher",
+    ),
+    CostMetric(
+        name="backbone_parameters",
+        csv=("parameters", "backbones"),
+        formula=lambda own: own.backbone["parameters"],
+        meaning="of the network as given, without its classifier",
+        headers=dict.fromkeys(("storage", "backbones"), "Backbone parameters"),
+        form="count",
+    ),
+    CostMetric(
+        name="extra_parameters_per_task",
+        csv=("parameters",),
+        formula=costs.extra_parameters_per_task,
+        meaning="growth of the state per task after the first, without heads and replay, in float32-equivalents "
+        "(bytes / 4); with one task, its growth from the start",
+        headers={"storage": "Extra parameters per task"},
+        form="count",
+        better="lower",
+    ),
+    CostMetric(
+        name="extra_parameters_percent",
+        csv=("parameters", "summary", "backbones"),
+        formula=costs.extra_parameters_percent,
+        meaning="the same as a share of `backbone_parameters`",
+        headers={
+            "summary": "Extra parameters (% per task)",
+            "storage": "Extra (% of the backbone)",
+            "backbones": "Extra parameters (% per task)",
+        },
+        form="significant",
+        better="lower",
+    ),
+    CostMetric(
+        name="head_parameters_per_task",
+        csv=("parameters",),
+        formula=costs.head_parameters_per_task,
+        meaning="all heads over the number of tasks",
+        headers={"storage": "Head parameters per task"},
+        form="count",
+    ),
+    CostMetric(
+        name="frozen_bytes",
+        csv=("parameters",),
+        formula=lambda own: round(own.size("frozen")),
+        meaning="the backbone's tensors that the method refers to and never changes",
+        headers={"storage": "Frozen"},
+        form="bytes",
+    ),
+    CostMetric(
+        name="shared_bytes",
+        csv=("parameters",),
+        formula=lambda own: round(own.size("shared")),
+        meaning="what all tasks use and later ones overwrite",
+        headers={"storage": "Shared"},
+        form="bytes",
+    ),
+    CostMetric(
+        name="task_bytes",
+        csv=("parameters",),
+        formula=lambda own: round(own.size("task")),
+        meaning="what belongs to single tasks, heads included, for all tasks together",
+        headers={"storage": "Per-task"},
+        form="bytes",
+    ),
+    CostMetric(
+        name="memory_bytes",
+        csv=("parameters",),
+        formula=lambda own: round(own.size("memory")),
+        meaning="what is kept so as to go on learning: Fisher information, anchors, stored samples",
+        headers={"storage": "Memory"},
+        form="bytes",
+    ),
+    CostMetric(
+        name="replay_bytes",
+        csv=("parameters",),
+        formula=lambda own: round(own.size("replay")),
+        meaning="the stored samples within `memory_bytes`",
+        headers={"storage": "Replay"},
+        form="bytes",
+    ),
+    CostMetric(
+        name="state_bytes",
+        csv=("parameters",),
+        formula=costs.state_bytes,
+        meaning="frozen + shared + task + memory",
+        headers={"storage": "State in all"},
+        form="bytes",
+        better="lower",
+    ),
+    CostMetric(
+        name="stored_bytes",
+        csv=("parameters", "summary"),
+        formula=costs.stored_bytes,
+        meaning="what is stored beyond the backbone after the stream: `state_bytes` less all tensors of the backbone "
+        "as given. Heads, stored images, Fisher information and anchors are in it; the backbone itself is not, whether "
+        "the method refers to it or overwrites it",
+        headers={"summary": "Stored beyond the backbone", "storage": "Beyond the backbone"},
+        form="signed bytes",
+        better="lower",
+        added=3,
+    ),
+    CostMetric(
+        name="stored_percent",
+        csv=("parameters", "summary"),
+        formula=costs.stored_percent,
+        meaning="the same as a share of the backbone's bytes",
+        headers={"summary": "Stored (% of the backbone)", "storage": "Beyond (% of the backbone)"},
+        form="significant",
+        better="lower",
+        added=3,
+    ),
+    CostMetric(
+        name="training_flops",
+        csv=("compute", "backbones"),
+        formula=lambda own: round(own.total("training_flops")),
+        meaning="operations of convolutions and matrix products over the whole stream, 2 for a multiplication and "
+        "addition. Those of a task's first step for each of its images and epochs; the method's work before and after "
+        "a task is counted exactly",
+        headers=dict.fromkeys(("compute", "backbones"), "Training"),
+        form="flops",
+        better="lower",
+    ),
+    CostMetric(
+        name="normalized_compute",
+        csv=("compute", "summary", "backbones"),
+        formula=lambda own: own.total("training_flops") / own.fine_tuning_flops,
+        meaning="over those of fine-tuning everything (`sgd`) with the same epochs; known from the network, so no sgd "
+        "row is needed",
+        headers={
+            "summary": f"Compute ({TIMES} fine-tuning)",
+            "compute": f"{TIMES} fine-tuning",
+            "backbones": f"{TIMES} fine-tuning",
+        },
+        form="ratio",
+        better="lower",
+    ),
+    CostMetric(
+        name="training_seconds",
+        csv=("compute",),
+        formula=lambda own: own.total("training_seconds"),
+        meaning="wall-clock time of training",
+        headers={"compute": "Training (s)"},
+        form="significant",
+        better="lower",
+        measured=True,
+    ),
+    CostMetric(
+        name="normalized_seconds",
+        csv=("compute", "summary"),
+        formula=lambda own: own.total("training_seconds") / own.fine_tuning_seconds,
+        meaning="over those of the row `sgd` of the same run; without one, over those of the first row of `sgd` with "
+        "options, as `sgd:lr=0.1`. Empty without any; the tables then say why",
+        headers={"summary": f"Time ({TIMES} fine-tuning)", "compute": f"{TIMES} fine-tuning"},
+        form="ratio",
+        better="lower",
+        measured=True,
+    ),
+    CostMetric(
+        name="inference_flops_per_image",
+        csv=("compute",),
+        formula=lambda own: round(costs.inference_flops(own)),
+        meaning="of the network that answers for the last task learned",
+        headers={"compute": "Inference per image"},
+        form="flops",
+        better="lower",
+    ),
+    CostMetric(
+        name="normalized_inference",
+        csv=("compute",),
+        formula=lambda own: costs.inference_flops(own) / own.bare_inference,
+        meaning="the same over the bare backbone with a head",
+        headers={"compute": f"{TIMES} backbone"},
+        form="fine ratio",
+        better="lower",
+    ),
+    CostMetric(
+        name="evaluation_seconds",
+        csv=("compute",),
+        formula=lambda own: own.total("evaluation_seconds"),
+        meaning="wall-clock time of these evaluations",
+        headers={"compute": "Evaluation (s)"},
+        form="significant",
+        measured=True,
+    ),
+    CostMetric(
+        name="evaluations",
+        csv=("compute",),
+        formula=lambda own: round(own.total("evaluations")),
+        meaning="evaluations of a task that were made; what nothing has changed since is not evaluated again",
+        headers={"compute": "Evaluations"},
+        form="count",
+        measured=True,
+    ),
+    CostMetric(
+        name="peak_memory_bytes",
+        csv=("compute",),
+        formula=costs.peak_memory_bytes,
+        meaning="the most memory that learning a task took: on a GPU what torch allocated, on Linux the growth of the "
+        "process's resident memory; empty elsewhere",
+        headers={"compute": "Peak memory"},
+        form="bytes",
+        better="lower",
+        measured=True,
+    ),
+    CostMetric(
+        name="features_cached",
+        csv=("compute",),
+        formula=costs.features_cached,
+        meaning="True where nothing but the head is trained (`linear-probe`, `sgd-ll`), so that the backbone sees each "
+        "training image once per task and the epochs go over its features; its operations and seconds count like all "
+        "others. False with `--augment`, since then the images are others in each epoch",
+    ),
+)
+
+
+def _difference(to: str, meaning: str, p: str) -> tuple[Column, Column]:
+    """The columns of ranks.csv on the difference to one method; in their headers, {} is its name."""
+    return (
+        Column(
+            name=f"difference_to_{to}",
+            csv=("ranks",),
+            meaning=meaning,
+            headers={f"ranks to {to}": "Difference to {} (pp)"},
+            form="percent",
+            interval=True,
+        ),
+        Column(
+            name=f"holm_p_to_{to}",
+            csv=("ranks",),
+            meaning=p,
+            headers={f"ranks to {to}": "p of the difference"},
+            form="p",
+        ),
+    )
+
+
+#: The two tables of ranks that a reader may see.
+_RANKED = ("ranks to best", "ranks to reference")
+
+#: Of ranks.csv.
+RANKS: tuple[Column, ...] = (
+    Column(name="method", csv=("ranks",), meaning="the label"),
+    Column(name="blocks", csv=("ranks",), meaning="seeds or orders that all these methods finished", form="count"),
+    Column(
+        name="mean_rank",
+        csv=("ranks",),
+        meaning="mean over blocks of the method's rank, 1 for the highest accuracy; those of ties are averaged",
+        headers=dict.fromkeys(_RANKED, "Mean rank"),
+        form="ratio",
+        better="lower",
+    ),
+    Column(
+        name="average_accuracy",
+        csv=("ranks",),
+        meaning="mean over these blocks",
+        headers=dict.fromkeys(_RANKED, "Average accuracy (%)"),
+        form="percent",
+        better="higher",
+    ),
+    *_difference(
+        "best",
+        "to the method with the highest `average_accuracy`, and half its 95 % confidence interval, Student's t over "
+        "paired differences; empty for that method",
+        "that pair's `holm_p`; empty where the pair was not tested, as neither is the reference",
+    ),
+    *_difference(
+        "reference",
+        "the same to the method of `--reference`; empty with `--reference all`",
+        "that pair's `holm_p`; empty with `--reference all`",
+    ),
+)
+
+#: Of statistics.csv.
+PAIRS: tuple[Column, ...] = (
+    Column(name="method_a", csv=("statistics",), meaning="one of the two methods"),
+    Column(name="method_b", csv=("statistics",), meaning="the other one"),
+    Column(name="blocks", csv=("statistics",), meaning="seeds or orders that all these methods finished"),
+    Column(name="mean_difference", csv=("statistics",), meaning="mean over blocks of `method_a` minus `method_b`"),
+    Column(name="difference_ci95", csv=("statistics",), meaning="half its 95 % confidence interval, as in `ranks.csv`"),
+    Column(
+        name="wilcoxon_p",
+        csv=("statistics",),
+        meaning="exact two-sided p of Wilcoxon's signed-rank test, with ties; blocks without a difference are left "
+        "out. With each seed in each order, the larger of those over seeds and over orders",
+    ),
+    Column(name="holm_p", csv=("statistics",), meaning="that p by Holm's correction for all rows"),
+    Column(name="significant", csv=("statistics",), meaning="whether `holm_p` is below 0.05"),
+)
+
+
+def columns_of(csv: str) -> list[Column]:
+    """The columns of a CSV file, in its order; those of intervals are no columns of their own here."""
+    own = [column for column in (*COLUMNS, *RANKS, *PAIRS) if csv in column.csv]
+    return sorted(own, key=lambda column: column.added)
+
+
+def names_of(csv: str) -> tuple[str, ...]:
+    """The names of a CSV file's columns, in its order, those of intervals included."""
+    names = [(column.name, column.ci95) for column in columns_of(csv)]
+    return tuple(name for pair in names for name in pair if name is not None)
+
+
+def shown_in(table: str, over_orders: bool = False) -> list[Column]:
+    """The columns that a table shows a reader, in its order."""
+    return [column for column in (*COLUMNS, *RANKS) if column.header(table, over_orders)]

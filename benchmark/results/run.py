@@ -1,0 +1,158 @@
+"""Results: all numbers of a run in one object, made once. Tables, figures, page, trackers and Python are given it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark.results.blocks import factors_of
+from benchmark.results.fine_tuning import TimeUnit, time_unit
+from benchmark.results.matrices import Matrices, accuracy_matrices, repetitions_of
+from benchmark.results.paired_tests import Statistics, paired_statistics
+from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS
+from benchmark.results.summary import summary_table
+from benchmark.results.tables import (
+    accuracy_table,
+    by_method,
+    compute_table,
+    parameter_table,
+    read_table,
+    task_table,
+)
+from benchmark.storage.folder import RunFolder
+from benchmark.storage.manifest import Manifest
+from benchmark.storage.records import read_records
+
+
+@dataclass(frozen=True, repr=False)
+class Results:
+    """What a run has left behind; results/README.md defines the columns.
+
+    Attributes:
+        path: the run's folder.
+        manifest: settings, versions, fingerprints, budgets, and the status of each cell: manifest.json as a
+            dictionary, of which the usual entries are attributes too.
+        summary: a row per method.
+        accuracy: a row per method, seed, order, task evaluated and number of tasks learned.
+        parameters, compute: a row per method: storage and compute.
+        tasks: a row per task of the stream.
+        matrices: the accuracy matrix of each method's repetitions: label -> (seed, order) -> float [T, T], NaN where
+            a task was not evaluated.
+        statistics: the methods' ranks, paired tests of their differences, and what these allow to say.
+    """
+
+    path: Path
+    manifest: Manifest
+    summary: pd.DataFrame
+    accuracy: pd.DataFrame
+    parameters: pd.DataFrame
+    compute: pd.DataFrame
+    tasks: pd.DataFrame
+    matrices: Matrices
+    statistics: Statistics
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The rows of the CSV files, by their names without ".csv"."""
+        several = len(self.manifest.orders) > 1
+        return {
+            "accuracy": self.accuracy if several else self.accuracy.drop(columns="order"),
+            "summary": self.summary,
+            "parameters": self.parameters,
+            "compute": self.compute,
+            "tasks": self.tasks,
+            "ranks": self.statistics.ranks,
+            "statistics": self.statistics.pairs,
+        }
+
+    @property
+    def over_orders(self) -> bool:
+        """Whether repetitions differ in their orders, so that in each of these another task is the first."""
+        return "order" in factors_of(repetitions_of(self.matrices))
+
+    @property
+    def time_unit(self) -> TimeUnit:
+        """What `normalized_seconds` is over."""
+        return time_unit(self.manifest.labels, set(self.compute["method"]), self.manifest.comparable_seconds)
+
+
+def collect(run: RunFolder, manifest: Manifest) -> Results:
+    """Compute the results of a run from what its cells recorded.
+
+    Args:
+        run: its folder.
+        manifest: its manifest.
+
+    Raises:
+        VanishedError: a cell has succeeded, and what it measured is not there any more.
+    """
+    records = {key: read_records(run.cell(*key)) for key in manifest.keys_of_cells}
+    done = {key: after for key, after in records.items() if len(after) == len(manifest.tasks)}
+    if len(done) < len(records):
+        run.check_cells(manifest)
+    finished = by_method(done)
+    return results_of(
+        run.path,
+        manifest,
+        accuracy_table(records, manifest),
+        parameter_table(finished, manifest),
+        compute_table(finished, manifest),
+    )
+
+
+def read(run: RunFolder) -> Results:
+    """The results of a run that another process made: finished, interrupted or still going on.
+
+    Of a finished run its CSV files are enough. If one is missing, damaged or has other columns, all numbers are
+    computed again from the cells' records.
+
+    Raises:
+        UserError: the folder holds no run.
+        VanishedError: what was measured is not there any more.
+    """
+    manifest = run.read_manifest()
+    tables = _read_tables(run.path) if manifest.get("finished") else None
+    return results_of(run.path, manifest, *tables) if tables else collect(run, manifest)
+
+
+def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
+    """The tables from which all others follow; None where one cannot be read, or has other columns."""
+    try:
+        accuracy, parameters, compute = (
+            read_table(folder / f"{name}.csv") for name in ("accuracy", "parameters", "compute")
+        )
+    except (FileNotFoundError, ValueError):
+        return None
+    if "order" not in accuracy:
+        accuracy["order"] = 0
+    expected = ([*ACCURACY_COLUMNS, "order"], list(PARAMETER_COLUMNS), list(COMPUTE_COLUMNS))
+    if [list(frame) for frame in (accuracy, parameters, compute)] != list(expected):
+        return None
+    return accuracy, parameters, compute
+
+
+def results_of(
+    path: Path, manifest: Manifest, accuracy: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame
+) -> Results:
+    """The results that follow from what was measured.
+
+    Args:
+        path: of the run's folder.
+        manifest: of the run.
+        accuracy: the rows of accuracy.csv, and `order`.
+        parameters, compute: the rows of the CSV files of these names.
+    """
+    matrices = accuracy_matrices(accuracy, manifest.labels, len(manifest.tasks))
+    return Results(
+        path=path,
+        manifest=manifest,
+        summary=summary_table(matrices, parameters, compute, manifest.statuses),
+        accuracy=accuracy,
+        parameters=parameters,
+        compute=compute,
+        tasks=task_table(manifest),
+        matrices=matrices,
+        statistics=paired_statistics(matrices, manifest.reference, manifest.bounds),
+    )

@@ -1,0 +1,96 @@
+"""manifest.json as a record: names and types for what many places read from it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from benchmark.storage.records import CellKey
+
+#: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
+PENDING, RUNNING, SUCCEEDED, FAILED, DIVERGED = "pending", "running", "succeeded", "failed", "diverged"
+
+#: The status of a method or a comparison of which something was not learned yet, and nothing went wrong.
+INCOMPLETE = "incomplete"
+
+#: What the manifest says of a thing, as a task or a cell.
+Entry: TypeAlias = dict[str, Any]
+
+
+class Manifest(dict[str, Any]):
+    """The content of manifest.json. As a dictionary it is the file; its properties are what many places read."""
+
+    @property
+    def settings(self) -> Entry:
+        """The settings that decide the numbers, by the names of Settings."""
+        return self["settings"]
+
+    @property
+    def tasks(self) -> list[Entry]:
+        """An entry for each task, in the stream's order."""
+        return self["tasks"]
+
+    @property
+    def cells(self) -> list[Entry]:
+        """An entry for each cell: its method, seed, order, status and cause."""
+        return self["cells"]
+
+    @property
+    def keys_of_cells(self) -> list[CellKey]:
+        """Each cell's method, seed and order."""
+        return [(cell["method"], cell["seed"], cell["order"]) for cell in self.cells]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds with which each method learns."""
+        return self["seeds"]
+
+    @property
+    def orders(self) -> list[list[int]]:
+        """For each order of the tasks their numbers in `tasks`, from 1."""
+        return self["orders"]
+
+    @property
+    def backbone(self) -> Entry:
+        """The backbone: its specification, fingerprint and size."""
+        return self["backbone"]
+
+    @property
+    def budgets(self) -> dict[str, Entry]:
+        """What --equal-memory and --equal-compute gave each method, by its label; empty where neither was given."""
+        return self.get("budgets", {})
+
+    @property
+    def bounds(self) -> list[str]:
+        """The labels of the methods that bound the others."""
+        return self["bounds"]
+
+    @property
+    def reference(self) -> str:
+        """The label of the method with which the others are compared, or "all"."""
+        return self["reference"]
+
+    @property
+    def comparable_seconds(self) -> bool:
+        """Whether all seconds were measured on the same hardware."""
+        return self.get("comparable_seconds", True)
+
+    @property
+    def title(self) -> str:
+        """What was learned on what, for a heading."""
+        return f"{self['stream']['spec']} on {self.backbone['spec']}"
+
+    @property
+    def labels(self) -> list[str]:
+        """The methods' labels, in the order of the tables."""
+        return list(dict.fromkeys(cell["method"] for cell in self.cells))
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """Each method's status: failed or diverged if a cell did, succeeded if all succeeded, else incomplete."""
+        return {label: self._status(label) for label in self.labels}
+
+    def _status(self, label: str) -> str:
+        own = {cell["status"] for cell in self.cells if cell["method"] == label}
+        if own == {SUCCEEDED}:
+            return SUCCEEDED
+        return next((status for status in (FAILED, DIVERGED) if status in own), INCOMPLETE)
