@@ -1,1 +1,1 @@
-"""What a run shows: tables, figures, the page."""
+"""Results drawn and printed: tables, figures, the page."""

@@ -132,7 +132,7 @@ COLUMNS: tuple[Column, ...] = (
         name="first_task_accuracy",
         csv=("summary",),
         formula=metrics.first_task_accuracy,
-        meaning="R[T, 1]. Its curve: R[i, 1]. Over several orders it averages different tasks; see the next",
+        meaning="R[T, 1]. Its curve: R[i, 1]. Over several orders it averages different tasks; see `first_task_drop`",
         headers={"summary": "First-task accuracy (%)"},
         header_over_orders="",
         form="percent",
@@ -173,7 +173,7 @@ COLUMNS: tuple[Column, ...] = (
         name="backbone_parameters",
         csv=("parameters", "backbones"),
         formula=lambda own: own.backbone["parameters"],
-        meaning="of the network as given, without its classifier",
+        meaning="parameters of the network as given, without its classifier",
         headers=dict.fromkeys(("storage", "backbones"), "Backbone parameters"),
         form="count",
     ),
@@ -191,7 +191,7 @@ COLUMNS: tuple[Column, ...] = (
         name="extra_parameters_percent",
         csv=("parameters", "summary", "backbones"),
         formula=costs.extra_parameters_percent,
-        meaning="the same as a share of `backbone_parameters`",
+        meaning="`extra_parameters_per_task` as a share of `backbone_parameters`",
         headers={
             "summary": "Extra parameters (% per task)",
             "storage": "Extra (% of the backbone)",
@@ -273,7 +273,7 @@ COLUMNS: tuple[Column, ...] = (
         name="stored_percent",
         csv=("parameters", "summary"),
         formula=costs.stored_percent,
-        meaning="the same as a share of the backbone's bytes",
+        meaning="`stored_bytes` as a share of the backbone's bytes",
         headers={"summary": "Stored (% of the backbone)", "storage": "Beyond (% of the backbone)"},
         form="significant",
         better="lower",
@@ -284,8 +284,8 @@ COLUMNS: tuple[Column, ...] = (
         csv=("compute", "backbones"),
         formula=lambda own: round(own.total("training_flops")),
         meaning="operations of convolutions and matrix products over the whole stream, 2 for a multiplication and "
-        "addition. Those of a task's first step for each of its images and epochs; the method's work before and after "
-        "a task is counted exactly",
+        "addition. One step of a kind stands for the others (see below); the method's work before and after a task is "
+        "counted exactly",
         headers=dict.fromkeys(("compute", "backbones"), "Training"),
         form="flops",
         better="lower",
@@ -294,8 +294,8 @@ COLUMNS: tuple[Column, ...] = (
         name="normalized_compute",
         csv=("compute", "summary", "backbones"),
         formula=lambda own: own.total("training_flops") / own.fine_tuning_flops,
-        meaning="over those of fine-tuning everything (`sgd`) with the same epochs; known from the network, so no sgd "
-        "row is needed",
+        meaning="`training_flops` over those of fine-tuning everything (`sgd`) with the same epochs; known from the "
+        "network, so no sgd row is needed",
         headers={
             "summary": f"Compute ({TIMES} fine-tuning)",
             "compute": f"{TIMES} fine-tuning",
@@ -318,8 +318,8 @@ COLUMNS: tuple[Column, ...] = (
         name="normalized_seconds",
         csv=("compute", "summary"),
         formula=lambda own: own.total("training_seconds") / own.fine_tuning_seconds,
-        meaning="over those of the row `sgd` of the same run; without one, over those of the first row of `sgd` with "
-        "options, as `sgd:lr=0.1`. Empty without any; the tables then say why",
+        meaning="`training_seconds` over those of the row `sgd` of the same run; without one, over those of the first "
+        "row of `sgd` with options, as `sgd:lr=0.1`. Empty without any; the tables then say why",
         headers={"summary": f"Time ({TIMES} fine-tuning)", "compute": f"{TIMES} fine-tuning"},
         form="ratio",
         better="lower",
@@ -329,7 +329,7 @@ COLUMNS: tuple[Column, ...] = (
         name="inference_flops_per_image",
         csv=("compute",),
         formula=lambda own: round(costs.inference_flops(own)),
-        meaning="of the network that answers for the last task learned",
+        meaning="operations for an image of the network that answers for the last task learned",
         headers={"compute": "Inference per image"},
         form="flops",
         better="lower",
@@ -338,7 +338,7 @@ COLUMNS: tuple[Column, ...] = (
         name="normalized_inference",
         csv=("compute",),
         formula=lambda own: costs.inference_flops(own) / own.bare_inference,
-        meaning="the same over the bare backbone with a head",
+        meaning="`inference_flops_per_image` over that of the bare backbone with a head",
         headers={"compute": f"{TIMES} backbone"},
         form="fine ratio",
         better="lower",
@@ -347,7 +347,7 @@ COLUMNS: tuple[Column, ...] = (
         name="evaluation_seconds",
         csv=("compute",),
         formula=lambda own: own.total("evaluation_seconds"),
-        meaning="wall-clock time of these evaluations",
+        meaning="wall-clock time of the evaluations",
         headers={"compute": "Evaluation (s)"},
         form="significant",
         measured=True,

@@ -18,7 +18,7 @@ from benchmark.files import folder_name, writing
 from benchmark.results.reference import check_reference
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.lock import building
-from benchmark.storage.manifest import DIVERGED, FAILED, INCOMPLETE, SUCCEEDED
+from benchmark.storage.manifest import DIVERGED, FAILED, INCOMPLETE, SUCCEEDED, Entry, Manifest
 from benchmark.storage.provenance import learning_processes
 from benchmark.storage.records import CellKey, read_records, record_path
 from methods.errors import UserError
@@ -49,7 +49,7 @@ class Source:
 
     name: str
     folder: RunFolder
-    manifest: dict[str, Any]
+    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SourceCell:
     """A cell of a run: its entry in the manifest, and what it measured."""
 
     source: Source
-    entry: dict[str, Any]
+    entry: Entry
 
     @property
     def folder(self) -> Path:
@@ -142,20 +142,20 @@ def check_comparable(sources: Sequence[Source]) -> None:
                 )
 
 
-def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _facts(manifest: Manifest) -> Iterator[tuple[str, Any, Any]]:
     """What comparable runs have in common, the plainest first: what it is, its value, and the value for a reader.
 
     Orders come last, since runs may have different numbers of them.
     """
-    tasks = manifest["tasks"]
+    tasks = manifest.tasks
     yield "the number of tasks", len(tasks), len(tasks)
     for task in tasks:
         for key, what in _TASK_FACTS.items():
             named = f" ({task['task_name']})" if key != "task_name" else ""
             yield f"{what} of task {task['task']}{named}", task[key], str(task[key])[:40]
-    backbone = manifest["backbone"]
+    backbone = manifest.backbone
     yield "the backbone", backbone["fingerprint"], f"{backbone['spec']} ({backbone['fingerprint'][:12]})"
-    for k, order in enumerate(manifest["orders"]):
+    for k, order in enumerate(manifest.orders):
         yield f"order {k} of the tasks", order, ",".join(map(str, order))
 
 
@@ -170,9 +170,9 @@ def join(sources: Sequence[Source]) -> dict[CellKey, SourceCell]:
     """
     joined: dict[CellKey, SourceCell] = {}
     for source in sources:
-        mark = training_mark(source.manifest["settings"], sources[0].manifest["settings"])
-        for method in dict.fromkeys(entry["method"] for entry in source.manifest["cells"]):
-            entries = [entry for entry in source.manifest["cells"] if entry["method"] == method]
+        mark = training_mark(source.manifest.settings, sources[0].manifest.settings)
+        for method in source.manifest.labels:
+            entries = [entry for entry in source.manifest.cells if entry["method"] == method]
             own = {(entry["seed"], entry["order"]): SourceCell(source, entry) for entry in entries}
             label = method + mark
             while any((label, *k) in joined and not joined[label, *k].same_outcome(cell) for k, cell in own.items()):
@@ -214,9 +214,9 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
     ends = [manifest["finished"] for manifest in manifests]
     statuses = {cell.entry["status"] for cell in cells.values()}
     seeds = sorted({seed for _, seed, _ in cells})
-    orders = max((manifest["orders"] for manifest in manifests), key=len)
+    orders = max((manifest.orders for manifest in manifests), key=len)
     methods = list(dict.fromkeys(label for label, _, _ in cells))
-    settings = [manifest["settings"] for manifest in manifests]
+    settings = [manifest.settings for manifest in manifests]
     equal = {(own.get("equal_memory"), own.get("equal_compute")) for own in settings}
     return {
         "status": SUCCEEDED if statuses == {SUCCEEDED} else FAILED if statuses & {FAILED, DIVERGED} else INCOMPLETE,
@@ -224,17 +224,16 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         "settings": settings[0] | {"methods": methods, "seeds": seeds, "orders": len(orders)},
         "seeds": seeds,
         "orders": orders,
-        "reference": first["reference"],
+        "reference": first.reference,
         "bounds": _bounds(cells),
         "stream": first["stream"],
-        "backbone": first["backbone"],
-        "tasks": first["tasks"],
+        "backbone": first.backbone,
+        "tasks": first.tasks,
         "budgets": _budgets(cells) if len(equal) == 1 else {},
         "started": min(manifest["started"] for manifest in manifests),
         "finished": None if None in ends else max(ends),
         "comparable_seconds": all(
-            manifest["hardware"] == first["hardware"] and manifest.get("comparable_seconds", True)
-            for manifest in manifests
+            manifest["hardware"] == first["hardware"] and manifest.comparable_seconds for manifest in manifests
         ),
         "versions": first["versions"],
         "commit": first["commit"],
@@ -253,15 +252,12 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
 def _bounds(cells: Mapping[CellKey, SourceCell]) -> list[str]:
     """The labels of the methods that are bounds in their runs."""
     own = {label: cell for (label, _, _), cell in cells.items()}
-    return [label for label, cell in own.items() if cell.entry["method"] in cell.source.manifest["bounds"]]
+    return [label for label, cell in own.items() if cell.entry["method"] in cell.source.manifest.bounds]
 
 
 def _budgets(cells: Mapping[CellKey, SourceCell]) -> dict[str, Any]:
     """What each label was given where all runs made the same equal."""
-    # Runs of before there were budgets have no such entry.
-    given = {
-        (label, cell.entry["method"]): cell.source.manifest.get("budgets", {}) for (label, _, _), cell in cells.items()
-    }
+    given = {(label, cell.entry["method"]): cell.source.manifest.budgets for (label, _, _), cell in cells.items()}
     return {label: budgets[method] for (label, method), budgets in given.items() if method in budgets}
 
 

@@ -1,0 +1,116 @@
+"""A column is one record: the CSV files, tables, page and results/README.md follow from it."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from benchmark.report.table import WRITERS
+from benchmark.results.columns import COLUMNS, PAIRS, RANKS, columns_of, names_of, shown_in
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """scripts/columns.py, which is no module of a package."""
+    spec = importlib.util.spec_from_file_location("columns_script", ROOT / "scripts" / "columns.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readme_has_the_columns_as_they_are(script: ModuleType) -> None:
+    text = script.README.read_text(encoding="utf-8")
+    for csv in ("summary", "parameters", "compute", "ranks", "statistics"):
+        assert f"<!-- columns of {csv}.csv, by scripts/columns.py -->\n| column | meaning | better |\n" in text
+    assert script.filled(text) == text, "run python scripts/columns.py"
+
+
+def test_what_the_readme_had_before_is_replaced(script: ModuleType) -> None:
+    old = "a\n<!-- columns of ranks.csv, by scripts/columns.py -->\n| old |\n<!-- end of the columns -->\nb\n"
+    assert "old" not in script.filled(old)
+    assert "| `mean_rank` | mean over blocks" in script.filled(old)
+    assert script.filled(script.filled(old)) == script.filled(old)
+
+
+def test_every_column_says_what_it_is_and_what_is_shown_can_be_written() -> None:
+    for column in (*COLUMNS, *RANKS, *PAIRS):
+        assert column.meaning
+        assert "|" not in column.meaning, "it would end a cell of the table in the README"
+        if column.headers or column.header_over_orders:
+            assert column.form in WRITERS
+    for csv in ("summary", "parameters", "compute", "ranks", "statistics", "backbones"):
+        assert len(set(names_of(csv))) == len(names_of(csv)) > 0
+
+
+def test_a_later_column_stands_behind_all_that_came_before() -> None:
+    added = [column.added for column in columns_of("summary")]
+    assert added == sorted(added)
+    names = [column.name for column in shown_in("summary")]
+    assert names.index("stored_bytes") < names.index("normalized_compute"), "tables show it in its place"
+
+
+NEW = """
+import numpy as np
+from benchmark.results import columns
+
+new = columns.AccuracyMetric(
+    name="intransigence",
+    csv=("summary",),
+    formula=lambda R: float(1 - np.diag(R).mean()),
+    meaning="1 less the mean over j of R[j, j]",
+    headers={"summary": "Intransigence (pp)"},
+    form="percent",
+    better="lower",
+    added=9,
+    interval=True,
+)
+columns.COLUMNS = (*columns.COLUMNS[:7], new, *columns.COLUMNS[7:])
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark.report.page import write_page
+from benchmark.report.tables import summary_display
+from benchmark.results.run import results_of
+from benchmark.results.schema import COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
+from benchmark.storage.manifest import Manifest
+
+manifest = Manifest(
+    settings={}, seeds=[0, 1], orders=[[1, 2]], stream={"spec": "s"}, backbone={"spec": "b"},
+    tasks=[dict.fromkeys(TASK_COLUMNS, 0)] * 2, reference="all", bounds=[], processes=[{}],
+    cells=[{"method": "clr", "seed": seed, "order": 0, "status": "succeeded", "cause": None} for seed in (0, 1)],
+)
+rows = [("clr", seed, 0, i, j, 0.5 + seed / 4) for seed in (0, 1) for i in (1, 2) for j in range(1, i + 1)]
+accuracy = pd.DataFrame(rows, columns=["method", "seed", "order", "learned", "task", "accuracy"])
+tables = (PARAMETER_COLUMNS, COMPUTE_COLUMNS)
+costs = [pd.DataFrame([dict.fromkeys(names, 1.0) | {"method": "clr"}]) for names in tables]
+results = results_of(Path(sys.argv[1]), manifest, accuracy, *costs)
+print(list(results.summary)[-2:], results.summary["intransigence"].tolist())
+table = summary_display(results)
+place = table.headers.index("Intransigence (pp)")
+print(table.rows[0][place].text, "|", table.headers[place + 1])
+print("1 less the mean over j of R[j, j]. Lower is better." in write_page(results).read_text())
+"""
+
+
+def test_a_new_metric_is_one_entry(tmp_path: Path) -> None:
+    """Accuracies of 0.5 and 0.75 leave 0.375, and Student's t for two values a and b is 12.7062 * |a - b| / 2."""
+    command = [sys.executable, "-W", "error", "-c", NEW, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "['intransigence', 'intransigence_ci95'] [0.375]",
+        "37.5 ± 158.8 | Forgetting (pp)",
+        "True",
+    ]
