@@ -8,7 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.report.layout import LINE, Frame, _nothing, _percent_limits, numbers_shown, shorten, spread, text_inches
+from benchmark.report.layout import (
+    LINE,
+    Frame,
+    empty_figure,
+    numbers_shown,
+    percent_limits,
+    shorten,
+    spread,
+    text_inches,
+)
 from benchmark.report.style import method_style
 from benchmark.results import metrics
 from benchmark.results.blocks import Block
@@ -20,7 +29,7 @@ def draw_curves(
 ) -> Figure:
     """One line a method, with its name at the line's end and, over several blocks, a band from lowest to highest."""
     if not runs:
-        return _nothing("No method finished a task.")
+        return empty_figure("No method finished a task.")
     values = [100 * np.stack([curve(R) for R in run.matrices]) for run in runs]
     tasks = values[0].shape[1]
     blocks = sorted({len(v) for v in values})
@@ -45,7 +54,7 @@ def draw_curves(
     axes.grid(axis="x", visible=False)
     drawn = np.concatenate([v.ravel() for v in values])
     # What a task has lost, unlike an accuracy, can be below zero.
-    low, high = _percent_limits(drawn, least=-100.0 if np.nanmin(drawn) < 0 else 0.0)
+    low, high = percent_limits(drawn, least=-100.0 if np.nanmin(drawn) < 0 else 0.0)
     axes.set_ylim(low, high)
     first, last = (1.0, float(tasks)) if tasks > 1 else (0.5, 1.5)
     axes.set_xlim(first, last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchmark.report.markdown import _conclusion, _escape
+from benchmark.report.markdown import conclusion, escape
 from benchmark.report.table import EMPTY, MINUS, Cell, Table
 from benchmark.results.columns import TIMES
 from benchmark.results.paired_tests import Statistics
@@ -16,19 +16,19 @@ def to_latex(tables: Iterable[Table], statistics: Statistics | None = None) -> s
     Args:
         statistics: for a table of ranks; where there are too few blocks for one, a comment says so.
     """
-    return "% \\usepackage{booktabs}\n" + "\n".join([*map(latex, tables), *_conclusion(statistics, latex, "% ")])
+    return "% \\usepackage{booktabs}\n" + "\n".join([*map(latex, tables), *conclusion(statistics, latex, "% ")])
 
 
 def latex(table: Table) -> str:
     """A table* environment that needs the package booktabs."""
 
     def bold(cell: Cell) -> str:
-        text = _escape(cell.text, _LATEX)
+        text = escape(cell.text, _LATEX)
         return rf"\textbf{{{text}}}" if cell.best else text
 
     def header(text: str) -> str:
         # Broken into lines of a word or two, or ten columns would not fit a page.
-        lines = r" \\ ".join(_escape(part, _LATEX) for part in _broken(text))
+        lines = r" \\ ".join(escape(part, _LATEX) for part in _broken(text))
         return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
 
     columns = "l" + "r" * (len(table.headers) - 1)
@@ -37,7 +37,7 @@ def latex(table: Table) -> str:
         r"\centering",
         r"\footnotesize",
         r"\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{_escape(table.caption, _LATEX)}}}",
+        rf"\caption{{{escape(table.caption, _LATEX)}}}",
         rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",

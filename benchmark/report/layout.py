@@ -110,7 +110,7 @@ def place_labels(points: Sequence[Point], sizes: Sequence[tuple[float, float]], 
                 break
             if not _inside(box, area) or any(_overlap(box, other) for other in taken):
                 continue
-            cost = reach + 0.15 * _rivals(points, k, box)
+            cost = reach + 0.15 * rivals(points, k, box)
             if cost < least:
                 boxes[k], least = box, cost
         taken.append(boxes[k])
@@ -134,20 +134,20 @@ def _around(point: Point, size: tuple[float, float]) -> list[tuple[float, Box]]:
     return places
 
 
-def _rivals(points: Sequence[Point], k: int, box: Box) -> int:
+def rivals(points: Sequence[Point], k: int, box: Box) -> int:
     """How many other points a label of the k-th could be taken for: as near to it, or on the line to it."""
     own = points[k]
-    end = _nearest(own, box)
+    end = nearest(own, box)
     middle = (own[0] + end[0]) / 2, (own[1] + end[1]) / 2
     near = math.dist(own, end) + 0.02
     return sum(
-        math.dist(other, _nearest(other, box)) < near or math.dist(other, middle) < 0.05
+        math.dist(other, nearest(other, box)) < near or math.dist(other, middle) < 0.05
         for j, other in enumerate(points)
         if j != k
     )
 
 
-def _nearest(point: Point, box: Box) -> Point:
+def nearest(point: Point, box: Box) -> Point:
     """The place in a label's box nearest to `point`, a little inside so that a line to it meets the letters."""
     x, y = point
     return min(max(x, box[0]), box[2]), min(max(y, box[1] + 0.03), box[3] - 0.03)
@@ -174,21 +174,23 @@ class Frame:
 
     def axes(self) -> tuple[Figure, Axes]:
         figure = Figure(figsize=(self.left + self.width + self.right, self.bottom + self.height + self.top))
-        return figure, _axes(figure, self.left, self.bottom, self.width, self.height)
+        return figure, axes_at(figure, self.left, self.bottom, self.width, self.height)
 
 
-def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at a place on a figure, all in inches."""
     across, up = figure.get_size_inches()
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def _nothing(message: str) -> Figure:
+def empty_figure(message: str) -> Figure:
+    """In place of a figure, why there is none."""
     figure = Figure(figsize=(3.4, 1))
     figure.text(0.5, 0.5, message, ha="center", va="center", color=QUIET)
     return figure
 
 
-def _percent_limits(values: metrics.Array, least: float = 0.0) -> tuple[float, float]:
+def percent_limits(values: metrics.Array, least: float = 0.0) -> tuple[float, float]:
     """Round limits around `values`, in percent, within `least`..100 and at least 10 apart."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     low, high = max(least, math.floor((low - 1) / 5) * 5), min(100.0, math.ceil((high + 1) / 5) * 5)

@@ -15,10 +15,10 @@ def to_markdown(tables: Iterable[Table], statistics: Statistics | None = None) -
     Args:
         statistics: for a table of ranks; where there are too few blocks for one, a sentence says so.
     """
-    return "\n".join([*map(markdown, tables), *_conclusion(statistics, markdown, "")])
+    return "\n".join([*map(markdown, tables), *conclusion(statistics, markdown, "")])
 
 
-def _conclusion(statistics: Statistics | None, render: Callable[[Table], str], mark: str) -> list[str]:
+def conclusion(statistics: Statistics | None, render: Callable[[Table], str], mark: str) -> list[str]:
     """What can be said of the differences between methods, if there are two: their ranks, or `mark` and a sentence."""
     if statistics is None or not statistics.verdict:
         return []
@@ -33,14 +33,14 @@ def markdown(table: Table) -> str:
         return "| " + " | ".join(cells) + " |\n"
 
     def bold(cell: Cell) -> str:
-        text = _escape(cell.text, _MARKDOWN)
+        text = escape(cell.text, _MARKDOWN)
         return f"**{text}**" if cell.best else text
 
     rule = ["---", *["---:"] * (len(table.headers) - 1)]
     rows = "".join(line([bold(cell) for cell in row]) for row in table.rows)
     return (
-        f"{_escape(table.caption, _MARKDOWN)}\n\n"
-        + line([_escape(h, _MARKDOWN) for h in table.headers])
+        f"{escape(table.caption, _MARKDOWN)}\n\n"
+        + line([escape(h, _MARKDOWN) for h in table.headers])
         + line(rule)
         + rows
     )
@@ -49,5 +49,6 @@ def markdown(table: Table) -> str:
 _MARKDOWN = {character: "\\" + character for character in "\\`*_[]<>|&$~"}
 
 
-def _escape(text: str, replacements: Mapping[str, str]) -> str:
+def escape(text: str, replacements: Mapping[str, str]) -> str:
+    """Text in which characters that mean something are written so that they do not."""
     return "".join(replacements.get(character, character) for character in text)

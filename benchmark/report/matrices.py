@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from benchmark.report.layout import LABEL_SIZE, _axes, _nothing, numbers_shown, shorten, text_inches
+from benchmark.report.layout import LABEL_SIZE, axes_at, empty_figure, numbers_shown, shorten, text_inches
 from benchmark.results.matrices import DrawnRun
 
 
 def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
     """One panel a method: a row after each task learned, a column for each task evaluated, blank where it was not."""
     if not runs:
-        return _nothing("No method finished a task.")
+        return empty_figure("No method finished a task.")
     tasks = len(names)
     written = tasks <= 12
     named = written or (tasks <= 20 and len(runs) <= 4)
@@ -44,7 +44,7 @@ def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
     for k, run in enumerate(runs):
         row, column = divmod(k, columns)
         R = 100 * run.matrices.mean(axis=0)
-        axes = _axes(
+        axes = axes_at(
             figure,
             left + column * (panel + gap),
             bottom + (rows - 1 - row) * (panel + title + gap),
@@ -66,7 +66,7 @@ def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
     figure.text((left + width / 2) / across, 0.06 / up, "accuracy (%) on", ha="center", fontsize=9)
     if not written:
         tall = min(height - title, 2.0)
-        place = _axes(figure, left + width + 0.12, bottom + height - title - tall, 0.09, tall)
+        place = axes_at(figure, left + width + 0.12, bottom + height - title - tall, 0.09, tall)
         colorbar = figure.colorbar(image, cax=place)
         colorbar.outline.set_visible(False)
         place.set_title("%", fontsize=LABEL_SIZE, pad=3)

@@ -14,11 +14,11 @@ from matplotlib.transforms import ScaledTranslation
 from benchmark.report.layout import (
     LINE,
     Frame,
-    _nearest,
-    _nothing,
-    _percent_limits,
-    _rivals,
+    empty_figure,
+    nearest,
+    percent_limits,
     place_labels,
+    rivals,
     shorten,
     text_inches,
 )
@@ -42,7 +42,7 @@ def _scatter(points: pd.DataFrame, xlabel: str) -> Figure:
     """One labelled point a method; `points` has method, average_accuracy, its ci95, and the cost."""
     points = points.dropna(subset=["average_accuracy", points.columns[-1]])
     if points.empty:
-        return _nothing("No method finished the stream.")
+        return empty_figure("No method finished the stream.")
     methods = [str(method) for method in points["method"]]
     y = 100 * points["average_accuracy"].to_numpy(dtype=float)
     ci = 100 * points["average_accuracy_ci95"].to_numpy(dtype=float)
@@ -62,7 +62,7 @@ def _scatter(points: pd.DataFrame, xlabel: str) -> Figure:
     axes.set_title(f"Average accuracy after the last task (%{bars})", x=-0.3 / frame.width)
     axes.set_xlabel(xlabel)
     _cost_axis(axes, x)
-    low, high = _percent_limits(np.concatenate([y - np.nan_to_num(ci), y + np.nan_to_num(ci)]))
+    low, high = percent_limits(np.concatenate([y - np.nan_to_num(ci), y + np.nan_to_num(ci)]))
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
 
@@ -79,8 +79,8 @@ def _scatter(points: pd.DataFrame, xlabel: str) -> Figure:
         look = method_style(method)
         if math.isfinite(half[k]):
             axes.plot([px, px], [py - half[k], py + half[k]], color=look.colour, lw=0.8, alpha=0.6, transform=inches)
-        end = _nearest((px, py), box)
-        if math.dist(end, (px, py)) > 0.11 or _rivals(where, k, box):
+        end = nearest((px, py), box)
+        if math.dist(end, (px, py)) > 0.11 or rivals(where, k, box):
             axes.plot([px, end[0]], [py, end[1]], color=look.colour, linewidth=0.6, transform=inches, zorder=2.6)
         axes.plot([px], [py], color=look.colour, marker=look.marker, markersize=6, transform=inches, zorder=3)
         axes.text(

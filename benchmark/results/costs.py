@@ -106,5 +106,5 @@ def peak_memory_bytes(costs: Costs) -> int | None:
 
 def features_cached(costs: Costs) -> bool:
     """Whether the features of the training images were computed once in each task."""
-    # What older versions learned has no such entry: they computed no features once.
+    # A record without such an entry is of a version that computed no features once.
     return all(record.get("features_cached", False) for record in costs.records)

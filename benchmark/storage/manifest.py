@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from benchmark.storage.records import CellKey
+from methods.errors import UserError
 
 #: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
 PENDING, RUNNING, SUCCEEDED, FAILED, DIVERGED = "pending", "running", "succeeded", "failed", "diverged"
@@ -18,6 +19,17 @@ Entry: TypeAlias = dict[str, Any]
 
 class Manifest(dict[str, Any]):
     """The content of manifest.json. As a dictionary it is the file; its properties are what many places read."""
+
+    def __missing__(self, key: str) -> Any:
+        """Say in a sentence what an entry that every run has means where it is not there.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            f"the run's manifest.json has no entry '{key}': an older version wrote it, or it was changed; "
+            "use the version that wrote it, or begin a run of another name"
+        )
 
     @property
     def settings(self) -> Entry:
