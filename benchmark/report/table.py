@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from benchmark.results.columns import Form
+if TYPE_CHECKING:
+    # The command line lists methods with these tables before anything heavy is imported.
+    from benchmark.results.columns import Form
 
 
 @dataclass(frozen=True)
