@@ -1,7 +1,8 @@
 """The columns of the tables, each a record: what it is, how it is computed and shown.
 
 CSV files, the tables that a reader sees, the page and the tables of columns in results/README.md are all made from
-these. A new metric is one entry, at the place where tables show it.
+these. A new metric is one entry, at the place where tables show it, with a higher `added` than all others; then
+`python scripts/columns.py` writes it into the README.
 """
 
 from __future__ import annotations
