@@ -165,3 +165,18 @@ def test_another_device_is_refused_before_anything_is_touched(go: Callable[..., 
     assert go() == 2
     assert "that run was learned with --device tpu, and --device auto means " in capsys.readouterr().err
     assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_was_killed_before_its_options_were_written_goes_on(
+    go: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+):
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("benchmark.running.runner.write_config", killed)
+        assert go() == 130
+    # Without its manifest, what is there would be somebody else's.
+    assert Path("run/manifest.json").exists()
+    assert go() == 0
+    assert Path("run/config.toml").exists()
