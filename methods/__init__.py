@@ -8,8 +8,8 @@ A method is registered by name::
     class MyMethod(Method):
         ...
 
-What a method needs is here: `Method` and what its parameters are (`Step`, `Network`, `Samples`). All but the registry
-is loaded on first use, because it imports torch and Avalanche.
+What a method needs is here: `Method` and the types of its parameters (`Step`, `Network`, `Samples`). All but the
+registry is loaded on first use, because it imports torch and Avalanche.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
     "methods",
 ]
 
-# Where the names are that are loaded on first use.
+# The modules of the names that are loaded on first use.
 _LAZY = {
     **dict.fromkeys(("BNPolicy", "BatchNorm", "Method", "Part"), "methods.method"),
     **dict.fromkeys(("Range", "Recipe"), "methods.recipe"),

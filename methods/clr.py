@@ -27,9 +27,9 @@ def _reprogram(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> T
 class CLR(Method):
     """Channel-wise lightweight reprogramming (Ge et al., ICCV 2023, arXiv 2307.11386).
 
-    The pretrained backbone is frozen. After every convolution whose kernel is not 1x1 stands a depthwise 3x3
-    convolution that starts as the identity. It, batch normalisation (affine and statistics) and the head belong to the
-    task, so that tasks are independent and nothing is forgotten: 9 * C3 + 4 * C values a task.
+    The pretrained backbone is frozen. A depthwise 3x3 convolution that starts as the identity follows every convolution
+    whose kernel is not 1x1. These convolutions, batch normalisation (affine and statistics) and the head belong to the
+    task, so tasks are independent and nothing is forgotten: 9 * C3 + 4 * C values a task.
 
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.

@@ -20,7 +20,7 @@ class ConfiguredMethod:
 
     Attributes:
         spec: the specification.
-        recipe: optimiser and schedule: the method's own, less what the user said.
+        recipe: optimiser and schedule: what the user said, else the method's own.
         cls: the method's class.
         options: its own, as keyword arguments of the class.
         grows_evenly: see Method.
@@ -57,11 +57,11 @@ class ConfiguredMethod:
 def configure(
     text: str, lr: float | None = None, optimizer: str | None = None, schedule: str | None = None
 ) -> ConfiguredMethod:
-    """Resolve a method's specification; beside its own options it may set the recipe's (lr, optimizer, ...).
+    """Resolve a method's specification, which may also set the recipe's options (lr, optimizer, ...).
 
     Args:
-        text: the specification; one that is parsed already is not parsed again.
-        lr, optimizer, schedule: of the recipe, where the specification does not give them; the method's own if None.
+        text: the specification; it is not parsed again if it is a Spec.
+        lr, optimizer, schedule: used if the specification does not give them; the method's own if None.
 
     Raises:
         UserError: no such method or option, or a value that is refused.
@@ -77,7 +77,7 @@ def configure(
     given = arguments(Recipe, Spec(spec.text, spec.name, "", training))
     options = Spec(spec.text, spec.name, spec.positional, own)
     values = arguments(cls, options, also=of_recipe)
-    # Once, to see that the class takes them.
+    # One instance, to check that the class accepts the options.
     call(cls, options, values)
     asked: dict[str, Any] = {"lr": lr, "optimizer": optimizer, "schedule": schedule}
     try:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Samples:
-    """Images with labels: those of a task, or what a method trains on in their place.
+    """Images with labels: those of a task, or those that a method trains on instead.
 
     Attributes:
         images: uint8 [N, 3, S, S]. All methods share them: never write into them.
-        labels: int64 [N]; of a task, values 0 .. classes-1.
+        labels: int64 [N]; for a task, values 0 .. classes-1.
     """
 
     images: Tensor
@@ -23,4 +23,4 @@ class Samples:
         return len(self.labels)
 
     def release(self) -> None:
-        """Give memory back, if the images can be read again: for code that goes over many images, now and then."""
+        """Free RAM, if the images can be read again. Code that goes over many images calls this now and then."""

@@ -10,5 +10,5 @@ class UserError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What another library says is wrong, as a part of a sentence: its exception's type and first line."""
+    """What another library says is wrong, to put into a sentence: the exception's type and first line."""
     return f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")

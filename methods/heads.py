@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 _PREFIX = "heads."
-# Of a task's only head, in the task's file.
+# The name of a task's only head in the task's file.
 _OWN = "head."
 
 
 class Heads(nn.Module):
-    """Heads as the rows of one weight, so that a step over all of them costs the same however many there are.
+    """Heads as the rows of one weight, so that one step serves all heads, however many there are.
 
     Args:
         features: D, the length of the backbone's feature vector.
@@ -27,7 +27,7 @@ class Heads(nn.Module):
         self.weight = nn.Parameter(torch.empty(0, features, device="cpu"))
         self.bias = nn.Parameter(torch.empty(0, device="cpu"))
         self.rows: dict[str, slice] = {}
-        # [heads, widest]: the column of each unit among all logits; one past the last column where a head is narrower.
+        # [heads, widest]: the column of each unit among all logits; one past the last column if the head is narrower.
         self.register_buffer("layout", torch.empty(0, 0, dtype=torch.int64), persistent=False)
 
     def add(self, key: str, classes: int) -> None:
@@ -54,11 +54,11 @@ class Heads(nn.Module):
         return linear(features, self.weight, self.bias)
 
     def every(self, features: Tensor) -> Tensor:
-        """Features [N, D] -> logits [N, heads, widest]; -inf, without a gradient, where a head is narrower."""
+        """Features [N, D] -> logits [N, heads, widest]; -inf without a gradient beyond a narrower head."""
         return self._padded(features).index_select(1, self.layout.flatten()).unflatten(1, self.layout.shape)
 
     def own(self, features: Tensor, tasks: Tensor) -> Tensor:
-        """Each sample's logits from the head of its own task, for a batch of mixed tasks, without synchronisation.
+        """Each sample's logits from the head of its own task, for a batch of mixed tasks; does not wait for the device.
 
         Args:
             features: [N, D].
@@ -70,7 +70,7 @@ class Heads(nn.Module):
         return self._padded(features).gather(1, self.layout[tasks - 1])
 
     def columns(self, labels: Tensor, tasks: Tensor) -> Tensor:
-        """Where samples of mixed tasks have their classes among the logits of all heads: int64 [N].
+        """The column of each sample's class among the logits of all heads, for mixed tasks: int64 [N].
 
         Args:
             labels: int64 [N], each from 0 to its own task's classes - 1.
@@ -79,30 +79,30 @@ class Heads(nn.Module):
         return self.layout.to(labels.device)[tasks - 1, labels]
 
     def among_all(self, features: Tensor, columns: Tensor) -> Tensor:
-        """Each sample's logits from the head of its own task, among those of all: [N, sum of classes], -inf elsewhere.
+        """Logits of all heads [N, sum of classes], -inf outside the head of each sample's own task.
 
         Args:
             features: [N, D].
             columns: int64 [N], any column of the sample's own head, as `columns` gives them.
         """
         logits, first = self.flat(features), self.layout[:, 0].contiguous()
-        # The number of a column's head: how many heads begin up to there.
+        # The number of a column's head is the number of heads that begin up to that column.
         heads = torch.bucketize(torch.arange(logits.shape[1], device=logits.device), first, right=True)
         other = torch.bucketize(columns, first, right=True)[:, None] != heads
         return logits.masked_fill(other, float("-inf"))
 
     def _padded(self, features: Tensor) -> Tensor:
-        """The logits of all heads side by side, and a last column of -inf, to which the layout points."""
+        """The logits of all heads side by side, and a last column of -inf, for units that a head does not have."""
         return pad(self.flat(features), (0, 1), value=float("-inf"))
 
     def take(self, key: str) -> dict[str, Tensor]:
-        """A head's live values, named heads.KEY.weight and heads.KEY.bias."""
+        """A head's live tensors, named heads.KEY.weight and heads.KEY.bias."""
         rows = self.rows[key]
         return {f"{_PREFIX}{key}.weight": self.weight[rows], f"{_PREFIX}{key}.bias": self.bias[rows]}
 
     @torch.no_grad()
     def place(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy in the values of the heads that are here, named as by `take`."""
+        """Copy values into the heads that exist here; names as `take` gives them."""
         for key in self.rows:
             for name, live in self.take(key).items():
                 if name in tensors:
@@ -110,14 +110,14 @@ class Heads(nn.Module):
 
 
 def is_head(name: str) -> bool:
-    """Whether a tensor's name is that of a head."""
+    """Whether a tensor's name belongs to a head."""
     return name.startswith(_PREFIX)
 
 
 def placeless(tensors: Mapping[str, Tensor], key: str) -> dict[str, Tensor]:
-    """A task's tensors with its head `key` called head.weight and head.bias, as in the file of the task.
+    """A task's tensors with its head `key` renamed to head.weight and head.bias, as in the task's file.
 
-    The file is then the same wherever the task stands in the stream.
+    The file is then the same at any position of the task in the stream.
     """
     own = f"{_PREFIX}{key}."
     return {f"{_OWN}{name.removeprefix(own)}" if name.startswith(own) else name: t for name, t in tensors.items()}
@@ -130,5 +130,5 @@ def placed(tensors: Mapping[str, Tensor], key: str) -> dict[str, Tensor]:
 
 
 def head_width(tensors: Mapping[str, Tensor], key: str) -> int:
-    """The number of classes of head `key`, whose tensors are named as by `Heads.take`."""
+    """The number of classes of head `key`; names as `Heads.take` gives them."""
     return len(tensors[f"{_PREFIX}{key}.bias"])

@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class Kept(dict[str, Tensor]):
-    """Name -> tensor. What is no tensor is refused when it is assigned, where the mistake can still be seen.
+    """Name -> tensor. A value that is not a tensor is refused when it is assigned, so the mistake is easy to find.
 
     Args:
         method: the name of the method, for messages.
-        tensors: to begin with.
+        tensors: the first content.
 
     Raises:
-        TypeError: a value is no tensor, or a name no text.
+        TypeError: a value is not a tensor, or a name is not text.
     """
 
     def __init__(self, method: str, tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]] = ()):
@@ -25,7 +25,7 @@ class Kept(dict[str, Tensor]):
         self.update(tensors)
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
-        # Whoever reads this has no type checker, perhaps.
+        # The method's author may use no type checker.
         given: Any = tensor
         if not isinstance(name, str):
             raise TypeError(f"{self._method} keeps something under {name!r}; names in kept must be text")

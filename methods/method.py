@@ -15,9 +15,9 @@ from methods.recipe import Range, Recipe
 from methods.step import Step
 
 with warnings.catch_warnings():
-    # One of Avalanche's dependencies warns of solvers that nothing here uses.
+    # One of Avalanche's dependencies warns about solvers that are not used here.
     warnings.filterwarnings("ignore", message="no QP solver found")
-    # In a notebook, another one asks for widgets.
+    # Another one asks for widgets in a notebook.
     warnings.filterwarnings("ignore", message="IProgress not found")
     from avalanche.core import SupervisedPlugin
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 #: "task"    belongs to the task being learned; starts at its initial value for every new task.
 Part = Literal["frozen", "shared", "task"]
 
-#: What happens to batch normalisation, affine parameters and running statistics alike.
+#: What happens to batch normalisation: to both its affine parameters and its running statistics.
 BNPolicy = Literal["shared", "frozen", "per-task"]
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
-#: Names in `Method.kept` that begin so hold stored samples; their bytes are reported in a column of their own.
+#: Names in `Method.kept` with this beginning hold stored samples; their bytes have their own column.
 REPLAY = "replay."
 
 
@@ -44,23 +44,23 @@ class Method(SupervisedPlugin):
     """Base class of every method.
 
     The constructor's keyword parameters are the method's options; each is stored under its own name. A new instance is
-    made for every task and every evaluation, so that nothing but the state crosses from one task to the next: what a
-    method wants to keep goes into `kept`.
+    made for every task and every evaluation, so only the state goes from one task to the next: put what a method wants
+    to keep into `kept`.
 
-    A method says which part each tensor belongs to (`part`), and overrides the hooks that it needs. The loop is
-    Avalanche's, and so are the names of the hooks. Each gets the `Step`, at which the task is. All hooks run in train
-    mode (but for batch normalisation whose statistics do not change, which evaluates) and with autograd on: write
-    `@torch.no_grad()` above a hook that needs none. Their operations are counted as each hook says.
+    A method says which part each tensor belongs to (`part`), and overrides the hooks that it needs. The loop and the
+    names of the hooks are Avalanche's. Each hook gets the present `Step` of the task. All hooks run in train mode
+    (except batch normalisation whose statistics do not change: it is in evaluation mode) and with autograd on: write
+    `@torch.no_grad()` above a hook that does not need it. Each hook says how its operations are counted.
 
-    **Tensors without values.** `cost`, `methods NAME`, `--equal-memory` and `--equal-compute` run the very same code
-    on the device "meta", for its shapes and operations: all tensors of the step are there, `task_data` included. So
-    new tensors must be made on the device of others (`torch.zeros_like(x)`), and code that looks at a value
-    (`float(x)`, `if x > 0`, `x[mask]`, `x.nonzero()`) must be avoided, or left out where `x.is_meta`.
+    **Tensors without values.** `cost`, `methods NAME`, `--equal-memory` and `--equal-compute` run the same code on the
+    device "meta", for its shapes and operations: all tensors of the step are on it, `task_data` included. So make new
+    tensors on the device of existing ones (`torch.zeros_like(x)`), and avoid code that reads a value (`float(x)`, `if x
+    > 0`, `x[mask]`, `x.nonzero()`), or skip it if `x.is_meta`.
 
     Attributes:
         name: the registered name.
         recipe: default optimiser and schedule.
-        search: option, its own or the recipe's -> the values that `tune` tries: a Range, or a tuple of values.
+        search: option (the method's or the recipe's) -> the values that `tune` tries: a Range, or a tuple of values.
         shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.
         trains_old_heads: the loss of a new task reaches the heads of earlier tasks: the network has all of them.
         isolates_tasks: nothing that a task's answers depend on changes once it is learned. The tests compare this with
@@ -73,7 +73,7 @@ class Method(SupervisedPlugin):
             cost can be known from its first tasks.
         task: the number of the task being learned or evaluated, from 1.
         generator: the method's own random numbers, on the CPU, seeded by the run's seed and the task's name: they are
-            the same wherever the task stands in the stream.
+            the same at any position of the task in the stream.
     """
 
     name: ClassVar[str]
@@ -92,11 +92,11 @@ class Method(SupervisedPlugin):
 
     @property
     def kept(self) -> dict[str, Tensor]:
-        """What the method keeps so as to go on learning: name -> tensor, the state's memory part.
+        """What the method keeps for learning later tasks: name -> tensor, the state's memory part.
 
-        Stored, counted and restored because it is here. Names that begin with "replay." are counted as stored samples.
-        While a task is learned the tensors are on the training device (scalars on the CPU). What is no tensor is
-        refused with a TypeError. It is there from `training_data` to `stored`, and not where a task only answers.
+        Everything in it is stored, counted and restored. Names that begin with "replay." count as stored samples. While
+        a task is learned the tensors are on the training device (scalars on the CPU). A value that is not a tensor is
+        refused with a TypeError. It is available from `training_data` to `stored`, but not when a task only answers.
         """
         return self._kept
 
@@ -106,35 +106,35 @@ class Method(SupervisedPlugin):
 
     @classmethod
     def specialised(cls, spec: Spec) -> type[Method]:
-        """The class that a specification means: this one, unless which options there are depends on what it says."""
+        """The class that a specification means: this one, unless the specification decides which options exist."""
         return cls
 
-    # The network: these run before a task is learned, and before one answers. Nothing is counted.
+    # The network: these run before a task is learned and before a task answers. They are not counted.
 
     def adapt(self, network: Network) -> None:
         """Add the method's own modules to the backbone.
 
-        Torch's random state is the same for all tasks of a seed here, that of `generator` the task's own: the result
-        must depend on nothing else but the network and `task`.
+        Torch's random state is the same here for all tasks of a seed; the state of `generator` is the task's own. The
+        result must depend only on these, the network and `task`.
         """
 
     def part(self, module: nn.Module, name: str) -> Part:
-        """The part to which the tensor `name` of `module` belongs, asked for each tensor of the backbone.
+        """The part to which the tensor `name` of `module` belongs; called for each tensor of the backbone.
 
-        Where all are "frozen" and the method fills no hook of a step (nor `forward`), the features of the training
-        images are computed once per task, unless images are augmented, and the epochs go over those.
+        If all are "frozen" and the method fills no hook of a step (nor `forward`), the features of the training images
+        are computed once per task and the epochs go over them, unless images are augmented.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say where {name} belongs")
 
     def trains(self, module: nn.Module, name: str) -> bool:
-        """Whether this task may change a tensor that is not frozen; of batch normalisation, its statistics too."""
+        """Whether this task may change a tensor that is not frozen; for batch normalisation, its statistics too."""
         return True
 
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The form in which tensors of the shared part or of a task are stored, under the same names.
+        """The form in which tensors of the shared part or of a task's part are stored, under the same names.
 
         Args:
-            network: from which they were taken.
+            network: the network of these tensors.
             tensors: copies of their values, on the CPU.
         """
         return tensors
@@ -146,20 +146,20 @@ class Method(SupervisedPlugin):
     # The training, in the order in which things happen.
 
     def training_data(self, data: Samples, network: Network) -> Samples:
-        """What the epochs go over: the task's training images, unless a method trains on others.
+        """The images that the epochs go over: the task's training images, unless the method trains on others.
 
-        Once, before the first hook. Not counted.
+        Called once, before the first hook. Not counted.
         """
         return data
 
     def before_training_exp(self, step: Step, /) -> None:
-        """Once, before the first epoch: `kept` and the network are as the task before left them. Counted exactly."""
+        """Once, before the first epoch: `kept` and the network are as the previous task left them. Counted exactly."""
 
     def before_training_epoch(self, step: Step, /) -> None:
-        """Before each epoch. Not counted. What is trained may change here (`requires_grad_`), and nowhere else."""
+        """Before each epoch. Not counted. Only here may a method change what is trained (`requires_grad_`)."""
 
     def before_training_iteration(self, step: Step, /) -> None:
-        """Before each step, when the minibatch is there.
+        """Before each step, when the minibatch is available.
 
         This hook and all of a step are counted in the first step of each epoch, and again where other tensors are
         trained, or more or fewer images pass through the network: other work must be the same in all steps of an epoch.
@@ -174,19 +174,19 @@ class Method(SupervisedPlugin):
         return logits
 
     def after_forward(self, step: Step, /) -> None:
-        """After `forward`, when `step.logits` is there and the loss is not. Counted as a step's."""
+        """After `forward`: `step.logits` exists, the loss does not yet. Counted as a step's."""
 
     def before_backward(self, step: Step, /) -> None:
-        """When `step.loss` is there: the place to add to it (`step.loss += ...`). Counted as a step's."""
+        """When `step.loss` exists: add to it here (`step.loss += ...`). Counted as a step's."""
 
     def after_backward(self, step: Step, /) -> None:
-        """When the parameters have their gradients, which may be changed here, in place. Counted as a step's."""
+        """When the parameters have gradients: change them here, in place. Counted as a step's."""
 
     def before_update(self, step: Step, /) -> None:
         """After `after_backward`; the gradient is limited next (the recipe's `clip`). Counted as a step's."""
 
     def after_update(self, step: Step, /) -> None:
-        """After the optimiser's step. The place to put weights right, without autograd. Counted as a step's."""
+        """After the optimiser's step: correct weights here, without autograd. Counted as a step's."""
 
     def after_training_iteration(self, step: Step, /) -> None:
         """At the end of each step. Counted as a step's."""
@@ -195,7 +195,7 @@ class Method(SupervisedPlugin):
         """After each epoch. Not counted."""
 
     def after_training_exp(self, step: Step, /) -> None:
-        """Once, after the last epoch: the place to fill `kept`. Still in train mode. Counted exactly."""
+        """Once, after the last epoch: fill `kept` here. Still in train mode. Counted exactly."""
 
 
 #: The hooks of a step, in their order.
@@ -209,5 +209,5 @@ _EMPTY = frozenset(getattr(cls, name) for cls in (SupervisedPlugin, Method) for 
 
 
 def fills(plugin: object, hook: str) -> bool:
-    """Whether a plugin of Avalanche, as a method is one, does anything at a hook of a step."""
+    """Whether an Avalanche plugin (a method is one) does anything at a hook of a step."""
     return hasattr(plugin, hook) and getattr(type(plugin), hook, None) not in _EMPTY

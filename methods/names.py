@@ -6,16 +6,17 @@ import re
 
 from methods.errors import UserError
 
-# Control characters, line and paragraph separators, signs that turn the direction of writing, halves of a character
-# (which stand for bytes that are no UTF-8), and what XML does not allow. A terminal obeys them, a CSV or SVG breaks.
+# Control characters, line and paragraph separators, signs that change the direction of writing, halves of a character
+# (Python uses them for bytes that are not UTF-8), and what XML does not allow. They change a terminal and break a CSV
+# or SVG file.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Text that does nothing but be read: a control character is written as in Python, `\x1b` for ESC.
+    r"""Text that is safe to print: a control character is written as in Python, `\x1b` for ESC.
 
     Args:
-        keep: control characters that stay, as a newline between lines.
+        keep: control characters that stay, for example a newline.
     """
 
     def escaped(found: re.Match[str]) -> str:
@@ -33,10 +34,10 @@ def check_name(what: str, name: object) -> None:
     """Refuse a name that no table, figure or terminal can show.
 
     Args:
-        what: is called so and where it comes from, for the message: "class", "task".
+        what: what the name belongs to, for the message: "class", "task".
 
     Raises:
-        UserError: it is empty, no text, or has a character that is not shown.
+        UserError: it is empty, not text, or has a character that cannot be shown.
     """
     if not isinstance(name, str) or not name:
         raise UserError(f"{printable(what)} is called {name!r}; a name is text, and not empty")

@@ -27,12 +27,12 @@ class Network(nn.Module):
         self.backbone = backbone
         self.feature_dim = feature_dim
         self.heads = Heads(feature_dim)
-        # Folded so that uint8 pixels are normalised by one multiplication and one addition.
+        # Combined so that one multiplication and one addition normalise uint8 pixels.
         scale = 1 / (255 * torch.tensor(std, device="cpu"))
         shift = -torch.tensor(mean, device="cpu") / torch.tensor(std, device="cpu")
         self.register_buffer("scale", scale.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("shift", shift.view(1, -1, 1, 1), persistent=False)
-        #: Which head answers, and with how many of its units.
+        #: The head that answers, and how many of its units.
         self.head_key = ""
         self.classes = 0
         #: Images that have passed through the backbone so far; three times those whose gradients are wanted.
@@ -58,7 +58,7 @@ class Network(nn.Module):
         self.head_key, self.classes = key, classes
 
     def train(self, mode: bool = True) -> Network:
-        """Train or evaluation mode; what has frozen statistics, as batch normalisation, always evaluates."""
+        """Train or evaluation mode; batch normalisation with frozen statistics always stays in evaluation mode."""
         super().train(mode)
         for module in self._still:
             module.training = False
@@ -74,7 +74,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def place(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy values into the live tensors of the same names; of heads, into those that the network has.
+        """Copy values into the live tensors of the same names; heads that the network does not have are left out.
 
         Raises:
             KeyError: a name is not in the network.

@@ -21,20 +21,20 @@ from methods.names import check_name
 
 T = TypeVar("T")
 
-# A colon starts an option only where "name=" follows, so that paths and values like "seed:7" may contain colons.
+# A colon starts an option only if "name=" follows, so that paths and values like "seed:7" may contain colons.
 _OPTION_START = re.compile(r":(?=[A-Za-z][A-Za-z0-9_-]*=)")
 
-# A comma that separates specifications: one behind a backslash belongs to a value.
+# A comma that separates specifications; a comma after a backslash belongs to a value.
 _SEPARATOR = re.compile(r"(?<!\\),")
 
 
 class Spec(str):
-    """A specification that is parsed already: its text, which can be used wherever a label is, and its parts.
+    """A parsed specification: its text, which can be used as a label, and its elements.
 
     Args:
         text: as the user typed it; the label of its rows.
-        name: the part before the first colon.
-        positional: what follows the name without "option=", as the DIR of `folder:DIR`; empty if nothing does.
+        name: the text before the first colon.
+        positional: the text after the name without "option=", as the DIR of `folder:DIR`; empty if there is none.
         options: option name (with underscores) -> text of its value.
     """
 
@@ -48,7 +48,7 @@ class Spec(str):
         return spec
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        # Copies, and what is sent to workers, are made without parsing again.
+        # So that copies, and what is sent to workers, are made without parsing again.
         return self.text, self.name, self.positional, self.options
 
     @property
@@ -58,7 +58,7 @@ class Spec(str):
 
 
 def parse_spec(text: str) -> Spec:
-    """Split `NAME[:POSITIONAL][:option=value...]`. What is parsed already is returned as it is.
+    """Split `NAME[:POSITIONAL][:option=value...]`. A Spec is returned as it is.
 
     Raises:
         UserError: the name is empty, an option is given twice, or there are characters that cannot be shown.
@@ -83,7 +83,7 @@ def parse_spec(text: str) -> Spec:
 
 
 def split_specs(text: str) -> list[str]:
-    r"""The specifications in a list `A,B,C`. A comma of a value has a backslash before it: `mine:words=a\,b` is one."""
+    r"""The specifications in a list `A,B,C`. A comma in a value is written `\,`: `mine:words=a\,b` is one."""
     items = (item.strip().replace("\\,", ",") for item in _SEPARATOR.split(text))
     return [item for item in items if item]
 
@@ -141,7 +141,7 @@ def construct(cls: type[T], spec: Spec, also: Sequence[str] = ()) -> T:
     """Call `cls` with the specification's options.
 
     Args:
-        also: options that are valid but are not for the constructor, for messages.
+        also: valid options that are not for the constructor, for messages.
 
     Raises:
         UserError: an option is unknown (the valid ones are named), missing, of the wrong type, or refused by `cls`.
@@ -153,7 +153,7 @@ def call(cls: type[T], spec: Spec, given: Mapping[str, Any]) -> T:
     """Call `cls` with the options that `arguments` found in the specification.
 
     Raises:
-        UserError: one is missing, or refused by `cls`.
+        UserError: an option is missing, or refused by `cls`.
     """
     for index, key in enumerate(required_options(cls)):
         if key not in given:
@@ -169,7 +169,7 @@ def arguments(cls: type, spec: Spec, also: Sequence[str] = ()) -> dict[str, Any]
     """The specification's options as keyword arguments of `cls`, converted to the annotated types.
 
     Raises:
-        UserError: as `construct`, but what is missing or refused by `cls` is not noticed.
+        UserError: as `construct`, but options that are missing or refused by `cls` are not noticed.
     """
     hints, parameters = option_types(cls), _parameters(cls)
     valid = [*parameters, *also]
@@ -198,7 +198,7 @@ def arguments(cls: type, spec: Spec, also: Sequence[str] = ()) -> dict[str, Any]
 
 
 def value_text(value: Any) -> str:
-    """An option's value as a specification has it."""
+    """An option's value as it is written in a specification."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -210,7 +210,7 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def _convertible(wanted: Any) -> bool:
-    """Whether `_convert` knows an annotation."""
+    """Whether `_convert` can convert text to this annotation."""
     origin, alternatives = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):
         return all(alternative is types.NoneType or _convertible(alternative) for alternative in alternatives)
@@ -220,7 +220,7 @@ def _convertible(wanted: Any) -> bool:
 
 
 def _type_text(wanted: Any) -> str:
-    """An annotation as its author wrote it, about."""
+    """An annotation, about as its author wrote it."""
     return wanted.__name__ if type(wanted) is type else str(wanted).replace("typing.", "")
 
 
@@ -256,7 +256,7 @@ def _convert(text: str, wanted: Any) -> Any:
 
 
 def _convert_to_first(text: str, alternatives: Sequence[Any]) -> Any:
-    """The value of the first alternative that `text` fits. Raises ValueError saying what the last would need."""
+    """The value by the first type that `text` fits. Raises ValueError saying what the last type would need."""
     if type(None) in alternatives and text.lower() == "none":
         return None
     *others, last = (wanted for wanted in alternatives if wanted is not type(None))

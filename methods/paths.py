@@ -7,20 +7,21 @@ from pathlib import Path
 
 from methods.errors import UserError
 
-# Of a longer path a message shows the beginning and the end.
+# A message shows only the beginning and the end of a longer path.
 _SHOWN = 60
 
 
 def given_path(option: str, given: str | PathLike[str], home: bool = False) -> Path:
-    """A path that the user gave, once the file system was asked about it. There need not be anything.
+    """A path that the user gave, after a check that the file system accepts it. Nothing need exist there.
 
     Args:
-        option: with which it was given, for the message.
+        option: the option that gave it, for the message.
         given: the path.
         home: whether `~` stands for the user's home folder.
 
     Raises:
-        UserError: it can be no path here: too long, a character that is not allowed, or a folder that may not be read.
+        UserError: it cannot be a path here: it is too long, has a forbidden character, or is in a folder that may not
+            be read.
     """
     try:
         str(given).encode()

@@ -13,9 +13,9 @@ class Recipe:
     Attributes:
         optimizer: "sgd" or "adam".
         lr: initial learning rate.
-        momentum: of sgd.
+        momentum: for sgd.
         weight_decay: L2 coefficient in the optimiser.
-        clip: largest L2 norm of the whole gradient of a step, which is scaled down to it; 0 for no limit.
+        clip: largest L2 norm of a step's whole gradient; a longer one is scaled down to it; 0 for no limit.
         schedule: "constant", "step" (x0.1 after each third of the epochs) or "cosine" (to zero).
     """
 
@@ -39,7 +39,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Range:
-    """Values of an option that `tune` tries: from `low` to `high`, evenly on a logarithmic scale where `log`."""
+    """Values of an option that `tune` tries: from `low` to `high`, evenly on a logarithmic scale if `log`."""
 
     low: float
     high: float

@@ -76,13 +76,13 @@ class Registry(Generic[C]):
     def add_group(
         self, name: str, summary: str, members: Sequence[str] | None = None, without: Sequence[str] = ()
     ) -> None:
-        """Let `name`, which no entry may have, stand for several entries.
+        """Let `name` stand for several entries. No entry may have this name.
 
         Args:
-            name: of the group.
+            name: the group's name.
             summary: one line about it.
-            members: the entries' names; None for all that need no option, those that are announced later included.
-            without: entries that need one, which their class cannot say before it is imported.
+            members: the entries' names; None for all that need no option, also those that are announced later.
+            without: entries that need an option; their class cannot say so before it is imported.
         """
         self._groups[name] = _Group(summary, None if members is None else tuple(members), tuple(without))
 
@@ -103,7 +103,7 @@ class Registry(Generic[C]):
         return [name for name in self.names() if name not in chosen.without and not self._needs_options(name)]
 
     def complaints(self) -> list[str]:
-        """What installed packages announce and cannot have, a sentence each."""
+        """What installed packages announce but may not use, a sentence each."""
         self._discover()
         return list(self._complaints)
 
@@ -116,10 +116,10 @@ class Registry(Generic[C]):
         self._lookup(name)
 
     def get(self, name: str) -> C:
-        """The class called `name`, imported now if it was not yet.
+        """The class called `name`, imported now if it was not imported yet.
 
         Raises:
-            UserError: there is no such entry, or its module cannot be imported.
+            UserError: no such entry exists, or its module cannot be imported.
         """
         entry = self._lookup(name)
         if entry.value is None:
@@ -137,7 +137,7 @@ class Registry(Generic[C]):
         return entry.value
 
     def _needs_options(self, name: str) -> bool:
-        """Whether a class that was imported already says so."""
+        """Whether a class, if it was imported, has an option without a default."""
         cls = self._entries[name].value
         return cls is not None and bool(required_options(cls))
 
@@ -174,7 +174,7 @@ class Registry(Generic[C]):
         return self._entries[name]
 
     def _discover(self) -> None:
-        """Take in, once, what installed packages announce."""
+        """Add, once, what installed packages announce."""
         group, self._entry_points = self._entry_points, None
         if group is None:
             return
@@ -183,7 +183,7 @@ class Registry(Generic[C]):
             try:
                 self.add_lazy(point.name, point.value, f"from the installed package {package}")
             except UserError as error:
-                # It is for somebody else to mend, and must not keep the user from everything else.
+                # Another package's fault must not stop the user from using everything else.
                 self._complaints.append(f"{error}, and is left out")
 
 

@@ -1,4 +1,4 @@
-"""What a method's hooks find: the task that is trained, at its present step."""
+"""What a method's hooks get: the task that is being trained, at its present step."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from methods.network import Network
 class Step(Protocol):
     """The training of one task, at its present step.
 
-    B is the size of the minibatch, S the height and width of an image, D the length of a feature vector. Everything may
-    be on the device "meta", that is without values: see `Method`.
+    B is the size of the minibatch, S the height and width of an image, D the length of a feature vector. All tensors
+    may be on the device "meta", which means without values: see `Method`.
 
     Attributes:
         model: the network that learns, with the heads that the method trains.
         task_data: the task's training images and labels, on the CPU.
-        device: where the network, the minibatches and `Method.kept` are.
-        optimizer: of this task; its learning rate follows the recipe's schedule.
-        trained: the parameters that the optimiser holds, heads included. A parameter that took no part in the loss has
-            no gradient (`grad` is None).
-        loss: the minibatch's loss so far, a scalar with a history. There from `before_backward` on, where it may be
-            added to (`step.loss += ...`).
-        augment_replay: stored images [N, 3, S, S] -> the same, changed at random as the task's images are in their
-            minibatches (--augment).
+        device: the device of the network, the minibatches and `Method.kept`.
+        optimizer: this task's optimiser; its learning rate follows the recipe's schedule.
+        trained: the parameters that the optimiser holds, heads included. A parameter that the loss does not depend on
+            has no gradient (`grad` is None).
+        loss: the minibatch's loss so far, a scalar with a history. Available from `before_backward` on, where you may
+            add to it (`step.loss += ...`).
+        augment_replay: stored images [N, 3, S, S] -> the same, changed at random like the task's own images
+            (--augment).
         steps_per_epoch: minibatches of an epoch.
     """
 
@@ -43,7 +43,7 @@ class Step(Protocol):
 
     @property
     def images(self) -> Tensor:
-        """The minibatch: uint8 [B, 3, S, S]; features [B, D] where these were computed once, see `Method.part`."""
+        """The minibatch: uint8 [B, 3, S, S]; or features [B, D] if these were computed once, see `Method.part`."""
 
     @property
     def labels(self) -> Tensor:
@@ -51,11 +51,11 @@ class Step(Protocol):
 
     @property
     def logits(self) -> Tensor:
-        """What `Method.forward` gave: [B, classes of the task]. There from `after_forward` on."""
+        """What `Method.forward` returned: [B, classes of the task]. Available from `after_forward` on."""
 
     @property
     def batch_size(self) -> int:
-        """Images of a minibatch, as asked for. The last one of an epoch may have fewer, or one more."""
+        """Images of a minibatch, as in the settings. An epoch's last one may have fewer, or one more."""
 
     @property
     def epochs(self) -> int:
@@ -63,7 +63,7 @@ class Step(Protocol):
 
     @property
     def epoch(self) -> int:
-        """The number of the present epoch, from 1; in `after_training_epoch` that of the epoch that ends."""
+        """The number of the present epoch, from 1; in `after_training_epoch` the epoch that has just ended."""
 
     @property
     def steps_done(self) -> int:
