@@ -34,9 +34,9 @@ class AGEM(FineTuning):
         self.past = Memory(self, memory)
 
     def before_backward(self, step: Step) -> None:
-        # Here, where passes have the run's precision.
+        # In this hook because passes have the run's precision here.
         if self.task > 1:
-            # Zero where the loss does not depend on a parameter.
+            # Zero for a parameter that the loss does not depend on.
             self.references = torch.autograd.grad(self.replay_loss(step), step.trained, materialize_grads=True)
 
     def after_backward(self, step: Step) -> None:
@@ -44,7 +44,7 @@ class AGEM(FineTuning):
             return
         gradients, references = gradients_of(step.trained), self.references
         g, g_ref = (torch.cat([part.flatten() for part in parts]) for parts in (gradients, references))
-        # Clamped instead of compared, so that the device is not waited for; g_ref may be all zero.
+        # A clamp, because a comparison would wait for the device; g_ref may be all zero.
         excess = g.dot(g_ref).clamp(max=0) / g_ref.dot(g_ref).clamp(min=torch.finfo(g.dtype).tiny)
         for gradient, reference in zip(gradients, references, strict=True):
             gradient.sub_(excess * reference)

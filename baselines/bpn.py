@@ -28,12 +28,11 @@ def _add_bias(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Te
 class BPN(PerTask):
     """Beneficial perturbation network (Wen et al., 2020, arXiv 2009.13954), with a bias per channel.
 
-    After every convolution, with output c: c + b_t. The backbone is frozen; b_t starts at zero, so that the network
+    After every convolution, with output c: c + b_t. The backbone is frozen and b_t starts at zero, so the network
     starts exactly as the backbone: C values a task.
 
     Args:
-        bn: batch normalisation "frozen" as the backbone's, or "per-task", whose own shift leaves nothing to a bias
-            before it.
+        bn: batch normalisation "frozen" as the backbone's, or "per-task": its own shift then cancels a bias before it.
     """
 
     own = (Bias,)

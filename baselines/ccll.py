@@ -21,7 +21,7 @@ class Spatial(nn.Conv2d):
 
 
 class Gate(nn.Module):
-    """sigmoid(BN'(w * GAP(u))): a factor per image and channel that starts at 1/2 whatever u is."""
+    """sigmoid(BN'(w * GAP(u))): a factor per image and channel that starts at 1/2 for any u."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -48,15 +48,15 @@ class CCLL(Anchored):
 
     After every convolution, with output c: u = BN_t(c + DW_t(c)), out = u * sigmoid(BN'_t(w_t * GAP(u))). DW is a
     depthwise 3x3 convolution, w a weight per channel, GAP the mean over the pixels, BN the network's own batch
-    normalisation after that convolution (u = c + DW_t(c) where none follows), BN' another: 14 * C values a task and
-    4 * C statistics.
+    normalisation after that convolution (u = c + DW_t(c) if none follows), BN' another one: 14 * C values a task and 4
+    * C statistics.
 
-    The gate starts at 1/2 (BN' with scale and shift 0), and what it halves starts doubled: scale and shift of BN, or
-    c itself, by DW = identity, where there is no BN. So the network starts exactly as the backbone.
+    The gate starts at 1/2 (BN' with scale and shift 0), so its input starts doubled: scale and shift of BN are doubled,
+    or, without BN, DW starts as the identity. So the network starts exactly as the backbone.
 
     Args:
-        anchor: "first-task": the first task trains the whole network, which later tasks find fixed; "pretrained": it is
-            the backbone as given, from the first task on.
+        anchor: "first-task": the first task trains the whole network, and then it is fixed; "pretrained": it is the
+            backbone as given, fixed from the first task on.
     """
 
     recipe = replace(Anchored.recipe, lr=0.1)

@@ -13,15 +13,16 @@ from methods import BatchNorm, Network, Part, Step, methods
 class ConFiT(FineTuning):
     """ConFiT (Jie et al., 2022, arXiv 2204.10535).
 
-    Batch normalisation belongs to the task, everything else is shared. Epochs up to a fifth of all train the head,
-    those up to the half batch normalisation too, the rest everything; each task starts at the values of the one before.
+    Batch normalisation belongs to the task, everything else is shared. The first fifth of the epochs trains the head
+    only, up to half of them also batch normalisation, the rest everything. Each task starts at the values of the
+    previous one.
 
-    When later tasks have changed a convolution W to W', an old task's running mean mu is no longer that of its output.
-    Stored beside it are the means m of the convolution's input, per channel and phase of the stride: 4 * C + sum of
-    C_in * stride^2 values a task. W * m is the output for an input that equals its means. The paper puts W' * m in the
-    place of mu. Here, deliberately, mu moves by W' * m - W * m: zero padding and the moving averages make mu differ
-    from W * m even where nothing has changed, and that stays as it was. To this end mu - W * m is stored, and W' * m
-    is added when it is restored.
+    When later tasks have changed a convolution W to W', an old task's running mean mu is no longer the mean of its
+    output. So the means m of the convolution's input are stored too, per channel and phase of the stride: 4 * C + sum
+    of C_in * stride^2 values a task. W * m is the output for an input that equals its means. The paper replaces mu by
+    W' * m. Here, deliberately, mu moves by W' * m - W * m, because zero padding and the moving averages make mu differ
+    from W * m even if nothing has changed, and this difference is kept. So mu - W * m is stored, and W' * m is added
+    when it is restored.
     """
 
     continues = True
@@ -37,7 +38,7 @@ class ConFiT(FineTuning):
 
     def before_training_epoch(self, step: Step) -> None:
         for module in step.model.backbone.modules():
-            # Batch normalisation waits for a fifth of the epochs, the rest for the half.
+            # Batch normalisation waits for a fifth of the epochs, the rest for half of them.
             waits = 5 if isinstance(module, BatchNorm) else 2
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(step.epoch * waits > step.epochs)

@@ -35,7 +35,7 @@ class ConvLoRA(PerTask):
     """Low-rank adaptation (Hu et al., 2021, arXiv 2106.09685) of every convolution of a frozen backbone.
 
     W_t = W + B_t A_t, where W is seen as a matrix [C_out, C_in / groups * k * k]; the paper's factor alpha / r is 1.
-    B_t starts at zero, the network therefore as the backbone: rank * (K + C) values a task.
+    B_t starts at zero, so the network starts as the backbone: rank * (K + C) values a task.
 
     Args:
         rank: the paper's r.

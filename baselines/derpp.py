@@ -25,12 +25,12 @@ class DERpp(FineTuning):
 
     Args:
         alpha, beta: weights of the stored logits and of the stored labels.
-        memory: capacity, in images (500) or bytes (10MB), of which the logits take their share.
+        memory: capacity, in images (500) or bytes (10MB); the logits count too.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
     trains_old_heads = True
-    # Ever fewer of a task's images enter the memory, and logits are computed for these only.
+    # Fewer and fewer of a task's images enter the memory, and only these get logits.
     grows_evenly = False
     search = {**FineTuning.search, "alpha": Range(0.1, 1.0), "beta": Range(0.1, 1.0)}
 
@@ -47,7 +47,7 @@ class DERpp(FineTuning):
         self.past = Memory(self, memory)
 
     def before_training_exp(self, step: Step) -> None:
-        """Learn how wide the logits of a sample are from now on: as the widest head so far."""
+        """Widen the logits of a sample to the widest head so far."""
         heads = step.model.heads
         self.width = heads.layout.shape[1]
         #: The classes of each task.
@@ -69,7 +69,7 @@ class DERpp(FineTuning):
         if self.task > 1:
             first, second = self.answers.chunk(2)
             count = len(first)
-            # Beyond the image's own classes both are 0.
+            # Both are 0 beyond the image's own classes.
             squares = (first.nan_to_num(nan=float("nan"), neginf=0.0) - self.replayed["logits"][:count]).square()
             mse = (squares.sum(1) / self.widths[self.replayed["tasks"][:count] - 1]).mean()
             cross_entropies = cross_entropy(second, self.replayed["labels"][count:])

@@ -14,7 +14,7 @@ from methods import methods
 class Grouped(nn.Conv2d):
     """A convolution that keeps the size, with bias, zero at first, in groups of `size` channels.
 
-    Where `size` does not divide the channels, the groups have as many as divides both.
+    If `size` does not divide the number of channels, a group has as many as their greatest common divisor.
     """
 
     def __init__(self, channels: int, kernel: int, size: int):
@@ -33,12 +33,12 @@ class EFT(Anchored):
 
     After every convolution, with output c: y = BN_t(GW_t(c) + PW_t(c)). GW is a 3x3 convolution in groups of 8
     channels, PW a 1x1 convolution in groups of 16, BN the network's own batch normalisation after that convolution:
-    92 * C values a task and 2 * C statistics. GW starts at zero and PW as the identity, so that the first task starts
-    exactly as the backbone; each later one starts at the values of the task before.
+    92 * C values a task and 2 * C statistics. GW starts at zero and PW as the identity, so the first task starts
+    exactly as the backbone; each later task starts at the values of the previous one.
 
     Args:
-        anchor: "first-task": the first task trains the whole network, which later tasks find fixed; "pretrained": it is
-            the backbone as given, from the first task on.
+        anchor: "first-task": the first task trains the whole network, and then it is fixed; "pretrained": it is the
+            backbone as given, fixed from the first task on.
     """
 
     own = (Grouped,)

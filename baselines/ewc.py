@@ -20,11 +20,11 @@ class EWC(FineTuning):
 
     Args:
         strength: the paper's lambda.
-        fisher: over which labels the Fisher information is taken: "exact": all classes, weighted by the model's
-            probabilities; "sampled": one per image, drawn from the model; "empirical": the given ones.
-        samples: images of a task on which it is estimated, at most.
-        storage: "per-task": F_t and theta*_t of each task, 2P values a task, as published; "summed": the two sums that
-            give the same penalty, 2P values whatever the number of tasks.
+        fisher: the labels of the Fisher information: "exact": all classes, weighted by the model's probabilities;
+            "sampled": one per image, drawn from the model; "empirical": the given ones.
+        samples: the most images of a task that it is estimated on.
+        storage: "per-task": F_t and theta*_t of each task, 2P values a task, as published; "summed": two sums that give
+            the same penalty, 2P values for any number of tasks.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
@@ -52,7 +52,7 @@ class EWC(FineTuning):
         self.quadratic = self.sum_of_penalties()
 
     def sum_of_penalties(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """F, m, r with sum_t F_t (theta - theta*_t)^2 = F (theta - m)^2 + r: one step costs the same at any task."""
+        """F, m, r with sum_t F_t (theta - theta*_t)^2 = F (theta - m)^2 + r, so a step costs the same in any task."""
         total: tuple[Tensor, Tensor, Tensor] | None = None
         for name in self.kept:
             if not name.startswith("fisher"):
@@ -73,7 +73,7 @@ class EWC(FineTuning):
         return task_fisher(step, self.fisher, self.samples, self.generator)
 
     def after_training_exp(self, step: Step) -> None:
-        # In this order: the estimate may leave a layer that has two names with other tensors of the same values.
+        # The estimate first: it may replace the tensors of a layer that has two names by others of the same values.
         anchor, fisher = shared_vector(step).detach(), self.estimate_fisher(step)
         if self.storage == "per-task":
             self.kept |= {f"fisher.{self.task}": fisher, f"anchor.{self.task}": anchor}

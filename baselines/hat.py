@@ -24,12 +24,11 @@ class HAT(Method):
     L = CE + strength * sum a^t (1 - a^<t) / sum (1 - a^<t),
     dL/dW_ij multiplied by 1 - min(a_i^<t, a_j^<t), dL/de by smax (cosh(s e) + 1) / (s (cosh(e) + 1)),
 
-    where a_j^<t of a convolution's input is what its channels carry of earlier gates, through skip connections too: C
-    values for a task's embeddings, beside batch normalisation, and C for a^<t. The isolation of tasks is approximate,
-    since gates are not exactly 0 or 1. Weight decay would move protected weights, and Adam undo factors short of 0.
-
-    e starts uniformly between 0 and 2, where the paper's starts are normal and close half of the gates at random, which
-    leaves little of a pretrained network. Of open gates those near 0 are the first to close.
+    where a_j^<t of a convolution's input are the earlier gates that reach its channels, through skip connections too: C
+    values for a task's embeddings, beside batch normalisation, and C for a^<t. Tasks are isolated only approximately,
+    because gates are not exactly 0 or 1. Weight decay would move protected weights, and Adam would undo factors above
+    0. e starts uniformly between 0 and 2. The paper's starts are normal and close half of the gates at random, which
+    leaves little of a pretrained network. Of the open gates, those with e near 0 close first.
 
     Args:
         strength: the paper's c.
@@ -37,8 +36,8 @@ class HAT(Method):
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
-    # Without momentum, as in the paper: with it a small layer's gates can all close before the weights have learned.
-    # Compensated gradients of the embeddings are long; a lower limit would leave the weights hardly any step.
+    # Without momentum, as in the paper: with it, all gates of a small layer can close before the weights have learned.
+    # Compensated gradients of the embeddings are large; with a lower limit the weights would hardly move.
     recipe = Recipe(lr=0.2, momentum=0.0, clip=5.0)
     search = {"lr": Range(0.01, 1.0), "strength": Range(0.05, 5.0), "smax": (100.0, 200.0, 400.0, 800.0)}
 
@@ -76,7 +75,7 @@ class HAT(Method):
         inputs = input_usage(step.model.backbone, layers, step.task_data.images.shape[-1])
         self.factors: dict[Tensor, Tensor] = {}
         for conv, used in zip(self.convs, outputs, strict=True):
-            # The forward pass need not use it.
+            # The forward pass may not use it.
             if conv not in inputs:
                 continue
             factor = 1 - weight_usage(conv, used, inputs[conv])
@@ -95,14 +94,14 @@ class HAT(Method):
 
     def before_backward(self, step: Step) -> None:
         free = 1 - self.used
-        # With less than one channel left the mean would blow up.
+        # If less than one channel is left, the mean would become huge.
         step.loss += self.strength * (self.values() * free).sum() / free.sum().clamp(min=1)
 
     @torch.no_grad()
     def after_backward(self, step: Step) -> None:
         compensations = {gate.embedding: gate.compensation(self.smax) for gate in self.gates}
         for parameter, factor in (self.factors | compensations).items():
-            # The loss need not depend on it.
+            # The loss may not depend on it.
             if parameter.grad is not None:
                 parameter.grad *= factor
 

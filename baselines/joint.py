@@ -11,7 +11,7 @@ from methods import BNPolicy, Network, Samples, Step, methods
 
 @methods.register("joint")
 class Joint(FineTuning):
-    """At each task, the backbone and all heads are trained anew on the images of all tasks so far, mixed at random.
+    """At each task, train the backbone and all heads anew on the images of all tasks so far, mixed at random.
 
     L = CE(batch), each image through its own task's head. All images are kept, and an epoch goes over all of them.
 
@@ -28,7 +28,7 @@ class Joint(FineTuning):
         self.past = Memory(self, size=None)
 
     def training_data(self, data: Samples, network: Network) -> Samples:
-        """All images so far; their labels are columns among the classes of all tasks side by side."""
+        """All images so far; labels are columns among the classes of all tasks side by side."""
         self.past.add(data, data.images.device)
         stored = self.past.rows()
         return Samples(stored["images"], network.heads.columns(stored["labels"].long(), stored["tasks"].long()))

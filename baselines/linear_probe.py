@@ -11,7 +11,7 @@ from methods.recipe import Range, Recipe
 
 @methods.register("linear-probe")
 class LinearProbe(Method):
-    """Frozen backbone, a linear head per task: what the features give without adapting them. Forgets nothing.
+    """Frozen backbone, a linear head per task: how good the features are without adapting them. Forgets nothing.
 
     Features of the training images are computed once per task.
     """

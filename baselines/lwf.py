@@ -16,9 +16,8 @@ class LwF(FineTuning):
     """Learning without forgetting (Li and Hoiem, 2016, arXiv 1606.09282).
 
     L = CE + strength * sum over old heads of CE(softmax(z_old / T), softmax(z / T)), the mean over the batch. z_old are
-    the old heads' logits on the new task's images from the network as the last task left it, in evaluation mode.
-
-    Teacher and student each pass through the backbone once per batch, however many heads there are.
+    the old heads' logits on the new task's images, from the network as the last task left it, in evaluation mode.
+    Teacher and student each pass through the backbone once per batch, for any number of heads.
 
     Args:
         strength: the paper's lambda.
@@ -54,6 +53,6 @@ class LwF(FineTuning):
             new = step.model.heads.every(self.features)[:, :-1]
             targets = (old / self.temperature).softmax(-1)
             log_answers = (new / self.temperature).log_softmax(-1)
-            # Where a head is narrower, 0 * -inf would not be a number.
+            # For a narrower head, 0 * -inf would not be a number.
             cross_entropies = -(targets * log_answers.masked_fill(new.isneginf(), 0)).sum(-1)
             step.loss += self.strength * cross_entropies.sum(1).mean()

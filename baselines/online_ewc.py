@@ -1,4 +1,4 @@
-"""Elastic weight consolidation in constant memory."""
+"""Elastic weight consolidation in constant storage."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class OnlineEWC(FineTuning):
     Args:
         strength: the paper's lambda.
         decay: the paper's gamma, 0 to 1: how much the Fisher information of earlier tasks counts.
-        fisher: over which labels the Fisher information is taken: "exact": all classes, weighted by the model's
-            probabilities; "sampled": one per image, drawn from the model; "empirical": the given ones.
-        samples: images of a task on which it is estimated, at most.
+        fisher: the labels of the Fisher information: "exact": all classes, weighted by the model's probabilities;
+            "sampled": one per image, drawn from the model; "empirical": the given ones.
+        samples: the most images of a task that it is estimated on.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
@@ -55,7 +55,7 @@ class OnlineEWC(FineTuning):
         return task_fisher(step, self.fisher, self.samples, self.generator)
 
     def after_training_exp(self, step: Step) -> None:
-        # In this order: the estimate may leave a layer that has two names with other tensors of the same values.
+        # The estimate first: it may replace the tensors of a layer that has two names by others of the same values.
         anchor, fisher = shared_vector(step).detach(), self.estimate_fisher(step)
         if "fisher" in self.kept:
             fisher += self.decay * self.kept["fisher"]

@@ -18,20 +18,20 @@ from methods import BatchNorm, Method, Network, Part, Range, Step, methods
 class PackNet(Method):
     """PackNet (Mallya and Lazebnik, 2018, arXiv 1711.05769).
 
-    A task trains the weights of every convolution that are still free. Then it prunes, in each, those of them with the
-    smallest |w|, and trains the rest on: these it keeps for good, the pruned ones are free for later tasks. A task sees
-    the weights of the tasks up to its own. All in all this costs ceil(log2(T + 1)) bits a weight after T tasks.
+    A task trains the free weights of every convolution. Then it prunes those with the smallest |w| in each convolution
+    and trains the rest on. It keeps the rest for ever; the pruned ones are free for later tasks. A task sees its own
+    weights and those of earlier tasks. In total this costs ceil(log2(T + 1)) bits a weight after T tasks.
 
-    The first task starts from the backbone as given; later ones find the free weights at 0, as published, and so start
-    as the network of the task before. No symmetry has to be broken: the gradient of a free weight depends on the kept
-    weights around it, which differ. Shares are rounded down, so that a task keeps some weight wherever one is free;
-    where none is, it uses those of earlier tasks. All that is not a convolution's weight, biases too, is trained by the
-    first task only.
+    The first task starts from the backbone as given. For later tasks the free weights are 0, as published, so they
+    start as the network of the previous task. There is no symmetry to break: the gradient of a free weight depends on
+    the kept weights around it, which differ. Shares are rounded down, so a task keeps at least one weight if one is
+    free; otherwise it uses those of earlier tasks. Everything else than the weights of convolutions, biases too, is
+    trained by the first task only.
 
     Args:
         pruned: the share of its free weights that a task prunes.
-        train_share: the share of the epochs before it does; of a single epoch, all.
-        bn: "first-task": batch normalisation is trained by the first task and then stays, as published; "per-task":
+        train_share: the share of the epochs before pruning; a single epoch comes before it.
+        bn: "first-task": the first task trains batch normalisation, and then it is fixed, as published; "per-task":
             each task has its own, affine and statistics, 4C values.
     """
 
@@ -64,17 +64,17 @@ class PackNet(Method):
     def before_training_exp(self, step: Step) -> None:
         self.layers = owned_layers(step.model)
         for _, ownership in self.layers:
-            # Until it prunes, a task has all that is free.
+            # Until it prunes, a task has all free weights.
             ownership.owner.masked_fill_(ownership.owner == 0, self.task)
         self.hold()
 
     def hold(self) -> None:
-        """Remember the weights as they are now, for those that must stay so."""
+        """Copy the present weights, to restore those that must not change."""
         self.held = [weight.detach().clone() for weight, _ in self.layers]
 
     @torch.no_grad()
     def after_update(self, step: Step) -> None:
-        # Without a gradient, momentum and weight decay still move a weight.
+        # Momentum and weight decay move a weight even without a gradient.
         for (weight, ownership), held in zip(self.layers, self.held, strict=True):
             weight.copy_(torch.where(ownership.own(), weight, held))
 
@@ -85,7 +85,7 @@ class PackNet(Method):
 
     @torch.no_grad()
     def prune(self) -> None:
-        """In each layer, set the smallest of the task's weights to 0, and free them."""
+        """In each layer, set the task's smallest weights to 0, and free them."""
         for weight, ownership in self.layers:
             own = ownership.own()
             count = 0 if weight.is_meta else int(self.pruned * int(own.sum()))

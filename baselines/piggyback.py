@@ -35,11 +35,11 @@ class Piggyback(PerTask):
     """Piggyback (Mallya et al., 2018, arXiv 1801.06519).
 
     y = conv(x, W * m_t), m_t = 1 where s_t > threshold, else 0. W is the backbone's and never trained; the gradient of
-    m_t is taken for that of s_t. All scores start at 0.01, so that a task begins with the backbone as it is, and costs
-    one bit a weight beside its batch normalisation.
+    m_t is used as that of s_t. All scores start at 0.01, so a task starts with the backbone as it is. It costs one bit
+    a weight beside its batch normalisation.
 
     Args:
-        threshold: below the value at which the scores start.
+        threshold: must be below the start of the scores.
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 

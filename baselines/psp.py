@@ -40,13 +40,13 @@ class Context(nn.Module):
 class PSP(FineTuning):
     """Parameter superposition (Cheung et al., 2019, arXiv 1902.05522), with binary contexts.
 
-    y = conv(x, W * o_t): W is shared and trained by every task, o_t in {+1, -1}^(C_in * k * k) is random, the task's
-    own, and the same for all output channels. Seen through its context, a task's weights stay what they were but for
-    noise from the others, since sums of products of unrelated signs nearly cancel. o_1 is all ones, so that the first
-    task starts from the backbone as given.
+    y = conv(x, W * o_t): W is shared and trained by every task; o_t in {+1, -1}^(C_in * k * k) is random, belongs to
+    the task, and is the same for all output channels. Through its context a task sees its own weights, plus noise from
+    other tasks, because sums of products of unrelated signs nearly cancel. o_1 is all ones, so the first task starts
+    from the backbone as given.
 
     Args:
-        contexts: "seed": drawn again from the seed whenever they are needed, nothing is stored; "stored": one bit each.
+        contexts: "seed": drawn from the seed whenever needed, nothing is stored; "stored": one bit each.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 

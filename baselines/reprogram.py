@@ -24,8 +24,8 @@ def _perturb(backbone: nn.Module, inputs: tuple[Tensor]) -> Tensor:
 def stretch(theta: Tensor, size: int) -> Tensor:
     """Bilinear interpolation of [3, s, s] to [3, size, size].
 
-    Linear interpolation of the rows and then of the columns: products with one matrix, whose gradient is deterministic
-    on a GPU, as that of torch's bilinear interpolation is not.
+    The rows and then the columns are interpolated by products with one matrix, because their gradient is deterministic
+    on a GPU; the gradient of torch's bilinear interpolation is not.
     """
     identity = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
     weights = interpolate(identity[None], size=size, mode="linear")[0]
@@ -38,8 +38,8 @@ class Reprogram(Method):
 
     features = backbone(x + tanh(theta_t)) for a normalised image x and a perturbation theta_t that starts at zero:
     3 * size^2 values a task. The backbone is frozen, batch normalisation included. Unlike in the paper, the task's
-    images fill the network's input instead of its middle, and a linear head takes the place of a fixed mapping from the
-    classes that the network was trained for.
+    images fill the whole input of the network, not only its middle, and a linear head replaces the fixed mapping from
+    the classes that the network was trained for.
 
     Args:
         size: height and width of theta, which is stretched bilinearly to the images' size.
@@ -56,7 +56,7 @@ class Reprogram(Method):
         self.size = size
 
     def adapt(self, network: Network) -> None:
-        # A parameter of the backbone itself: a child would become a layer of a backbone that is an nn.Sequential.
+        # A parameter of the backbone itself, because a child would become a layer if the backbone is an nn.Sequential.
         theta = network.get_buffer("shift").new_zeros(3, self.size, self.size)
         network.backbone.register_parameter("theta", nn.Parameter(theta))
         network.backbone.register_forward_pre_hook(_perturb)

@@ -27,7 +27,7 @@ def _series(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tens
 def _parallel(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     assert isinstance(conv, nn.Conv2d)
     rows, columns = conv.stride
-    # Not by a stride of the adapter: of few channels, torch takes its gradient wrong (see backbones/strided.py).
+    # Without a stride in the adapter: torch gets its gradient wrong for few channels (see backbones/strided.py).
     return output + conv.get_submodule("adapter")(inputs[0][..., ::rows, ::columns])
 
 
@@ -36,7 +36,7 @@ class ResidualAdapters(PerTask):
     """Residual adapters (Rebuffi et al., 2017, arXiv 1705.08045; parallel: 2018, arXiv 1803.10082).
 
     y = conv(x) of every convolution that is wider than 1x1 and not grouped becomes, before its batch normalisation,
-    y + A_t * y (series) or y + A_t * x (parallel). A_t is a 1x1 convolution that starts at zero, the network therefore
+    y + A_t * y (series) or y + A_t * x (parallel). A_t is a 1x1 convolution that starts at zero, so the network starts
     as the backbone: C_out^2 or C_in C_out values for each such convolution and task, beside batch normalisation.
 
     Args:
@@ -64,7 +64,7 @@ class ResidualAdapters(PerTask):
 
 
 def keeps_size(conv: nn.Conv2d) -> bool:
-    """Whether a 1x1 convolution of the same stride gives an output of the same size, whatever the input's."""
+    """Whether a 1x1 convolution of the same stride gives an output of the same size for any input."""
     if isinstance(conv.padding, str):
         return conv.padding == "same"
     reaches = zip(conv.padding, conv.dilation, conv.kernel_size, strict=True)

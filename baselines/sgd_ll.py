@@ -11,7 +11,7 @@ from methods.recipe import Recipe
 
 @methods.register("sgd-ll")
 class SGDLastLayer(Method):
-    """Frozen backbone and ONE linear head, as wide as the largest class count, that every task goes on training.
+    """Frozen backbone and ONE linear head, as wide as the largest class count, which every task trains further.
 
     The task is known at test time, so a task with C classes uses the first C units. Features of the training images are
     computed once per task.

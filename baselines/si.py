@@ -19,8 +19,8 @@ class SI(FineTuning):
     left them. At the end of a task Omega_i += relu(omega_i / ((theta_i - theta*_i)^2 + damping)), where omega_i is the
     sum of -g_i dtheta_i over its steps; in the first task theta* is where it starts.
 
-    g is the gradient of CE alone: the penalty's is known without autograd, and is added to it after it was read.
-    dtheta is the optimiser's real step: of the whole gradient, limited, with momentum. The loss shown is CE.
+    g is the gradient of CE alone: the penalty's gradient is known without autograd, and is added after g was read.
+    dtheta is the optimiser's real step, from the whole gradient, limited, with momentum. The loss shown is CE.
 
     Args:
         strength: the paper's c.

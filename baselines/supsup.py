@@ -19,7 +19,7 @@ class TopMask(Mask):
 
     Args:
         scores: initial values, of the weight's shape.
-        share: of the weights that are kept, at least one; more where scores are equal.
+        share: the share of the weights that are kept, at least one weight; more if scores are equal.
     """
 
     def __init__(self, scores: Tensor, share: float):
@@ -39,14 +39,14 @@ class SupSup(PerTask):
     """Supermasks in superposition, task given (Wortsman et al., 2020, arXiv 2006.14769).
 
     y = conv(x, W * m_t). W is random, never trained and the same for all tasks: +-sqrt(2 / fan_in), without biases. m_t
-    keeps the weights with the largest |s_t| of each convolution; the gradient of m_t is taken for that of |s_t|, and
-    s_t starts from Kaiming's uniform distribution with a = sqrt(5). Batch normalisation has statistics of each task's
-    own and no trained affine part: a task costs one bit a weight and 2C values.
+    keeps the weights with the largest |s_t| of each convolution; the gradient of m_t is used as that of |s_t|, and s_t
+    starts from Kaiming's uniform distribution with a = sqrt(5). Each task has its own statistics of batch
+    normalisation, but no trained affine parameters: a task costs one bit a weight and 2C values.
 
     Args:
         sparsity: the share of the weights that a mask keeps.
-        init: "signed-constant": W as above, drawn from the seed, nothing is left of the backbone's convolutions and
-            batch normalisation; "pretrained": they stay as they are.
+        init: "signed-constant": W as above, drawn from the seed, so the backbone's convolutions and batch normalisation
+            are replaced; "pretrained": they stay as they are.
     """
 
     own = (Mask,)

@@ -28,13 +28,13 @@ from methods import BNPolicy, Method, Recipe, Step, UserError, methods
 from methods.errors import first_line
 from methods.options import Spec
 
-# Of Avalanche's own code, when a head is added.
+# A warning of Avalanche's own code when a head is added.
 warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module="avalanche")
 
 _AVALANCHE = "avalanche.training.plugins"
 _HOOKS = [name for name in dir(BaseSGDPlugin) if name.startswith(("before_", "after_")) and "_eval" not in name]
 
-# Why some of Avalanche's own cannot be used.
+# Why some of Avalanche's plugins cannot be used.
 _UNUSABLE = {
     "replays by Avalanche's data loader, which is not used here; er, derpp and agem replay": (
         *("AGEMPlugin", "BiCPlugin", "CoPEPlugin", "GDumbPlugin", "GSS_greedyPlugin", "GenerativeReplayPlugin"),
@@ -50,13 +50,13 @@ _UNUSABLE = {
     "is no method of continual learning": ("EarlyStoppingPlugin", "LRSchedulerPlugin", "SupervisedPlugin"),
 }
 
-# Attributes that a plugin computes anew in every task before it looks at them: there is nothing in them to store.
+# Attributes that a plugin computes anew in every task before it uses them, so they need not be stored.
 _SCRATCH = {
     "GEMPlugin": ("G",),
     "RWalkPlugin": ("checkpoint_params", "checkpoint_loss", "checkpoint_scores", "iter_grad", "iter_params"),
 }
 
-# Parameters of these names cannot be a plugin's options: they mean something else here.
+# Parameters with these names cannot be a plugin's options, because the names mean something else here.
 _TAKEN = {"plugin", "bn", "kept", *Method.__annotations__, *Recipe.__annotations__}
 
 
@@ -65,13 +65,12 @@ class AvalanchePlugin(FineTuning):
     """A plugin of Avalanche, run as it is: `avalanche:MASPlugin:lambda_reg=1`.
 
     It acts on the whole network, heads included. What it knows after a task is stored, counted, and restored for the
-    next one. Plugins that change the training data are refused, and so are those that keep anything but tensors and
-    simple values.
+    next one. Plugins that change the training data, or keep anything other than tensors and simple values, are refused.
 
     Args:
         plugin: its class's name in avalanche.training.plugins, or PACKAGE.MODULE.CLASS of another package.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
-        options: the plugin's own, as far as they are numbers, words, or true and false.
+        options: the plugin's own options that are numbers, words, or true and false.
     """
 
     trains_old_heads = True
@@ -108,7 +107,7 @@ class AvalanchePlugin(FineTuning):
             raise ValueError(first_line(error)) from error
 
     def act(self, hook: str, step: Step) -> None:
-        """Let the plugin do what it does at this point of the training."""
+        """Let the plugin act at this point of the training."""
         simulated = step.device.type == "meta"
         try:
             with AssumedValues() if simulated else nullcontext():
@@ -145,7 +144,7 @@ class AvalanchePlugin(FineTuning):
 
     def before_training_iteration(self, step: Step) -> None:
         strategy = _as_avalanche(step)
-        # On the CPU, so that the model can look at them without waiting for the device.
+        # On the CPU, so that the model can read them without waiting for the device.
         strategy.mbatch = [*strategy.mbatch, torch.full((len(step.labels),), self.task - 1)]
         self.act("before_training_iteration", step)
 
@@ -165,12 +164,12 @@ class AvalanchePlugin(FineTuning):
         self.kept = store(known, self.knowing(fresh, Clock()), strategy.model)
 
     def knowing(self, plugin: BaseSGDPlugin, clock: Clock) -> dict[str, object]:
-        """What lives through all tasks in Avalanche's own loop, and here by being stored."""
+        """Objects that live through all tasks in Avalanche's own loop; here they are stored instead."""
         return {self.plugin_class.__name__: plugin, "Clock": clock}
 
 
 def _as_avalanche(step: Step) -> SupervisedTemplate:
-    """The same object, under the names that Avalanche's plugins know. Its model is a TaskModel while it trains."""
+    """The same object, with the type that Avalanche's plugins know. Its model is a TaskModel while it trains."""
     return step
 
 
@@ -187,10 +186,10 @@ for _hook in _HOOKS:
 
 
 def find_plugin(name: str) -> type[BaseSGDPlugin]:
-    """The class of a plugin: one of Avalanche's or, where the name says so, another package's.
+    """The class of a plugin: Avalanche's or, if the name says so, another package's.
 
     Raises:
-        UserError: there is none of that name, or it cannot be used here.
+        UserError: no plugin has that name, or it cannot be used here.
     """
     package, _, attribute = name.rpartition(".")
     try:
@@ -217,7 +216,7 @@ def options_of(plugin: type) -> list[inspect.Parameter]:
     """The parameters of a plugin's constructor that a specification can set, annotated with their types.
 
     Raises:
-        UserError: another one is needed.
+        UserError: the constructor needs a parameter that cannot be set so.
     """
     try:
         signature = inspect.signature(plugin, eval_str=True)
@@ -236,7 +235,7 @@ def options_of(plugin: type) -> list[inspect.Parameter]:
 
 
 def _option_type(parameter: inspect.Parameter) -> Any:
-    """The annotation, else what the default suggests, as far as an option can have that type; None if it cannot."""
+    """The annotation, else the default's type; None if an option cannot have that type."""
     annotation, default = parameter.annotation, parameter.default
     if annotation is parameter.empty or isinstance(annotation, str):
         if isinstance(default, (bool, float, str)):

@@ -1,7 +1,7 @@
-"""What objects know as named tensors, without pickle: so the state of Avalanche's plugins is kept.
+"""The state of Avalanche's plugins as named tensors, without pickle.
 
-Only what distinguishes an object from a freshly constructed one is stored; of a copy of the model that it holds, only
-what distinguishes that copy from the model. Tensors are named by their paths, and JSON says how they hang together.
+Only the differences between an object and a freshly constructed one are stored. If it holds a copy of the model, only
+the differences between copy and model are. Tensors are named by their paths; JSON holds the structure.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _SCALARS = (type(None), bool, int, float, str)
 _LISTS = {cls.__name__: cls for cls in (list, tuple, set, frozenset)}
 _DICTS = {cls.__name__: cls for cls in (dict, OrderedDict)}
 
-# In the JSON a scalar is itself, and everything else a list: its kind, then what that kind needs.
+# In the JSON a scalar is itself, and everything else is a list: its kind, then what that kind needs.
 Node = Any
 _FRESH = ["fresh"]
-# In place of a fresh value where there is none.
+# Stands for a missing fresh value.
 _ABSENT = object()
 
 
 def store(known: dict[str, object], fresh: dict[str, object], model: nn.Module) -> dict[str, Tensor]:
-    """What `restore` needs in order to make objects like the fresh ones know what others do.
+    """The tensors from which `restore` gives fresh objects the state of the known ones.
 
     Args:
         known: name -> object.
-        fresh: the same name -> another such object, as it was when it was constructed.
-        model: what the objects may refer to, or hold copies of.
+        fresh: the same name -> another such object, just constructed.
+        model: the model; objects may refer to it or hold copies of it.
 
     Raises:
         UserError: an object has an attribute that is not made of tensors and simple values.
@@ -49,7 +49,7 @@ def store(known: dict[str, object], fresh: dict[str, object], model: nn.Module) 
 
 
 def restore(fresh: dict[str, object], stored: Mapping[str, Tensor], model: nn.Module) -> None:
-    """The inverse of `store`, into the fresh objects; `model` has the values that it had then."""
+    """The inverse of `store`, into the fresh objects; `model` must have the same values as in `store`."""
     text = stored[_STRUCTURE].cpu().numpy().tobytes()
     _Reader(stored, model).put(json.loads(text), fresh)
 
@@ -61,11 +61,11 @@ class _Writer:
         self.model = model
         self.device = _device_of(model)
         self.tensors: dict[str, Tensor] = {}
-        # What is there twice is stored once.
+        # An object that occurs twice is stored once.
         self.names: dict[int, str] = {}
 
     def changed(self, parts: dict[str, Any], fresh: dict[str, Any], path: str = "") -> dict[str, Node]:
-        """Those of the parts that are not as in `fresh`."""
+        """The attributes that differ from those in `fresh`."""
         nodes = {name: self.write(part, fresh.get(name, _ABSENT), path + name) for name, part in parts.items()}
         return {name: node for name, node in nodes.items() if node != _FRESH}
 
@@ -99,7 +99,7 @@ class _Writer:
         return ["tensor", None if known else self.name(value, path), *self.traits(value)]
 
     def traits(self, tensor: Tensor) -> list[str]:
-        """What is to be restored beside the values."""
+        """What must be restored beside the values."""
         traits = {
             "cpu": tensor.device.type == "cpu" != self.device.type,
             "parameter": isinstance(tensor, nn.Parameter),
@@ -109,7 +109,7 @@ class _Writer:
 
     def name(self, tensor: Tensor, path: str) -> str:
         if id(tensor) not in self.names:
-            # Images are what is uint8.
+            # A uint8 tensor is taken for images.
             name = REPLAY + path if tensor.dtype == torch.uint8 else path
             while name in self.tensors or name == _STRUCTURE:
                 name += "'"
@@ -127,7 +127,7 @@ class _Writer:
 
     def write_list(self, value: Any, fresh: Any, alike: bool, path: str) -> Node:
         if isinstance(value, (set, frozenset)):
-            # Sorted, because their order may be another in the next process.
+            # Sorted, because their order may differ in the next process.
             nodes = sorted((self.write(part, _ABSENT, f"{path}.member") for part in value), key=json.dumps)
             return _FRESH if alike and value == fresh else [type(value).__name__, nodes]
         before = [*fresh, *[_ABSENT] * len(value)]
@@ -186,7 +186,7 @@ class _Reader:
         content = {key: self.read(part, before.get(key)) for key, (_, part) in zip(keys, nodes, strict=True)}
         if kind in _DICTS:
             return _DICTS[kind](content)
-        # Of a type of its own, as a defaultdict is: it stays what it is.
+        # A special type such as a defaultdict keeps its type.
         fresh.clear()
         fresh.update(content)
         return fresh
@@ -202,17 +202,17 @@ def _device_of(model: nn.Module) -> torch.device:
 
 
 def _is_equal(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors have the same values; where there are none, whether they could."""
+    """Whether two tensors have the same values; if they have no values, whether they could."""
     same_form = a.shape == b.shape and a.dtype == b.dtype and a.device == b.device
     return same_form and (a.is_meta or torch.equal(a, b))
 
 
 def _is_plain(value: object) -> bool:
-    """Whether an object's attributes are all that it knows."""
+    """Whether an object's attributes are its whole state."""
     routine = inspect.isroutine(value) or isinstance(value, type)
     return hasattr(value, "__dict__") and type(value).__reduce__ is object.__reduce__ and not routine
 
 
 def _is_same_routine(a: Any, b: Any) -> bool:
-    """Whether two functions or methods, perhaps of different instances, are the same code."""
+    """Whether two functions or methods are the same code; the instances may differ."""
     return inspect.isroutine(a) and (a.__module__, a.__qualname__) == (b.__module__, b.__qualname__)

@@ -24,10 +24,10 @@ class TaskModel(MultiTaskModule, BaseModel):
 
     Args:
         network: with the heads of all tasks so far.
-        tasks: how many these are.
+        tasks: the number of tasks so far.
 
     Attributes:
-        features: of the last images.
+        features: the features of the last images.
     """
 
     def __init__(self, network: Network, tasks: int):
@@ -35,13 +35,13 @@ class TaskModel(MultiTaskModule, BaseModel):
         self.network = network
         self.known_train_tasks_labels = set(range(tasks))
         self.features: Tensor | None = None
-        # Some plugins look for the last linear layer: that is all heads together.
+        # Some plugins look for the last linear layer: here it is all heads together.
         self.classifier = nn.Linear(1, 1, device="meta")
         self.classifier.weight, self.classifier.bias = network.heads.weight, network.heads.bias
         self.trained = [parameter.requires_grad for parameter in self.parameters()]
 
     def settle(self) -> None:
-        """Be as the next task will find it, but for what was learned."""
+        """Go back to the state before training, except for what was learned: so the next task will find it."""
         self.train()
         self.features = None
         for parameter, trained in zip(self.parameters(), self.trained, strict=True):
@@ -83,11 +83,11 @@ def experience_of(data: Samples, classes: int, task: int) -> Experience:
     """The experience that consists of a task's training images.
 
     Args:
-        data: these.
-        classes: how many there are.
+        data: the images and their labels.
+        classes: the number of classes.
         task: the task's number, from 0.
     """
-    # In a simulation the labels have no values; that every class occurs is all that matters.
+    # In a simulation the labels have no values; it only matters that every class occurs.
     labels = torch.arange(len(data)) % classes if data.labels.is_meta else data.labels
     dataset = TaskAwareSupervisedClassificationDataset(
         [TensorDataset(data.images, data.labels)],
@@ -100,7 +100,7 @@ def experience_of(data: Samples, classes: int, task: int) -> Experience:
 
 
 class AssumedValues(TorchDispatchMode):
-    """Lets code that looks at values run on tensors without any: numbers are one, comparisons come out false."""
+    """Lets code that reads values run on tensors without values: numbers are one, comparisons are false."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:

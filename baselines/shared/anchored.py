@@ -1,4 +1,4 @@
-"""What the methods on the network learned on the first task have in common."""
+"""The common base of the methods that build on the network of the first task."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Anchor = Literal["first-task", "pretrained"]
 
 
 class Anchored(Method):
-    """Modules of the method's own and batch normalisation, which belong to the task, on a network that stays fixed.
+    """A fixed network; the method's own modules and batch normalisation belong to the task.
 
     Args:
-        anchor: "first-task": the first task trains the whole network, which later tasks find fixed; "pretrained": it is
-            the backbone as given, from the first task on.
+        anchor: "first-task": the first task trains the whole network, and then it is fixed; "pretrained": it is the
+            backbone as given, fixed from the first task on.
 
     Attributes:
         own: classes of the modules whose tensors belong to the task.

@@ -31,12 +31,12 @@ def unpack_bits(packed: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def packable(network: Network, tensors: Mapping[str, Tensor], owner: type[M]) -> Iterator[tuple[str, M, Tensor]]:
-    """(name, module, live tensor) of those of `tensors` that belong to modules of the class `owner`.
+    """(name, module, live tensor) of each of `tensors` that belongs to a module of the class `owner`.
 
     Args:
-        network: whose tensors they are.
+        network: the network that has these tensors.
         tensors: name -> tensor, of one part of the state.
-        owner: all of whose tensors are stored as bits.
+        owner: a class whose tensors are all stored as bits.
     """
     for name, module, live in network.tensors():
         if isinstance(module, owner) and name in tensors:

@@ -1,4 +1,4 @@
-"""Where in a network the per-layer modules of a method go."""
+"""The places in a network for a method's per-layer modules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plain_convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
     """All convolutions of a network, for a method that changes their weights one by one.
 
     Args:
-        network: in which the method has no modules yet.
+        network: the method has not added its modules yet.
         method: its name, for the message.
 
     Raises:
@@ -37,10 +37,10 @@ def plain_convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
 
 
 def norm_after(network: nn.Module) -> dict[nn.Conv2d, BatchNorm]:
-    """Convolution -> the batch normalisation of its output, where it has one.
+    """Convolution -> the batch normalisation of its output, if it has one.
 
-    That is the next module of the same parent, if it has as many channels: so it is in torchvision's networks, whose
-    forward passes need not be traced for it.
+    That is the next module of the same parent, if it has as many channels. This holds in torchvision's networks, so
+    their forward passes need not be traced.
     """
     return {
         conv: norm

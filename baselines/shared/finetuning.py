@@ -1,4 +1,4 @@
-"""What the methods that train the whole network have in common."""
+"""The common base of the methods that train the whole network."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class FineTuning(Method):
 
     Args:
         bn: "shared": batch normalisation is overwritten like everything else, statistics included; "frozen": it stays
-            as the backbone's, in evaluation mode; "per-task": each task keeps its own, which is
-            refused where the heads of all tasks are trained in one pass.
+            as the backbone's, in evaluation mode; "per-task": each task keeps its own; this is refused if the heads of
+            all tasks are trained in one pass.
     """
 
     # Without batch normalisation, the first steps on a pretrained network diverge unless they are limited.

@@ -11,8 +11,8 @@ from torch.nn.utils import parameters_to_vector
 
 from methods import Step
 
-#: Over which labels the expectation is taken: "exact": all classes, weighted by the model's probabilities; "sampled":
-#: one label per image, drawn from the model; "empirical": the given labels.
+#: The labels of the expectation: "exact": all classes, weighted by the model's probabilities; "sampled": one label per
+#: image, drawn from the model; "empirical": the given labels.
 FisherKind = Literal["exact", "sampled", "empirical"]
 
 # Per-sample gradients held at once, in float32 values: 256 MiB.
@@ -42,8 +42,7 @@ def fisher_diagonal(
 ) -> Tensor:
     """F_i = 1/N sum_n E_y[(d log p(y | x_n) / d theta_i)^2], batch normalisation in evaluation mode.
 
-    The square is taken of each sample's gradient; squaring the mean gradient of a batch would give a value that
-    shrinks with the batch size.
+    Each sample's gradient is squared, because the square of a batch's mean gradient would shrink with the batch size.
 
     Args:
         network: images -> logits; its mode is restored.

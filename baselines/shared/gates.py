@@ -16,7 +16,7 @@ class Gate(nn.Module):
 
     Args:
         channels: how many.
-        s: the slope; whoever trains the gate changes it.
+        s: the slope; the method changes it while it trains the gate.
         generator: draws e.
     """
 
@@ -30,11 +30,11 @@ class Gate(nn.Module):
 
     def values(self) -> Tensor:
         """a, [channels]."""
-        # The gradient of torch.sigmoid is rounded to zero where the gate is open, beyond s e = 17.
+        # The gradient of torch.sigmoid is rounded to zero for an open gate, beyond s e = 17.
         return logsigmoid(self.s * self.embedding).exp()
 
     def compensation(self, smax: float) -> Tensor:
-        """What makes of the gradient at slope s one that does not vanish: smax (cosh(s e) + 1) / (s (cosh(e) + 1))."""
+        """The factor that keeps the gradient at slope s from vanishing: smax (cosh(s e) + 1) / (s (cosh(e) + 1))."""
         e = self.embedding
         steep = (self.s * e).clamp(-_MOST_EXPONENT, _MOST_EXPONENT)
         return smax / self.s * (steep.cosh() + 1) / (e.cosh() + 1)

@@ -1,4 +1,4 @@
-"""Gradients of parameters, of which the forward pass need not use all."""
+"""Gradients of parameters that the forward pass may not use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """The live gradients after a backward pass: zero, from now on, where the loss does not depend on a parameter."""
+    """The live gradients after a backward pass; a parameter that the loss does not depend on now gets zeros."""
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

@@ -1,4 +1,4 @@
-"""The mean input of convolutions, by which batch normalisation can follow weights that change."""
+"""The mean input of convolutions, with which batch normalisation can follow changed weights."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from methods import Network
 class InputMeans(nn.Module):
     """The means of a convolution's input, per phase of its stride and channel [phases, C_in], as a moving average.
 
-    Of a stride (s, t), phase (i, j) is rows i, i + s, i + 2s, ... and columns j, j + t, ...: what one and the same
-    weight of the kernel meets.
+    With a stride (s, t), phase (i, j) is rows i, i + s, i + 2s, ... and columns j, j + t, ...: the pixels that one
+    weight of the kernel is multiplied with.
 
     Args:
         conv: the convolution.
-        momentum: the weight of a new batch, that of the batch normalisation which follows.
+        momentum: the weight of a new batch, as in the batch normalisation that follows.
         first: the first batch sets the average.
     """
 
@@ -36,7 +36,7 @@ class InputMeans(nn.Module):
         """Take in a batch [N, C_in, H, W]."""
         rows, columns = self.stride
         phases = [images[:, :, i::rows, j::columns] for i in range(rows) for j in range(columns)]
-        # An image smaller than the stride has phases without a pixel, where the kernel meets padding: their mean is 0.
+        # An image smaller than the stride has phases without pixels: the kernel sees padding there, so their mean is 0.
         means = self.get_buffer("means")
         sums = [pixels.sum((0, 2, 3), dtype=means.dtype) / max(1, pixels[:, 0].numel()) for pixels in phases]
         means.lerp_(torch.stack(sums), 1.0 if self.first else self.momentum)
@@ -50,8 +50,8 @@ def _observe(conv: nn.Module, inputs: tuple[Tensor]) -> None:
 
 @torch.no_grad()
 def mean_output(conv: nn.Conv2d, means: Tensor) -> Tensor:
-    """The output of `conv`, [C_out] in double precision, where the input is equal to its means [phases, C_in]."""
-    # Padding in words is none, or goes with stride 1, which has one phase.
+    """The output of `conv`, [C_out] in double precision, for an input equal to its means [phases, C_in]."""
+    # Padding given as a word is none, or needs stride 1, which has one phase.
     padding = (0, 0) if isinstance(conv.padding, str) else conv.padding
     rows, columns = (
         [(step * dilation - pad) % stride for step in range(size)]
@@ -78,8 +78,8 @@ def shifted(network: Network, tensors: dict[str, Tensor], sign: int) -> dict[str
     """`tensors` with the running means changed by the mean outputs that the network's weights give.
 
     Args:
-        tensors: of a task, the means of the inputs among them.
-        sign: 1 to add the mean outputs, -1 to take them away.
+        tensors: a task's tensors, with the means of the inputs.
+        sign: 1 to add the mean outputs, -1 to subtract them.
     """
     names = {module: name for name, module in network.named_modules()}
     changed = dict(tensors)

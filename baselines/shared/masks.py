@@ -15,8 +15,8 @@ from methods import Network
 class Mask(nn.Module):
     """A parametrisation, weight -> weight * mask, where mask is a step function of the relevance of trained scores.
 
-    The step has no useful gradient: the mask's is handed on to the relevance as if the two were equal (straight-through
-    estimator: Bengio et al., 2013, arXiv 1308.3432).
+    The step has no useful gradient, so the relevance gets the gradient of the mask, as if both were equal
+    (straight-through estimator: Bengio et al., 2013, arXiv 1308.3432).
 
     Args:
         scores: initial values, of the weight's shape.
@@ -27,11 +27,11 @@ class Mask(nn.Module):
         self.scores = nn.Parameter(scores)
 
     def relevance(self, scores: Tensor) -> Tensor:
-        """What the step is a function of; differentiable."""
+        """The input of the step; differentiable in the scores."""
         return scores
 
     def step(self, relevance: Tensor) -> Tensor:
-        """The mask, bool. Of scores that are an earlier mask, 0 and 1, it is that mask."""
+        """The mask, bool. If the scores are an earlier mask, 0 and 1, the result is that mask."""
         raise NotImplementedError
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def add_masks(network: Network, mask: Callable[[Tensor], Mask]) -> None:
 
 
 def masks_to_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a part, masks in the place of scores, a bit a weight: see `Method.stored`."""
+    """The tensors of a part, with masks instead of scores, a bit a weight: see `Method.stored`."""
     masks = {
         name: pack_bits(mask.step(mask.relevance(tensors[name]))) for name, mask, _ in packable(network, tensors, Mask)
     }
@@ -55,6 +55,6 @@ def masks_to_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Ten
 
 
 def masks_from_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `masks_to_bits`: scores that are the masks, 0 and 1."""
+    """The inverse of `masks_to_bits`: the scores are the masks, 0 and 1."""
     scores = {name: unpack_bits(tensors[name], live.shape) for name, _, live in packable(network, tensors, Mask)}
     return tensors | scores

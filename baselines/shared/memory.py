@@ -22,7 +22,7 @@ class Memory:
 
     Args:
         method: whose `kept`, `generator` and `task` are used.
-        size: the room; None for everything that is added.
+        size: its capacity; None to keep everything that is added.
         balanced: see above.
     """
 
@@ -32,7 +32,7 @@ class Memory:
         self.balanced = balanced
 
     def rows(self) -> dict[str, Tensor]:
-        """All that is stored, as it is stored: "images" uint8 [N, 3, S, S], "labels" and "tasks" int16 [N], others."""
+        """Everything as it is stored: "images" uint8 [N, 3, S, S], "labels" and "tasks" int16 [N], others."""
         kept = self.method.kept
         return {name.removeprefix(REPLAY): rows for name, rows in kept.items() if name.startswith(REPLAY)}
 
@@ -40,14 +40,14 @@ class Memory:
         """`count` stored samples at random, with replacement.
 
         Returns:
-            name -> rows: "images" uint8 [count, 3, S, S], augmented as the task's are, "labels" and "tasks" int64
-            [count], and what else was stored of each sample.
+            name -> rows: "images" uint8 [count, 3, S, S], augmented like the task's own, "labels" and "tasks" int64
+            [count], and what else was stored for each sample.
         """
         stored = self.rows()
         chosen = torch.randint(len(stored["labels"]), (count,), generator=self.method.generator)
         chosen = chosen.to(stored["labels"].device, non_blocking=True)
         drawn = {name: rows[chosen] for name, rows in stored.items()}
-        # As the loop's own images lie in memory, on which convolutions are faster.
+        # The same layout as the loop's own images, because convolutions are faster on it.
         images = step.augment_replay(drawn["images"]).contiguous(memory_format=torch.channels_last)
         return drawn | {"images": images, "labels": drawn["labels"].long(), "tasks": drawn["tasks"].long()}
 
@@ -59,13 +59,13 @@ class Memory:
         more: Callable[[Tensor], dict[str, Tensor]] | None = None,
         more_bytes: int = 0,
     ) -> None:
-        """Offer a task's images; those that have to leave make room for those that enter.
+        """Offer a task's images: some of them enter, and stored ones leave to make room.
 
         Args:
             data: the images, and labels 0 .. classes-1.
-            device: where what is stored lies from now on.
+            device: where the stored samples are from now on.
             more: what else is stored: images that enter [n, 3, S, S] -> name -> rows, n of each.
-            more_bytes: its size, of one sample.
+            more_bytes: its size for one sample.
         """
         images, labels, rows = data.images, data.labels, self.rows()
         if self.size is not None:
@@ -81,7 +81,7 @@ class Memory:
             self.method.kept[REPLAY + name] = torch.cat([old, added])
 
     def _choose(self, labels: Tensor, rows: dict[str, Tensor], capacity: int) -> tuple[Tensor, Tensor]:
-        """Which of the stored samples stay, and which of the new ones enter."""
+        """Which stored samples stay, and which new ones enter."""
         generator, kept = self.method.generator, self.method.kept
         held, count = len(rows.get("labels", ())), len(labels)
         if not self.balanced:
@@ -89,7 +89,7 @@ class Memory:
             kept["seen"] = torch.tensor(seen + count)
             return reservoir_step(seen, held, count, capacity, generator)
         if labels.is_meta:
-            # Without values, every sample may be of a class of its own: only the number matters.
+            # Tensors without values: each sample may have its own class, since only the number matters.
             classes = torch.arange(held + count)
         else:
             new = torch.stack([torch.full_like(labels, self.method.task), labels])
@@ -99,7 +99,7 @@ class Memory:
 
 
 def answer_together(step: Step, task: int, replayed: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Logits of the minibatch and of replayed samples, from one pass: batch normalisation sees both.
+    """Logits of the minibatch and of replayed samples, from one pass, so that batch normalisation sees both.
 
     Args:
         task: the number of the minibatch's task.
@@ -122,15 +122,15 @@ def reservoir_step(
     """Reservoir sampling (Vitter, 1985) of `count` new samples at once, so that what is stored stays a uniform sample.
 
     Args:
-        seen: samples offered before; `held` of them, a uniform sample, are stored.
+        seen: samples offered before; a uniform sample of `held` of them is stored.
         capacity: how many may be stored from now on; not more than before.
 
     Returns:
-        which of the stored samples stay, and which of the new ones enter: int64, ascending.
+        which stored samples stay, and which new ones enter: int64, ascending.
     """
     sample = torch.randperm(seen + count, generator=generator)[:capacity]
     enter = sample[sample >= seen] - seen
-    # How many of the old ones belong to the sample is known now; any so many of the stored ones will do.
+    # Now it is known how many old samples stay; any choice of that many stored ones is uniform.
     stay = torch.randperm(held, generator=generator)[: len(sample) - len(enter)]
     return stay.sort().values, enter.sort().values
 

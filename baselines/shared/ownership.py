@@ -11,14 +11,14 @@ from methods import Network
 
 
 class Ownership(nn.Module):
-    """A parametrisation: of a convolution's weights a task sees its own and earlier tasks', and trains its own.
+    """A parametrisation: a task sees its own weights and those of earlier tasks, and trains its own.
 
     Args:
         weight: the weights.
-        task: the number of the task that is learned or evaluated.
+        task: the number of the task being learned or evaluated.
 
     Attributes:
-        owner: int16, of the weight's shape: the number of the task that keeps it, 0 while it is free.
+        owner: int16, of the weight's shape: the number of the task that keeps it, 0 if it is free.
     """
 
     owner: Tensor
@@ -38,16 +38,16 @@ class Ownership(nn.Module):
 
 
 def owned_layers(network: nn.Module) -> list[tuple[Tensor, Ownership]]:
-    """The weights of each convolution, and who owns them."""
+    """The weights of each convolution, and their owners."""
     lists = [module for module in network.modules() if isinstance(module, ParametrizationList)]
     return [(one.original, ownership) for one in lists for ownership in one if isinstance(ownership, Ownership)]
 
 
 def owners_to_bits(network: Network, tensors: dict[str, Tensor], last: int) -> dict[str, Tensor]:
-    """The tensors of a part, owners as ceil(log2(last + 1)) bits a weight: see `Method.stored`.
+    """The tensors of a part, with owners as ceil(log2(last + 1)) bits a weight: see `Method.stored`.
 
     Args:
-        last: the highest number of a task among the owners.
+        last: the highest task number among the owners.
     """
     planes = range(last.bit_length())
     bits = {

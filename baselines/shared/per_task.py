@@ -1,4 +1,4 @@
-"""What the methods on a frozen backbone have in common."""
+"""The common base of the methods on a frozen backbone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from methods.recipe import Recipe
 
 
 class PerTask(Method):
-    """A frozen backbone with modules of the method's own, which belong to the task; a head per task.
+    """A frozen backbone; the method's own modules belong to the task; a head per task.
 
     Args:
         bn: "per-task": each task has its own batch normalisation, affine and statistics, 4C values; "frozen": it stays

@@ -12,19 +12,19 @@ from torch import Tensor, nn
 
 from methods.method import BatchNorm
 
-# Layers that map zero to zero; ReLU and its like need no mention, since they leave values from 0 to 1 as they are.
+# Layers that map zero to zero. ReLU and similar ones are not listed, because they do not change values from 0 to 1.
 _KEEP = (nn.SiLU, nn.Hardswish, nn.GELU, nn.Mish, nn.Tanh)
-# Layers whose output is not zero where their input is.
+# Layers that map zero to something else.
 _FILL = (BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.Sigmoid, nn.Hardsigmoid)
 
 
 @torch.no_grad()
 def input_usage(backbone: nn.Module, used: Mapping[nn.Module, Tensor], image_size: int) -> dict[nn.Conv2d, Tensor]:
-    """Convolution -> usage of each channel of its input, [C_in] from 0 to 1; without those that are never called.
+    """Convolution -> usage of each channel of its input, [C_in] from 0 to 1; convolutions never called are left out.
 
     A copy of the backbone is run once on an image of ones, with all weights one and the outputs of the layers in `used`
-    replaced by their usage. Concatenation and pooling then keep the usage, additions give the sum, limited to 1: it is
-    0 only where all terms are.
+    replaced by their usage. Concatenation and pooling then keep the usage. Additions give the sum, limited to 1: it is
+    0 only if all terms are 0.
 
     Args:
         backbone: normalised images -> features; not changed.
@@ -49,13 +49,13 @@ def input_usage(backbone: nn.Module, used: Mapping[nn.Module, Tensor], image_siz
 
 
 def weight_usage(conv: nn.Conv2d, outputs: Tensor, inputs: Tensor) -> Tensor:
-    """Usage of each weight, the lower of its two channels': [C_out, C_in / groups, 1, 1].
+    """Usage of each weight: the lower usage of its two channels, [C_out, C_in / groups, 1, 1].
 
     Args:
         conv: the convolution.
         outputs, inputs: usage of its channels, [C_out] and [C_in] from 0 to 1.
     """
-    # Outputs see the inputs of their own group only.
+    # An output sees only the inputs of its own group.
     inputs = inputs.view(conv.groups, -1).repeat_interleave(conv.out_channels // conv.groups, dim=0)
     return torch.minimum(outputs[:, None], inputs)[:, :, None, None]
 
