@@ -1,4 +1,4 @@
-"""What a backbone is, and how weights get into it."""
+"""The interface of backbones, and how weights are loaded into them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Backbone(ABC):
     """A pretrained network without its classifier. The constructor's signature is its specification's options."""
 
     name: ClassVar[str]
-    #: Per-channel normalisation, of pixels scaled to 0..1, that the weights expect.
+    #: The per-channel normalisation that the weights expect, for pixels scaled to 0..1.
     mean: ClassVar[tuple[float, float, float]]
     std: ClassVar[tuple[float, float, float]]
 
     @property
     def pretraining(self) -> str:
-        """What the weights come from, in a word or two, for tables."""
+        """How the weights were pretrained, in a word or two, for tables."""
         return "not stated"
 
     @abstractmethod
@@ -40,21 +40,21 @@ class Backbone(ABC):
 
     @abstractmethod
     def load(self, modules: nn.Module) -> None:
-        """Put the weights in.
+        """Load the weights into `modules`.
 
         Raises:
             UserError: they are missing or do not fit; the message names the file or the first mismatching key.
         """
 
-    #: Called by `load` with one line of text that has to be read; `network` lets somebody hear it.
+    #: `load` calls it with one line of text for the user; `network` sets it.
     warn: Callable[[str], None] = staticmethod(lambda text: None)
 
     def network(self, weights: bool = True, warn: Callable[[str], None] | None = None) -> Network:
         """The backbone, ready to be adapted by a method.
 
         Args:
-            weights: False leaves them as they were initialised.
-            warn: called with a line of text that has to be read.
+            weights: False keeps the initial weights.
+            warn: called with a line of text for the user.
 
         Raises:
             UserError: the weights are missing or do not fit, or nothing can be trained with them.
@@ -69,7 +69,7 @@ class Backbone(ABC):
         self._check_numbers(modules)
         for module in modules.modules():
             if isinstance(module, BatchNorm):
-                # Only a momentum of None reads it; without it, every stored tensor is one that matters.
+                # Only a momentum of None reads it; without it, every stored tensor matters.
                 module.num_batches_tracked = None
         features, risky = _probe(modules, self.name)
         for stride, channels in risky[:1]:
@@ -80,7 +80,7 @@ class Backbone(ABC):
         return Network(modules, features, self.mean, self.std)
 
     def _check_numbers(self, modules: nn.Module) -> None:
-        """See that all parameters are numbers that can be trained, in single precision."""
+        """Refuse parameters that are not finite real numbers, and convert the others to single precision."""
         _refuse_unusable(dict(modules.named_parameters()), self.name)
         others = {str(p.dtype).removeprefix("torch.") for p in modules.parameters() if p.dtype != torch.float32}
         if others:
@@ -89,7 +89,7 @@ class Backbone(ABC):
 
 
 def _probe(modules: nn.Module, name: str) -> tuple[int, list[tuple[int, int]]]:
-    """The length of the features, and what RiskyConvolutions finds beside the convolutions that are mended."""
+    """The length of the features, and the risky convolutions that `subsample_first` cannot mend."""
     probe = copy.deepcopy(modules).to("meta").eval()
     subsample_first(probe)
     try:
@@ -101,7 +101,7 @@ def _probe(modules: nn.Module, name: str) -> tuple[int, list[tuple[int, int]]]:
 
 
 def fingerprint(network: Network) -> str:
-    """SHA-256 of a backbone's tensors and normalisation: the reference to the frozen part."""
+    """SHA-256 of a backbone's tensors and normalisation: how a state refers to its frozen part."""
     digest = hashlib.sha256(network.get_buffer("scale").numpy().tobytes())
     digest.update(network.get_buffer("shift").numpy().tobytes())
     for name, _, tensor in network.tensors():
@@ -113,10 +113,10 @@ def fingerprint(network: Network) -> str:
 def read_weights(path: str) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a .pth, .pt or .pth.tar file; pickled code is never run.
 
-    Of a detector or segmenter, as those trained on Pascal VOC, they are those of the backbone.
+    From a detector or segmenter, such as those trained on Pascal VOC, only the backbone's are returned.
 
     Raises:
-        UserError: there is no such file, or it holds something else.
+        UserError: the file does not exist, or it holds something else.
     """
     file = given_path("--backbone", path)
     if not file.is_file():
@@ -149,13 +149,13 @@ def _reason(error: Exception) -> str:
     """Why a file of weights cannot be read."""
     if isinstance(error, OSError | safetensors.SafetensorError):
         return first_line(error)
-    # torch then says how to run the code that is in the file, which nobody should, or nothing that helps.
+    # Because torch explains how to run the code in the file, which is dangerous, or says nothing helpful.
     return "it is damaged, or holds more than tensors; save what the network's state_dict() gives"
 
 
 def _backbone_alone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Of a detector or segmenter its backbone, named as in a classifier; of any other network all there is."""
-    # Detectors have the feature pyramid beside the body.
+    """A detector's or segmenter's backbone, named as in a classifier; all weights of any other network."""
+    # Detectors have a feature pyramid beside the body.
     for prefix in ("backbone.body.", "backbone."):
         found = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
         if found:
@@ -175,13 +175,12 @@ def fill(
 
     Args:
         weights: name -> tensor.
-        ignored: prefixes of names that need not fit: the classifier, and what was cut off.
+        ignored: prefixes of names that need not fit: of the classifier, and of the layers that were cut off.
         source: where the weights come from, for messages.
         warn: called with a line of text if numbers lose digits.
 
     Raises:
-        UserError: a tensor is missing, superfluous, of another shape, or of numbers of another kind; the first such
-            name is given.
+        UserError: a tensor is missing, not needed, or has another shape or kind of number; the message names the first.
     """
     wanted = {name: tensor for name, tensor in modules.state_dict().items() if not name.endswith("num_batches_tracked")}
     for name, tensor in wanted.items():
@@ -202,10 +201,10 @@ def fill(
 
 
 def _refuse_another_kind(name: str, given: Tensor, wanted: Tensor, source: str) -> None:
-    """See that the numbers of a file are what the network computes with, if need be in another precision.
+    """Check that a file's numbers are of the network's kind; their precision may differ.
 
     Raises:
-        UserError: they are not, or they are no values at all.
+        UserError: they are of another kind, or have no values.
     """
     kind = str(given.dtype).removeprefix("torch.")
     if given.is_complex() or given.is_floating_point() != wanted.is_floating_point() or given.is_quantized:
@@ -217,7 +216,7 @@ def _refuse_another_kind(name: str, given: Tensor, wanted: Tensor, source: str) 
 
 
 def _refuse_unusable(tensors: Mapping[str, Tensor], source: str) -> None:
-    """See that weights are finite real numbers.
+    """Check that weights are finite real numbers.
 
     Raises:
         UserError: one is not; the message names it.

@@ -1,4 +1,4 @@
-"""Weights of a backbone that are computed from other tensors, as by spectral normalisation."""
+"""Weights of a backbone that are computed from other tensors, for example by spectral normalisation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from methods.errors import UserError
 
-# Older than parametrisations: the weight is a tensor that the module has beside its parameters.
+# torch's older way: the weight is a tensor that the module has beside its parameters.
 _HOOKS = (SpectralNorm, WeightNorm, BasePruningMethod)
 
 
 def refuse_hooked_weights(network: nn.Module) -> None:
-    """See that no weight is computed by a hook, which no method can see: such a network cannot even be copied.
+    """Check that no weight is computed by a hook: methods cannot see it, and such a network cannot be copied.
 
     Raises:
-        UserError: one is; the message names the layer.
+        UserError: a weight is; the message names the layer.
     """
     for name, module in network.named_modules():
         for hook in module._forward_pre_hooks.values():
@@ -30,7 +30,7 @@ def refuse_hooked_weights(network: nn.Module) -> None:
 
 
 def parametrisations(network: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    """(name, module) of all that computes a weight from other tensors."""
+    """(name, module) of each module that computes a weight from other tensors."""
     return [
         (f"{name}.{number}", each)
         for name, module in network.named_modules(prefix=prefix)

@@ -1,4 +1,4 @@
-"""ResNet-50 with weights that were learned without labels, as their authors publish them."""
+"""ResNet-50 with the published weights of methods that learn without labels."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class SelfSupervisedResNet50(TorchvisionBackbone):
 
     Args:
         until: the last module to keep, as `layer3`; empty for the whole network.
-        weights: "published" (downloaded once), "random", or the published file where it already is.
-        sha256: the checksum that the file must have, or its first digits, at least 8; empty for any. The authors
-            publish none.
+        weights: "published" (downloaded once), "random", or the path of the published file.
+        sha256: the checksum that the file must have, or at least its first 8 digits; empty for any. The authors do not
+            publish one.
     """
 
     architecture = "resnet50"
-    #: Where the weights are published, how they are called in tables, and what the file holds beside the backbone.
+    #: Where the weights are published, their name in tables, and what else the file holds beside the backbone.
     url: ClassVar[str]
     title: ClassVar[str]
     beside: ClassVar[tuple[str, ...]] = ()
@@ -58,7 +58,7 @@ class SelfSupervisedResNet50(TorchvisionBackbone):
         if not path.is_file():
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                # What has another checksum is not kept.
+                # A file with another checksum is not kept.
                 prefix = self.sha256.lower() or None
                 torch.hub.download_url_to_file(self.url, str(path), hash_prefix=prefix, progress=False)
             except (URLError, OSError, RuntimeError) as error:

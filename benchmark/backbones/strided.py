@@ -1,9 +1,9 @@
-"""1x1 convolutions with a stride, without the gradient of oneDNN that writes beyond its memory.
+"""1x1 convolutions with a stride, without oneDNN's gradient, which writes beyond its buffer.
 
-oneDNN, with which torch convolves on x86 processors, copies the pixels that such a convolution looks at to a workspace
-before it takes the weight's gradient. For a channels-last image with fewer channels than a vector has places (8 with
-AVX2, 16 with AVX-512) it writes beyond the workspace (oneDNN issue 6035, in torch 2.15): the process dies, hangs, or
-goes on with wrong numbers.
+torch uses oneDNN for convolutions on x86 processors. Before oneDNN computes the weight's gradient, it copies the pixels
+that such a convolution reads to a workspace. If a channels-last image has fewer channels than a vector has places (8
+with AVX2, 16 with AVX-512), it writes beyond the workspace (oneDNN issue 6035, in torch 2.15): the process dies, hangs,
+or goes on with wrong numbers.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Values that fit into the widest vectors.
+# The number of values in the widest vectors.
 _PLACES = 16
 
 
 def subsample_first(network: nn.Module) -> None:
-    """Let the convolutions that are at risk take the pixels that they look at, and then convolve with stride 1.
+    """Let the convolutions at risk first select the pixels that they read, and then convolve with stride 1.
 
-    Values, gradients and the number of operations stay the same, and so do the names of tensors. Convolutions with
-    arithmetic of their own (`_conv_forward`) are left as they are.
+    Values, gradients, the number of operations and the names of tensors stay the same. Convolutions with their own
+    arithmetic (`_conv_forward`) are not changed.
     """
     for module in network.modules():
         if not isinstance(module, nn.Conv2d) or _arithmetic(module) is not nn.Conv2d._conv_forward:
             continue
         padded = module.padding != "valid" and any(module.padding)
-        # The weight itself may be computed anew each time that it is asked for.
+        # Not the weight itself, which may be computed anew each time it is read.
         if not padded and _at_risk((0, module.in_channels, *module.kernel_size), module.stride, module.groups):
-            # Of the instance, not the class: parametrisations have their own classes.
+            # On the instance, not the class, because parametrisations have their own classes.
             module._conv_forward = MethodType(_subsampled, module)  # type: ignore[method-assign]
 
 
@@ -47,12 +47,12 @@ def _subsampled(conv: nn.Conv2d, images: Tensor, weight: Tensor, bias: Tensor | 
 
 
 def _at_risk(weight: Sequence[int], stride: Sequence[int], groups: int) -> bool:
-    """Whether the gradient of a weight [C_out, C_in, height, width] may be the one that goes wrong."""
+    """Whether the gradient of a weight [C_out, C_in, height, width] may go wrong."""
     return tuple(weight[2:]) == (1, 1) and max(stride) > 1 and groups == 1 and weight[1] < _PLACES
 
 
 class RiskyConvolutions(TorchDispatchMode):
-    """Notes the convolutions at risk that go on inside, however they are called.
+    """Notes the convolutions at risk that run inside it, however they are called.
 
     Attributes:
         found: (stride, number of channels) of each.
@@ -65,7 +65,7 @@ class RiskyConvolutions(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.convolution.default:
             _, weight, _, stride, padding, _, _, _, groups = args
-            # Of a transposed convolution the weight is [C_in, C_out, ...], and its gradient that of its inverse.
+            # A transposed convolution has a weight [C_in, C_out, ...], with the gradient of its inverse.
             if not any(padding) and len(weight.shape) == 4 and _at_risk(weight.shape, stride, groups):
                 self.found.append((max(stride), weight.shape[1]))
         return func(*args, **(kwargs or {}))

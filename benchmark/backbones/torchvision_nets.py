@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmark.backbones.base import Backbone, fill, read_weights
 from methods.errors import UserError
 
-# Where these networks keep their classifiers, auxiliary ones included.
+# The names of these networks' classifiers, also the auxiliary ones.
 _CLASSIFIERS = ("fc", "classifier", "AuxLogits", "aux1", "aux2")
 
 
@@ -20,10 +20,10 @@ class TorchvisionBackbone(Backbone):
     """A network of torchvision.
 
     Args:
-        until: the last module to keep, as `layer3` or `features.10`; empty for the whole network. What follows it is
+        until: the last module to keep, as `layer3` or `features.10`; empty for the whole network. Later modules are
             left out; features are pooled over all positions.
-        weights: "random", a name among torchvision's weights for this network (IMAGENET1K_V1, DEFAULT), or a
-            .safetensors or .pth file. Of a detector or segmenter the backbone is taken.
+        weights: "random", a name of torchvision's weights for this network (IMAGENET1K_V1, DEFAULT), or a .safetensors
+            or .pth file. From a detector or segmenter the backbone is taken.
     """
 
     #: torchvision's name of the network.
@@ -61,7 +61,7 @@ class TorchvisionBackbone(Backbone):
         return network
 
     def _cut(self, network: nn.Module) -> list[str]:
-        """Let only the identity follow `until`; the names of the modules that were left out."""
+        """Replace all modules after `until` by the identity; returns the names of those that were left out."""
         left_out: list[str] = []
         module, path = network, ""
         for component in self.until.split(".") if self.until else []:

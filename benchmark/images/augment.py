@@ -1,4 +1,4 @@
-"""Random changes of whole batches of images, on the device that has them."""
+"""Random changes of whole batches of images, on the images' device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Move each image by up to an eighth of its side in both directions; what comes in from outside is black.
+    """Move each image by up to an eighth of its side in both directions; new pixels at the edges are black.
 
     Args:
         images: uint8 [B, 3, S, S].
@@ -52,5 +52,5 @@ def augmentation(names: Sequence[str], generator: torch.Generator) -> Callable[[
 
 
 def _on(images: Tensor, draws: Tensor) -> Tensor:
-    """Random draws on the device of the images, which is not waited for."""
+    """Random draws moved to the device of the images, without waiting for it."""
     return draws.to(images.device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Minibatches, sliced from chunks that are gathered ahead of the training."""
+"""Minibatches, cut from chunks that are read ahead of the training."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from methods.data import Samples
 
-# Of a batch in a pass that trains nothing: pixels, and images where these are large.
+# Pixels of a batch in a pass that trains nothing, and the number of images if these are large.
 _PIXELS_IN_ORDER, _LEAST_IN_ORDER = 1 << 20, 64
 
-# Images that are looked at in a file until its memory is given back: the system may map megabytes around each.
+# Images that are read from a file before its RAM is freed: the system may map megabytes around each.
 _UNRELEASED = 64
 
-#: Bytes of images that are gathered at once. Two chunks are in memory beside the data: one in use, and the next.
+#: Bytes of images that are read at once. Two chunks are in RAM beside the data: one in use, and the next.
 CHUNK_BYTES = 16 << 20
 
 
@@ -26,11 +26,11 @@ class Batches:
     """One epoch over the images, in a new random order each time; they stay uint8 until the device has them.
 
     Args:
-        data: images [N, 3, S, S], or features [N, D] in their place, and labels [N]. More than a chunk is gathered by
-            a thread, a chunk ahead, and what lies in a file leaves the memory again; on a GPU, data that fit easily
-            are moved there once.
-        batch_size: images per batch; a last batch of a single image joins the one before, since batch normalisation
-            cannot train on one.
+        data: images [N, 3, S, S], or features [N, D] instead, and labels [N]. If they are more than a chunk, a thread
+            reads one chunk ahead, and images of a file are freed from RAM after use; on a GPU, data that fit easily are
+            moved there once.
+        batch_size: images per batch; a last batch of a single image joins the previous one, because batch normalisation
+            cannot train on one image.
         generator: draws the order.
         device: where the batches go.
         augment: changes the images of a batch, on the device.
@@ -74,7 +74,7 @@ class Batches:
                 yield self.augment(batch), batch_labels
 
     def _read_ahead(self, chosen: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """The chunks, each read while the one before is trained on."""
+        """The chunks; each is read while the training uses the previous one."""
         if len(chosen) == 1 or self.data.images.device.type != "cpu":
             yield from map(self._read, chosen)
             return
@@ -90,13 +90,13 @@ class Batches:
         if images.device.type != "cpu":
             chosen = chosen.to(images.device, non_blocking=True)
             return _channels_last(images.index_select(0, chosen)), labels.index_select(0, chosen)
-        # NumPy, because torch would start threads of its own, which fight with those that train.
+        # NumPy, because torch would start its own threads, which would slow down those that train.
         channels_last = images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last)
         rows = (images.permute(0, 2, 3, 1) if channels_last else images).numpy()
         taken = np.empty((len(chosen), *rows.shape[1:]), rows.dtype)
         for first in range(0, len(chosen), _UNRELEASED):
             part = slice(first, first + _UNRELEASED)
-            # Nothing is clipped, but NumPy would write into a copy otherwise, to be able to raise.
+            # Nothing is clipped, but with mode "raise" NumPy would write into a copy.
             np.take(rows, chosen[part].numpy(), axis=0, out=taken[part], mode="clip")
             self.data.release()
         gathered, labels = torch.from_numpy(taken), labels[chosen]
@@ -113,10 +113,10 @@ def in_order(data: Samples, device: torch.device) -> Iterator[tuple[Tensor, Tens
 
 
 def _channels_last(images: Tensor) -> Tensor:
-    """Convolutions are faster on inputs that lie in memory so, on CPUs and GPUs alike."""
+    """The images in channels-last layout, on which convolutions are faster on CPUs and GPUs."""
     return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
 
 
 def _fits(data: Samples, device: torch.device) -> bool:
-    """Whether the data take so little of a GPU's free memory that they can stay there."""
+    """Whether the data take so little of a GPU's free RAM that they can stay there."""
     return device.type == "cuda" and data.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4

@@ -1,4 +1,4 @@
-"""Checksums of large files, made by all cores."""
+"""Checksums of large files, computed on all cores."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from benchmark.images.machine import usable_cores
 
-#: Bytes of a block, each of which has a checksum of its own.
+#: Bytes of a block. Each block has its own checksum.
 BLOCK = 4 << 20
 # Bytes that are read at once: few enough to stay in a core's cache.
 _PIECE = 256 << 10
-# Each has the file open. More would wait for the memory.
+# The most threads. Each has the file open, and more would only wait for RAM.
 _MOST_THREADS = 16
 
 
@@ -51,7 +51,7 @@ def _block_checksum(path: Path, start: int) -> str:
 
 
 def _pieces(path: Path, start: int) -> Iterator[memoryview]:
-    """The bytes of a block, in a buffer that is used again and again."""
+    """The bytes of a block, piece by piece, in one buffer that is reused."""
     buffer = memoryview(bytearray(_PIECE))
     with path.open("rb", buffering=0) as file:
         file.seek(start)

@@ -16,18 +16,18 @@ from methods.errors import UserError
 
 Pixels = NDArray[np.uint8]
 
-#: Changes with everything that the pixels below depend on, beside the file: raise the number when `decode` changes.
+#: Stands for all that the pixels depend on, except the file: raise the number when `decode` changes.
 DECODER = f"2, Pillow {_pillow}"
 
-#: The formats that are read, as Pillow calls them. It knows others, and starts a program for one of them (PostScript).
+#: Pillow's names of the formats that are read. Pillow knows others, and starts a program for one of them (PostScript).
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
-#: A JPEG may be made of many scans, each of which goes over the whole picture: at most so many of them ...
+#: A JPEG may have many scans, and each goes over the whole picture. This is the largest number of scans ...
 MOST_SCANS = 100
-#: ... and all of them together over at most so many times the pixels that one picture may have.
+#: ... and all together may go over at most this many times the pixels that one picture may have.
 MOST_FULL_SCANS = 20
 
-# A marker that a length follows: neither a stuffed byte, nor a restart, nor a fill byte, nor one that means nothing.
+# A marker with a length after it: not a stuffed byte, a restart, a fill byte or a byte without meaning.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 
@@ -35,18 +35,18 @@ _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xf
 def decode(source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
     """The chosen images as RGB squares, in the order of `indices`; the same bytes on every call.
 
-    Images of another size are squeezed to size x size with bilinear filtering and antialiasing, whatever their aspect.
+    Images of another size or shape are resized to size x size with bilinear filtering and antialiasing.
 
     Args:
-        source: whose images.
-        indices: which of them, N positions in `source`.
+        source: the source of the images.
+        indices: the chosen images, N positions in `source`.
         size: height and width of the result, in pixels.
 
     Returns:
         uint8 [N, size, size, 3].
 
     Raises:
-        UserError: one of them is not an image; the message names the file.
+        UserError: one is not an image; the message names the file.
     """
     pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
     for row, index in zip(pixels, indices, strict=True):
@@ -58,18 +58,18 @@ def decode(source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
 
 
 def read_image(data: bytes, name: str) -> Image.Image:
-    """The image that a file's bytes hold, fully loaded: whatever is wrong with the file comes up here.
+    """The image in a file's bytes, fully loaded, so that every fault of the file is found here.
 
-    Of an animation or a multi-page file it is the first picture. Orientation tags are not applied, as torchvision's
-    ImageFolder does not apply them.
+    An animation or a multi-page file gives its first picture. Orientation tags are ignored, as in torchvision's
+    ImageFolder.
 
     Args:
         data: the file's content.
-        name: how messages call the file.
+        name: the file's name in messages.
 
     Raises:
         UserError: `data` is not an image of one of FORMATS, is truncated, would unpack to more pixels than Pillow
-            considers safe, or is a JPEG of so many scans that it would take minutes.
+            considers safe, or is a JPEG with so many scans that it would take minutes.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -79,20 +79,20 @@ def read_image(data: bytes, name: str) -> Image.Image:
         raise UserError(
             f"{name} is not an image of a format that is read ({', '.join(FORMATS)}); replace or remove it"
         ) from None
-    # Decoders of broken files raise nearly anything: OSError, SyntaxError, ValueError, struct.error, IndexError.
+    # Decoders raise nearly anything for a broken file: OSError, SyntaxError, ValueError, struct.error, IndexError.
     except Exception as error:
         raise UserError(f"{name} cannot be read as an image ({error}); replace or remove it") from error
     return image
 
 
 def _check_effort(image: Image.Image, data: bytes) -> None:
-    """Refuse, before anything is unpacked, what would fill the memory or take minutes.
+    """Refuse, before anything is unpacked, an image that would fill the RAM or take minutes.
 
     Raises:
-        DecompressionBombError: it would.
+        DecompressionBombError: the image would.
     """
     pixels = image.width * image.height
-    # Up to twice this limit Pillow only warns.
+    # Pillow only warns up to twice this limit.
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and pixels > limit:
         raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels are more than {limit}")
@@ -108,14 +108,14 @@ def _check_effort(image: Image.Image, data: bytes) -> None:
 def _scans(data: bytes) -> int:
     """How often a JPEG goes over its picture, found without decoding it; 0 for other formats.
 
-    What stands in its tags, as a small preview, is skipped, and so is what follows its end, as the film of a phone.
+    The content of its tags (such as a small preview) and bytes after its end (such as a phone's film) are skipped.
     """
     if not data.startswith(_START_OF_IMAGE):
         return 0
     count, position = 0, len(_START_OF_IMAGE)
     while (found := _MARKER.search(data, position)) and found[0] != _END_OF_IMAGE:
         count += found[0] == _START_OF_SCAN
-        # The length, in two bytes, counts itself.
+        # The length, in two bytes, includes these two bytes.
         position = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2], "big"))
     return count
 
@@ -127,7 +127,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image).astype(np.int64).clip(0, 65535)
         image = Image.fromarray((values // 256).astype(np.uint8))
     elif image.has_transparency_data:
-        # What hides under transparent pixels is arbitrary.
+        # The colours of transparent pixels are arbitrary.
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, layer)

@@ -1,4 +1,4 @@
-"""Images decoded by as many threads or processes as there are cores."""
+"""Images decoded by one thread or process for each core."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from benchmark.images.source import ImageSource
 from benchmark.workers import begin_worker, context
 from methods.errors import UserError
 
-# Images for one thread or process at a time: handing them out costs nothing beside decoding, and all end together.
+# Images given to a thread or process at a time: few enough that all end together, enough that this costs little.
 _CHUNK = 32
-# Fewer images are decoded before processes have started.
+# Fewer images than these are decoded faster than processes start.
 _FEW = 256
 
 
 class Decoder:
-    """Decodes split after split. Worker processes start when they are first worth it, and serve until it is left."""
+    """Decodes split after split. Worker processes start when they are first useful, and run until the block ends."""
 
     def __init__(self) -> None:
         self._workers = usable_cores()
@@ -39,7 +39,7 @@ class Decoder:
             self._processes.shutdown(cancel_futures=True)
 
     def to_array(self, source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
-        """As images.decode, in several threads."""
+        """Like images.decode, in several threads."""
         pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
 
         def fill(start: int) -> None:
@@ -50,10 +50,10 @@ class Decoder:
         return pixels
 
     def to_file(self, source: ImageSource, indices: Sequence[int], size: int, path: Path) -> None:
-        """The bytes of images.decode as a new file; made in several processes, if the source allows it.
+        """Write the bytes of images.decode to a new file, in several processes if the source allows it.
 
         Raises:
-            UserError: see images.decode; or one of the processes ended early.
+            UserError: see images.decode; or a process ended early.
             OSError: the file cannot be written.
         """
         path.touch()
@@ -67,7 +67,7 @@ class Decoder:
                 _finish(threads.map(_write, repeat(source), chunks, repeat(size), repeat(path), starts))
 
     def _may_start(self, images: int) -> bool:
-        # Daemons, which a run's workers are, cannot start processes.
+        # A run's workers are daemons, which cannot start processes.
         return self._processes is not None or (images >= _FEW and not multiprocessing.current_process().daemon)
 
     def _in_processes(self, *arguments: Iterable[Any]) -> None:
@@ -83,7 +83,7 @@ class Decoder:
 
 
 def _finish(results: Iterable[None]) -> None:
-    """Wait for all of them; the first error in their order ends the rest."""
+    """Wait for all results; the first error in their order stops the rest."""
     for _ in results:
         pass
 

@@ -15,49 +15,49 @@ from benchmark.images.decode import Pixels
 from benchmark.images.store import Store
 from methods.data import Samples
 
-# Images that are hashed at once: enough to be fast, few enough to take little memory where they have to be copied.
+# Images hashed at once: enough to be fast, few enough to take little RAM if they must be copied.
 _CHUNK = 256
 
 
 @dataclass(frozen=True)
 class LabelledImages(Samples):
-    """Decoded images with labels. The images are channels-last in memory where they were decoded.
+    """Decoded images with labels. Images that were decoded have the channels-last layout.
 
     Attributes:
-        store: the file that the images are mapped from, if any. A copy with other images has none.
+        store: the file that the images are mapped from; None if there is no such file, as for a copy with other images.
     """
 
     store: Store | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def from_pixels(cls, pixels: Pixels, labels: Tensor) -> LabelledImages:
-        """Images from an array [N, S, S, 3], whose memory they share."""
+        """Images from an array [N, S, S, 3]; they share its RAM."""
         return cls(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels)
 
     @classmethod
     def from_store(cls, store: Store, labels: Tensor) -> LabelledImages:
-        """The images of a store, which take no memory until they are looked at."""
+        """The images of a store, which take no RAM until they are read."""
         with warnings.catch_warnings():
-            # Where the pages are read-only, torch warns of writing, which nobody does.
+            # torch warns that read-only pages may be written, but nobody writes to them.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writ", category=UserWarning)
             data = cls.from_pixels(store.pixels, labels)
         object.__setattr__(data, "store", store)
         return data
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process maps the file itself, rather than being sent what it holds.
+        # Another process maps the file itself, so the content need not be sent.
         if self.store:
             return LabelledImages.from_store, (self.store, self.labels)
         return LabelledImages, (self.images, self.labels)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the images' bytes; what a store knows is not computed again."""
+        """SHA-256 of the images' bytes; if a store knows it, it is not computed again."""
         if self.store:
             return self.store.about.sha256
         digest = hashlib.sha256()
         for chunk in self.images.split(_CHUNK):
-            # As in a store.
+            # The same layout as in a store.
             digest.update(chunk.permute(0, 2, 3, 1).contiguous().numpy().data)
         return digest.hexdigest()
 

@@ -1,8 +1,8 @@
 """Files mapped into memory.
 
-Python's `mmap` and NumPy's `memmap` keep a file descriptor for as long as the mapping lives, and a process may have few
-of them (`ulimit -n`). A stream of many tasks has a file per split, so the system's own call is made here: a mapping
-needs no descriptor.
+Python's `mmap` and NumPy's `memmap` keep a file descriptor as long as the mapping lives, and a process may have only a
+few (`ulimit -n`). A stream of many tasks has a file per split, so the system's own call is used here: its mapping needs
+no descriptor.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if _POSIX:
     _C.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
     _C.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
-# What the call returns when it fails: -1 as an address.
+# The call returns -1 as an address if it fails.
 _FAILED = ctypes.c_void_p(-1).value
 
 
 def map_file(file: BinaryIO, size: int) -> NDArray[np.uint8]:
-    """The first bytes of a file, mapped until nobody uses them any more; the file may be closed.
+    """The first bytes of a file, mapped until nobody uses them any more; `file` may be closed before.
 
-    What is written into them never reaches the file. They can only be read where the system grants no memory for that.
+    Writing to them never changes the file. They are read-only if the system grants no RAM for writing.
 
     Args:
         size: how many bytes, from 1 to the file's length.
@@ -41,11 +41,11 @@ def map_file(file: BinaryIO, size: int) -> NDArray[np.uint8]:
         uint8 [size].
 
     Raises:
-        OSError: the system refuses.
+        OSError: the system refuses it.
     """
     if not _POSIX:
         return np.frombuffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY), dtype=np.uint8)
-    # The system may refuse more pages that can be written than it has memory.
+    # The system may refuse writable pages if it has too little RAM for them.
     address, writable = _mapped(file, size, mmap.PROT_READ | mmap.PROT_WRITE), True
     if address is None:
         address, writable = _mapped(file, size, mmap.PROT_READ), False
@@ -53,7 +53,7 @@ def map_file(file: BinaryIO, size: int) -> NDArray[np.uint8]:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     memory = (ctypes.c_uint8 * size).from_address(address)
-    # Every array and tensor of these bytes keeps `memory` alive. At the end of the process the system unmaps by itself.
+    # Every array and tensor of these bytes keeps `memory` alive. When the process ends, the system unmaps by itself.
     weakref.finalize(memory, _C.munmap, address, size).atexit = False
     array = np.frombuffer(memoryview(memory), dtype=np.uint8)
     array.flags.writeable = writable
@@ -67,10 +67,10 @@ def _mapped(file: BinaryIO, size: int, protection: int) -> int | None:
 
 
 def release(array: NDArray[np.uint8]) -> None:
-    """Give the memory of what `map_file` returned back; what is looked at again is read from the file again.
+    """Free the RAM of an array from `map_file`; pages that are used later are read from the file again.
 
     Raises:
-        OSError: the system refuses.
+        OSError: the system refuses it.
     """
     if hasattr(mmap, "MADV_DONTNEED") and _C.madvise(array.ctypes.data, array.nbytes, mmap.MADV_DONTNEED):
         number = ctypes.get_errno()

@@ -1,4 +1,4 @@
-"""Where images come from, before they are decoded."""
+"""Sources of images that are not decoded yet."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Images whose bytes are gathered at once to be hashed.
+# Images hashed at once.
 _CHUNK = 256
 
 
 class ImageSource(ABC):
-    """The labelled images of one split before they are decoded: only those that are chosen are ever read.
+    """The labelled images of one split before they are decoded: only chosen ones are read.
 
     Attributes:
         labels: one label per image, values 0 .. classes-1.
@@ -28,26 +28,26 @@ class ImageSource(ABC):
         """The image at `index`, any mode and size. Called from several threads at once.
 
         Raises:
-            UserError: what is there is not an image; the message names the file.
+            UserError: it is not an image; the message names the file.
         """
 
     def identity(self, indices: Sequence[int]) -> str | None:
-        """What tells the images at `indices`, in this order, from all others, found without decoding them.
+        """A text that identifies the images at `indices`, in this order, found without decoding them.
 
-        Decoded images are kept under it. None, where nothing cheap is sure to change with the images: they are then
-        decoded on every start. A class that changes what `read` returns has to change this too.
+        Decoded images are stored under it. None if nothing cheap is sure to change when the images change: then they
+        are decoded on every start. A class that changes what `read` returns must change this too.
         """
         return None
 
     def part(self, indices: Sequence[int]) -> ImageSource | None:
-        """The images at `indices` alone, small to pickle, for a process that helps to decode them.
+        """Only the images at `indices`, small to pickle, for a process that helps to decode them.
 
-        None, where this process decodes them by itself.
+        None if only this process can decode them.
         """
         return None
 
     def describe(self, index: int) -> str:
-        """How messages call the image at `index`: its file, where it has one."""
+        """The name of the image at `index` in messages: its file, if it has one."""
         return f"image {index}"
 
 

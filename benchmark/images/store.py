@@ -1,4 +1,4 @@
-"""Decoded images in files of the user's cache folder: made once, mapped into memory by every run that needs them."""
+"""Decoded images in files of the user's cache folder: made once, mapped into RAM by every run that needs them."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _KEY = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class About:
-    """What a store holds.
+    """The description of a store.
 
     Attributes:
-        task, split: for whom it was made first; another task with the same images shares it.
+        task, split: the first task and split that it was made for; another task with the same images shares it.
         images: how many, at least 1.
         size: their height and width, in pixels.
-        key: of the store. This and what follows is empty until the pixels are there.
-        sha256: of the pixels.
-        blocks: the checksums of their blocks; see checksums.block_checksums.
-        created: in ISO 8601.
+        key: the store's key. This and the next attributes are empty until the pixels are written.
+        sha256: the checksum of the pixels.
+        blocks: the checksums of the pixels' blocks; see checksums.block_checksums.
+        created: the time, in ISO 8601.
     """
 
     task: str
@@ -54,27 +54,27 @@ class About:
 
     @property
     def bytes(self) -> int:
-        """Of the pixels."""
+        """The size of the pixels."""
         return self.images * 3 * self.size**2
 
 
 class DamagedStoreError(OSError):
-    """A store is not what was written. The message says why, as a sentence that goes on."""
+    """A store differs from what was written. The message says why, to be put into a sentence."""
 
 
 class Store:
-    """One split's images, mapped from a file: a page takes memory once it is looked at, and may be given back.
+    """One split's images, mapped from a file: a page takes RAM once it is read, and can be freed.
 
-    All bytes of the file are checked when it is opened, once per process. A process that a store is pickled for opens
-    the file itself, and does not check again what has not been touched since.
+    All bytes of the file are checked when it is opened, once per process. A process that gets a pickled store opens the
+    file itself, and checks it again only if the file has changed.
 
     Attributes:
-        about: what they are.
-        pixels: uint8 [N, S, S, 3]. Not to be written: the file is never changed, and `release` drops what was.
+        about: the description.
+        pixels: uint8 [N, S, S, 3]. Do not write to them: the file is never changed, and `release` drops changes.
 
     Raises:
-        FileNotFoundError: there is none in `folder`.
-        DamagedStoreError: what is there is damaged.
+        FileNotFoundError: `folder` holds no store.
+        DamagedStoreError: the store is damaged.
         OSError: it cannot be read.
     """
 
@@ -82,7 +82,7 @@ class Store:
         self._folder = folder
         self.about = read_about(folder)
         with (folder / _PIXELS).open("rb") as file:
-            # Before the bytes are checked: a change in the meantime is seen the next time.
+            # Before the bytes are checked, so that a change in the meantime is seen the next time.
             self._version = _version(os.fstat(file.fileno()), self.about)
             if self._version not in _checked:
                 if block_checksums(folder / _PIXELS) != self.about.blocks:
@@ -93,43 +93,42 @@ class Store:
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
+        """The folder of the store."""
         return self._folder
 
     def release(self) -> None:
-        """Give the memory back to the system; what is looked at again is read again."""
+        """Free the RAM; pages that are used later are read again."""
         release(self._mapped)
 
     def __reduce__(self) -> tuple[Callable[[Path, _Version], Store], tuple[Path, _Version]]:
         return _opened_elsewhere, (self._folder, self._version)
 
 
-# A file as it is at a moment: its device, number, size, and the times of its last change in ns; and the SHA-256 of the
-# pixels that it is to hold.
+# A file at one moment: its device, number, size, and the times of its last change in ns; and the SHA-256 of the pixels
+# that it must hold.
 _Version = tuple[int, int, int, int, int, str]
 
-# Whose bytes this process has checked, or the one that started it.
+# The files whose bytes were checked by this process or by the one that started it.
 _checked: set[_Version] = set()
 
 
 def _version(status: os.stat_result, about: About) -> _Version:
-    # Whoever changes a file can put back the time of the change, but not that of the last change of its status.
+    # A program can reset a file's time of modification, but not the time of the last change of its status.
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, about.sha256
 
 
 def _opened_elsewhere(folder: Path, checked: _Version) -> Store:
-    """In another process on the same machine, the store that was pickled."""
+    """The store that was pickled in another process on the same machine."""
     _checked.add(checked)
     return Store(folder)
 
 
 def read_about(folder: Path) -> About:
-    """What the store in a folder says that it is. Of the pixels only the size is checked.
+    """The description of the store in a folder. Only the size of the pixels is checked.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        DamagedStoreError: it holds no description that this version has written, or one of other images, or pixels of
-            another size.
+        FileNotFoundError: the folder does not exist.
+        DamagedStoreError: it has no description of this version, or one of other images, or pixels of another size.
         OSError: it cannot be read.
     """
     if not folder.exists():
@@ -152,17 +151,17 @@ def read_about(folder: Path) -> About:
 
 
 def _checksum(about: dict[str, Any]) -> str:
-    """Of a description, so that a damaged one is known."""
+    """The checksum of a description, to find out whether it is damaged."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def store_folder() -> Path:
-    """Where the stores are: a folder each, called by its key."""
+    """The folder of all stores; each has its own folder there, named by its key."""
     return user_cache() / "images"
 
 
 def store_key(source: ImageSource, indices: Sequence[int], size: int) -> str | None:
-    """What the pixels of these images depend on, as a hash; None if the source cannot tell (see ImageSource.identity).
+    """A hash of all that the pixels of these images depend on; None if the source has no identity for them.
 
     Args:
         source, indices, size: see images.decode.
@@ -172,10 +171,10 @@ def store_key(source: ImageSource, indices: Sequence[int], size: int) -> str | N
 
 
 def find_store(key: str, damaged: Callable[[str], None] = lambda why: None) -> Store | None:
-    """The store under `key`; None if there is none, or a damaged one.
+    """The store under `key`; None if it does not exist or is damaged.
 
     Args:
-        damaged: is told what is wrong with a damaged one.
+        damaged: called with what is wrong with a damaged store.
     """
     try:
         return Store(store_folder() / key)
@@ -187,14 +186,14 @@ def find_store(key: str, damaged: Callable[[str], None] = lambda why: None) -> S
 
 
 def build_store(key: str, about: About, write: Callable[[Path], None]) -> Store:
-    """Make the store under `key`, unless another process has done so when it is this one's turn.
+    """Make the store under `key`, unless another process has made it while this one waited for the lock.
 
-    Whoever is killed on the way leaves a folder of another name, which the next one removes.
+    A process that is killed while it writes leaves a folder with another name, which the next process removes.
 
     Args:
         key: see store_key.
-        about: what it will hold.
-        write: makes a file of the pixels, in the order of Store.pixels.
+        about: its description.
+        write: writes the file of the pixels, in the order of Store.pixels.
 
     Raises:
         UserError: the cache folder cannot be written, or its disk is full.
@@ -202,7 +201,7 @@ def build_store(key: str, about: About, write: Callable[[Path], None]) -> Store:
     folder = store_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # The system unlocks it when the process ends, however that happens.
+        # The system unlocks it when the process ends, even if it is killed.
         with FileLock(_lock(key)):
             return find_store(key) or _build(key, about, write)
     except OSError as error:
@@ -248,13 +247,13 @@ def store_keys() -> set[str]:
 
 
 def store_bytes(key: str) -> int:
-    """What the store takes of the disk, unfinished or not."""
+    """The disk space of a store, unfinished or not."""
     folders = (store_folder() / key, _partial(key))
     return sum(file.lstat().st_size for folder in folders if folder.is_dir() for file in folder.iterdir())
 
 
 def remove_store(key: str) -> bool:
-    """Remove a store. Processes that use it keep what they have mapped.
+    """Remove a store. Processes that use it keep their mappings.
 
     Returns:
         False if it stays, because a process is making it.

@@ -1,8 +1,9 @@
-"""Fractal pictures: labelled images made by formula, to pretrain a backbone without any photograph.
+"""Fractal pictures: labelled images made by formula, to pretrain a backbone without photographs.
 
 A class is an iterated function system, a few random affine maps whose attractor is a fractal (FractalDB: Kataoka et
 al., 2020, arXiv 2101.08515); its pictures vary in parameters, pose, colour, stroke and background. The maps are drawn
-by singular values as in Anderson and Farrell, 2022 (arXiv 2110.03091), so that nearly every system is worth seeing.
+by singular values as in Anderson and Farrell, 2022 (arXiv 2110.03091), so that nearly every system gives a useful
+picture.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-#: Affine maps per system; a system with fewer gives the rest probability zero.
+#: Affine maps per system; if a system has fewer, the rest have probability zero.
 MAPS = 4
 
-# Points per picture, after steps that bring the walkers to the attractor; pictures at once, for the cache's sake.
+# Points per picture, after steps that bring the walkers to the attractor; pictures at once, so that they fit in a
+# cache.
 _WALKERS, _STEPS, _BURN_IN = 96, 24, 8
 _CHUNK = 1024
 
@@ -29,7 +31,7 @@ class Systems:
     Attributes:
         linear: float [C, MAPS, 2, 2], contractions.
         shift: float [C, MAPS, 2].
-        odds: float [C, MAPS], the probability of each map, by its area.
+        odds: float [C, MAPS], the probability of each map, from its area.
     """
 
     linear: Tensor
@@ -60,7 +62,7 @@ def render(systems: Systems, labels: Tensor, generator: Generator, size: int = 3
     Args:
         systems: C systems.
         labels: int64 [N], values 0 .. C-1.
-        generator: decides everything in which pictures of one class differ.
+        generator: decides all differences between pictures of one class.
         size: height and width in pixels.
 
     Returns:
@@ -75,7 +77,7 @@ def _render(systems: Systems, labels: Tensor, generator: Generator, size: int) -
     n = len(labels)
     background = _background(n, generator, size)
     ink = torch.rand(n, 3, 1, 1, generator=generator)
-    # Ink too close to the ground it lies on is pushed to the other side of the grey axis.
+    # If ink is too close to the colour under it, it is moved to the other side of the grey axis.
     ground = background.mean((2, 3), keepdim=True)
     near = (ink - ground).abs().amax(1, keepdim=True) < 0.35
     ink = torch.where(near, (ground + 0.5) % 1.0, ink)
@@ -117,7 +119,7 @@ def _orbit(systems: Systems, labels: Tensor, generator: Generator) -> tuple[Tens
     linear = systems.linear[labels] * jitter
     shift = systems.shift[labels] + 0.1 * (torch.rand(n, MAPS, 2, generator=generator) * 2 - 1)
     maps = torch.cat([linear.flatten(2), shift], 2).flatten(0, 1)
-    # A table of odds turns the choice of a map into one look-up.
+    # With a table of odds, choosing a map is one look-up.
     table = torch.searchsorted(systems.odds.cumsum(1), ((torch.arange(256) + 0.5) / 256).repeat(len(systems), 1))
     table = table.clamp(max=MAPS - 1)[labels]
     first = torch.arange(n)[:, None] * MAPS

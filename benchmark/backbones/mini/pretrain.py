@@ -1,4 +1,4 @@
-"""Makes the embedded backbone's weights: MiniResNet learns to tell fractals apart, no photograph involved."""
+"""Makes the embedded backbone's weights: MiniResNet learns to tell fractals apart, without photographs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PretrainResult:
     Attributes:
         path: the safetensors file with the backbone's tensors.
         accuracy: on new pictures of the same classes, 0 to 1; chance is 1 / classes.
-        classes, images_per_class, epochs, seed: as asked for.
+        classes, images_per_class, epochs, seed: as given to `pretrain`.
     """
 
     path: Path
@@ -51,8 +51,8 @@ def pretrain(
 ) -> PretrainResult:
     """Train MiniResNet on fractal classes and save it; the shipped weights are made with the defaults.
 
-    AdamW, the learning rate rising for one epoch and falling to zero along a cosine. Takes some ten minutes
-    on one CPU core and is quiet unless standard error is a terminal.
+    AdamW, the learning rate rising for one epoch and falling to zero along a cosine. Takes about ten minutes on one CPU
+    core and prints nothing unless standard error is a terminal.
 
     Args:
         out: the file to write, atomically; its header records settings and held-out accuracy under "pretraining".
@@ -65,7 +65,7 @@ def pretrain(
         where the file is and how well the network does on pictures it was not trained on.
 
     Raises:
-        UserError: `out` is there, and no earlier pretraining has written it.
+        UserError: `out` exists and was not written by an earlier pretraining.
     """
     _refuse_other_file(Path(out))
     with _one_thread():
@@ -75,7 +75,7 @@ def pretrain(
         held_out, held_out_labels = _pictures(systems, _HELD_OUT_PER_CLASS, generator)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            # Channels-last is half again as fast on CPU at this batch size, and leaves the weights what they are.
+            # Channels-last is half again as fast on CPU at this batch size, and gives the same weights.
             network = MiniResNet().to(memory_format=torch.channels_last)
             head = nn.Linear(MiniResNet.features, classes)
         model = nn.Sequential(network, head)
@@ -87,7 +87,7 @@ def pretrain(
 
 
 def _refuse_other_file(out: Path) -> None:
-    """Raise UserError if there is a file that `pretrain` did not write."""
+    """Raise UserError if the file exists and `pretrain` did not write it."""
     if not out.exists():
         return
     try:
@@ -101,8 +101,8 @@ def _refuse_other_file(out: Path) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    # Sums are rounded differently on another number of threads, so the weights would depend on the machine's cores; for
-    # a network this small a second thread would gain little.
+    # Another number of threads rounds sums differently, so the weights would depend on the machine's cores. For such a
+    # small network a second thread would gain little.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -170,7 +170,7 @@ def _write(network: nn.Module, result: PretrainResult) -> None:
         if not name.endswith("num_batches_tracked")
     }
     settings = {key: value for key, value in asdict(result).items() if key != "path"}
-    # One key: safetensors writes several in no fixed order, and the same run must give the same bytes.
+    # One key, because safetensors writes several in no fixed order, and the same run must give the same bytes.
     data = save(tensors, {"pretraining": json.dumps(settings)})
     result.path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(result.path, data)
