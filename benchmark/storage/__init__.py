@@ -1,1 +1,1 @@
-"""The task boundary on disk: states, records, the run folder and its lock."""
+"""What a run keeps on disk between tasks: states, records, the run folder and its lock."""

@@ -1,4 +1,4 @@
-"""The run folder: where its files are, and how they are written."""
+"""The run folder: the places of its files, and how they are written."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from methods.names import printable
 from methods.paths import given_path
 
 if TYPE_CHECKING:
-    # The command line asks for folders before anything heavy is imported.
+    # Not at run time, because the command line uses this module before anything heavy is imported.
     import pandas as pd
 
 
 def cell_name(cell: dict[str, Any], manifest: dict[str, Any]) -> str:
-    """What a person reads of one of the manifest's cells: "er, seed 0", and its order where there are several."""
+    """The text for one of the manifest's cells: "er, seed 0", with its order if the run has several."""
     name = f"{cell['method']}, seed {cell['seed']}"
     return f"{name}, order {cell['order']}" if len(manifest["orders"]) > 1 else name
 
@@ -47,7 +47,7 @@ class RunFolder:
     """One run's folder. See results/README.md for its files.
 
     Attributes:
-        id: of the run that goes on in it, from its manifest; None for who takes what is there.
+        id: the id in the manifest of the run that goes on in it; None to accept any run.
     """
 
     path: Path
@@ -86,7 +86,7 @@ class RunFolder:
         return Manifest(manifest)
 
     def check(self) -> None:
-        """See that the folder is there, and still that of the run that goes on in it.
+        """Check that the folder exists and still belongs to the run that goes on in it.
 
         Raises:
             VanishedError: it was removed, replaced, or cannot be reached.
@@ -104,10 +104,10 @@ class RunFolder:
             )
 
     def check_cells(self, manifest: Mapping[str, Any]) -> None:
-        """See that what was measured in each cell that has succeeded is there.
+        """Check that the records of each succeeded cell exist.
 
         Raises:
-            VanishedError: naming the first file that is not.
+            VanishedError: naming the first missing file.
         """
         numbers = range(1, len(manifest["tasks"]) + 1)
         for cell in manifest["cells"]:
@@ -115,10 +115,10 @@ class RunFolder:
                 self.check_records((cell["method"], cell["seed"], cell["order"]), numbers)
 
     def check_records(self, key: CellKey, numbers: Iterable[int]) -> None:
-        """See that a cell's folder holds the records of the tasks with these numbers.
+        """Check that a cell's folder holds the records of the tasks with these numbers.
 
         Raises:
-            VanishedError: naming the first that it does not.
+            VanishedError: naming the first missing record.
         """
         for path in (record_path(self.cell(*key), number) for number in numbers):
             if not path.is_file():
@@ -128,7 +128,7 @@ class RunFolder:
                 )
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Write the manifest, whole."""
+        """Write the manifest atomically."""
         write_atomically(self.manifest_path, (json.dumps(manifest, indent=1) + "\n").encode())
 
     def cell(self, method: str, seed: int, order: int) -> Path:
@@ -143,7 +143,7 @@ class RunFolder:
         )
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a text file, whole."""
+        """Write a text file atomically."""
         write_atomically(self.path / name, printable(text, keep="\n").encode())
 
 
@@ -153,10 +153,10 @@ def printable_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def open_run(path: Path) -> RunFolder:
-    """The folder at `path` for a run that begins or goes on, made if needed.
+    """The folder at `path` for a run that begins or resumes, made if needed.
 
     Raises:
-        UserError: it cannot be written to, or holds something that is not of a run.
+        UserError: it cannot be written to, or holds files that are not a run's.
     """
     refuse_foreign(path, MANIFEST)
     open_folder(path)
@@ -178,7 +178,7 @@ def open_folder(path: Path) -> None:
 
 
 def run_folder(command: str, run: str) -> Path:
-    """The folder of a run that is given by its path, or by its name in results/.
+    """The folder of a run, given by its path or by its name in results/.
 
     Raises:
         UserError: there is none.
@@ -192,10 +192,10 @@ def run_folder(command: str, run: str) -> Path:
 
 
 def folder_to_write(out: str, name: str | None, what: str) -> Path:
-    """`name` in `out`; without one `what` and the time, with a number where a run of the same second is there.
+    """`name` in `out`; without a name, `what` and the time, and a number if a run of the same second exists.
 
     Raises:
-        UserError: the name is not that of a folder.
+        UserError: the name cannot be a folder's.
     """
     parent = given_path("--out", out)
     if name is None:

@@ -1,4 +1,4 @@
-"""JSON files that may hold anything: one kind of error, and whether the content is what its reader counts on."""
+"""JSON files that may hold anything: one kind of error, and a check that the content is as expected."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-#: A type; or [shape], a list of such things; or {key: shape}, an object of which these keys, if it has them, hold that.
+#: A type; or [shape], a list of such values; or {key: shape}, an object: the value of each key, if present, fits.
 Shape = type | list[Any] | Mapping[str, Any]
 
 
 def read_json(path: Path) -> Any:
-    """What a file holds.
+    """The content of a file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON, or nested more deeply than anything that this program writes.
+        ValueError: it is not JSON, or nested more deeply than this program's files.
     """
     return parse_json(path.read_bytes())
 
 
 def parse_json(content: bytes) -> Any:
-    """What JSON text means.
+    """The value of a JSON text.
 
     Raises:
         ValueError: see read_json.
@@ -34,10 +34,10 @@ def parse_json(content: bytes) -> Any:
 
 
 def misfit(content: Any, shape: Shape, place: str = "") -> str | None:
-    """The first place in `content` that has another shape, as `cells[2].seed`; None if all of it fits.
+    """The first place in `content` that has another shape, for example `cells[2].seed`; None if all of it fits.
 
     Args:
-        place: what messages call `content`; empty for a whole file.
+        place: the name of `content` in messages; empty for a whole file.
     """
     if isinstance(shape, list):
         if not isinstance(content, list):
@@ -49,7 +49,7 @@ def misfit(content: Any, shape: Shape, place: str = "") -> str | None:
         prefix = f"{place}." if place else ""
         parts = [(content[key], each, f"{prefix}{key}") for key, each in shape.items() if key in content]
     else:
-        # In Python, True is a whole number.
+        # True is an int in Python.
         fits = isinstance(content, shape) and (shape is bool or not isinstance(content, bool))
         return None if fits else place
     return next((found for part in parts if (found := misfit(*part)) is not None), None)

@@ -1,4 +1,4 @@
-"""One process at a time on a run."""
+"""Only one process at a time works on a run."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from methods.errors import UserError
 
 @contextmanager
 def locked(folder: Path, name: str | None = None) -> Iterator[None]:
-    """Keep a run's folder for this process, and what it starts, until the block ends.
+    """Keep a run's folder for this process, and those it starts, until the block ends.
 
-    The system unlocks it when the process ends, however that happens. On a file system that machines share, they see
-    each other's locks as far as it passes them on.
+    The system unlocks it when the process ends, even if it is killed. Machines that share a file system see each
+    other's locks if the file system supports this.
 
     Args:
-        folder: exists.
-        name: as the user calls it; that of the folder by default.
+        folder: must exist.
+        name: the user's name for it; the folder's name by default.
 
     Raises:
-        UserError: another process has it, or nothing can be written or locked there.
+        UserError: another process has it, or it cannot be written to or locked.
     """
     holder = folder / HOLDER
     with _taken(folder, name) as still_ours:
@@ -87,11 +87,11 @@ def _taken(folder: Path, name: str | None = None) -> Iterator[Callable[[], bool]
 def building(folder: Path) -> Iterator[Path]:
     """Make a folder beside `folder`, fill it in the block, and give it that name at the end.
 
-    Nobody sees half of it. Where the block fails or the process is killed, nothing is at `folder`, and the next one who
-    builds it removes what was left.
+    Nobody sees half of it. If the block fails or the process is killed, `folder` does not exist, and the next process
+    that builds it removes the rest.
 
     Args:
-        folder: not there, or empty.
+        folder: must not exist, or be empty.
 
     Yields:
         The new, empty folder.

@@ -1,11 +1,11 @@
-"""Tasks of a cell that need no other one: their files, and how they become those of a cell learned in sequence.
+"""Tasks of a cell that need no other task: their files, and how these become the files of a cell learned in sequence.
 
-A task that was learned by itself leaves `task-<t>.safetensors`, as always, and `alone-<t>.json`. As soon as all tasks
-before it are there, the latter becomes `after-<t>.json`, which is the same as if they had been learned in sequence,
-measured seconds and memory aside.
+A task that was learned alone leaves `task-<t>.safetensors`, as always, and `alone-<t>.json`. As soon as all earlier
+tasks exist, `alone-<t>.json` becomes `after-<t>.json`. Apart from seconds and RAM, it is the same as if the tasks had
+been learned in sequence.
 
-Such a task is the same in every order of the stream. What one cell has learned of it another one takes over, with what
-was measured: only the task's number changes.
+Such a task is the same in every order of the stream, so another cell takes it over with its measurements: only the
+task's number changes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def save_alone(folder: Path, packed: PackedState, record: Record) -> None:
     """Write one task of a cell. Ctrl-C waits until that is done.
 
     Args:
-        folder: of the cell; made if needed.
-        packed: the state that holds this task and nothing else.
+        folder: the cell's; made if needed.
+        packed: the state with only this task.
         record: what was measured.
 
     Raises:
@@ -34,14 +34,14 @@ def save_alone(folder: Path, packed: PackedState, record: Record) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for stem, blob in packed.blobs.items():
-        # What may be there has no record: it belongs to no state.
+        # A file that already exists has no record, so it belongs to no state.
         write_atomically(part_path(folder, stem), blob)
     write_record(_path(folder, record["learned"]), {**record, "checksums": packed.checksums})
 
 
 @dataclass(frozen=True)
 class Alone:
-    """A task as if it had been learned by itself: what `save_alone` writes.
+    """A task as if it had been learned alone: what `save_alone` writes.
 
     Attributes:
         packed: the file of the task.
@@ -52,7 +52,7 @@ class Alone:
     record: Record
 
     def moved(self, number: int) -> Alone:
-        """The same task where it is number `number` of the stream."""
+        """The same task as number `number` of the stream."""
         stem, old = task_stem(number), task_stem(self.record["learned"])
         packed = PackedState({stem: self.packed.blobs[old]}, {stem: self.packed.checksums[old]})
         (evaluated,) = self.record["evaluated"]
@@ -60,16 +60,16 @@ class Alone:
 
 
 def find_alone(folder: Path, number: int) -> Alone | None:
-    """Task `number` of a cell whose tasks need no other one; None if it is not there, or damaged.
+    """Task `number` of a cell whose tasks need no other task; None if it is missing or damaged.
 
     Args:
-        folder: of the cell; need not exist.
-        number: of the task, from 1.
+        folder: the cell's; need not exist.
+        number: the task's number, from 1.
     """
     stem = task_stem(number)
     for path in (record_path(folder, number), _path(folder, number)):
         record = read_record(path)
-        # What keeps something for the next task says wrongly that it needs no other one.
+        # If it has more than its own part, it is not independent, although its method says so.
         if record is None or not all(is_task(part) for part in record["checksums"]):
             continue
         with reading(folder):
@@ -84,7 +84,7 @@ def find_alone(folder: Path, number: int) -> Alone | None:
 
 
 def _by_itself(record: Record) -> Record:
-    """The record of a task of a sequence, or of one learned alone, without what the tasks before added to it."""
+    """The record of a task learned in sequence or alone, without what earlier tasks added to it."""
     earlier = record["bytes_before"]
     return {
         **{key: value for key, value in record.items() if key not in ("keep_states", "checksums")},
@@ -112,12 +112,12 @@ class Found:
 
     @property
     def tasks(self) -> set[int]:
-        """The numbers of the tasks, from 1, that are there."""
+        """The numbers of the tasks, from 1, that were learned."""
         return {*range(1, self.sequence + 1), *self.alone}
 
 
 def look(folder: Path) -> Found:
-    """See what a cell's folder holds, which need not exist; nothing is changed."""
+    """See what a cell's folder holds. It need not exist; nothing is changed."""
     records, damaged = find_newest(folder)
     whole = set()
     for number, path in _paths(folder).items():
@@ -130,7 +130,7 @@ def look(folder: Path) -> Found:
 
 
 def unite(folder: Path) -> bool:
-    """Put tasks that were learned alone behind those that the folder holds in sequence, as far as none is missing.
+    """Append tasks that were learned alone to the folder's sequence, up to the first that is missing.
 
     Those behind a task that has kept something are removed: in sequence, they would have found it.
 
@@ -158,7 +158,7 @@ def _keeps(records: Records) -> bool:
 
 
 def _behind(records: Records, alone: Record) -> Record:
-    """The record of a task that was learned alone, behind those of the tasks before it."""
+    """The record of a task that was learned alone, as the next one of `records`."""
     if not records:
         return alone
     last = records[-1]
@@ -173,7 +173,7 @@ def _behind(records: Records, alone: Record) -> Record:
 
 
 def _paths(folder: Path) -> dict[int, Path]:
-    """Task -> the file of its record, of the tasks that were learned alone."""
+    """Task -> the file of its record, for tasks that were learned alone."""
     numbers = {path.stem.removeprefix("alone-"): path for path in folder.glob("alone-*.json")}
     return {int(number): path for number, path in numbers.items() if number.isdecimal()}
 

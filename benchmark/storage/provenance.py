@@ -1,4 +1,4 @@
-"""Where numbers come from: the versions, commit and machine of each process that learned a run."""
+"""The origin of the numbers: the versions, commit and machine of each process that learned a run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import torch
 
 _PACKAGES = ("continual-benchmark", "torch", "torchvision", "avalanche-lib", "numpy", "pillow", "safetensors")
 
-# What a process has in common with the manifest of a run that it begins.
+# The entries of a process that are also in the manifest of a run that it begins.
 _COMMON = ("started", "command", "versions", "commit", "hardware")
 
-# What may make numbers or seconds differ.
+# The entries that can make numbers or seconds differ.
 _COMPARED = ("device", "versions", "commit", "hardware")
 
-# With these, git would look at another repository than that around a file.
+# Because of these variables, git would look at another repository than the file's.
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
 
 Process = dict[str, Any]
@@ -34,7 +34,7 @@ def now() -> str:
 
 
 def provenance(command: Sequence[str]) -> dict[str, Any]:
-    """What a manifest says of this process."""
+    """A manifest's entries about this process."""
     return {
         "started": now(),
         "command": list(command),
@@ -48,25 +48,25 @@ def new_process(manifest: Mapping[str, Any], device: torch.device) -> Process:
     """This process's entry in the list of those that work on a run.
 
     Args:
-        manifest: of a run that would begin now.
-        device: on which it learns.
+        manifest: the manifest of a run that would begin now.
+        device: the device that it learns on.
     """
     return {**{key: manifest[key] for key in _COMMON}, "device": device.type}
 
 
 def processes(manifest: Mapping[str, Any]) -> list[Process]:
-    """All that have worked on a run, the first one first; of a run of an older version only that one is known."""
+    """All processes that worked on a run, in order; for a run of an older version only the first is known."""
     return manifest.get("processes") or [{key: manifest[key] for key in _COMMON if key in manifest}]
 
 
 def learning_processes(manifest: Mapping[str, Any]) -> list[Process]:
-    """The processes but those that found nothing to learn, or ended before they had learned a task."""
+    """The processes that learned at least one task."""
     entries = processes(manifest)
     if "runs" in manifest:
-        # Of a comparison, they are those of several runs.
+        # In a comparison, they come from several runs.
         return entries
     left = [entry.get("tasks_left") for entry in entries]
-    # Of a process of an older version it is not known.
+    # It is not known for a process of an older version.
     return [
         entry
         for entry, before, after in zip(entries, left, [*left[1:], 0], strict=True)
@@ -75,12 +75,12 @@ def learning_processes(manifest: Mapping[str, Any]) -> list[Process]:
 
 
 def comparable_seconds(entries: Sequence[Process]) -> bool:
-    """Whether processes computed on the same hardware, as far as that is known."""
+    """Whether processes computed on the same hardware, if that is known."""
     return not {"device", "hardware"} & {name.partition(".")[0] for name in differences(entries)}
 
 
 def differences(entries: Sequence[Process]) -> dict[str, list[str]]:
-    """In what processes differ: "hardware.threads" -> the values that occur, in the order of the processes."""
+    """How processes differ: "hardware.threads" -> the values that occur, in the order of the processes."""
     found = [dict(_flat({key: entry[key] for key in _COMPARED if key in entry})) for entry in entries]
     names = dict.fromkeys(name for values in found for name in values)
     values = {name: list(dict.fromkeys(each[name] for each in found if name in each)) for name in names}
@@ -100,7 +100,7 @@ def changes(before: Sequence[Process], process: Process) -> dict[str, tuple[list
 
 
 def difference_note(manifest: Mapping[str, Any]) -> str:
-    """A sentence that says in what the processes differ that learned a run; empty if they are alike."""
+    """A sentence that says how the processes that learned a run differ; empty if they are alike."""
     learned = learning_processes(manifest)
     differing = differences(learned)
     if not differing:
@@ -110,14 +110,14 @@ def difference_note(manifest: Mapping[str, Any]) -> str:
 
 
 def commit(root: Path) -> str | None:
-    """The commit of this project's own checkout, with a mark where files differ from it.
+    """The commit of this project's own checkout, with a mark if files differ from it.
 
     Args:
         root: the folder that holds the package `benchmark`.
 
     Returns:
-        None if that is no checkout of this project: a repository around it, as around a virtual environment, is
-        somebody else's.
+        None if `root` is not a checkout of this project. A repository around it, for example around a virtual
+        environment, does not count.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
     if top is None or not root.samefile(top) or not _is_this_project(root / "setup.cfg"):

@@ -1,6 +1,6 @@
-"""What was measured while a task was learned, in a file that shows whether it is whole.
+"""The measurements of a task, in a file that shows whether it is undamaged.
 
-Its first entry is the SHA-256 of all bytes behind it. What older versions wrote has none, and is taken as it is.
+Its first entry is the SHA-256 of all bytes after it. Files of older versions have none and are accepted as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from benchmark.files import reading, write_atomically
 from benchmark.storage.json_files import misfit, parse_json
 
-#: What a task's measurements are called by their names.
+#: A task's measurements, by name.
 Record = dict[str, Any]
 
 _SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
@@ -23,15 +23,15 @@ _RECORD = {"learned": int, "evaluated": [{"task": int, "images": int}], "bytes":
 
 
 def record_path(folder: Path, learned: int) -> Path:
-    """The record of a cell's state after so many tasks."""
+    """The path of the record of a cell's state after `learned` tasks."""
     return folder / f"after-{learned}.json"
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record, whole.
+    """Write a record atomically.
 
     Args:
-        record: with "learned", the number of tasks, and "checksums", of the state's files.
+        record: with "learned", the number of tasks, and "checksums", those of the state's files.
 
     Raises:
         StorageError: it cannot be written.
@@ -41,7 +41,7 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def read_record(path: Path) -> Record | None:
-    """A record; None if there is none, or a damaged one.
+    """A record; None if it is missing or damaged.
 
     Raises:
         VanishedError: it cannot be read.
@@ -69,7 +69,7 @@ CellKey = tuple[str, int, int]
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """What a cell measured: the contents of after-1.json, after-2.json, ... up to the first that is not whole."""
+    """What a cell measured: the contents of after-1.json, after-2.json, ... before the first damaged one."""
     records: list[dict[str, Any]] = []
     while record := read_record(record_path(folder, len(records) + 1)):
         records.append(record)

@@ -1,8 +1,8 @@
-"""The task boundary: a flat set of named tensors in four parts, and its files.
+"""What crosses from one task to the next: a flat set of named tensors in four parts, and its files.
 
-`after-<k>.json` is written last and names the checksum of each part; a step that was interrupted before it never
-happened. What it replaces is written beside it as `*.next` and takes its place afterwards, so that at every moment one
-complete state is on the disk.
+`after-<k>.json` is written last and names the checksum of each part; a step that is interrupted before that does not
+count. A file that replaces another is first written as `*.next` and renamed afterwards, so one complete state is always
+on the disk.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from methods.method import REPLAY
 Tensors = dict[str, Tensor]
 
 _TASK = "task-"
-# Of a file that is written here; others may be the user's, and stay.
+# The names of files that are written here; other files may be the user's, and stay.
 _STEM = re.compile(r"(task|shared|memory)-\d+")
 
 
 @dataclass(frozen=True)
 class State:
-    """What a method knows after some tasks. Tensors are on the CPU.
+    """A method's state after some tasks. Tensors are on the CPU.
 
     Attributes:
         learned: the number of tasks learned.
-        shared: what every task uses and later tasks may overwrite.
-        tasks: task number -> what belongs to that task alone, its head included.
-        memory: what the method keeps so as to go on learning.
+        shared: the tensors that every task uses and later tasks may overwrite.
+        tasks: task number -> the tensors that belong to that task alone, its head included.
+        memory: the tensors that the method keeps for learning later tasks.
     """
 
     learned: int
@@ -47,7 +47,7 @@ class State:
     memory: Tensors = field(default_factory=dict)
 
     def parts(self) -> Iterator[tuple[str, Tensors]]:
-        """(file stem, tensors) of each part that holds anything."""
+        """(file stem, tensors) of each part that is not empty."""
         for number, tensors in self.tasks.items():
             if tensors:
                 yield task_stem(number), tensors
@@ -57,7 +57,7 @@ class State:
             yield f"memory-{self.learned}", self.memory
 
     def count_bytes(self) -> dict[str, int]:
-        """The size of each part, and of what is reported in a column of its own: heads and stored samples."""
+        """The size of each part, and of heads and stored samples, which have their own columns."""
         task = list(self.tasks.values())
         heads = [{k: v for k, v in part.items() if is_head(k)} for part in (*task, self.shared)]
         return {
@@ -74,8 +74,8 @@ class PackedState:
     """A state as the bytes of its files.
 
     Attributes:
-        blobs: file stem -> content, of the files that have to be written.
-        checksums: file stem -> SHA-256 of the content, of all files.
+        blobs: file stem -> content, for the files that must be written.
+        checksums: file stem -> SHA-256 of the content, for all files.
     """
 
     blobs: dict[str, bytes]
@@ -86,8 +86,9 @@ def pack(state: State, before: State, checksums: Mapping[str, str]) -> PackedSta
     """The files that hold `state`, less those that have not changed since the state `before`.
 
     Args:
-        before: the state from which `state` was learned; what both share by identity is not packed again.
-        checksums: of the files of `before`.
+        before: the state from which `state` was learned; tensors that are the same objects in both are not packed
+            again.
+        checksums: those of the files of `before`.
     """
     old = dict(before.parts())
     unchanged = [stem for stem, tensors in state.parts() if tensors is old.get(stem) and stem in checksums]
@@ -97,23 +98,23 @@ def pack(state: State, before: State, checksums: Mapping[str, str]) -> PackedSta
 
 
 def checksum_of(checksums: Mapping[str, str], part: str) -> str:
-    """The checksum of "shared" or "task-3" among those of a state's files; empty if that part holds nothing."""
+    """The checksum of "shared" or "task-3" among those of a state's files; empty if that part is empty."""
     stem = next((stem for stem in checksums if stem == part or stem.startswith(f"{part}-")), None)
     return checksums[stem] if stem else ""
 
 
 @uninterrupted()
 def save(folder: Path, packed: PackedState, record: Record, keep_states: bool = False) -> None:
-    """Write a state and what was measured while it was learned. Ctrl-C waits until that is done.
+    """Write a state and its measurements. Ctrl-C waits until that is done.
 
     Args:
-        folder: of the cell; made if needed.
+        folder: the cell's; made if needed.
         packed: the state after `record["learned"]` tasks.
-        record: content of after-<k>.json, to which the checksums are added.
+        record: the content of after-<k>.json; the checksums are added to it.
         keep_states: keep the shared and memory files of earlier tasks.
 
     Raises:
-        StorageError: something cannot be written; the state before is still there.
+        StorageError: something cannot be written; the previous state still exists.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,11 +130,11 @@ def save(folder: Path, packed: PackedState, record: Record, keep_states: bool = 
 
 
 def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[Record]]:
-    """The newest complete state, and the records up to it. Those behind it, of states that were damaged, are removed.
+    """The newest complete state, and the records up to it. Later records, of damaged states, are removed.
 
     Args:
-        folder: of the cell; need not exist.
-        start: makes the state before the first task, for when nothing complete is there.
+        folder: the cell's; need not exist.
+        start: makes the state before the first task, if no complete state exists.
 
     Returns:
         the state, and the contents of after-1.json ... after-<learned>.json.
@@ -151,19 +152,19 @@ def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[Record]]
 
 
 def find_newest(folder: Path) -> tuple[list[Record], list[Path]]:
-    """The records up to the newest complete state, and which files keep a later one from being that."""
+    """The records up to the newest complete state, and the files that make later states incomplete."""
     records = read_records(folder)
     unread = record_path(folder, len(records) + 1)
     damaged = [unread] if unread.exists() else []
     while records and (lost := damaged_parts(folder, records[-1]["checksums"])):
-        # What an earlier state lacks may have been removed since it was no longer needed.
+        # An earlier state may lack files because they were removed when they were no longer needed.
         damaged = damaged or lost
         records.pop()
     return records, damaged
 
 
 def damaged_parts(folder: Path, checksums: Mapping[str, str]) -> list[Path]:
-    """The files of a state that are missing, or are not those that its record names."""
+    """The files of a state that are missing or differ from their checksums in its record."""
     parts = [(part_path(folder, stem), value) for stem, value in checksums.items()]
     return [path for path, value in parts if value not in (_checksum(path), _checksum(_next(path)))]
 
@@ -176,7 +177,7 @@ def _read(folder: Path, learned: int, checksums: Mapping[str, str]) -> State:
         try:
             return placed(safetensors.torch.load_file(path), stem.removeprefix(_TASK))
         except safetensors.SafetensorError as error:
-            # It has its checksum: somebody has put something else there, and its checksum into the record.
+            # The checksum fits, so somebody replaced the file and its checksum in the record.
             raise UserError(
                 f"{path} holds no tensors ({first_line(error)}); remove it, and it is made again"
             ) from error
@@ -186,9 +187,9 @@ def _read(folder: Path, learned: int, checksums: Mapping[str, str]) -> State:
 
 
 def _settle(folder: Path, record: Record) -> None:
-    """Bring a cell's files in line with its newest record, which an interrupted step may not have come to.
+    """Make a cell's files agree with its newest record, because a step may have been interrupted before this.
 
-    Each `*.next` file that belongs to the state takes its place, and what was kept for the state before is removed.
+    Each `*.next` file of the state replaces the older file, and files that only the previous state needs are removed.
     """
     checksums = record["checksums"]
     for path in folder.glob("*.safetensors.next"):
@@ -227,7 +228,7 @@ def _next(path: Path) -> Path:
 
 
 def _checksum(path: Path) -> str:
-    """SHA-256 of a file; empty if there is none."""
+    """SHA-256 of a file; empty if it does not exist."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -236,10 +237,10 @@ def _checksum(path: Path) -> str:
 
 
 def _in_file(stem: str, tensors: Tensors) -> Tensors:
-    """The tensors of a part as they are named and laid out in its file."""
+    """The tensors of a part with the names and layout of its file."""
     return {name: tensor.contiguous() for name, tensor in placeless(tensors, stem.removeprefix(_TASK)).items()}
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:
-    """The bytes of the tensors' values: what their file holds beside its header."""
+    """The bytes of the tensors' values: their file without its header."""
     return sum(tensor.nbytes for tensor in tensors.values())

@@ -18,12 +18,12 @@ from methods.options import join_specs
 
 _TUNED = {"settings": dict, "stream": {"tasks": dict}, "backbone": {"fingerprint": str}, "methods": dict}
 _ENTRY = {"trials": list}
-#: How `tune` trains, where its file does not say it.
+#: How `tune` trains, if its file does not say it.
 _ALWAYS: dict[str, Any] = {"augment": [], "precision": "fp32", "equal_memory": None, "equal_compute": None}
 
-# Of the training, what is given to `tune` and to `run` alike.
+# The options of the training that `tune` and `run` share.
 _RECIPE = ("epochs", "batch_size", *_ALWAYS)
-# What the images depend on, beside the stream.
+# The options that the images depend on, beside the stream.
 _IMAGES = ("image_size", "train_images")
 
 
@@ -33,9 +33,9 @@ class Tuned:
 
     Attributes:
         path: as the user typed it.
-        sha256: of the file.
+        sha256: the file's checksum.
         content: see `read_tuned`.
-        labels: the methods that were asked for.
+        labels: the requested methods.
     """
 
     path: Path
@@ -49,11 +49,11 @@ class Tuned:
         return tuple(self.content["methods"][label]["best"] for label in self.labels)
 
     def origin(self, run: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]:
-        """Where the methods' options come from, for the manifest.
+        """The origin of the methods' options, for the manifest.
 
         Args:
             run: the manifest's settings, stream and backbone.
-            images: task -> `Task.training_fingerprint`, of the run.
+            images: task -> `Task.training_fingerprint`, in the run.
         """
         found = self.content["methods"]
         return {
@@ -74,13 +74,13 @@ class Tuned:
         }
 
     def differences(self, run: Mapping[str, Any], images: Mapping[str, str]) -> list[str]:
-        """What is not in the run as it was when the methods were tuned; arguments as in `origin`."""
+        """How the run differs from the tuning of its methods; arguments as in `origin`."""
         there, here = _ALWAYS | self.content["settings"], run["settings"]
         stream, backbone = self.content["stream"], self.content["backbone"]
         result = []
         known = {name: value for name, value in stream.get("tasks", {}).items() if name in images}
         changed = [name for name, value in known.items() if images[name] != value]
-        # The same images are the same stream, whatever it is called.
+        # The same images are the same stream, even under another name.
         if changed or not known:
             named = [_difference(key, there, here) for key in ("stream", *_IMAGES)]
             result += list(filter(None, named)) or [f"other images or labels in task '{name}'" for name in changed[:1]]
@@ -90,7 +90,7 @@ class Tuned:
 
 
 def _difference(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """An option's values, if the file has one and the run another."""
+    """An option's two values, if the file and the run differ."""
     if key not in there or there[key] == here[key]:
         return ""
     return f"--{key.replace('_', '-')} {_shown(here[key])} instead of {_shown(there[key])}"
@@ -103,18 +103,18 @@ def _shown(value: Any) -> str:
 
 
 def read_tuned(path: Path, option: str) -> dict[str, Any]:
-    """What `tune` has found out.
+    """The content of a file of `tune`.
 
     Args:
         path: of the file.
-        option: with which it was given, for messages.
+        option: the option that gave it, for messages.
 
     Returns:
-        "settings", "stream" and "backbone" as in a manifest, and "methods", from each label to its "best"
-        specification and how that was found.
+        "settings", "stream" and "backbone" as in a manifest, and "methods": each label's "best" specification and how
+        it was found.
 
     Raises:
-        UserError: there is no such file, or `tune` did not write it.
+        UserError: the file does not exist, or `tune` did not write it.
     """
     return _parsed(_content(path, option), path, option)
 
@@ -138,7 +138,7 @@ def _parsed(text: bytes, path: Path, option: str) -> dict[str, Any]:
     for label, entry in content["methods"].items():
         if not _holds(entry, "best", "accuracy", "default_accuracy", "trials") or misfit(entry, _ENTRY) is not None:
             raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
-        # Options may follow the label, and nothing else.
+        # Only options may follow the label.
         if not f"{entry['best']}:".startswith(f"{label}:"):
             raise UserError(
                 f"{option}: {path} is damaged: the best of '{label}' is {entry['best']!r}, which is not that method "
@@ -152,7 +152,7 @@ def _holds(content: Any, *keys: str) -> bool:
 
 
 def write_tuned(path: Path, content: dict[str, Any]) -> None:
-    """Write what `read_tuned` reads, whole.
+    """Write a file for `read_tuned`, atomically.
 
     Raises:
         StorageError: it cannot be written.
