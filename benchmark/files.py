@@ -1,4 +1,4 @@
-"""Files that a reader never sees half written, and where they go."""
+"""Files that a reader never sees half written, and their places."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from pathlib import Path
 
 from methods.errors import UserError
 
-#: How the names of files begin that are there for a while only. Nobody else calls a file so.
+#: The beginning of the names of temporary files. No other program uses it.
 OWN = ".continual-benchmark-"
-#: What makes a folder that of a run.
+#: The file that makes a folder a run's folder.
 MANIFEST = "manifest.json"
-#: Says which process works in a folder. A killed one leaves it behind: the folder was empty, or a run's, as it began.
+#: Says which process works in a folder. A killed process leaves it: then the folder was empty or a run's before.
 HOLDER = f"{OWN}holder"
 
 
 class StorageError(UserError):
-    """What was to be kept cannot be written: the disk is full, or the folder may not be written to."""
+    """Something cannot be written: the disk is full, or the folder may not be written to."""
 
 
 class VanishedError(StorageError):
-    """Something that was written is not there any more, although nobody else may change it."""
+    """Something that was written has disappeared, although nobody else may change it."""
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Say in one sentence what keeps the block from writing into `folder`.
+    """Say in one sentence why the block cannot write into `folder`.
 
     Raises:
         StorageError: the system refused something.
@@ -46,10 +46,10 @@ def writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Say in one sentence that the block does not find in `folder` what was written there.
+    """Say in one sentence that a file written to `folder` cannot be read.
 
     Raises:
-        VanishedError: the system finds no such file, or cannot reach it.
+        VanishedError: the file does not exist, or the system cannot reach it.
     """
     try:
         yield
@@ -65,7 +65,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name beside `path`, flush it to the disk, and rename it.
 
     Raises:
-        StorageError: it cannot be written; what was at `path` is as before.
+        StorageError: it cannot be written; the file at `path` is as before.
     """
     temporary = beside(path, f"-{os.getpid()}.tmp")
     with writing(path.parent):
@@ -80,26 +80,26 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def beside(path: Path, ending: str) -> Path:
-    """The name of something that is beside `path` for a while."""
-    # A hash of the name, which may already be as long as the file system allows.
+    """The name of something temporary beside `path`."""
+    # A hash, because the name may already be as long as the file system allows.
     return path.with_name(f"{OWN}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{ending}")
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes left of `write_atomically`, at any depth. Nobody may be writing there."""
+    """Remove the temporary files of killed processes, at any depth. No process may be writing there."""
     for path in folder.rglob(f"{OWN}*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def refuse_foreign(folder: Path, mark: str) -> None:
-    """Refuse a folder that holds something, but nothing of this program: files of the user are to stay as they are.
+    """Refuse a folder with only other files than this program's, so that the user's files stay as they are.
 
     Args:
         folder: need not exist.
-        mark: a pattern of paths in it, of which one shows that the folder is ours.
+        mark: a pattern of paths in it; any match shows that the folder is this program's.
 
     Raises:
-        UserError: it is not, or cannot be read.
+        UserError: the folder is not this program's, or cannot be read.
     """
     try:
         names = [path.name for path in folder.iterdir()]
@@ -124,7 +124,7 @@ def uninterrupted() -> Iterator[None]:
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            # None is a handler that is not Python's, and could not be put back.
+            # None is a handler that was not set from Python and cannot be restored.
             if signal.getsignal(number) is not None:
                 before[number] = signal.signal(number, lambda number, frame: came.append(number))
     try:
@@ -137,14 +137,14 @@ def uninterrupted() -> Iterator[None]:
 
 
 def user_cache() -> Path:
-    """Where this program keeps what it can make or fetch again."""
+    """The folder for files that this program can make or download again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "continual-benchmark"
 
 
 def folder_name(label: str) -> str:
-    """The folder for a label: characters that a file system may refuse become underscores, what is long is cut."""
+    """The folder for a label: characters that a file system may refuse become underscores; long names are cut."""
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", label)[:200]
-    # Of nothing but dots, or of none, are the names of the folder itself and of the one above.
+    # A name of only dots, or an empty one, would mean this folder or the one above.
     name = re.sub(r"^\.*$", lambda dots: "_" * max(1, len(dots[0])), name)
-    # 255 bytes is what most file systems allow.
+    # Most file systems allow 255 bytes.
     return name.encode(errors="backslashreplace")[:255].decode(errors="ignore")

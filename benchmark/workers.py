@@ -13,18 +13,18 @@ from multiprocessing.context import BaseContext
 from benchmark.progress.output import forgive_output
 from methods.errors import UserError
 
-# The address of a socket is a path of at most 103 bytes (macOS; 107 on Linux), of which multiprocessing puts 32 behind
-# the folder's name.
+# The address of a socket is a path of at most 103 bytes (macOS; 107 on Linux), and multiprocessing adds 32 to the
+# folder's name.
 _LONGEST = 103 - 32
 
 
 def context() -> BaseContext:
-    """How workers are started: forked from a process that only imports, or, where that is not possible, anew.
+    """How workers are started: forked from a process that only imports, or, if that is not possible, anew.
 
-    A fork of this process would inherit threads' locks, and hang.
+    Not forked from this process, because they would inherit the locks of its threads and hang.
     """
     possible = multiprocessing.get_all_start_methods()
-    # It makes its folder when it is first asked, and keeps it.
+    # multiprocessing makes its folder on the first call, and keeps it.
     usual = tempfile.gettempdir()
     tempfile.tempdir = short_folder(_LONGEST)
     try:
@@ -35,10 +35,10 @@ def context() -> BaseContext:
 
 
 def short_folder(longest: int) -> str:
-    """A folder for temporary files with a name of at most so many bytes: the usual one, if it is.
+    """A folder for temporary files with a name of at most `longest` bytes: the usual one, if it is short enough.
 
     Raises:
-        UserError: there is none.
+        UserError: no such folder exists.
     """
     usual = tempfile.gettempdir()
     for place in (usual, "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108
@@ -55,8 +55,9 @@ def warm_up() -> None:
     if context().get_start_method() != "forkserver":
         return
     context().set_forkserver_preload(["benchmark.running.executors.processes"])
-    # Ctrl-C reaches all processes of a terminal. The server leaves it alone, but only when it has imported everything;
-    # what is blocked here stays so in the server and in the workers. It would start the tracker, which unblocks it.
+    # Ctrl-C reaches all processes of a terminal. The server ignores it only after it has imported everything, so it is
+    # blocked here, and then also in the server and in the workers. The tracker is started before, because it would
+    # unblock Ctrl-C if the server started it.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -66,9 +67,9 @@ def warm_up() -> None:
 
 
 def begin_worker() -> None:
-    """What a worker does first: leave Ctrl-C to the process that started it, and end when that one does.
+    """What a worker does first: leave Ctrl-C to the process that started it, and end with that process.
 
-    Nothing that it prints ends it.
+    A failed print does not end it.
     """
     forgive_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -76,7 +77,7 @@ def begin_worker() -> None:
 
 
 def _die_with_parent() -> None:
-    """Nobody else ends a worker whose parent was killed: it would go on to write, or wait for work for ever."""
+    """End this worker if its parent is killed; otherwise it would go on writing, or wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
