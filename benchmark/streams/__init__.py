@@ -1,4 +1,4 @@
-"""Streams by name: where the tasks come from."""
+"""Streams by name: the sources of the tasks."""
 
 from __future__ import annotations
 

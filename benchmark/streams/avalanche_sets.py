@@ -18,20 +18,20 @@ from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError, first_line
 from methods.paths import given_path
 
-# Avalanche opens files of all formats that Pillow knows. For PostScript, which no data set has, that starts a program.
+# Avalanche opens all formats that Pillow knows. For PostScript, which no data set uses, Pillow starts a program.
 EpsImagePlugin.gs_binary = False
 
 
 class ExperienceImages(ImageSource):
     """The images of one experience.
 
-    They are decoded on every start: an Avalanche dataset does not say where an image comes from, so that nothing cheap
-    tells whether it changed.
+    They are decoded on every start: an Avalanche dataset does not say where an image comes from, so a change cannot be
+    found cheaply.
 
     Args:
         dataset: an Avalanche dataset whose items start with an image, as a PIL image or float [C, H, W] in 0 .. 1.
-        classes: its original labels; their positions are the new ones.
-        name: how messages call it.
+        classes: its original labels; their positions are the new labels.
+        name: its name in messages.
     """
 
     def __init__(self, dataset: Any, classes: list[int], name: str):
@@ -54,13 +54,13 @@ class ExperienceImages(ImageSource):
 class AvalancheStream(StreamSource):
     """avalanche:NAME - a classic benchmark of Avalanche.
 
-    Each experience becomes a task, its labels renumbered in their original order. Random class orders, permutations and
-    rotations are those of seed 0.
+    Each experience becomes a task; its labels are renumbered in their original order. Random class orders, permutations
+    and rotations are drawn with seed 0.
 
     Args:
-        benchmark: a function of avalanche.benchmarks.classic that gives task labels, as SplitCIFAR100.
-        experiences: number of experiences; the benchmark's own default if None.
-        root: the folder that holds the data set's files, or into which they are downloaded; Avalanche's if None.
+        benchmark: a function of avalanche.benchmarks.classic that gives task labels, for example SplitCIFAR100.
+        experiences: the number of experiences; the benchmark's default if None.
+        root: the folder of the data set's files, also for downloads; Avalanche's if None.
     """
 
     default_image_size = 32
@@ -76,10 +76,10 @@ class AvalancheStream(StreamSource):
         function = self._function()
         arguments = self._arguments(function)
         try:
-            # Some of them seed torch's global generator.
+            # Some of these functions seed torch's global generator.
             with torch.random.fork_rng(devices=[]):
                 made = function(**arguments)
-        # Numbers that do not share out the classes, failed downloads, missing files, missing packages.
+        # Numbers that do not divide the classes evenly, failed downloads, missing files, missing packages.
         except (ValueError, AssertionError, OSError, RuntimeError, ImportError) as error:
             reason = " ".join(str(error).split())
             raise UserError(
@@ -96,7 +96,8 @@ class AvalancheStream(StreamSource):
     def _function(self) -> Callable[..., Any]:
         from avalanche.benchmarks import classic
 
-        # The others number all their experiences 0: they are one task in several domains, not several tasks.
+        # The other functions give all experiences task label 0: they are one task in several domains, not several
+        # tasks.
         known = {
             name: function
             for name, function in inspect.getmembers(classic, inspect.isfunction)
@@ -112,7 +113,7 @@ class AvalancheStream(StreamSource):
         return known[self.benchmark]
 
     def _arguments(self, function: Callable[..., Any]) -> dict[str, Any]:
-        """The function's arguments: those given, and for all others what leaves the images as they are."""
+        """The function's arguments: those given, and for the others the values that do not change the images."""
         parameters = inspect.signature(function).parameters
         arguments: dict[str, Any] = {"return_task_id": True, "seed": 0, "train_transform": None, "eval_transform": None}
         for option, parameter, value in (

@@ -1,4 +1,4 @@
-"""What a stream is made of: tasks, each an image-classification data set of its own."""
+"""A stream and its tasks; each task is an image-classification data set."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Task:
 
     @cached_property
     def training_fingerprint(self) -> str:
-        """A hash of the class names, and of the images and labels that a method may be tuned on."""
+        """A hash of the class names, and of the images and labels that methods may be tuned on."""
         return self._hash(self.train, self.validation)
 
     def _hash(self, *parts: LabelledImages) -> str:
@@ -55,7 +55,7 @@ class Stream:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the tasks."""
+        """The names of the tasks."""
         return tuple(task.name for task in self.tasks)
 
     def renamed(self, names: Sequence[str]) -> Stream:

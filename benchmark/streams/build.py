@@ -1,4 +1,4 @@
-"""From a stream's specification to its tasks, checked, chosen, decoded and split."""
+"""From a stream's specification to its tasks: checked, selected, decoded and split."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from methods.errors import UserError
 from methods.names import check_name
 from methods.options import construct, parse_spec
 
-#: Share of a class that becomes the test split where the source has none.
+#: Share of a class that becomes the test split if the source has none.
 TEST_SHARE = 0.2
-#: One training image in so many is held out for validation.
+#: One training image in this many is held out for validation.
 VALIDATION_EVERY = 10
 
 
@@ -41,27 +41,27 @@ def build_stream(
 ) -> Stream:
     """The stream that a specification means, ready to learn from.
 
-    Which images are chosen, and which of them are training, validation and test images, depends on the tasks' names and
-    on the counts asked for, never on a run's seed. Everything is checked before the first image is decoded, and what
-    any process decoded before is not decoded again.
+    Which images are chosen, and for which split, depends on the tasks' names and on the requested counts, never on a
+    run's seed. Everything is checked before the first image is decoded, and images that any process decoded before are
+    not decoded again.
 
     Decoding starts processes: as always in Python, a script that calls this needs `if __name__ == "__main__":`.
 
     Args:
-        spec_text: NAME[:POSITIONAL][:option=value...], as `folder:DIR:order=seed:7`.
+        spec_text: NAME[:POSITIONAL][:option=value...], for example `folder:DIR:order=seed:7`.
         tasks: how many of the stream's tasks, from the first; all if None.
         image_size: height and width of the images, in pixels; the stream's own default if None.
         train_images: training and validation images per task together, balanced over its classes; all if None. A
-            validation split that the stream gives comes on top, whole.
+            validation split that the stream has is used whole, in addition.
         test_images: test images per task, balanced over its classes; all if None.
-        tuning: whether methods' options are to be chosen on it: no test image is read, the test splits are empty, and a
-            stream of fewer than `tasks` tasks will do.
-        progress: called with one line of text before each task of which images are to be decoded.
-        warn: called with one line of text about data that the user should look at, as files that are left out, images
-            that are both training and test images, or decoded images that are damaged; `progress` if None.
+        tuning: whether the stream is for choosing methods' options: then no test image is read, the test splits are
+            empty, and the stream may have fewer than `tasks` tasks.
+        progress: called with one line of text before each task that has images to decode.
+        warn: called with one line of text about data that the user should check: files that are left out, images that
+            are both training and test images, damaged decoded images; `progress` if None.
 
     Raises:
-        UserError: the specification, a count, or what the stream holds cannot be used, or the cache folder cannot.
+        UserError: the specification, a count, the content of the stream or the cache folder cannot be used.
     """
     if tasks is not None and tasks < 1:
         raise UserError(f"--tasks {tasks}: a stream has at least 1 task")
@@ -118,7 +118,7 @@ def build_stream(
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which images of a task serve for what: positions in its train source, and in the sources of the other splits."""
+    """The images of each split of a task: positions in its train source, or in the split's own source."""
 
     train: Integers
     validation: Integers
@@ -131,7 +131,7 @@ def _plan(raw: RawTask, train_images: int | None, test_images: int | None) -> _P
     if len(raw.classes) < 2:
         raise UserError(f"task '{raw.name}' has {_count(len(raw.classes), 'class')}; a task needs at least 2")
     labels = _labels(raw.train)
-    # Of two images of a class, one is left to train on when the other is held out for validation.
+    # Two images of a class, because one may be held out for validation and one must be left to train on.
     least = 2 if raw.validation is None else 1
     if raw.test is None:
         _check_classes(raw, labels, "training", at_least=least + 1, why=" to split a test set off")
@@ -154,10 +154,10 @@ def _plan(raw: RawTask, train_images: int | None, test_images: int | None) -> _P
 
 
 def _check_names(raw_tasks: Sequence[RawTask]) -> None:
-    """Refuse names that cannot be shown, wherever they come from.
+    """Refuse names of tasks and classes that cannot be shown.
 
     Raises:
-        UserError: naming one.
+        UserError: naming the first.
     """
     for raw in raw_tasks:
         check_name("task", raw.name)

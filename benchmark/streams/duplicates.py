@@ -1,4 +1,4 @@
-"""Images of a task that are the same, pixel for pixel, in two of its splits."""
+"""Images that are in two splits of a task, with the same pixels."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from benchmark.images.store import Store
 from benchmark.streams.split import Split
 from methods.names import printable
 
-# Images that are looked at before their memory is given back.
+# Images that are read before their RAM is freed.
 _CHUNK = 256
 _FILE = "digests"
 
-#: A split, and its images after they were decoded.
+#: A split, and its decoded images.
 Decoded = tuple[Split, LabelledImages]
 
 
 def duplicate_note(held: Decoded, seen: Sequence[Decoded], called: str) -> str | None:
-    """A line that says how many images of `held` are in one of `seen` too, with an example; None if none are.
+    """A line that says how many images of `held` are also in `seen`, with an example; None if there are none.
 
     Args:
-        held: a split that nothing may be learned from.
-        seen: those that something is learned from.
-        called: what the images of `seen` are, for the message.
+        held: a split that must not be learned from.
+        seen: the splits that are learned from.
+        called: the name of the images of `seen` in the message.
     """
     split, data = held
     if not len(data):
@@ -54,16 +54,16 @@ def duplicate_note(held: Decoded, seen: Sequence[Decoded], called: str) -> str |
 
 
 def image_digests(data: LabelledImages) -> NDArray[np.uint64]:
-    """A hash of each image's pixels: 64 bits, so that two among a million are equal by chance once in 10^7 cases.
+    """A hash of each image's pixels. It has 64 bits: by chance two of a million are equal in one of 10^7 cases.
 
-    Those of a store are kept beside it, since its images need never be read again for it.
+    The hashes of a store are kept beside it, so its images need not be read again for them.
     """
     if data.store is None:
         return _computed(data)
     known = _read(data.store)
     if known is None:
         known = _computed(data)
-        # Without them the next run computes them again.
+        # If they cannot be kept, the next run computes them again.
         with suppress(OSError):
             _file(data.store).write_bytes(_checksum(data.store, known.tobytes()) + known.tobytes())
     return known
@@ -83,7 +83,7 @@ def _file(store: Store) -> Path:
 
 
 def _read(store: Store) -> NDArray[np.uint64] | None:
-    """What was kept, unless it is damaged or of other images."""
+    """The kept hashes; None if they are missing, damaged or of other images."""
     try:
         content = _file(store).read_bytes()
     except OSError:

@@ -20,12 +20,11 @@ from methods.paths import given_path
 class FolderStream(StreamSource):
     """folder:DIR[:order=a,b,c] - an ImageFolder tree or zip per task.
 
-    A task is called as its folder, or as its zip without the extension. Files that are neither are
-    told and left out.
+    A task has the name of its folder, or of its zip without the extension. Other files are left out with a warning.
 
     Args:
         dir: the folder that holds one folder or zip per task (see task_tree.read_task).
-        order: "name"; or the tasks' names, separated by commas, which also leaves out all others; or "seed:N", a random
+        order: "name"; or the tasks' names, separated by commas, which leaves out all others; or "seed:N", a random
             order that depends on N only.
     """
 
@@ -46,7 +45,7 @@ class FolderStream(StreamSource):
         if self.order == "name":
             return names
         if self._seed is not None:
-            # RandomState's streams are frozen by NumPy's policy, so the order outlives its versions.
+            # NumPy promises never to change RandomState's numbers, so the order is the same in every version.
             return [names[i] for i in np.random.RandomState(self._seed).permutation(len(names))]
         chosen = self.order.split(",")
         for name in chosen:
@@ -64,7 +63,8 @@ def find_tasks(folder: Path, stream: str) -> dict[str, Path]:
         stream: the stream's name, for messages.
 
     Raises:
-        UserError: there is no such folder, it holds no task, two of one name, or one of a name that cannot be shown.
+        UserError: the folder does not exist, holds no task, or has two tasks with one name or a name that cannot be
+            shown.
     """
     if not folder.exists():
         raise UserError(f"there is no folder {folder}; {stream}:DIR needs one that holds a folder or zip per task")
@@ -82,7 +82,7 @@ def find_tasks(folder: Path, stream: str) -> dict[str, Path]:
             entries[name] = path
     if not entries:
         raise UserError(f"{folder} holds no task; it needs a folder or a zip per task")
-    # A task may be called like a split, and has one of its own then.
+    # A task may be called like a split if it has splits itself.
     splits = {name: split_of(name) for name, path in entries.items() if split_of(name) and not _has_train(path)}
     if "train" in splits.values() or len(set(splits.values())) > 1:
         raise UserError(f"{folder} is a task itself, as it has a folder {min(splits)}; name the folder that holds it")

@@ -1,4 +1,4 @@
-"""A task's files on disk: an ImageFolder tree in a folder or inside a zip, read without unpacking."""
+"""A task's files on disk: an ImageFolder tree in a folder or in a zip, which is not unpacked."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from benchmark.images.source import ImageSource
 from methods.errors import UserError
 from methods.names import printable
 
-# No picture of a data set takes so much memory, and so little of an archive at once: more than so many bytes, and more
-# than so many times what it is packed into.
+# No real picture unpacks to more than this many bytes and also to more than this many times its packed size.
 _LARGE, _RATIO = 100 << 20, 100
-# What a file of the largest picture that is read may take, uncompressed and with room to spare.
+# More bytes than the file of the largest accepted picture can have, uncompressed.
 _LARGEST = 1 << 30
 
-# The bit of a member's flags that says that a password is needed.
+# The bit in a member's flags for "needs a password".
 _ENCRYPTED = 0x1
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -40,7 +39,7 @@ _LITTER = ("thumbs.db", "desktop.ini")
 class ImageTree(ABC):
     """The files below one root. Paths within it are relative, with "/" between folders; the root itself is "".
 
-    What systems, file managers and archivers leave behind (.DS_Store, Thumbs.db, __MACOSX) is not part of it.
+    Files that systems, file managers and archivers leave behind (.DS_Store, Thumbs.db, __MACOSX) are not part of it.
 
     Args:
         root: the folder or zip.
@@ -50,9 +49,9 @@ class ImageTree(ABC):
     Attributes:
         root: as given.
         folders: in ascending order.
-        images: the files of which the extension is that of an image, in ascending order.
-        others: all other files, likewise.
-        repeated: the files that a zip has several times, and whether all of each are the same; the last one counts.
+        images: the files with an image's extension, in ascending order.
+        others: all other files, in ascending order.
+        repeated: files that a zip has several times, and whether these are all the same; the last one is used.
     """
 
     def __init__(self, root: Path, folders: Iterable[str], files: Iterable[str]):
@@ -73,7 +72,7 @@ class ImageTree(ABC):
 
     @abstractmethod
     def identity(self, path: str) -> str:
-        """What changes with the content of the file at `path`, found without reading it.
+        """A text that changes with the content of the file at `path`, found without reading it.
 
         Raises:
             UserError: the file is gone.
@@ -83,13 +82,13 @@ class ImageTree(ABC):
 class FolderTree(ImageTree):
     """The files in a folder.
 
-    As for git, a file is the same as long as its path, size and times are: to read them all on every start would take
-    longer than is gained. Not even a tool that sets a file's time of modification back hides a change, since the
-    system notes when it did so.
+    As in git, a file is the same if its path, size and times are, because reading all files on every start would take
+    longer than it saves. A tool that resets a file's time of modification cannot hide a change, because the system
+    records when it did so.
 
     Args:
         root: the folder.
-        files: those that matter, where they are known; None for all below the root, which are then looked for.
+        files: the files to use, if they are known; None to find all files below the root.
     """
 
     def __init__(self, root: Path, files: Sequence[str] | None = None):
@@ -114,7 +113,7 @@ class FolderTree(ImageTree):
             status = (self.root / path).stat()
         except OSError as error:
             raise UserError(f"{file} cannot be read ({error.strerror})") from error
-        # A pipe or a device may never end.
+        # Reading a pipe or a device may never end.
         if not stat.S_ISREG(status.st_mode):
             raise UserError(f"{file} is a pipe, a device or a folder, not a file; remove it")
         if status.st_size > _LARGEST:
@@ -124,25 +123,25 @@ class FolderTree(ImageTree):
         return status
 
     def __getstate__(self) -> dict[str, Any]:
-        # A worker process reads files that it is told of; the lists would be most of what it is sent.
+        # A worker process reads only given files, and these lists would be most of the bytes that are sent to it.
         return {"root": self.root}
 
 
 class ZipTree(ImageTree):
-    """The files in a zip archive; members are read into memory when they are asked for.
+    """The files in a zip archive; a member is read when it is needed.
 
-    The archive's directory has a checksum of each, which tells whether it changed.
+    The archive's directory has a checksum of each member, which shows whether it changed.
 
     Raises:
-        UserError: the file is not a zip archive, or is one that was made to do harm.
+        UserError: the file is not a zip archive, or was made to do harm.
     """
 
     def __init__(self, root: Path):
         try:
             with zipfile.ZipFile(root) as archive:
                 members = archive.infolist()
-        # zipfile lets through whatever comes up in a damaged archive or one that Python does not know, as a needed
-        # version (NotImplementedError), a name that is not the UTF-8 it claims, a number that is out of its range.
+        # For a damaged or unknown archive, zipfile raises many kinds of errors: for a needed version
+        # (NotImplementedError), a name that is not valid UTF-8, a number out of range.
         except Exception as error:
             raise UserError(f"{root} is not a readable zip archive ({_reason(error)}); replace or remove it") from error
         self._lock = threading.Lock()
@@ -154,7 +153,7 @@ class ZipTree(ImageTree):
                 found.setdefault(_relative(member.filename), []).append(member)
         self._members = {path: same[-1] for path, same in found.items()}
         folders = {_relative(member.filename) for member in members if member.is_dir()}
-        # Most archives have no entries of their own for folders.
+        # Most archives have no entries for folders.
         for folder in {posixpath.dirname(path) for path in self._members}:
             while folder:
                 folders.add(folder)
@@ -168,10 +167,10 @@ class ZipTree(ImageTree):
 
     def read(self, path: str) -> bytes:
         try:
-            # One handle serves all threads; decoding, which takes the time, happens outside.
+            # All threads share one handle; decoding, which takes most of the time, is done outside the lock.
             with self._lock:
                 return _archive(self).read(self._members[path])
-        # Packed in a way that Python does not know, or damaged: each compression has errors of its own.
+        # Packed in a way that Python does not know, or damaged: each compression has its own errors.
         except Exception as error:
             raise UserError(f"{_shown(self.root, path)} cannot be read from the archive ({_reason(error)})") from error
 
@@ -184,7 +183,7 @@ class ZipTree(ImageTree):
 
 
 class _SentZip:
-    """An archive in a worker process, which is sent the same one again and again, and opens it once."""
+    """An archive in a worker process. It is sent again and again, but opened only once."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -195,7 +194,7 @@ class _SentZip:
 
 @lru_cache(maxsize=1)
 def _archive(tree: ZipTree) -> zipfile.ZipFile:
-    """The archive that is being read. Those of the other tasks are closed: a process may have few files open."""
+    """The archive that is being read. Other tasks' archives are closed, because a process may have few open files."""
     return zipfile.ZipFile(tree.root)
 
 
@@ -208,9 +207,9 @@ class TreeImages(ImageSource):
     """Images of one split of a tree.
 
     Args:
-        tree: where they are.
-        paths: of each image, within the tree.
-        labels: of each image.
+        tree: the tree that holds the images.
+        paths: each image's path within the tree.
+        labels: each image's label.
     """
 
     def __init__(self, tree: ImageTree, paths: list[str], labels: list[int]):
@@ -240,7 +239,7 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
     files: list[str] = []
     for parent, folder_names, file_names in os.walk(root, onerror=_refuse, followlinks=True):
         here = Path(parent).resolve()
-        # A link to a folder around it would bring the same images in again and again.
+        # A link to a folder above would add the same images again and again.
         folder_names[:] = [name for name in folder_names if not here.is_relative_to((here / name).resolve())]
         below = Path(parent).relative_to(root).parts
         folders += ["/".join((*below, name)) for name in folder_names]
@@ -255,13 +254,13 @@ def _refuse(error: OSError) -> None:
 
 
 def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
-    """Refuse what leads out of an archive, although nothing is unpacked here, and what cannot or must not be read.
+    """Refuse a member that leads out of the archive (although nothing is unpacked), or cannot or must not be read.
 
     Raises:
         UserError: naming the member.
     """
     if "\0" in member.orig_filename:
-        # zipfile cuts the name there, so that a file may become the folder that it is in, and is not missed.
+        # zipfile cuts the name there, so that a file may get the name of its own folder, and nobody would miss it.
         raise UserError(
             f"{root} holds '{printable(member.orig_filename)}', a name with the character \\x00; pack it again"
         )
@@ -282,7 +281,7 @@ def _check_harmless(root: Path, member: zipfile.ZipInfo) -> None:
 
 
 def _shown(root: Path, path: str) -> str:
-    """How messages call a file."""
+    """A file's name in messages."""
     return printable(str(root / path))
 
 
@@ -295,6 +294,6 @@ def _relative(path: str) -> str:
 
 
 def is_litter(path: str) -> bool:
-    """Whether it is, or lies in, something that is hidden or that a system left behind."""
+    """Whether a path is hidden or left behind by a system, or lies in such a folder."""
     hidden = path.startswith((".", "__MACOSX")) or "/." in path or "/__MACOSX" in path
     return hidden or posixpath.basename(path).lower() in _LITTER

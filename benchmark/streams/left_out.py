@@ -1,4 +1,4 @@
-"""What of a user's files is not used, told in one line."""
+"""One line about the user's files that are not used."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from benchmark.streams.image_tree import ImageTree, is_litter
 from methods.names import printable
 
-# Pictures, raw ones of cameras and scans among them, of formats that are not read.
+# Extensions of pictures in formats that are not read, such as raw camera files and scans.
 _UNREAD = re.compile(
     "heic|heif|hif|avifs?|jxl|jp2|j2[kc]|jp[cfxme]|jfif?|jif|jxr|wdp|hdp|ps[db]|svgz?|eps|ps|ico|icns|cur|tga|dds|exr|hdr|"
     "p[bnfa]m|pcx|x[bp]m|sgi|rgba?|ras|dib|apng|mpo|qoi|xcf|fits|dcm|dicom|nii|dng|cr[23w]|nef|arw|orf|rw2|raf|pef|srw|raw"
 )
 _ARCHIVE = re.compile("tar|t?gz|t?bz2?|tbz2|t?xz|lzma|t?zst|7z|rar")
 _CALLED = {"train": "training"}
-# Names that are shown of many.
+# At most this many names are shown.
 _SHOWN = 3
 
 
 def may_be_image(path: str) -> bool:
-    """Whether a file that is not read is an image all the same, as its extension tells, or as it has none."""
+    """Whether a file that is not read may be an image: it has the extension of one, or no extension."""
     return _is_unread(path) or not _extension(path)
 
 
@@ -31,7 +31,7 @@ def left_out(task: str, tree: ImageTree, splits: Mapping[str, Sequence[str]]) ->
     """One line about the files of a task's tree that are not used; none if all are.
 
     Args:
-        task: its name.
+        task: the task's name.
         splits: split -> the folders of its classes.
     """
     place = {folder: (split, posixpath.basename(folder)) for split, folders in splits.items() for folder in folders}
@@ -72,11 +72,11 @@ def left_out(task: str, tree: ImageTree, splits: Mapping[str, Sequence[str]]) ->
 
 
 def left_beside(folder: Path, stream: str) -> Iterator[str]:
-    """One line about the files beside the folders and zips of tasks; none if there are no others.
+    """One line about the files beside the folders and zips of tasks; none if there are no such files.
 
     Args:
-        folder: the stream's.
-        stream: its name.
+        folder: the stream's folder.
+        stream: the stream's name.
     """
     files = [path.name for path in sorted(folder.iterdir()) if not path.is_dir() and path.suffix.lower() != ".zip"]
     files = [name for name in files if not is_litter(name)]
@@ -100,13 +100,13 @@ def _extension(path: str) -> str:
 
 
 def _kinds(paths: Iterable[str]) -> str:
-    """How many there are of each extension, the most frequent first."""
+    """The number of paths with each extension, the most frequent first."""
     counts = Counter(map(_extension, paths))
     return _some([f"{count} {f'.{kind}' if kind else 'without extension'}" for kind, count in counts.most_common()])
 
 
 def _some(texts: Iterable[str]) -> str:
-    """All of them, or the first and how many more there are."""
+    """All texts, or the first ones and the number of the others."""
     listed = list(texts)
     more = [f"{len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else []
     return ", ".join(listed[:_SHOWN] + more)

@@ -20,13 +20,13 @@ def draw_orders(names: Sequence[str], count: int) -> list[list[int]]:
         For each order the tasks' numbers, from 1, as they are learned.
 
     Raises:
-        UserError: so few tasks do not have that many orders.
+        UserError: the tasks are too few for that many orders.
     """
     most = math.factorial(len(names))
     if count > most:
         raise UserError(f"--orders {count} must be at most {most}: a stream of length {len(names)} has no more orders")
     own = tuple(range(1, len(names) + 1))
-    # As keys: to look an order up takes the same time however many there are.
+    # As keys, because looking up an order then takes the same time for any number of orders.
     orders = {own: None}
     for k in range(1, count):
         random = generator("\n".join(names), f"order {k}")

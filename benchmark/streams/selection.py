@@ -1,6 +1,6 @@
-"""Which images of a task are used, and for what: pure functions of labels and a source of randomness.
+"""The choice of a task's images and their splits: pure functions of labels and a source of randomness.
 
-Labels are int64 [N]. What comes back are positions in them, in ascending order.
+Labels are int64 [N]. The functions return positions in them, in ascending order.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Integers = NDArray[np.int64]
 def generator(task: str, purpose: str) -> np.random.RandomState:
     """Randomness that depends on the task's name and the purpose only, so that all runs see the same data."""
     digest = hashlib.sha256(f"{purpose}\n{task}".encode()).digest()
-    # RandomState's streams are frozen by NumPy's policy; those of its newer generators may change with its version.
+    # NumPy promises never to change RandomState's numbers; those of newer generators may change with the version.
     return np.random.RandomState(np.frombuffer(digest, dtype="<u4"))
 
 
 def balanced(labels: Integers, count: int, random: np.random.RandomState) -> Integers:
-    """`count` positions, as many of each class as of the others; a class with too few gives all it has.
+    """`count` positions, the same number of each class; a class with too few gives all it has.
 
     A larger `count` with the same randomness contains the smaller one's choice.
     """
     members = _shuffled_members(labels, random)
-    # What does not divide evenly goes to the classes that come first here.
+    # The remainder of an uneven division goes to the classes that come first here.
     priority = random.permutation(len(members))
     quota = dict.fromkeys(priority, 0)
     left = min(count, len(labels))
@@ -47,7 +47,7 @@ def at_most(count: int, labels: Integers, random: np.random.RandomState) -> Inte
 
 
 def hold_out_per_class(labels: Integers, share: float, random: np.random.RandomState) -> tuple[Integers, Integers]:
-    """Split into (kept, held out): of every class its rounded share, and at least one image, is held out."""
+    """Split into (kept, held out): a rounded share of every class is held out, at least one image."""
     held = [m[: max(1, round(share * len(m)))] for m in _shuffled_members(labels, random)]
     return _complement(len(labels), np.concatenate(held))
 
@@ -55,8 +55,8 @@ def hold_out_per_class(labels: Integers, share: float, random: np.random.RandomS
 def hold_out_every(nth: int, labels: Integers, random: np.random.RandomState) -> tuple[Integers, Integers]:
     """Split into (kept, held out): every `nth` of all images, counted class after class.
 
-    Exactly ceil(N / nth) of N images are held out, and at most ceil(n / nth) of a class of n, so that a class of two or
-    more keeps one.
+    Exactly ceil(N / nth) of N images are held out, and at most ceil(n / nth) of a class of n, so a class of two or more
+    keeps at least one.
     """
     return _complement(len(labels), np.concatenate(_shuffled_members(labels, random))[::nth])
 

@@ -23,15 +23,15 @@ from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError
 from methods.paths import given_path
 
-#: Where, in the unpacked archive of the authors, the database is, and the images that it lists.
+#: The places of the database and of its images in the authors' unpacked archive.
 DATABASE = "rolling_releases/database_2.sqlite"
 IMAGES = "original_images"
 
-#: From so many classes on, a data set gives more images: training and test images of a task in all.
+#: A data set with at least this many classes gives more images: a task's training and test images in total.
 MANY_CLASSES = 60
 IMAGES_OF_MANY = 5120, 512
 IMAGES_OF_FEW = 2560, 256
-#: Of a data set with more classes the first are used.
+#: If a data set has more classes, the first ones are used.
 MOST_CLASSES = 300
 
 
@@ -39,14 +39,14 @@ MOST_CLASSES = 300
 class Skill53Stream(StreamSource):
     """skill53:DIR[:partial=true] - the 53 data sets of the CLR article, in its order and reduced by its rule.
 
-    DIR is the authors' archive, unpacked: a database in rolling_releases/, and the files in original_images/. As they
-    do, it takes for test images those that the database calls validation. Or DIR holds a folder or zip per task, called
-    as in `skill53_list` (small letters, or other signs between words, make no difference), each a tree train/<class>/
-    and test/<class>/.
+    DIR is the authors' archive, unpacked: a database in rolling_releases/, and the files in original_images/. Like the
+    authors, it takes the images that the database calls validation as test images. Or DIR holds a folder or zip per
+    task, with a name of `skill53_list` (small letters, or other signs between words, are accepted), each a tree
+    train/<class>/ and test/<class>/.
 
     Args:
         dir: that folder.
-        partial: whether those of the tasks will do that are there.
+        partial: whether tasks may be missing.
     """
 
     default_image_size = 224
@@ -70,11 +70,11 @@ class Skill53Stream(StreamSource):
 
 
 def reduced(raw: RawTask) -> RawTask:
-    """The part of a data set that the article uses.
+    """The images of a data set that the article uses.
 
-    Of 5,120 training and 512 test images where there are 60 classes or more, else of 2,560 and 256, each class has an
-    equal and rounded share, or all that it has; of more than 300 classes the first 300 are used. Which images these
-    are depends on the task's name only.
+    With 60 classes or more, 5,120 training and 512 test images, else 2,560 and 256. Each class has an equal, rounded
+    share, or all its images if it has fewer; of more than 300 classes the first 300 are used. The choice of images
+    depends on the task's name only.
     """
     classes = raw.classes[:MOST_CLASSES]
     assert raw.test is not None
@@ -84,7 +84,7 @@ def reduced(raw: RawTask) -> RawTask:
         classes,
         _share(raw.train, len(classes), train, generator(raw.name, "skill53 train")),
         _share(raw.test, len(classes), test, generator(raw.name, "skill53 test")),
-        # The article's files have none; a tree's are as many as its test images.
+        # The article's files have no validation images; a tree gives as many as test images.
         raw.validation and _share(raw.validation, len(classes), test, generator(raw.name, "skill53 validation")),
         raw.notes,
     )
@@ -99,12 +99,12 @@ def _share(source: ImageSource, classes: int, images: int, random: np.random.Ran
 
 
 class _Archive(ABC):
-    """Where the data sets are.
+    """The files of the data sets.
 
     Attributes:
-        wanted: what there should be for each task, for messages.
-        note: what else there is to say of what is there; empty or the end of a sentence.
-        notes: the same as lines, for who has all that is needed.
+        wanted: what must exist for each task, for messages.
+        note: what else to say about the files: empty, or the end of a sentence.
+        notes: the same as lines, if nothing is missing.
     """
 
     wanted: str
@@ -113,11 +113,11 @@ class _Archive(ABC):
 
     @abstractmethod
     def holds(self, number: int, name: str) -> bool:
-        """Whether a task of the list is there."""
+        """Whether a task of the list exists."""
 
     @abstractmethod
     def read(self, number: int, name: str) -> RawTask:
-        """All of its training and test images."""
+        """All training and test images of the task."""
 
 
 class _Published(_Archive):
@@ -135,7 +135,7 @@ class _Published(_Archive):
     def read(self, number: int, name: str) -> RawTask:
         splits: tuple[list[tuple[str, int]], list[tuple[str, int]]] = ([], [])
         for split, label, path, file in self._rows(
-            # In brackets, since SQLite would take "set" for a text where there is no such column.
+            # In brackets, because SQLite would read "set" as text if there is no such column.
             "SELECT [set], class_id, path, filename FROM files WHERE dataset_id = ? AND problem = 0 "
             "AND [set] IN (0, 1) ORDER BY class_id, path, filename",
             number,

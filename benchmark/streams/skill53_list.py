@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: (number in the published database, name) of each task, in the order in which they are learned.
+#: (number in the published database, name) of each task, in the order of learning.
 TASKS: tuple[tuple[int, str], ...] = (
     (1, "scenes"),
     (2, "birds"),

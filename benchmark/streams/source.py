@@ -1,6 +1,6 @@
-"""Where a stream's tasks come from, before any image is decoded.
+"""A stream's tasks before any image is decoded.
 
-Nothing here needs torch: the processes that decode images import this module, and start the sooner.
+Nothing here needs torch, so the processes that decode images, which import this module, start faster.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from benchmark.images.source import ImageSource
 
 @dataclass(frozen=True)
 class RawTask:
-    """A task as a stream's source gives it: names and undecoded images.
+    """A task from a stream's source: names and undecoded images.
 
     Attributes:
         name, classes: without control characters (see methods.names).
         train: training images.
-        test: test images; None where the source has no test split: a seeded one is then split off `train`.
-        validation: validation images; None where the source has none: a tenth of `train` is then held out.
-        notes: what the user should know of the files, as how many were left out: a line each.
+        test: test images; None if the source has no test split: then a seeded one is split off `train`.
+        validation: validation images; None if the source has none: then a tenth of `train` is held out.
+        notes: what the user should know about the files, for example how many were left out: a line each.
     """
 
     name: str
@@ -39,10 +39,10 @@ class StreamSource(ABC):
     The constructor refuses bad options with ValueError or UserError; reading files belongs to `raw_tasks`.
     """
 
-    #: Height and width to which images are resized when the user does not say, in pixels.
+    #: Height and width of the resized images in pixels, if the user gives none.
     default_image_size: ClassVar[int]
 
-    #: Once `raw_tasks` was called: what the user should know of the stream as a whole, as files that are no task.
+    #: Set by `raw_tasks`: what the user should know about the whole stream, for example files that are not a task.
     notes: Sequence[str] = ()
 
     @abstractmethod

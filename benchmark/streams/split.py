@@ -1,4 +1,4 @@
-"""One split of a task on its way from chosen images to decoded ones."""
+"""One split of a task, from chosen images to decoded ones."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Split:
     """Chosen images of a source.
 
     Attributes:
-        task, name: of the task and of the split, for the user.
-        source, indices: which images.
-        size: their height and width when they are decoded, in pixels.
+        task, name: the names of the task and of the split, for the user.
+        source, indices: the chosen images.
+        size: the height and width of the decoded images, in pixels.
     """
 
     task: str
@@ -33,10 +33,10 @@ class Split:
     size: int
 
     def find(self, damaged: list[str]) -> LabelledImages | None:
-        """The images, if they need no decoding, because there is a store of them or there are none.
+        """The images, if they need no decoding: they have a store, or there are none.
 
         Args:
-            damaged: takes a text if there is a store that cannot be used: of which split, and why.
+            damaged: gets a text if their store cannot be used: the split, and the reason.
         """
         if not len(self.indices):
             return LabelledImages(torch.empty((0, 3, self.size, self.size), dtype=torch.uint8), self._labels)
@@ -44,14 +44,14 @@ class Split:
         return LabelledImages.from_store(store, self._labels) if store else None
 
     def describe(self, position: int) -> str:
-        """How messages call an image of the split."""
+        """The name of an image of the split in messages."""
         return self.source.describe(int(self.indices[position]))
 
     def decode(self, decoder: Decoder) -> LabelledImages:
-        """The images, decoded into a store, or into memory if the source cannot tell them from others.
+        """The images, decoded into a store, or into RAM if the source has no identity for them.
 
         Raises:
-            UserError: one of them is not an image, or there is no room for the store.
+            UserError: one is not an image, or the disk has no room for the store.
         """
         indices = self.indices.tolist()
         if self._key is None:

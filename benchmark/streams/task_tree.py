@@ -1,4 +1,4 @@
-"""What the folders of a task's tree mean: splits and classes."""
+"""The meaning of the folders in a task's tree: splits and classes."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-# A name that has one of these as a word, as seg_train, TestSet or val2017, but is none of them.
+# A name with one of these as a word, such as seg_train, TestSet or val2017, that is not itself one of them.
 _LOOKS_LIKE = re.compile(
     r"(?<![a-z])(train|val|test|eval|dev|holdout)(?:ing|id|idation)?(?:set|data|images?|split)?s?(?![a-z])"
 )
 
 
 def read_task(name: str, tree: ImageTree) -> RawTask:
-    """The task that a tree holds: train/<class>/, with or without val/<class>/ and test/<class>/; or class folders.
+    """The task in a tree: train/<class>/, with or without val/<class>/ and test/<class>/; or class folders.
 
-    SPLITS says what else a split may be called, in small or capital letters. One folder around all of it is tolerated.
-    Classes are in order of their names, and images may lie at any depth below the folder of their class. What is not
-    used of the tree is told in the task's notes.
+    SPLITS lists the other names of a split, in small or capital letters. One folder around everything is accepted.
+    Classes are in order of their names, and images may lie at any depth below the folder of their class. The task's
+    notes tell which files of the tree are not used.
 
     Raises:
-        UserError: there are no class folders; those of the splits do not fit together; two folders are the same split;
-            or a folder beside or below the splits is not understood.
+        UserError: there are no class folders; the classes of the splits do not fit together; two folders are the same
+            split; or a folder beside or below the splits is not understood.
     """
     base = _base(tree)
     splits = _splits(tree, base)
@@ -62,12 +62,12 @@ def read_task(name: str, tree: ImageTree) -> RawTask:
 
 
 def split_of(folder: str) -> str | None:
-    """The split that a folder of this path holds, as its name says: a value of SPLITS; None if it says nothing."""
+    """The split that a folder's name means: a value of SPLITS; None if it means none."""
     return SPLITS.get(posixpath.basename(folder).casefold())
 
 
 def _base(tree: ImageTree) -> str:
-    """The root, or the one folder that wraps everything, which may be wrapped itself."""
+    """The root, or the innermost folder that wraps everything."""
     base = ""
     while (only := _wrapped(tree, base)) is not None:
         base = only
@@ -78,7 +78,7 @@ def _wrapped(tree: ImageTree, parent: str) -> str | None:
     """The folder around everything in `parent`, if there is one and it is neither a split nor a class."""
     top = _children(tree, parent)
     inside = [split_of(folder) for folder in _children(tree, top[0])] if len(top) == 1 else []
-    # A task may be called Training, and wrapped in a folder of its name.
+    # A task may be called Training and be wrapped in a folder with its name.
     if not inside or (split_of(top[0]) and "train" not in inside):
         return None
     is_class = any(posixpath.dirname(path) == top[0] for path in tree.images) and "train" not in inside
@@ -86,10 +86,10 @@ def _wrapped(tree: ImageTree, parent: str) -> str | None:
 
 
 def _splits(tree: ImageTree, base: str) -> dict[str, str]:
-    """Split -> its folder; empty where there are class folders alone.
+    """Split -> its folder; empty if there are only class folders.
 
     Raises:
-        UserError: there are two of one split, or others and none of training images.
+        UserError: two folders are the same split, or no folder holds training images although others are splits.
     """
     found: dict[str, str] = {}
     for folder in _children(tree, base):
@@ -111,7 +111,7 @@ def _splits(tree: ImageTree, base: str) -> dict[str, str]:
 
 
 def _check_understood(tree: ImageTree, base: str, splits: dict[str, str]) -> None:
-    """Refuse images that may be meant for a split, or for another task, although their folder does not say so clearly.
+    """Refuse images that may belong to a split or another task, if their folder does not say so clearly.
 
     Raises:
         UserError: naming the folders.
@@ -134,7 +134,7 @@ def _check_understood(tree: ImageTree, base: str, splits: dict[str, str]) -> Non
         if split and parent != base:
             inside.setdefault(parent, {}).setdefault(split, folder)
     if not splits:
-        # Of two trees side by side, one may have the training images and the other those of the test.
+        # With two trees side by side, one may have the training images and the other the test images.
         apart = {split: folder for nested in inside.values() for split, folder in nested.items()}
         if len(apart) > 1 and all(len(nested) == 1 for nested in inside.values()):
             raise UserError(
@@ -152,7 +152,7 @@ def _check_understood(tree: ImageTree, base: str, splits: dict[str, str]) -> Non
 def _check_classes(
     tree: ImageTree, splits: dict[str, str], split: str, classes: Sequence[str], found: list[str]
 ) -> None:
-    """Refuse a split that does not fit the classes of the training images. Validation may lack some.
+    """Refuse a split whose classes do not fit those of the training images. Validation may lack some.
 
     Raises:
         UserError: naming a class.
@@ -174,7 +174,7 @@ def _check_classes(
 
 
 def _images(tree: ImageTree, folders: Sequence[str], classes: Sequence[str]) -> TreeImages:
-    """Those below the folders of the classes."""
+    """The images below the folders of the classes."""
     label_of = {folder: classes.index(posixpath.basename(folder)) for folder in folders}
     depth = folders[0].count("/") + 1
     labelled = [(path, label_of.get("/".join(path.split("/")[:depth]))) for path in tree.images]
@@ -187,7 +187,7 @@ def _children(tree: ImageTree, parent: str) -> list[str]:
 
 
 def _may_hold(tree: ImageTree, folder: str) -> bool:
-    """Whether there are images below a folder, be it of a format that is not read."""
+    """Whether there may be images below a folder, also of a format that is not read."""
     below = f"{folder}/"
     return any(path.startswith(below) for path in tree.images) or any(
         path.startswith(below) and may_be_image(path) for path in tree.others
@@ -195,7 +195,7 @@ def _may_hold(tree: ImageTree, folder: str) -> bool:
 
 
 def _words(name: str) -> str:
-    """A name in small letters, with its words apart: TestSet is test set."""
+    """A name in small letters, with spaces between its words: TestSet becomes test set."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
 
 
@@ -204,12 +204,12 @@ def _folders(folders: Sequence[str]) -> str:
 
 
 def _quoted(folders: Iterable[str]) -> str:
-    """The names of folders, for a message: some of them where there are many."""
+    """The names of folders, for a message: only some of them if there are many."""
     return _listed(map(posixpath.basename, folders))
 
 
 def _listed(paths: Iterable[str]) -> str:
-    """Paths, for a message: some of them where there are many."""
+    """Paths, for a message: only some of them if there are many."""
     names = [f"'{printable(path)}'" for path in paths]
     shown = names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

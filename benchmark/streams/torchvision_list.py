@@ -1,4 +1,4 @@
-"""Whole data sets of torchvision as tasks, downloaded when they are first used."""
+"""Whole data sets of torchvision as tasks, downloaded on first use."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from benchmark.streams.torchvision_sets import default_root
 from methods.errors import UserError
 from methods.paths import given_path
 
-#: One split as torchvision has loaded it, and the folder of all data sets -> its images, with labels as they come.
+#: One split as loaded by torchvision, and the folder of all data sets -> its images, with torchvision's labels.
 Reader = Callable[[Any, Path], ImageSource]
 
 
 def read_arrays(dataset: Any, root: Path) -> ArrayImages:
-    """Of a data set that is in memory."""
+    """The images of a data set that torchvision loads into RAM."""
     images = np.asarray(dataset.data)
     labels = np.asarray(dataset.targets if hasattr(dataset, "targets") else dataset.labels)
     if images.ndim == 3:
         images = np.broadcast_to(images[..., None], (*images.shape, 3))
     elif images.shape[-1] != 3:
         images = images.transpose(0, 2, 3, 1)
-    # Beside its class, QMNIST has of each image who wrote it.
+    # QMNIST also has the writer of each image, beside its class.
     return ArrayImages(images, (labels if labels.ndim == 1 else labels[:, 0]).tolist())
 
 
 def read_loaded(dataset: Any, root: Path) -> TreeImages:
-    """Of a data set whose loader gives paths instead of images, so that its items are found without decoding any."""
+    """The images of a data set whose loader is set to give paths, so that no image is decoded to list them."""
     return _files((dataset[index] for index in range(len(dataset))), root)
 
 
@@ -69,9 +69,9 @@ class HDF5Images(ImageSource):
     """Images that torchvision reads from a file one by one.
 
     Args:
-        dataset: of torchvision; its items start with an image.
-        file: in which the images are.
-        labels: of each.
+        dataset: a data set of torchvision; its items start with an image.
+        file: the file with the images.
+        labels: each image's label.
     """
 
     def __init__(self, dataset: Any, file: Path, labels: list[int]):
@@ -108,8 +108,8 @@ class ClassificationSet:
 
     Attributes:
         dataset: its class in torchvision.datasets.
-        read: what its images are read with.
-        train, test: arguments of the constructor for the split; None where there is no test split.
+        read: the function that reads its images.
+        train, test: arguments of the constructor for the split; None if there is no test split.
     """
 
     dataset: str
@@ -126,8 +126,8 @@ def _split(dataset: str, read: Reader, train: str = "train", test: str = "test",
     return ClassificationSet(dataset, read, {"split": train, **others}, {"split": test, **others})
 
 
-#: Those that can be downloaded and in which an image has one of several classes, by their names in small letters. Of
-#: validation splits only those are used that stand for a test split whose labels are secret.
+#: The data sets that can be downloaded and whose images have one of several classes, by their names in small letters. A
+#: validation split is used only in place of a test split with secret labels.
 SETS = {
     one.dataset.lower(): one
     for one in (
@@ -163,9 +163,9 @@ SETS = {
     )
 }
 
-# Of these, Omniglot has 964 classes, QMNIST has MNIST's images and PCAM needs h5py; the others are large.
+# The sets not in `open`: Omniglot has 964 classes, QMNIST has MNIST's images and PCAM needs h5py; the others are large.
 _BESIDE = ("omniglot", "qmnist", "pcam", "clevrclassification", "country211", "sun397", "places365", "inaturalist")
-#: What `open` stands for: roughly 15 GB to download.
+#: The sets of `open`: about 15 GB to download.
 OPEN = tuple(name for name in SETS if name not in _BESIDE)
 
 
@@ -174,8 +174,8 @@ class TorchvisionStream(StreamSource):
     """torchvision:NAME,NAME,... - whole data sets of torchvision, a task each (downloaded once); or torchvision:open
 
     Args:
-        sets: the data sets' classes in torchvision, in small letters (dtd,svhn); `open` stands for those of OPEN.
-        root: the folder that holds the files, or into which they are downloaded; default_root() if None.
+        sets: the data sets' classes in torchvision, in small letters (dtd,svhn); `open` means those in OPEN.
+        root: the folder of the files, also for downloads; default_root() if None.
     """
 
     default_image_size = 64
@@ -212,7 +212,7 @@ def _load(one: ClassificationSet, arguments: Mapping[str, Any], root: Path) -> A
     loader = {"loader": str} if one.read is read_loaded else {}
     try:
         return getattr(datasets, one.dataset)(root, download=True, **arguments, **loader)
-    except Exception as error:  # a download and many formats: whatever it is, the user needs the data set's name
+    except Exception as error:  # a download and many formats: for any error, the user needs the data set's name
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"the files of {one.dataset} could not be fetched or read ({reason}); connect to the "

@@ -1,4 +1,4 @@
-"""Well-known data sets of torchvision, their classes shared out among the tasks."""
+"""Well-known data sets of torchvision, with their classes divided among the tasks."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from methods.paths import given_path
 
 
 def default_root() -> Path:
-    """Where data sets are kept unless the user says otherwise."""
+    """The folder of data sets, unless the user gives another."""
     return user_cache() / "datasets"
 
 
 class TorchvisionSplit(StreamSource):
-    """One data set, its classes in order, an equal number for each task.
+    """One data set; each task gets an equal number of its classes, in order.
 
     Args:
-        tasks: number of tasks; it divides the number of classes and leaves each task at least two.
-        root: the folder that holds the files, or into which they are downloaded; default_root() if None.
+        tasks: number of tasks; it must divide the number of classes and leave each task at least two.
+        root: the folder of the files, also for downloads; default_root() if None.
     """
 
     default_image_size = 32
     dataset: ClassVar[type[datasets.MNIST] | type[datasets.CIFAR10]]
     class_count: ClassVar[int] = 10
-    #: Where, below the root, torchvision looks for downloaded archives.
+    #: The folder below the root in which torchvision looks for downloaded archives.
     archives: ClassVar[str]
 
     def __init__(self, tasks: int = 5, root: str | None = None):
@@ -65,7 +65,7 @@ class TorchvisionSplit(StreamSource):
         root = default_root() if self.root is None else given_path("--stream", self.root, home=True)
         try:
             return self.dataset(root, train=train, download=True)
-        # Beside failed downloads and file access: files that are cut short.
+        # Failed downloads, file access, and truncated files.
         except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise UserError(

@@ -1,1 +1,1 @@
-"""The embedded stream, and what paints its images."""
+"""The embedded stream, and the painters of its images."""

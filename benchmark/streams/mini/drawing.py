@@ -1,9 +1,9 @@
-"""Drawing by arithmetic that gives the same bytes on every machine.
+"""Drawing with arithmetic that gives the same bytes on every machine.
 
-IEEE 754 rounds + - * / and the square root exactly, so elementwise arrays of them, with floor, comparison, minimum and
-maximum, are the same everywhere. Sines, powers, matrix products and sums over an axis are not: libraries compute them
-in their own ways. NumPy also promises to keep a bit generator's raw stream, but not what `Generator` makes of it. Hence
-no trigonometry here, no font library, and random numbers from raw bits.
+IEEE 754 defines the rounding of + - * / and the square root, so elementwise results of these, and of floor, comparison,
+minimum and maximum, are the same everywhere. Sines, powers, matrix products and sums over an axis are not, because each
+library computes them in its own way. NumPy promises to keep a bit generator's raw stream, but not the numbers that
+`Generator` makes from it. So there is no trigonometry here, no font library, and random numbers come from raw bits.
 
 Shapes are signed distances in pixels, negative inside, for all images of a batch at once; n is the batch size.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: In fact float32; NumPy's type stubs widen it wherever a plain number is involved.
+#: In fact float32; NumPy's type stubs widen it when a plain number is involved.
 Array = NDArray[np.floating[Any]]
 
 #: Finished pictures, [n, SIZE, SIZE, 3].
@@ -144,7 +144,7 @@ class Canvas:
         self.pixels = np.broadcast_to(self.ground[:, :, None, None], (n, 3, SIZE, SIZE)).copy()
 
     def paint(self, opacity: Array, colour: Array) -> None:
-        """Lay colour [n, 3] over what is there, with opacity [n, S, S]."""
+        """Paint colour [n, 3] over the pixels, with opacity [n, S, S]."""
         for channel in range(3):
             layer = self.pixels[:, channel]
             layer += opacity * (colour[:, channel, None, None] - layer)
@@ -164,7 +164,7 @@ class Canvas:
             self.paint(blotches(draws, self.n, cells) * amount, colour)
 
     def scratch(self, draws: Draws, most: int) -> None:
-        """Up to `most` short strokes in random colours, wherever they fall."""
+        """Up to `most` short strokes in random colours and places."""
         present = draws.whole(0, most, self.n, 1, 1)
         for stroke in range(most):
             ax, ay = draws.uniform(-2, 34, self.n, 1, 1), draws.uniform(-2, 34, self.n, 1, 1)

@@ -80,7 +80,7 @@ class Glyphs:
         return np.minimum.reduce([segment(*ends)[0] for ends in moved])
 
     def dashed(self, period: Array) -> Array:
-        """The same for strokes of which every other half `period`, in pixels [n, 1, 1], is missing."""
+        """The same for dashed strokes: every second half of `period`, in pixels [n, 1, 1], is missing."""
         kept = []
         for ax, ay, bx, by in self._strokes:
             distance, along = segment(ax, ay, bx, by)

@@ -22,7 +22,7 @@ def digits(draws: Draws, label: int, n: int) -> Pictures:
     """Scikit-learn's handwritten digits, about three times enlarged, in random ink on a busy ground."""
     images, labels = _handwriting()
     of_class = np.flatnonzero(labels == label)
-    # An empty margin, so that looking outside a digit finds no ink.
+    # An empty margin, so that points outside a digit have no ink.
     chosen = np.pad(images[of_class[draws.orders(1, len(of_class))[0, :n]]], ((0, 0), (1, 1), (1, 1)))
     scale = draws.uniform(2.3, 3.3, n, 1, 1)
     centre_x, centre_y = draws.uniform(13, 19, n, 1, 1), draws.uniform(13, 19, n, 1, 1)
@@ -73,7 +73,7 @@ def counting(draws: Draws, label: int, n: int) -> Pictures:
     canvas = Canvas(draws, n)
     canvas.mottle(draws, 0.3)
     canvas.scratch(draws, 2)
-    # Each blob has its own cell of a 3 x 3 grid, so none hides another; few blobs tend to be larger than many.
+    # Each blob has its own place in a 3 x 3 grid, so none hides another; few blobs are usually larger than many.
     cells = draws.orders(n, 9)[:, :, None, None]
     size = draws.uniform(2.8, 4.2 - 0.1 * label, n, 1, 1)
     for blob in range(label + 1):
@@ -90,7 +90,7 @@ def counting(draws: Draws, label: int, n: int) -> Pictures:
 @cache
 def _handwriting() -> tuple[Array, NDArray[np.int64]]:
     """Images [1797, 8, 8] in [0, 1] and labels [1797]."""
-    # Imported here: a second that only runs on this stream should pay.
+    # Imported here, because it takes a second that only this stream needs.
     from sklearn.datasets import load_digits
 
     data = load_digits()

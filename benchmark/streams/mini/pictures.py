@@ -28,7 +28,7 @@ CELLS = ("normal", "large-nucleus", "two-nuclei", "granular", "irregular-membran
 
 
 def scenes(draws: Draws, label: int, n: int) -> Pictures:
-    """A landscape in any colours: the layout alone tells which."""
+    """A landscape in any colours: only the layout decides the class."""
     canvas = Canvas(draws, n)
     horizon = draws.uniform(10, 22, n, 1, 1)
     _sky(canvas, draws)

@@ -11,9 +11,9 @@
 | scenes | scene | 6 | how a landscape is laid out |
 | cells | medical | 5 | the state of the cell in the middle |
 
-Colours, places, clutter and noise are drawn alike for every class of a task, so that none of them gives it away.
-Each task has 600 training and 240 test pictures, drawn apart, as many of each class as of any other. Why the bytes are
-the same everywhere: see `benchmark.streams.mini.drawing`.
+Colours, places, clutter and noise are drawn in the same way for every class of a task, so they do not show the class.
+Each task has 600 training and 240 test pictures, drawn separately, the same number of each class.
+`benchmark.streams.mini.drawing` says why the bytes are the same everywhere.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Painter = Callable[[Draws, int, int], Pictures]
 
 @dataclass(frozen=True)
 class MiniTask:
-    """A task before it is drawn: its name, what it asks about, its classes, and who paints them."""
+    """A task before it is drawn: its name, its kind, its classes, and their painter."""
 
     name: str
     kind: str
@@ -78,7 +78,7 @@ def _paint(task: MiniTask, seed: int) -> RawTask:
     labels = np.arange(count)
 
     def split(part: slice, per_class: int) -> ArrayImages:
-        # In shuffled order, so that the first images of a task are not of one class.
+        # Shuffled, so that the first images of a task are not of one class.
         order = draws.orders(1, count * per_class)[0]
         images = np.concatenate([of_class[part] for of_class in pictures])[order]
         return ArrayImages(images, np.repeat(labels, per_class)[order].tolist())
