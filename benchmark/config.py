@@ -1,4 +1,4 @@
-"""What may be asked of a run, each setting declared once, and checked before anything heavy is imported."""
+"""The settings of a run, each declared once, and checked before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from methods.options import Spec, parse_spec, split_specs
 #: Random changes of training images: the functions of benchmark.images.augment.
 AUGMENTATIONS = ("flip", "crop")
 
-# A larger number is rather meant as a seed.
+# A larger number was probably meant as a seed.
 _MOST_SEEDS = 1000
 
-#: What random generators take.
+#: The largest seed that random generators accept.
 LARGEST_SEED = 2**32 - 1
 
-# A number of bytes that follows from larger ones than these does not fit into 64 bits.
+# With larger numbers, a computed number of bytes would not fit into 64 bits.
 _LARGEST, _LARGEST_SIDE = 2**31 - 1, 2**14
 
-# Methods, seeds and orders multiply; for more cells than these, the manifest alone takes minutes to write.
+# Methods, seeds and orders multiply; with more cells, writing the manifest alone would take minutes.
 _MOST_CELLS = 100_000
 
 _FAIR, _SPEED, _WORKERS = "what is equal for all methods", "how it is computed", "how it is spread"
 
-#: Preset -> option -> the value that it has unless a file or the command line says otherwise.
+#: Preset -> option -> its value unless a file or the command line gives another.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Ge et al., ICCV 2023 (arXiv 2307.11386). CLR's penalty of 1e-5 is the default of its own option.
     "paper": {
@@ -52,12 +52,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def parse_methods(asked: str | Sequence[str]) -> tuple[Spec, ...]:
-    """`paper,er:memory=1000` -> the specifications that it means: a group's name stands for its members.
+    """`paper,er:memory=1000` -> its specifications: a group's name stands for its members.
 
-    What is named more than once by groups, or by a group and the list, appears once, where it is first named.
+    A method that is named by two groups, or by a group and the list, appears once, at its first place.
 
     Args:
-        asked: separated by commas, or a list of them. In text a comma of a value has a backslash before it.
+        asked: text separated by commas, or a list. In text, a comma in a value has a backslash before it.
 
     Raises:
         UserError: the list itself names something twice, or gives options to a group.
@@ -76,7 +76,7 @@ def parse_methods(asked: str | Sequence[str]) -> tuple[Spec, ...]:
 
 
 def _items(asked: str | Iterable[Any]) -> list[Any]:
-    """What is in a list, or in a text with commas, without what is empty."""
+    """The items of a list, or of a text with commas, without empty ones."""
     items = asked.split(",") if isinstance(asked, str) else asked
     return [item for item in (each.strip() if isinstance(each, str) else each for each in items) if item != ""]
 
@@ -88,7 +88,7 @@ def _refuse_repeated(texts: Sequence[str]) -> None:
 
 
 def check_most(option: str, value: int | None) -> None:
-    """Raise UserError if a number, of the option that a setting stands for, is larger than anything it may be."""
+    """Raise UserError if an option's number is larger than allowed."""
     most = _LARGEST_SIDE if option == "image_size" else _LARGEST
     if value is not None and value > most:
         text = str(value) if value < 10**20 else f"with a number of {len(str(value))} digits"
@@ -96,7 +96,7 @@ def check_most(option: str, value: int | None) -> None:
 
 
 def check_seeds(option: str, seeds: Sequence[int]) -> None:
-    """Raise UserError if one of the seeds is not from 0 to LARGEST_SEED."""
+    """Raise UserError if a seed is not from 0 to LARGEST_SEED."""
     for seed in seeds:
         if not 0 <= seed <= LARGEST_SEED:
             text = str(seed) if abs(seed) < 10**20 else f"a number of {len(str(abs(seed)))} digits"
@@ -104,10 +104,10 @@ def check_seeds(option: str, seeds: Sequence[int]) -> None:
 
 
 def parse_seeds(asked: str | int | Sequence[int]) -> tuple[int, ...]:
-    """`3` is the seeds 0, 1, 2; `4,7` those two.
+    """`3` means the seeds 0, 1, 2; `4,7` these two.
 
     Args:
-        asked: text, how many, or a list of them.
+        asked: text, the number of seeds, or a list of seeds.
 
     Raises:
         UserError: neither a number from 1 to 1000 nor a list of whole numbers from 0.
@@ -128,33 +128,33 @@ def parse_seeds(asked: str | int | Sequence[int]) -> tuple[int, ...]:
 
 
 def parse_augment(asked: str | Sequence[str]) -> tuple[str, ...]:
-    """`flip,crop`, or a list -> the changes that it means."""
+    """`flip,crop`, or a list -> the changes."""
     return tuple(_items(asked))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a run's numbers. None stands for "as the stream or the method has it".
+    """Everything that decides a run's numbers. None means the stream's or the method's default.
 
-    Specifications that are given as text are parsed here, and nowhere after.
+    Specifications given as text are parsed here, and never again.
 
     Attributes:
         methods: specifications, one row each.
         stream, backbone: specifications.
-        tasks: how many of the stream's tasks, from the first.
+        tasks: the number of the stream's tasks to learn, from the first.
         image_size: height and width in pixels.
         train_images, test_images: per task, at most.
         epochs: passes over each task's training images.
         batch_size: images per training step.
-        lr, optimizer, schedule: of every method whose specification does not give them; see methods.recipe.Recipe.
-        seeds: of the random numbers.
-        orders: in how many orders the tasks are learned; the first is the stream's. See `repetitions`.
+        lr, optimizer, schedule: for every method whose specification does not give them; see methods.recipe.Recipe.
+        seeds: the seeds of the random numbers.
+        orders: the number of task orders; the first is the stream's. See `repetitions`.
         device: "auto", "cpu" or "cuda".
         augment: random changes of the training images, applied in this order; see benchmark.images.augment.
-        precision: of the forward passes; see benchmark.learning.precision.
+        precision: the precision of forward passes; see benchmark.learning.precision.
         compile: whether backbones are compiled by torch.compile.
         equal_memory: the specification of a method; replay memories take as many bytes as its state grows by.
-        equal_compute: the specification of a method; the others train for as many epochs as cost what it does.
+        equal_compute: the specification of a method; the others train for the epochs that cost the same as this method.
     """
 
     methods: tuple[Spec, ...] = setting(
@@ -194,7 +194,7 @@ class Settings:
         if not self.methods:
             raise UserError("--methods names no method; write for example --methods clr,ewc,er")
         _refuse_repeated(self.methods)
-        # Assigned so, because nobody else may assign anything.
+        # The class is frozen, so a plain assignment would fail.
         object.__setattr__(self, "methods", tuple(map(parse_spec, self.methods)))
         for option in ("stream", "backbone", "equal_memory", "equal_compute"):
             if getattr(self, option) is not None:
@@ -204,7 +204,7 @@ class Settings:
         self._check_cells()
 
     def _check_names(self) -> None:
-        """See that what the specifications name exists, and that each method can have a folder of its own."""
+        """Check that everything that specifications name exists, and that each method can have its own folder."""
         for spec in self.methods:
             methods.check(spec.name)
         folders: dict[str, str] = {}
@@ -235,7 +235,7 @@ class Settings:
             raise UserError(f"--lr {self.lr:g} must be a number above 0")
 
     def _check_cells(self) -> None:
-        """See that the seeds can be used, and that methods, seeds and orders make no more cells than fit into a run."""
+        """Check the seeds, and that methods, seeds and orders do not make too many cells for a run."""
         check_seeds("--seeds", self.seeds)
         cells = len(self.methods) * len(self.seeds) * self.orders
         if cells > _MOST_CELLS:
@@ -248,10 +248,10 @@ class Settings:
 
     @property
     def repetitions(self) -> list[tuple[int, int]]:
-        """(seed, order) of each repetition of a method, which is a cell.
+        """(seed, order) of each repetition of a method; each repetition is a cell.
 
-        With as many orders as seeds, each seed has an order of its own, so that repetitions share neither and are
-        independent. With other numbers, each seed learns in each order.
+        If there are as many orders as seeds, each seed has its own order, so repetitions share neither and are
+        independent. Otherwise each seed learns in each order.
         """
         orders = range(self.orders)
         paired = len(self.seeds) == self.orders
@@ -259,7 +259,7 @@ class Settings:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What methods.configured.configure is to be told of the recipe."""
+        """The recipe's arguments for methods.configured.configure."""
         return {"lr": self.lr, "optimizer": self.optimizer, "schedule": self.schedule}
 
     def as_json(self) -> dict[str, Any]:
@@ -269,21 +269,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Execution:
-    """How a run is done: what decides where and when its numbers come, not what they are.
+    """How a run is done: settings that do not change its numbers.
 
     Attributes:
-        jobs: how many cells, or independent tasks, go on at once; None for as many as the machine has room for.
-        executor: "local", processes on this machine, or "ray".
-        address: of a Ray cluster; None for one that is started on this machine.
+        jobs: the number of cells, or independent tasks, that run at once; None for as many as the machine has room for.
+        executor: "local" for processes on this machine, or "ray".
+        address: a Ray cluster's address; None to start one on this machine.
         gpus_per_cell: the share of a GPU that a cell gets.
-        parallel_tasks: whether tasks of a cell that do not depend on each other go on at once; None if several jobs do.
-        keep_states: keep the shared and memory parts after every task.
-        verify_evaluations: make evaluations again that are known, and compare.
+        parallel_tasks: whether independent tasks of a cell run at once; None: only with several jobs.
+        keep_states: whether to keep the shared and memory parts after every task.
+        verify_evaluations: whether to repeat known evaluations and compare the results.
         plugins: files that register methods.
-        tuned: the file that the methods' options were taken from.
-        reference: the label of the method with which the others are compared, or "all" to compare every two; None for
-            the first method, or what a run that goes on had.
-        tracker: where curves and tables go beside the run's folder: "tensorboard", "wandb" or "mlflow".
+        tuned: the file that the methods' options come from.
+        reference: the label of the method that the others are compared with, or "all" to compare every two; None for
+            the first method, or for the reference of a resumed run.
+        tracker: "tensorboard", "wandb" or "mlflow", which also gets curves and tables.
     """
 
     jobs: int | None = setting(
@@ -339,23 +339,23 @@ class Execution:
 
     @property
     def may_start_workers(self) -> bool:
-        """Whether processes on this machine may do the run."""
+        """Whether the run may use worker processes on this machine."""
         return self.executor == "local" and self.jobs != 1
 
 
 def _is_address(text: str) -> bool:
-    """Whether it has the form of HOST:PORT."""
+    """Whether a text has the form HOST:PORT."""
     match = re.fullmatch(r"([^\s/:]{1,253}|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", text)
     return match is not None and 0 < int(match[2]) < 2**16
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run is written.
+    """The place of a run's folder.
 
     Attributes:
         out: the folder of runs.
-        name: of the run's folder in it; None for one made of the stream, the backbone and the time.
+        name: the name of the run's folder in it; None to make one from the stream, the backbone and the time.
     """
 
     out: str = setting("results", metavar="DIR", help="folder of runs")
@@ -364,12 +364,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Sources:
-    """From where options come that are not written out.
+    """Sources of options that are not on the command line.
 
     Attributes:
-        config: a file of options by their names; see running/config_file.py.
+        config: a file of options by name; see running/config_file.py.
         preset: a name in PRESETS.
-        tuned: the file of `tune` from which the methods' options are taken.
+        tuned: the file of `tune` that the methods' options come from.
     """
 
     config: str | None = setting(
@@ -380,11 +380,11 @@ class Sources:
 
 
 def _plain(value: Any) -> Any:
-    """A setting without its class, as a file has it."""
+    """A setting as plain text, number or list, for a file."""
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     return value.text if isinstance(value, Spec) else value
 
 
-#: What `run` may be told, by name.
+#: The options of `run`, by name.
 RUN_OPTIONS: Mapping[str, Option] = {option.name: option for option in options_of(Settings, Execution, Place, Sources)}

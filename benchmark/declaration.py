@@ -1,4 +1,4 @@
-"""A setting is declared once, as a field of a dataclass; command line, files and Python all follow from it."""
+"""A setting is declared once, as a field of a dataclass; command line, files and Python use this declaration."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Option:
-    """What a user may set.
+    """An option that a user may set.
 
     Attributes:
         name: with underscores; the command line and files write it with dashes.
-        kind: of the value, or of each of several: bool, int, float or str.
-        default: where nobody says otherwise.
-        help: one line; the default is added to it, unless there is none.
-        metavar: what stands for the value in the help; empty for the name in capitals.
-        choices: the only values; empty if there are others.
-        group: the heading in the help; empty for the first.
-        required: whether somebody has to say it.
-        read: for options of several values: text, or a list of what was given -> the values; None for one value.
-        repeated: whether the command line gives the option once for each of its values.
+        kind: the type of the value, or of each value: bool, int, float or str.
+        default: the value if the user gives none.
+        help: one line; the default, if any, is added to it.
+        metavar: the word for the value in the help; empty for the name in capitals.
+        choices: the only allowed values; empty to allow all.
+        group: the heading in the help; empty for the first one.
+        required: whether the user must give it.
+        read: for options with several values: text, or a list of given values -> the values; None for one value.
+        repeated: whether the command line gives the option once for each value.
         field: the name of the dataclass's field.
     """
 
@@ -46,19 +46,19 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As the command line writes it."""
+        """The option as written on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
     def several(self) -> bool:
-        """Whether there may be more than one value."""
+        """Whether it may have more than one value."""
         return self.read is not None or self.repeated
 
     def from_text(self, text: str) -> Any:
-        """The value that a text means.
+        """The value of a text.
 
         Raises:
-            ValueError: none; says so in argparse's words.
+            ValueError: the text is not a value; the message has argparse's words.
         """
         if self.choices and text not in self.choices:
             raise ValueError(f"invalid choice: {text!r} (choose from {', '.join(self.choices)})")
@@ -72,10 +72,10 @@ class Option:
         raise ValueError(f"invalid {self.kind.__name__} value: {text!r}")
 
     def from_file(self, value: Any) -> Any:
-        """A value as a file has it, which knows types.
+        """The value of a file's entry, which already has a type.
 
         Raises:
-            ValueError: it has another type, or is none of the choices; says what would be right.
+            ValueError: it has another type, or is not one of the choices; the message says what would be right.
         """
         if self.several and isinstance(value, list) and all(map(self._fits, value)):
             return value
@@ -91,7 +91,7 @@ class Option:
 
     def _fits(self, value: Any) -> bool:
         accepted = (int, float) if self.kind is float else self.kind
-        # To Python, true is a whole number.
+        # True is an int in Python.
         return isinstance(value, accepted) and (self.kind is bool or not isinstance(value, bool))
 
 
@@ -99,8 +99,8 @@ def setting(default: Any = dataclasses.MISSING, **about: Any) -> Any:
     """A field of a dataclass that is an Option: `epochs: int = setting(8, help="passes", metavar="N")`.
 
     Args:
-        default: of the field; without one, the option is required.
-        about: attributes of the Option. Name, kind, choices, and whether it is required follow from the field.
+        default: the field's default; without one, the option is required.
+        about: attributes of the Option. Name, kind, choices and `required` follow from the field.
     """
     return dataclasses.field(default=default, metadata={"option": about})
 
@@ -123,18 +123,18 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Option:
 
 
 def _kind(hint: Any) -> tuple[type, tuple[str, ...]]:
-    """The type of a field's value, or of each of its values, and the choices that there are."""
+    """The type of a field's value, or of each of its values, and its choices."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return str, arguments
     if origin in (typing.Union, types.UnionType, tuple):
-        # None stands for "not said", an ellipsis for "and so on".
+        # None means "not given", an ellipsis "and so on".
         return _kind(next(each for each in arguments if each not in (type(None), ...)))
     return (str if hint is Spec else hint), ()
 
 
 def make(cls: Callable[..., T], options: Sequence[Option], values: Mapping[str, Any], **others: Any) -> T:
-    """A `cls` of the options' values that are given, and of `others`, by field.
+    """A `cls` from the given values of options, and from `others`, by field.
 
     Raises:
         UserError: a value cannot be used.

@@ -1,4 +1,4 @@
-"""`methods`, `streams` and `backbones`: what there is, and everything about one method."""
+"""`methods`, `streams` and `backbones`: lists of names, and everything about one method."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _methods(arguments: argparse.Namespace, argv: list[str]) -> int:
 
 
 def describe_command(settings: Settings) -> int:
-    """Tell everything about the one method of `settings`: returns the exit status."""
+    """Print everything about the one method of `settings`: returns the exit status."""
     from benchmark.planning.describe import describe, to_text
     from benchmark.planning.estimate import StreamShape
 

@@ -1,4 +1,4 @@
-"""`cache`: what lies in the user's cache folder, and its removal."""
+"""`cache`: lists the content of the user's cache folder, or removes it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def list_command() -> int:
         try:
             stores[key] = read_about(store_folder() / key)
         except FileNotFoundError:
-            # What is being made, or was left by a process that was killed.
+            # A store that is being made, or that a killed process left.
             others.append(("(unfinished)", "", "", "", _megabytes(sizes[key]), ""))
         except OSError:
             others.append(("(damaged)", "", "", "", _megabytes(sizes[key]), ""))

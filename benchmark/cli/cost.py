@@ -13,10 +13,10 @@ from benchmark.declaration import Option, make, options_of
 if TYPE_CHECKING:
     from benchmark.planning.estimate import StreamShape
 
-#: The stream of which the cost is told, unless the user says otherwise.
+#: The default shape of the stream whose cost is printed.
 SHAPE = {"tasks": 8, "classes": 10, "images": 540, "image_size": 224}
 
-# Others mean the stream's shape here.
+# The other options give the stream's shape here.
 _OF_SETTINGS = ("methods", "backbone", "epochs", "batch_size")
 
 
@@ -47,7 +47,7 @@ COMMAND = Command(
 
 
 def cost_command(settings: Settings, shape: StreamShape) -> int:
-    """Tell the cost of methods on a stream of `shape`: returns the exit status."""
+    """Print the cost of methods on a stream of `shape`: returns the exit status."""
     from benchmark.planning.estimate import estimate
     from benchmark.report.tables import compute_display, storage_display
     from benchmark.report.text import to_text

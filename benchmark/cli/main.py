@@ -1,4 +1,4 @@
-"""The command line. This module imports nothing heavy: `--help` and a misspelt name are answered at once."""
+"""The command line. This module imports nothing heavy, so `--help` and a misspelt name are answered at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from methods.registry import load_plugin
 
 
 class _Version(argparse.Action):
-    """Looks the version up when it is asked for, and not each time that a command begins."""
+    """Looks up the version only when it is asked for, not at the start of every command."""
 
     def __call__(self, parser: argparse.ArgumentParser, *arguments: object, **options: object) -> None:
         try:
@@ -60,14 +60,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The options of a command line, with what files, presets and defaults say of those that are not given.
+    """The options of a command line; those that are not given come from files, presets and defaults.
 
     Args:
         argv: without the program's name.
 
     Raises:
-        UserError: an argument is no text, which could be printed or written nowhere, or the file of --config cannot be
-            used.
+        UserError: an argument is not text (it could not be printed or written), or the file of --config cannot be used.
     """
     for text in argv:
         if not text.isprintable() and ("\0" in text or text != text.encode(errors="replace").decode()):

@@ -1,4 +1,4 @@
-"""A command, and its options, which argparse gets from their declarations. This module imports nothing heavy."""
+"""A command and its options; argparse gets them from their declarations. This module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Command:
     """A command of the command line.
 
     Attributes:
-        name: as it is written.
+        name: its name on the command line.
         help: one line.
-        run: does it, given the options and the command line, and returns the exit status.
-        options: that it takes.
-        add_arguments: adds what has no name, as the RUN of `report RUN`.
+        run: runs it with the options and the command line, and returns the exit status.
+        options: its options.
+        add_arguments: adds arguments without a name, such as the RUN of `report RUN`.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
-        """Let a parser know this command's arguments. Those that are not given are not in what it parses."""
+        """Add this command's arguments to a parser. Its result has only those that are given."""
         self.add_arguments(parser)
         groups: dict[str, Any] = {"": parser}
         for option in self.options:
@@ -44,7 +44,7 @@ class Command:
 
 
 def _argparse(option: Option) -> dict[str, Any]:
-    """What argparse is to be told of an option."""
+    """The arguments of argparse's `add_argument` for an option."""
     about: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": option.help}
     if option.kind is bool:
         return about | {"action": argparse.BooleanOptionalAction}
@@ -57,17 +57,17 @@ def _argparse(option: Option) -> dict[str, Any]:
 
 
 def reference_option(default: str) -> Option:
-    """--reference of a command.
+    """The option --reference of a command.
 
     Args:
-        default: what is the reference otherwise.
+        default: the reference if the option is not given, for the help.
     """
     option = RUN_OPTIONS["reference"]
     return replace(option, help=option.help.partition("; default")[0] + f"; default: {default}")
 
 
 def check_least(arguments: argparse.Namespace, **least: int) -> None:
-    """Refuse an option below its least value, or above any that it may have."""
+    """Refuse an option below its least value, or above its largest."""
     for option, value in least.items():
         given = getattr(arguments, option)
         if given < value:
@@ -76,10 +76,10 @@ def check_least(arguments: argparse.Namespace, **least: int) -> None:
 
 
 def output_file(path: str) -> Path:
-    """A file that can be written.
+    """The path of a file that can be written.
 
     Raises:
-        UserError: it cannot.
+        UserError: the file cannot be written.
     """
     out = given_path("--out", path)
     if out.is_dir():
@@ -90,6 +90,6 @@ def output_file(path: str) -> Path:
 
 
 def resume_command(argv: list[str], arguments: argparse.Namespace, folder: Path) -> str:
-    """The command that goes on with what `argv` began in `folder`."""
+    """The command that resumes the run that `argv` began in `folder`."""
     command = f"python -m benchmark {shlex.join(argv)}"
     return command if arguments.name else f"{command} --name {folder.name}"

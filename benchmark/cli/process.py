@@ -1,4 +1,4 @@
-"""The command as a process: its exit status, and what happens when its output cannot be written."""
+"""The command as a process: its exit status, and what happens if its output cannot be written."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from benchmark.progress.output import forgive_output, refuse_second_interrupt
 
 
 def run() -> int:
-    """Do the command of this process.
+    """Run the command of this process.
 
     Returns:
-        The exit status; see cli.main. It is 2 as well where the output cannot be written.
+        The exit status; see cli.main. It is also 2 if the output cannot be written.
     """
     refuse_second_interrupt()
     output = forgive_output()
@@ -21,10 +21,10 @@ def run() -> int:
     try:
         status = main()
     except SystemExit as end:
-        # Of argparse, which has said why.
+        # From argparse, which has printed the reason.
         status = end.code if isinstance(end.code, int) else 0
     sys.stdout.flush()
-    # A reader who has seen enough, as `head`, is no reason to fail.
+    # A reader that stops early, such as `head`, is not an error.
     if output.refused is None or output.refused.errno == errno.EPIPE:
         return status
     print(f"error: the output cannot be written ({output.refused.strerror}); give it room", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`report`: make tables, figures and the page of a run again."""
+"""`report`: makes tables, figures and the page of a run again."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def report_command(path: Path, reference: str | None = None) -> int:
     """Make a run's report again: returns the exit status.
 
     Args:
-        path: of the run's folder.
-        reference: the label of another method to compare with from now on, or "all"; None to leave it as it is.
+        path: the path of the run's folder.
+        reference: the label of another method to compare with from now on, or "all"; None to keep the present one.
 
     Raises:
-        UserError: the folder holds no run, or none with such a method.
+        UserError: the folder holds no run, or its run has no such method.
     """
     from benchmark.report.write import write_report
     from benchmark.results.reference import check_reference

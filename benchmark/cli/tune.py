@@ -1,4 +1,4 @@
-"""`tune`: choose each method's options on validation images."""
+"""`tune`: chooses each method's options on validation images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COMMAND = Command(
 
 
 def tune_command(settings: Settings, budget: int, out: Path) -> int:
-    """Tune methods whose options are known to be good: returns the exit status."""
+    """Tune methods; their options are already checked: returns the exit status."""
     from benchmark.planning.preparation import prepare_run
     from benchmark.progress.terminal import TerminalProgress, loading
     from benchmark.running.tune import Tuning, to_text
