@@ -1,4 +1,4 @@
-"""`backbones-compare`: one method on several backbones, each an ordinary run, and the table that they make."""
+"""`backbones-compare`: one method on several backbones, each in an ordinary run, and a table of them."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ COMMAND = Command(
 def compare_backbones(
     runs: Mapping[Path, Settings], execution: Execution, folder: Path, argv: list[str], resume: str
 ) -> int:
-    """Do the runs that are not done, one after another, and write the comparison.
+    """Do the unfinished runs, one after another, and write the comparison.
 
     Args:
         runs: folder of each run -> its settings, of one method.
-        folder: that holds them; the comparison is written there.
+        folder: holds the runs' folders; the comparison is written there.
         argv: the command line.
-        resume: the command that goes on.
+        resume: the command that resumes.
 
     Returns:
         The exit status.
@@ -75,7 +75,7 @@ def compare_backbones(
     with loading() as (note, _):
         note("loading the backbones")
         for source in sources.values():
-            # Before the first of them is trained on for hours.
+            # Check all backbones before the first one trains for hours.
             source.network()
     pretraining = {path: source.pretraining for path, source in sources.items()}
     refuse_foreign(folder, f"*/{MANIFEST}")
