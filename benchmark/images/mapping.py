@@ -1,4 +1,4 @@
-"""Files mapped into memory.
+"""Files mapped into RAM.
 
 Python's `mmap` and NumPy's `memmap` keep a file descriptor as long as the mapping lives, and a process may have only a
 few (`ulimit -n`). A stream of many tasks has a file per split, so the system's own call is used here: its mapping needs
