@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from methods.errors import UserError, first_line
@@ -90,6 +91,11 @@ class Registry(Generic[C]):
         """All names, in the order they were announced."""
         self._discover()
         return list(self._entries)
+
+    def entries(self) -> dict[str, object]:
+        """Name -> what stands for it: another object once it is announced again."""
+        self._discover()
+        return dict(self._entries)
 
     def groups(self) -> list[str]:
         """The names of the groups."""
@@ -187,18 +193,22 @@ class Registry(Generic[C]):
                 self._complaints.append(f"{error}, and is left out")
 
 
-def load_plugin(path: str) -> None:
+def load_plugin(path: str, asked: str = "--plugin") -> ModuleType:
     """Import a Python file, so that what it registers becomes known.
+
+    Args:
+        path: of the file.
+        asked: what the file was given to, for messages.
 
     Raises:
         UserError: the file is missing or does not import.
     """
-    file = given_path("--plugin", path)
+    file = given_path(asked, path)
     if not file.is_file():
-        raise UserError(f"--plugin: there is no file {path}")
+        raise UserError(f"{asked}: there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"plugin_{file.stem}", file)
     if spec is None or spec.loader is None:
-        raise UserError(f"--plugin: {path} is not a Python file; its name must end in .py")
+        raise UserError(f"{asked}: {path} is not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
@@ -207,4 +217,5 @@ def load_plugin(path: str) -> None:
         raise
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise UserError(f"--plugin: {path} does not import: {first_line(error)}") from error
+        raise UserError(f"{asked}: {path} does not import: {first_line(error)}") from error
+    return module

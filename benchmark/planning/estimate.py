@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ from benchmark.images.labelled import LabelledImages
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
+from benchmark.learning.origin import origin_of
 from benchmark.learning.training import Training
 from benchmark.results.costs import Costs
 from benchmark.results.tables import compute_row, parameter_row
@@ -21,6 +24,7 @@ from benchmark.storage.records import Records
 from benchmark.storage.state import State
 from benchmark.streams.base import Task
 from methods.configured import ConfiguredMethod, configure
+from methods.errors import UserError, first_line
 from methods.network import Network
 
 # A method's cost per task is constant or grows by the same amount each time once there is a past: from the third task
@@ -99,8 +103,41 @@ class Simulation:
         return learn(self.cell, state, _task(self.shape, state.learned + 1), self.training)
 
 
+@contextmanager
+def without_values(method: ConfiguredMethod) -> Iterator[None]:
+    """While a method runs on tensors without data: says which hook cannot.
+
+    Raises:
+        UserError: in place of an error that comes from the method's code.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # whatever a plugin's hook does where there are no values
+        origin = origin_of(error, method.cls)
+        # torch may notice only later what a hook has made on another device.
+        if origin is None and not isinstance(error, RuntimeError | TypeError):
+            raise
+        raise UserError(
+            f"method '{method.label}' does not run on tensors without values, as `cost`, `methods NAME` and --equal-* "
+            f"run it, because of {origin or 'what a hook made'}: {first_line(error)}; make new tensors on "
+            "the device of others, and where "
+            "x.is_meta look at no value"
+        ) from error
+
+
 def simulate(pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape) -> Records:
-    """What a run of one cell would measure, without seconds, memory and accuracy; see Simulation."""
+    """What a run of one cell would measure, without seconds, memory and accuracy; see Simulation.
+
+    Raises:
+        UserError: a hook of the method needs values.
+    """
+    with without_values(method):
+        return _simulate(pristine, method, settings, shape)
+
+
+def _simulate(pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape) -> Records:
     simulated = Simulation(pristine, method, settings, shape)
     cell = simulated.cell
     state = start(cell)
