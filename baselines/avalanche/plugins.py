@@ -119,6 +119,8 @@ class AvalanchePlugin(FineTuning):
 
     def before_training(self, step: Step) -> None:
         strategy = _as_avalanche(step)
+        # They draw from these, which belong to the whole process.
+        self.outside = random.getstate(), np.random.get_state()
         seed = int(torch.randint(2**31, (), generator=self.generator))
         random.seed(seed)
         np.random.seed(seed)
@@ -162,6 +164,9 @@ class AvalanchePlugin(FineTuning):
         strategy.model.settle()
         known = self.knowing(self.learning, strategy.clock)
         self.kept = store(known, self.knowing(fresh, Clock()), strategy.model)
+        python, numpy = self.outside
+        random.setstate(python)
+        np.random.set_state(numpy)
 
     def knowing(self, plugin: BaseSGDPlugin, clock: Clock) -> dict[str, object]:
         """Objects that live through all tasks in Avalanche's own loop; here they are stored instead."""

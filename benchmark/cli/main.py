@@ -7,7 +7,7 @@ import sys
 from importlib import metadata
 
 from benchmark.backbones import backbones
-from benchmark.cli import about, backbones_compare, cache, compare, cost, pretrain, report, run, tune
+from benchmark.cli import about, backbones_compare, cache, check, compare, cost, pretrain, report, run, tune
 from benchmark.cli.options import Command
 from benchmark.running.config_file import layered
 from benchmark.streams import streams
@@ -32,7 +32,7 @@ class _Version(argparse.Action):
 _COMMANDS: tuple[Command, ...] = (
     *(run.COMMAND, backbones_compare.COMMAND, cost.COMMAND, tune.COMMAND, report.COMMAND, compare.COMMAND),
     *about.COMMANDS,
-    *(cache.COMMAND, pretrain.COMMAND),
+    *(check.COMMAND, cache.COMMAND, pretrain.COMMAND),
 )
 
 

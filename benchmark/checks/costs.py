@@ -1,0 +1,77 @@
+"""What every method costs: counted, and the same on tensors without data."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmark.checks.base import Check, WrongError
+from benchmark.checks.subject import MethodSubject, flat
+from benchmark.checks.tiny import without_data
+from benchmark.learning.evaluation import network_for
+from benchmark.learning.operations import inference_operations_per_image
+from benchmark.planning.estimate import without_values
+from benchmark.storage.state import pack, save
+
+META = torch.device("meta")
+
+
+def is_counted(subject: MethodSubject) -> None:
+    """Operations are counted, and the counted bytes are those of the files."""
+    for number, learned in enumerate(subject.learned, 1):
+        if learned.operations <= 0:
+            raise WrongError(f"task {number} costs no operation; its loss must come from step.model")
+    before, _, state = subject.states[:3]
+    on_disk = {"task": 0, "shared": 0, "memory": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder), pack(state, before, {}), {"learned": 2})
+        for path in Path(folder).glob("*.safetensors"):
+            header = 8 + struct.unpack("<Q", path.read_bytes()[:8])[0]
+            on_disk[path.stem.partition("-")[0]] += path.stat().st_size - header
+    counted = state.count_bytes()
+    for part, size in on_disk.items():
+        if counted[part] != size:
+            raise WrongError(f"the part '{part}' counts {counted[part]} bytes and takes {size} in its files")
+    widths = [4] if subject.cls.shared_head else [len(task.classes) for task in subject.tasks[:2]]
+    heads = 4 * sum((5 + 1) * width for width in widths)
+    if counted["heads"] != heads:
+        raise WrongError(
+            f"the heads take {counted['heads']} bytes in place of {heads}; leave their size and type alone"
+        )
+
+
+def costs_without_data(subject: MethodSubject) -> None:
+    """All hooks run on tensors without values, and cost there what they cost with values."""
+    with without_values(subject.method):
+        cell = subject.cell(device=META)
+        simulated = subject.fold(cell, [without_data(task) for task in subject.tasks], dry=True)
+        for number, learned in enumerate(simulated, 1):
+            classes = len(subject.tasks[number - 1].classes)
+            inference_operations_per_image(network_for(cell, learned.state, number, classes), classes, 8)
+    for number, (real, dry) in enumerate(zip(subject.learned, simulated, strict=True), 1):
+        forms, expected = ({k: (v.shape, v.dtype) for k, v in flat(s.state).items()} for s in (dry, real))
+        for name in sorted(forms.keys() | expected.keys()):
+            # What another library's plugins know is text in part, of which the numbers have more digits or fewer.
+            if forms.get(name) != expected.get(name) and not (subject.foreign and name in forms):
+                raise WrongError(
+                    f"after task {number} '{name}' is {_form(forms.get(name))} without data and "
+                    f"{_form(expected.get(name))} with data; what is kept must have the same shape in both"
+                )
+        if abs(dry.operations - real.operations) > 0.001 * real.operations:
+            raise WrongError(
+                f"task {number} costs {dry.operations:,} operations without data and {real.operations:,} with data; do "
+                "the same work in both, in each step"
+            )
+
+
+def _form(form: tuple[torch.Size, torch.dtype] | None) -> str:
+    return f"{list(form[0])} of {form[1]}" if form else "missing"
+
+
+COST_CHECKS: tuple[Check[MethodSubject], ...] = (
+    Check("operations and bytes are counted", is_counted),
+    Check("runs without data, for the same cost", costs_without_data),
+)

@@ -1,0 +1,146 @@
+"""What is to be checked: names, and what files register."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from benchmark.backbones import backbones
+from benchmark.backbones.base import Backbone
+from benchmark.checks.backbones import BACKBONE_CHECKS, BackboneSubject
+from benchmark.checks.base import Finding, examine
+from benchmark.checks.methods import METHOD_CHECKS
+from benchmark.checks.streams import STREAM_CHECKS, StreamSubject
+from benchmark.checks.subject import MethodSubject
+from benchmark.streams import streams
+from benchmark.streams.source import StreamSource
+from methods import Method, methods
+from methods.configured import configure
+from methods.errors import UserError, first_line
+from methods.options import arguments, call, parse_spec
+from methods.registry import Registry, load_plugin
+
+_KINDS: tuple[tuple[Registry[Any], type], ...] = ((methods, Method), (streams, StreamSource), (backbones, Backbone))
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something to check.
+
+    Attributes:
+        registry: of its kind.
+        text: its specification.
+    """
+
+    registry: Registry[Any]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.registry.kind} {self.text}"
+
+    def findings(self) -> Iterator[Finding]:
+        """Run all checks of its kind."""
+        try:
+            if self.registry is methods:
+                configured = configure(self.text)
+                yield from examine(METHOD_CHECKS, lambda: MethodSubject(configured))
+                return
+            spec = parse_spec(self.text)
+            cls = self.registry.get(spec.name)
+            options = arguments(cls, spec)
+            call(cls, spec, options)
+            if self.registry is streams:
+                yield from examine(STREAM_CHECKS, lambda: StreamSubject(spec, cls, options))
+            else:
+                yield from examine(BACKBONE_CHECKS, lambda: BackboneSubject(spec, cls, options))
+        except UserError as error:
+            yield Finding("it can be made", "failed", str(error))
+        except Exception as error:  # whatever a constructor does
+            yield Finding(
+                "it can be made", "failed", f"{first_line(error)}; mend its constructor, or give other options"
+            )
+
+
+def targets(asked: Sequence[str]) -> list[Target]:
+    """What files and names mean, in their order.
+
+    Args:
+        asked: files, which are loaded, and specifications.
+
+    Raises:
+        UserError: a file cannot be loaded or holds nothing to check, or nothing has such a name.
+    """
+    found: list[Target] = []
+    for text in asked:
+        found += _of_file(text) if _is_file(text) else _of_name(text)
+    named = {(id(t.registry), parse_spec(t.text).name) for t in found if ":" in t.text}
+    # What is asked for with options is not checked without.
+    kept = [t for t in found if ":" in t.text or (id(t.registry), t.text) not in named]
+    return list(dict.fromkeys(kept))
+
+
+def _is_file(text: str) -> bool:
+    return text.endswith(".py") or (Path(text).is_file() and "/" in text)
+
+
+def _of_file(path: str) -> list[Target]:
+    before = {id(registry): registry.entries() for registry, _ in _KINDS}
+    module = load_plugin(path, "check")
+    found = [
+        Target(registry, name)
+        for registry, _ in _KINDS
+        for name, entry in registry.entries().items()
+        if before[id(registry)].get(name) is not entry
+    ]
+    found = found or list(_defined(module))
+    if not found:
+        raise UserError(
+            f'check: {path} registers nothing; write @methods.register("NAME") above the class of a method, or '
+            "@streams.register or @backbones.register"
+        )
+    return found
+
+
+def _defined(module: ModuleType) -> Iterator[Target]:
+    """The classes that a file defines for a package to announce; they are registered under their own names."""
+    for name, value in vars(module).items():
+        if inspect.isclass(value) and value.__module__ == module.__name__ and not inspect.isabstract(value):
+            for registry, base in _KINDS:
+                if issubclass(value, base) and not name.startswith("_"):
+                    registry.register(name)(value)
+                    yield Target(registry, name)
+
+
+def _of_name(text: str) -> list[Target]:
+    spec = parse_spec(text)
+    if spec.name in methods.groups():
+        return [Target(methods, name) for name in methods.members(spec.name)]
+    known = [registry for registry, _ in _KINDS if spec.name in registry.entries()]
+    if not known:
+        raise UserError(_unknown(text))
+    if spec == spec.name:
+        return [Target(registry, text) for registry in known]
+    # Options belong to one kind: the first that takes them.
+    return [Target(next((registry for registry in known if _fits(registry, text)), known[0]), text)]
+
+
+def _fits(registry: Registry[Any], text: str) -> bool:
+    try:
+        if registry is methods:
+            configure(text)
+        else:
+            spec = parse_spec(text)
+            cls = registry.get(spec.name)
+            call(cls, spec, arguments(cls, spec))
+    except UserError:
+        return False
+    return True
+
+
+def _unknown(text: str) -> str:
+    kinds = "; ".join(f"{registry.kind}s are {', '.join(registry.names())}" for registry, _ in _KINDS[:2])
+    return f"check: there is no file, method, stream or backbone '{text}'; {kinds}; `backbones` lists the backbones"

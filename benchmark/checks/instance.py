@@ -1,0 +1,32 @@
+"""What checks of streams and backbones look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from methods.options import Spec, call, option_values
+
+
+@dataclass
+class Instances:
+    """A class, and what its specification says.
+
+    Attributes:
+        spec: the specification.
+        cls: the class.
+        options: of the specification, converted.
+    """
+
+    spec: Spec
+    cls: type[Any]
+    options: Mapping[str, Any]
+    foreign = False
+
+    def make(self) -> Any:
+        """A fresh instance."""
+        return call(self.cls, self.spec, self.options)
+
+    def values(self) -> dict[str, object]:
+        return option_values(self.make())

@@ -1,0 +1,273 @@
+"""What every method must do: learn, be saved, be loaded, go on identically."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from benchmark.checks.base import Check, WrongError, move_random_states, process_state, refuse_changes, same_bytes
+from benchmark.checks.costs import COST_CHECKS
+from benchmark.checks.options import OPTION_CHECKS, place_of
+from benchmark.checks.subject import CPU, MethodSubject, file_of, flat
+from benchmark.checks.tiny import SpareBackbone, three_tasks, tiny_network
+from benchmark.learning.evaluation import evaluate, network_for
+from benchmark.learning.learner import is_independent, learn, prepare, start
+from benchmark.storage.state import load, pack, save
+from methods.configured import configure
+from methods.heads import is_head
+from methods.options import option_types, value_text
+from methods.recipe import Range, Recipe
+
+
+def search_is_valid(subject: MethodSubject) -> None:
+    """What `tune` tries are options, with values that are accepted."""
+    known = {*option_types(subject.cls), *option_types(Recipe)}
+    for name, space in subject.cls.search.items():
+        if name not in known:
+            raise WrongError(
+                f"{place_of(subject.cls)}: search names '{name}', which is no option; options are "
+                f"{', '.join(sorted(known))}"
+            )
+        for value in (space.low, space.high) if isinstance(space, Range) else space:
+            wanted = option_types(subject.cls).get(name)
+            text = value_text(int(value) if wanted is int else value)
+            bare = re.sub(rf":{name}=[^:]*", "", str(subject.spec))
+            configure(f"{bare}:{name}={text}")
+
+
+def parts_are_valid(subject: MethodSubject) -> None:
+    """`part` says of each tensor of the backbone whether it is frozen, shared or the task's."""
+    prepare(subject.cell(), 1)
+
+
+def learns_tasks(subject: MethodSubject) -> None:
+    """Three tasks one after the other, and a fresh instance answers for each."""
+    for learned in subject.learned:
+        state = learned.state
+        for number, task in enumerate(subject.tasks[: state.learned], 1):
+            logits = network_for(subject.cell(), state, number, len(task.classes))(task.test.images)
+            if list(logits.shape) != [len(task.test), len(task.classes)]:
+                raise WrongError(
+                    f"its network gives {list(logits.shape)} logits for {len(task.test)} images of {len(task.classes)} "
+                    "classes; let the network answer with the task's head"
+                )
+
+
+def learns_something(subject: MethodSubject) -> None:
+    """Well above chance on a task's training images, after twenty epochs."""
+    recipe = replace(subject.cls.recipe, lr=0.05, schedule="constant")
+    cell, task = subject.cell(), subject.tasks[0]
+    before = prepare(cell, 1).take("task")
+    after = subject.fold(cell, [task], recipe=recipe, epochs=20)[-1].state
+    accuracy = evaluate(network_for(cell, after, 1, 3), task.train, CPU)
+    if accuracy <= 0.5:
+        raise WrongError(
+            f"after 20 epochs it answers {accuracy:.0%} of a task's training images right, where chance is "
+            "33 %; see that "
+            "what it trains is 'shared' or 'task' and takes part in the loss"
+        )
+    if before.keys() != {key for key in after.tasks[1] if not is_head(key)}:
+        raise WrongError("it stores other tensors of a task than it began with; part must answer the same each time")
+    if before and all(torch.equal(after.tasks[1][key], tensor) for key, tensor in before.items()):
+        raise WrongError("no tensor of the part 'task' changed in 20 epochs; train them, or call them 'frozen'")
+
+
+def keeps_its_input(subject: MethodSubject) -> None:
+    """Neither the state from which it learns nor the images are changed."""
+    cell, task, state = subject.cell(), subject.tasks[1], subject.states[1]
+    before = {key: tensor.clone() for key, tensor in flat(state).items()}
+    learn(cell, state, task, subject.training())
+    same_bytes(before, flat(state), "of the state before was written into; clone() what is to be changed")
+    for given, used in zip(three_tasks(), subject.tasks, strict=True):
+        for name in ("images", "labels"):
+            first, now = ({name: getattr(task.train, name)} for task in (given, used))
+            same_bytes(first, now, f"of {used.name} were written into; clone() them first")
+
+
+def frozen_stays(subject: MethodSubject) -> None:
+    """What is called frozen is neither changed nor stored."""
+    cell, state = subject.cell(), subject.states[2]
+    given = {key: tensor.detach().clone() for key, _, tensor in cell.pristine.tensors()}
+    parts = prepare(cell, 1).parts
+    frozen = {key for key, part in parts.items() if part == "frozen"}
+    for name in sorted(frozen):
+        if name in state.shared or any(name in own for own in state.tasks.values()):
+            raise WrongError(
+                f"'{name}' is frozen and is stored all the same; stored must return the names that it gets"
+            )
+    if subject.live is None:
+        return
+    live = {key: tensor.detach() for key, _, tensor in subject.live.tensors() if key in frozen and key in given}
+    same_bytes(
+        {key: given[key] for key in live},
+        live,
+        "is frozen and was changed; call it 'shared' or 'task', or leave it alone",
+    )
+
+
+def state_is_all(subject: MethodSubject) -> None:
+    """What was learned before is in the state, and nowhere else."""
+    cell = subject.cell()
+    subject.fold(subject.cell(seed=1), subject.tasks[:2])
+    again = learn(cell, subject.states[1], subject.tasks[1], subject.training()).state
+    same_bytes(
+        flat(subject.states[2]),
+        flat(again),
+        "is another one if other tasks were learned in between, from the same state: something is kept in "
+        "the class, in "
+        "the module or in a default value; put it into self.kept",
+    )
+
+
+def answers_again(subject: MethodSubject) -> None:
+    """A fresh instance with the stored tensors answers as the network that learned."""
+    cell, task = subject.cell(), subject.tasks[1]
+    state = learn(cell, subject.states[1], task, subject.training()).state
+    live = subject.live
+    if live is None:
+        return
+    live.eval()
+    with torch.no_grad():
+        learned = live(task.test.images)
+        restored = network_for(cell, state, 2, len(task.classes))(task.test.images)
+    if not torch.allclose(learned, restored, rtol=1e-4, atol=1e-5):
+        off = (learned - restored).abs().max().item()
+        raise WrongError(
+            "the network answers otherwise once it is made from the state (logits differ by up to "
+            f"{off:.2g}): something "
+            "that was learned is no parameter or buffer, or is frozen; make it one, and let part call it "
+            "'shared' or 'task'"
+        )
+
+
+def resumes(subject: MethodSubject) -> None:
+    """Written, read and gone on with, the state gives the same as without the interruption, bit for bit."""
+    checksums: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for before, state in pairwise(subject.states[:3]):
+            packed = pack(state, before, checksums)
+            save(Path(folder), packed, {"learned": state.learned})
+            checksums = packed.checksums
+        loaded, _ = load(Path(folder), lambda: subject.states[0])
+    same_bytes(flat(subject.states[2]), flat(loaded), "is not read as it was written; keep contiguous copies")
+    subject.fold(subject.cell(seed=1), subject.tasks[:2])
+    again = learn(subject.cell(), loaded, subject.tasks[2], subject.training()).state
+    same_bytes(
+        flat(subject.states[3]),
+        flat(again),
+        "is another one after a stop and a start: something was kept elsewhere; put it into self.kept",
+    )
+
+
+def isolates(subject: MethodSubject) -> str | None:
+    """Task 1 answers the same, bit for bit, after two more tasks, where the method says so."""
+    cell, states, images = subject.cell(), subject.states[1:], subject.tasks[0].test.images
+    with torch.no_grad():
+        before, *after = (network_for(cell, state, 1, 3)(images) for state in states)
+    changed = [number for number, logits in enumerate(after, 2) if not torch.equal(before, logits)]
+    if not subject.cls.isolates_tasks:
+        told = "task 1 answers the same after all tasks; if that is always so, isolates_tasks = True says it"
+        return None if changed else told
+    if changed:
+        raise WrongError(
+            f"isolates_tasks is True, and task 1 answers otherwise after task {changed[0]}; say False, or "
+            "let nothing that "
+            "its answers depend on be 'shared'"
+        )
+    return None
+
+
+def knows_no_number(subject: MethodSubject) -> None:
+    """A task that needs no other one is the same wherever it stands in the stream."""
+    if not is_independent(subject.cell()):
+        return
+    turned = subject.tasks[::-1]
+    states = subject.fold(subject.cell(tasks=turned), turned)
+    for number in (1, 2, 3):
+        same_bytes(
+            file_of(subject.states[3], number),
+            file_of(states[-1].state, 4 - number),
+            f"of {subject.tasks[number - 1].name} depends on the task's place, although isolates_tasks is "
+            "True and nothing "
+            "is shared; do not use self.task nor what is kept of other tasks, or say isolates_tasks = False",
+        )
+
+
+def same_seed(subject: MethodSubject) -> None:
+    """The same seed gives the same bytes, whatever the global random state is."""
+    subject.states  # noqa: B018  # before the random states are moved
+    move_random_states()
+    again = subject.fold(subject.cell(), subject.tasks[:2])[-1].state
+    same_bytes(
+        flat(subject.states[2]),
+        flat(again),
+        "is another one in a second run of the same seed; draw random numbers from self.generator only",
+    )
+
+
+def other_seed(subject: MethodSubject) -> None:
+    """Another seed gives another result."""
+    first, other = flat(subject.states[2]), flat(subject.fold(subject.cell(seed=1), subject.tasks[:2])[-1].state)
+    if first.keys() == other.keys() and all(torch.equal(tensor, other[key]) for key, tensor in first.items()):
+        raise WrongError("another seed gives the very same bytes; draw from self.generator, and set no seed")
+
+
+def computes_in_bfloat16(subject: MethodSubject) -> None:
+    """--precision bf16 works, and everything that is stored stays as it is."""
+    exact = flat(subject.states[2])
+    rounded = flat(subject.fold(subject.cell(), subject.tasks[:2], precision="bf16")[-1].state)
+    for name, tensor in exact.items():
+        if name not in rounded or rounded[name].dtype != tensor.dtype:
+            kind = rounded[name].dtype if name in rounded else "missing"
+            raise WrongError(f"'{name}' is {tensor.dtype} and with --precision bf16 {kind}; store it as .float()")
+        if tensor.is_floating_point() and not rounded[name].isfinite().all():
+            raise WrongError(f"'{name}' is not finite with --precision bf16; compute it from .float()")
+    if all(torch.equal(tensor, rounded[name]) for name, tensor in exact.items()):
+        raise WrongError("--precision bf16 changes nothing: it computes outside the harness's pass; use step.model")
+
+
+def copes_with_spare_layers(subject: MethodSubject) -> None:
+    """Parameters that the loss does not reach have no gradient, which is None."""
+    cell = subject.cell(network=tiny_network(SpareBackbone))
+    for name, tensor in flat(subject.fold(cell, subject.tasks[:2])[-1].state).items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise WrongError(f"'{name}' is not finite on a backbone with layers that its forward pass does not use")
+
+
+def leaves_the_process_alone(subject: MethodSubject) -> None:
+    """Threads, default types and random states of the whole process stay as they are."""
+    cell = subject.cell()
+    before = process_state()
+    learn(cell, start(cell), subject.tasks[0], subject.training())
+    changed = [name for name, value in process_state().items() if value != before[name]]
+    # The learner has set it for the whole training.
+    if torch.initial_seed() != cell.derive(1, "training"):
+        changed.append("torch's seed")
+    refuse_changes(changed)
+
+
+METHOD_CHECKS: tuple[Check[MethodSubject], ...] = (
+    *OPTION_CHECKS,
+    Check("what tune tries are options and values", search_is_valid, "mend `search`"),
+    Check("part says frozen, shared or task of each tensor", parts_are_valid, basis=True),
+    Check("learns three tasks and answers for each", learns_tasks, basis=True),
+    Check("learns something", learns_something),
+    Check("leaves alone the state before, and the images", keeps_its_input),
+    Check("leaves alone what is frozen", frozen_stays),
+    Check("everything that crosses a task is in the state", state_is_all),
+    Check("a fresh instance answers the same", answers_again),
+    Check("goes on after a stop as without one", resumes),
+    Check("isolates_tasks is true to its word", isolates),
+    Check("an independent task does not know its number", knows_no_number),
+    Check("the same seed gives the same bytes", same_seed),
+    Check("another seed gives other bytes", other_seed),
+    *COST_CHECKS,
+    Check("computes in bfloat16", computes_in_bfloat16, "use .float(), or .to(x.dtype), where two types meet"),
+    Check("copes with parameters without a gradient", copes_with_spare_layers, "skip parameters whose grad is None"),
+    Check("leaves the rest of the process alone", leaves_the_process_alone),
+)

@@ -1,0 +1,113 @@
+"""Checks of what methods, streams and backbones have in common: their options."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Protocol
+
+from benchmark.checks.base import Check, WrongError
+from methods.errors import UserError, first_line
+from methods.options import Spec, call, construct, option_types, option_values, parse_spec, value_text
+
+# Numbers that many options refuse: what is refused must be a ValueError with a sentence.
+_ODD = {int: ("0", "-1", "1000000000"), float: ("0", "-1", "1e30")}
+
+
+class Configured(Protocol):
+    """Something with options.
+
+    Attributes:
+        spec: the specification.
+        foreign: whether its documentation is written elsewhere, by rules of its own.
+    """
+
+    spec: Spec
+    foreign: bool
+
+    @property
+    def cls(self) -> type:
+        """Its class."""
+
+    def values(self) -> dict[str, object]:
+        """Option -> value, of an instance made from the specification."""
+
+
+def place_of(cls: type) -> str:
+    """Where a class is written, as messages have it."""
+    try:
+        return f"{cls.__name__} ({inspect.getsourcefile(cls)}, line {inspect.getsourcelines(cls)[1]})"
+    except (OSError, TypeError):
+        return cls.__name__
+
+
+def described(subject: Configured) -> None:
+    """Its docstring begins with a line about it, and has an entry under "Args:" for each option."""
+    cls = subject.cls
+    text = (vars(cls).get("__doc__") or "").strip()
+    if not text:
+        raise WrongError(f"{place_of(cls)} has no docstring; its first line is what the list of names shows: write one")
+    if subject.foreign:
+        return
+    arguments = inspect.cleandoc(text).partition("Args:\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^ {4}(\w+(?:, \w+)*): ", arguments, re.MULTILINE)
+    found, wanted = [name for entry in entries for name in entry.split(", ")], list(option_types(cls))
+    missing, unknown = [name for name in wanted if name not in found], [name for name in found if name not in wanted]
+    if missing:
+        raise WrongError(
+            f"the docstring of {place_of(cls)} does not describe the option '{missing[0]}'; write a line "
+            f"'{missing[0]}: ...' under 'Args:'"
+        )
+    if unknown:
+        raise WrongError(f"the docstring of {place_of(cls)} describes '{unknown[0]}', which is no option; remove it")
+    if found != wanted:
+        raise WrongError(
+            f"the docstring of {place_of(cls)} has its options in another order; write {', '.join(wanted)}"
+        )
+
+
+def stored(subject: Configured) -> None:
+    """Each option is an attribute of its own name, from which the same instance can be made."""
+    cls = subject.cls
+    try:
+        values = subject.values()
+    except AttributeError as error:
+        raise WrongError(f"{place_of(cls)} does not store each option under its own name: {error}; store it") from None
+    given = {name: value for name, value in values.items() if value is not None}
+    texts = {name: value_text(value) if isinstance(value, bool) else str(value) for name, value in given.items()}
+    again = option_values(construct(cls, Spec(subject.spec.text, subject.spec.name, "", texts)))
+    for name, value in values.items():
+        if again[name] != value:
+            raise WrongError(
+                f"{place_of(cls)} stores {value!r} as '{name}', and {again[name]!r} where it is made with that; store "
+                "options as they are given"
+            )
+
+
+def refused(subject: Configured) -> None:
+    """An option's value is taken, or refused by a ValueError with a sentence."""
+    cls, spec = subject.cls, subject.spec
+    given = {name: value for name, value in subject.values().items() if value is not None}
+    for name, wanted in option_types(cls).items():
+        for text in _ODD.get(wanted, ()):
+            asked = f"{spec.name}:{name}={text}"
+            try:
+                call(cls, parse_spec(asked), {**given, name: wanted(text)})
+            except UserError as error:
+                if str(error).endswith(": "):
+                    raise WrongError(
+                        f"{asked} is refused by {place_of(cls)} without a word; say in the ValueError what "
+                        "would be right"
+                    ) from None
+            except Exception as error:  # whatever a constructor does
+                raise WrongError(
+                    f"{asked} ends in {first_line(error)} in {place_of(cls)}; refuse such values in the constructor "
+                    "with a ValueError that says what would be right"
+                ) from error
+
+
+OPTION_CHECKS: tuple[Check[Configured], ...] = (
+    Check("its docstring describes it and each option", described),
+    Check("options are stored under their own names", stored),
+    Check("values of options are taken, or refused in words", refused),
+)

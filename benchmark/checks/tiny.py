@@ -1,0 +1,80 @@
+"""Tiny tasks and a tiny network, made here, on which everything takes milliseconds."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from benchmark.images.labelled import LabelledImages
+from benchmark.streams.base import Task
+from methods.network import Network
+
+
+def make_images(count: int, classes: int, size: int, seed: int) -> LabelledImages:
+    """Noise whose mean colour depends on the class, so that a tiny network can learn it."""
+    random = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % classes
+    colours = torch.randint(40, 216, (classes, 3), generator=random)
+    noise = torch.randint(-40, 40, (count, 3, size, size), generator=random)
+    images = (colours[labels][:, :, None, None] + noise).clamp(0, 255).to(torch.uint8)
+    return LabelledImages(images, labels)
+
+
+def make_task(number: int, classes: int, size: int = 8, train: int = 40) -> Task:
+    """A task of that many classes; its images follow from its number."""
+    names = tuple(f"class-{index}" for index in range(classes))
+    splits = (make_images(count, classes, size, 10 * number + i) for i, count in enumerate((train, 8, 20)))
+    return Task(f"task-{number}", names, *splits)
+
+
+def three_tasks() -> tuple[Task, ...]:
+    """Three tasks of 3, 2 and 4 classes at 8x8."""
+    return tuple(make_task(number, classes) for number, classes in ((1, 3), (2, 2), (3, 4)))
+
+
+def without_data(task: Task) -> Task:
+    """A task of the same shape on the device "meta"."""
+    splits = (
+        LabelledImages(d.images.to("meta"), d.labels.to("meta")) for d in (task.train, task.validation, task.test)
+    )
+    return Task(task.name, task.classes, *splits)
+
+
+class TinyBackbone(nn.Sequential):
+    """Two convolutions, one of them 1x1, with batch normalisation: 3 -> 6 -> 5 features."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 6, 3, padding=1, bias=False),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.Conv2d(6, 5, 1, bias=False),
+            nn.BatchNorm2d(5),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        for module in self:
+            if isinstance(module, nn.BatchNorm2d):
+                module.num_batches_tracked = None
+
+
+class SpareBackbone(TinyBackbone):
+    """With layers that the forward pass does not use, as detectors and auxiliary classifiers leave them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Conv2d(4, 7, 3)
+        self.auxiliary = nn.Linear(5, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        for name, module in self.named_children():
+            if name not in ("spare", "auxiliary"):
+                images = module(images)
+        return images
+
+
+def tiny_network(backbone: type[TinyBackbone] = TinyBackbone) -> Network:
+    """A network with random weights, always the same, in single precision, without heads."""
+    torch.manual_seed(0)
+    return Network(backbone(), feature_dim=5, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -1,0 +1,97 @@
+"""What is checked: names, files, and what there is to say where that is nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.checks.find import targets
+from benchmark.cli.main import main
+from methods.errors import UserError
+
+
+def names(*asked: str) -> list[str]:
+    return [str(target) for target in targets(asked)]
+
+
+def test_a_name_of_several_kinds() -> None:
+    assert names("mini") == ["stream mini", "backbone mini"]
+    assert names("avalanche:MASPlugin") == ["method avalanche:MASPlugin"]
+    assert names("avalanche:SplitMNIST") == ["stream avalanche:SplitMNIST"]
+
+
+def test_a_group_is_its_members() -> None:
+    assert names("paper")[:2] == ["method clr", "method ewc"]
+
+
+def test_a_file_of_a_package(lab) -> None:
+    """What setup.cfg announces has no name yet; the class's own stands for it."""
+    assert names(str(lab / "mean_imm.py")) == ["method MeanIMM"]
+
+
+def test_what_has_options_is_not_checked_without(lab) -> None:
+    assert names(str(lab / "mean_imm.py"), "MeanIMM:share=0.3") == ["method MeanIMM:share=0.3"]
+
+
+def test_a_file_with_several(tmp_path, lab) -> None:
+    file = tmp_path / "all.py"
+    file.write_text(
+        (lab / "gratings.py").read_text()
+        + "\n\n"
+        + (lab / "gabor.py").read_text().replace("from __future__ import annotations\n", "")
+    )
+    assert names(str(file)) == ["stream Gratings", "backbone Gabor"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("missing.py", "check: there is no file missing.py"),
+        ("no-such-thing", "check: there is no file, method, stream or backbone 'no-such-thing'"),
+    ],
+)
+def test_what_is_not_there(asked: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        targets([asked])
+    assert str(caught.value).startswith(says)
+
+
+def test_the_command(tmp_path, capsys, lab) -> None:
+    file = str(lab / "mean_imm.py")
+    assert main(["check", file]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "method MeanIMM"
+    assert lines[1] == "  ok      its docstring describes it and each option"
+    assert lines[-2] == "  21 of 21 checks passed"
+
+
+def test_the_command_fails(tmp_path, capsys, lab) -> None:
+    broken = tmp_path / "mine.py"
+    broken.write_text(
+        (lab / "mean_imm.py").read_text().replace("share: float | None = None", "share: float = 0.5, odd: int = 1")
+    )
+    assert main(["check", str(broken)]) == 1
+    assert "FAILED  its docstring describes it and each option: the docstring of MeanIMM (" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import no_such_module", "does not import: ModuleNotFoundError"),
+        ("x = 1", 'registers nothing; write @methods.register("NAME")'),
+        ("from methods import UserError\nraise UserError('own sentence')", "own sentence"),
+    ],
+)
+def test_a_file_that_cannot_be_loaded(text: str, says: str, tmp_path, capsys) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    assert main(["check", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_a_constructor_that_fails(tmp_path, capsys, lab) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text((lab / "mean_imm.py").read_text().replace("self.share = share", "self.share = share.real"))
+    assert main(["check", str(file)]) == 1
+    assert "it can be made: AttributeError: 'NoneType'" in capsys.readouterr().out

@@ -1,0 +1,256 @@
+"""The template passes every check; a copy that breaks a promise is told which one, where, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.checks.base import examine_one
+from benchmark.checks.find import targets
+from benchmark.checks.methods import METHOD_CHECKS
+from benchmark.checks.subject import MethodSubject
+from methods.configured import configure
+from methods.method import STEP_HOOKS, Method
+
+ROOT = Path(__file__).parents[3]
+TEMPLATE = ROOT / "examples" / "method.py"
+CHECKS = {check.name: check for check in METHOD_CHECKS}
+
+FROZEN_NORM = ('bn: Literal["shared", "frozen"] = "shared"', 'bn: Literal["shared", "frozen"] = "frozen"')
+KEEP = 'self.kept["mean"] = self.mean'
+START = "self.mean = torch.zeros(step.model.feature_dim, device=step.device)"
+FORWARD = "self.features = step.model.features(step.images)"
+ANSWER = "return step.model.answer(self.features)"
+CONDITION = 'if "mean" in self.kept:'
+UPDATE = '"""Right after it: the place to put weights right."""'
+PENALTY = '(self.features.mean(0) - self.kept["mean"])'
+
+# Check -> what is replaced in the template, and what is said.
+BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
+    (
+        "its docstring describes it and each option",
+        [("        strength: weight of the penalty.\n", "")],
+        "does not describe the option 'strength'; write a line 'strength: ...' under 'Args:'",
+    ),
+    (
+        "options are stored under their own names",
+        [("self.strength = strength", "self.weight = strength")],
+        "no attribute 'strength'; store it",
+    ),
+    (
+        "values of options are taken, or refused in words",
+        [('raise ValueError(f"strength={strength:g} must not be negative")', "raise ArithmeticError(strength)")],
+        "my-method:strength=-1 ends in ArithmeticError: -1.0 in MyMethod",
+    ),
+    (
+        "what tune tries are options and values",
+        [('"strength": Range', '"strenght": Range')],
+        "search names 'strenght', which is no option; options are ",
+    ),
+    (
+        "what tune tries are options and values",
+        [("Range(0.01, 10.0)", "Range(-1.0, 10.0)")],
+        "strength=-1 must not be negative",
+    ),
+    (
+        "part says frozen, shared or task of each tensor",
+        [('else "shared"', 'else "common"')],
+        "the unknown part 'common'",
+    ),
+    (
+        "learns three tasks and answers for each",
+        [(KEEP, f"{KEEP}.tolist()")],
+        "kept holds tensors only",
+    ),
+    (
+        "learns three tasks and answers for each",
+        [(PENALTY, "(self.features.mean(0) - self.last)")],
+        "no attribute 'last'",
+    ),
+    (
+        "learns something",
+        [(ANSWER, "return -step.model.answer(self.features)")],
+        "of a task's training images right, where chance is 33 %",
+    ),
+    (
+        "learns something",
+        [
+            ('else "shared"', 'else "task"'),
+            (UPDATE, "[p.grad.zero_() for p in step.trained]"),
+            FROZEN_NORM,
+            ('"""Right before the optimiser\'s step."""', "[p.grad.zero_() for p in step.trained[:-2]]"),
+        ],
+        "no tensor of the part 'task' changed",
+    ),
+    (
+        "leaves alone the state before, and the images",
+        [(KEEP, f"{KEEP}; step.task_data.images[:1] = 0")],
+        "'images' of task-1 were written into; clone() them first",
+    ),
+    (
+        "leaves alone what is frozen",
+        [FROZEN_NORM, (UPDATE, "[m.bias.add_(0.1) for m in step.model.modules() if isinstance(m, BatchNorm)]")],
+        "'backbone.1.bias' is frozen and was changed; call it 'shared' or 'task'",
+    ),
+    (
+        "everything that crosses a task is in the state",
+        [
+            (KEEP, "MyMethod.last = self.mean"),
+            (CONDITION, 'if hasattr(MyMethod, "last"):'),
+            (PENALTY, "(self.features.mean(0) - MyMethod.last)"),
+        ],
+        "something is kept in the class, in the module or in a default value; put it into self.kept",
+    ),
+    (
+        "a fresh instance answers the same",
+        [(START, f"{START}; step.model.shift += 0.5")],
+        "the network answers otherwise once it is made from the state",
+    ),
+    (
+        "goes on after a stop as without one",
+        [
+            (KEEP, f"{KEEP}\n        if self.task == 2:\n            MyMethod.second = self.mean"),
+            (CONDITION, "if self.task == 3:"),
+            (PENALTY, "(self.features.mean(0) - MyMethod.second)"),
+        ],
+        "is another one after a stop and a start: something was kept elsewhere; put it into self.kept",
+    ),
+    (
+        "isolates_tasks is true to its word",
+        [("isolates_tasks = False", "isolates_tasks = True")],
+        "isolates_tasks is True, and task 1 answers otherwise after task 2",
+    ),
+    (
+        "an independent task does not know its number",
+        [FROZEN_NORM, ("isolates_tasks = False", "isolates_tasks = True"), ('else "shared"', 'else "task"')],
+        "depends on the task's place",
+    ),
+    (
+        "the same seed gives the same bytes",
+        [(KEEP, "import random; self.kept['mean'] = self.mean + random.random()")],
+        "draw random numbers from self.generator only",
+    ),
+    (
+        "another seed gives other bytes",
+        [FROZEN_NORM, (KEEP, "self.kept['mean'] = self.mean * 0; [p.zero_() for p in step.model.parameters()]")],
+        "another seed gives the very same bytes; draw from self.generator, and set no seed",
+    ),
+    (
+        "operations and bytes are counted",
+        [
+            (FORWARD, "self.features = torch.zeros(len(step.labels), 5, device=step.device)"),
+            (ANSWER, "return step.model.heads.bias.expand(len(step.labels), -1)"),
+        ],
+        "task 1 costs no operation; its loss must come from step.model",
+    ),
+    (
+        "runs without data, for the same cost",
+        [(CONDITION, f"if self.features.sum().item() > -1e9 and {CONDITION.removeprefix('if ')}")],
+        "because of before_backward (",
+    ),
+    (
+        "runs without data, for the same cost",
+        [(CONDITION, f"if self.features.sum() > -1e9 and {CONDITION.removeprefix('if ')}")],
+        "make new tensors on the device of others, and where x.is_meta look at no value",
+    ),
+    (
+        "runs without data, for the same cost",
+        [(START, START.replace("device=step.device", ""))],
+        "does not run on tensors without values",
+    ),
+    (
+        "runs without data, for the same cost",
+        [(KEEP, f"{KEEP}; self.kept['more'] = self.mean[: 4 if self.mean.is_meta else 5]")],
+        "'memory-1/more' is [4] of torch.float32 without data and [5] of torch.float32 with data",
+    ),
+    (
+        "runs without data, for the same cost",
+        [(ANSWER, f"if not step.images.is_meta:\n            step.model.features(step.images)\n        {ANSWER}")],
+        "do the same work in both, in each step",
+    ),
+    (
+        "computes in bfloat16",
+        [("self.features.float()", "self.features")],
+        "in after_training_iteration (",
+    ),
+    (
+        "copes with parameters without a gradient",
+        [('"""Right before the optimiser\'s step."""', "[p.grad.mul_(1) for p in step.trained]")],
+        "skip parameters whose grad is None",
+    ),
+    (
+        "leaves the rest of the process alone",
+        [(KEEP, f"{KEEP}; torch.manual_seed(3); torch.set_default_dtype(torch.float64)")],
+        "it changes torch's default type of numbers and torch's seed for everything else in the process",
+    ),
+]
+
+
+def told(file: Path, check: str) -> tuple[str, str]:
+    """(status, text) of one check of a file's method."""
+    (target,) = targets([str(file)])
+    finding = examine_one(CHECKS[check], MethodSubject(configure(target.text)))
+    return finding.status, finding.text
+
+
+def test_there_is_a_broken_copy_for_each_check() -> None:
+    assert {name for name, _, _ in BROKEN} == CHECKS.keys()
+
+
+def test_the_template_passes() -> None:
+    (target,) = targets([str(TEMPLATE)])
+    assert str(target) == "method my-method"
+    findings = list(target.findings())
+    assert [(finding.check, finding.status, finding.text) for finding in findings] == [(c, "ok", "") for c in CHECKS]
+
+
+def test_the_template_has_every_hook() -> None:
+    text = TEMPLATE.read_text()
+    once = ("before_training_exp", "before_training_epoch", "after_training_epoch", "after_training_exp")
+    own = ("adapt", "part", "trains", "stored", "restored", "training_data", "forward")
+    for hook in (*STEP_HOOKS, *once, *own):
+        assert hasattr(Method, hook)
+        assert f"    def {hook}(self, " in text
+    for attribute in Method.__annotations__.keys() - {"name", "bound", "grows_evenly", "task", "generator"}:
+        assert f"\n    {attribute} = " in text
+
+
+@pytest.mark.parametrize(("check", "changes", "says"), BROKEN)
+def test_a_broken_copy(check: str, changes: list[tuple[str, str]], says: str, broken) -> None:
+    status, text = told(broken(TEMPLATE, changes), check)
+    assert status == "failed"
+    assert says in text
+    assert "\n" not in text
+
+
+def test_it_says_where(broken) -> None:
+    """File and line of the method's own code, although torch raises the error."""
+    file = broken(
+        TEMPLATE,
+        [
+            (KEEP, "self.helper()"),
+            ("    def forward", "    def helper(self):\n        torch.ones(2) @ torch.ones(3)\n\n    def forward"),
+        ],
+    )
+    line = file.read_text().splitlines().index("        torch.ones(2) @ torch.ones(3)") + 1
+    _, text = told(file, "learns three tasks and answers for each")
+    assert text.startswith(f"in after_training_exp ({file}, line {line}): RuntimeError: ")
+
+
+def test_what_needs_another_check_is_skipped(broken) -> None:
+    (target,) = targets([str(broken(TEMPLATE, [('else "shared"', 'else "common"')]))])
+    findings = {finding.check: finding for finding in target.findings()}
+    assert list(findings) == list(CHECKS)
+    wrong = "part says frozen, shared or task of each tensor"
+    assert findings[wrong].status == "failed"
+    assert findings["learns something"].status == "skipped"
+    assert findings["learns something"].text == f"mend '{wrong}' first"
+
+
+def test_advice_is_no_failure(broken) -> None:
+    """What isolates its tasks and does not say so is told that it may."""
+    changes = [FROZEN_NORM, ('else "shared"', 'else "task"')]
+    status, text = told(broken(TEMPLATE, changes), "isolates_tasks is true to its word")
+    assert status == "ok"
+    assert "isolates_tasks = True says it" in text
