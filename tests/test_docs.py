@@ -11,6 +11,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 import warnings
 from pathlib import Path
 
@@ -83,6 +84,7 @@ NOT_RUN = {
 # How other commands begin, and who runs them.
 OTHERS = {
     "python -m pytest": "this is it",
+    "cp examples/method.py my_method.py": "the fixture `here`",
     "python -m venv": ".ci/run makes an environment",
     ". .venv/bin/activate": ".ci/run makes an environment",
     "ruff": ".ci/run",
@@ -122,12 +124,14 @@ def write_images(folder: Path, count: int, colour: int) -> None:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, but for what commands name; the methods that they add are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+    for registry in (methods, streams, backbones):
+        monkeypatch.setattr(registry, "_entries", registry.entries())
     for task in ("birds", "signs"):
         for split, count in (("train", 8), ("test", 4)):
             for colour in (20, 120):
                 write_images(tmp_path / "DIR" / task / split / f"class-{colour}", count, colour)
     (tmp_path / "l2_anchor.py").write_text(contributed_method())
+    shutil.copy(ROOT / "examples" / "method.py", tmp_path / "my_method.py")
     return tmp_path
 
 
@@ -146,7 +150,7 @@ def shortened(argv: list[str]) -> list[str]:
 def test_there_is_something_to_check() -> None:
     named = {argv[0] for page in PAGES for argv in benchmark_commands(page)}
     assert named >= {"run", "compare", "backbones-compare", "report", "cost", "tune", "methods", "streams", "backbones"}
-    assert named >= {"cache", "pretrain"}
+    assert named >= {"cache", "check", "pretrain"}
 
 
 @by_page
@@ -167,7 +171,7 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
     for module, name in ((run, "run"), (cost, "cost"), (tune, "tune"), (about, "describe")):
         monkeypatch.setattr(module, f"{name}_command", check)
     for argv in benchmark_commands(page):
-        needs_files = argv[0] in ("report", "compare", "pretrain") or {"--tuned", "--config"} & set(argv)
+        needs_files = argv[0] in ("check", "report", "compare", "pretrain") or {"--tuned", "--config"} & set(argv)
         if NOT_RUN.get(shlex.join(argv)) != INSTALLED and not needs_files:
             assert main(argv) == 0, f"{shlex.join(argv)}: {capsys.readouterr().err}"
 

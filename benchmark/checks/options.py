@@ -15,15 +15,15 @@ _ODD = {int: ("0", "-1", "1000000000"), float: ("0", "-1", "1e30")}
 
 
 class Configured(Protocol):
-    """Something with options.
+    """Something with options."""
 
-    Attributes:
-        spec: the specification.
-        foreign: whether its documentation is written elsewhere, by rules of its own.
-    """
+    @property
+    def spec(self) -> Spec:
+        """The specification."""
 
-    spec: Spec
-    foreign: bool
+    @property
+    def foreign(self) -> bool:
+        """Whether its documentation is written elsewhere, by rules of its own."""
 
     @property
     def cls(self) -> type:

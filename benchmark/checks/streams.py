@@ -177,7 +177,8 @@ def parts_travel(subject: StreamSubject) -> None:
         part = images.part(chosen)
         if part is None:
             continue
-        part = pickle.loads(pickle.dumps(part))
+        # As workers get it.
+        part = pickle.loads(pickle.dumps(part))  # noqa: S301
         if any(pixels(part, place) != pixels(images, index) for place, index in enumerate(chosen)):
             raise WrongError(f"part of {name} reads other images than the whole; number them from 0 in the given order")
 
