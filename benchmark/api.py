@@ -87,7 +87,7 @@ def run(
     with loading() as (note, warn):
         prepared = prepare_run(settings, note, warn=warn)
     with progress_bars(prepared.epochs_in_all(planned_cells(settings, RunFolder(folder)))) as progress:
-        return _shown(learn(prepared, execution, folder, command, progress))
+        return _shown(learn(prepared, execution, folder, command, progress.handle))
 
 
 def load_results(path: str | PathLike[str]) -> Results:

@@ -24,8 +24,8 @@ import torch
 
 from benchmark.config import Settings, parse_methods
 from benchmark.planning.preparation import prepare_run
-from benchmark.progress.remote import RemoteProgress, Told
-from benchmark.running.executors.base import Ended, Executor
+from benchmark.progress.events import CellEnded, Event, JobEnded, TaskBegan
+from benchmark.running.executors.base import Executor
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.plan import Plan
 from benchmark.running.executors.processes import ProcessExecutor
@@ -58,14 +58,17 @@ def spend(executor: Executor, jobs: Sequence[Job]) -> Spent:
     tasks: list[float] = []
     ends: list[float] = []
 
-    def hear(told: Told) -> None:
-        if told.method in ("task", "ended"):
-            (tasks if told.method == "task" else ends).append(time.perf_counter())
+    def hear(event: Event) -> None:
+        match event:
+            case TaskBegan():
+                tasks.append(time.perf_counter())
+            case CellEnded():
+                ends.append(time.perf_counter())
+            case JobEnded(name, failure) if failure:
+                raise RuntimeError(f"{name} failed: {failure.cause}")
 
     began = time.perf_counter()
-    for event in executor.run(deque(jobs), RemoteProgress(hear)):
-        if isinstance(event, Ended) and event.failure:
-            raise RuntimeError(f"{event.job.name} failed: {event.failure.cause}")
+    executor.run(deque(jobs), hear)
     return Spent(tasks[0] - began, ends[-1] - tasks[0])
 
 

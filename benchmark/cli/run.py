@@ -82,7 +82,7 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
         if "order" in factors_of(repetitions):
             print(f"Repetitions of each method: {repetitions_text(repetitions)}", file=sys.stderr)
         with TerminalProgress(prepared.epochs_in_all(cells)) as progress:
-            results = run(prepared, execution, folder, argv, progress)
+            results = run(prepared, execution, folder, argv, progress.handle)
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished tasks are kept. Go on with: {resume}", file=sys.stderr)
         return None

@@ -54,7 +54,7 @@ def tune_command(settings: Settings, budget: int, out: Path) -> int:
     try:
         tasks = len(tuning.pending) * budget * len(tuning.prepared.stream)
         with TerminalProgress(tasks * settings.epochs) as progress:
-            found = tuning.run(progress)
+            found = tuning.run(progress.handle)
     except KeyboardInterrupt:
         print(f"\ninterrupted; the methods that are done are in {out}, the same command goes on", file=sys.stderr)
         return 130

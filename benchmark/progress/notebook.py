@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmark.progress import terminal as progress
+from benchmark.progress.events import EpochDone, Event, Note, TaskBegan
 from benchmark.progress.terminal import TerminalProgress, print_warning
 from methods.names import printable
 
@@ -54,18 +55,14 @@ class NotebookProgress(TerminalProgress):
         super().__exit__(kind, error, trace)
         self._output.clear()
 
-    def note(self, text: str) -> None:
-        super().note(text)
-        self._draw()
-
-    def task(self, name: str, number: int, task: str) -> None:
-        super().task(name, number, task)
-        self._draw()
-
-    def epoch(self, name: str) -> None:
-        super().epoch(name)
-        if time.monotonic() > self._drawn + _INTERVAL:
-            self._draw()
+    def handle(self, event: Event) -> None:
+        """Show what happens."""
+        super().handle(event)
+        match event:
+            case Note() | TaskBegan():
+                self._draw()
+            case EpochDone() if time.monotonic() > self._drawn + _INTERVAL:
+                self._draw()
 
     def _draw(self) -> None:
         self._output.show(self._bars.make_tasks_table([task for task in self._bars.tasks if task.visible]))

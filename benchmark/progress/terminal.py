@@ -13,6 +13,16 @@ from rich.progress import Progress as Bars
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 from rich.text import Text
 
+from benchmark.progress.events import (
+    CellBegan,
+    CellEnded,
+    CellFailed,
+    EpochDone,
+    Event,
+    Note,
+    TaskBegan,
+    Warned,
+)
 from methods.names import printable
 
 
@@ -75,15 +85,35 @@ class TerminalProgress:
     ) -> None:
         self._bars.stop()
 
-    def note(self, text: str) -> None:
-        self._note = printable(text)
-        self._fit()
+    def handle(self, event: Event) -> None:
+        """Show what happens."""
+        match event:
+            case Note(text):
+                self._note = printable(text)
+                self._fit()
+            case Warned(text):
+                print_warning(self._console, text)
+            case CellBegan():
+                self._begin(event)
+            case TaskBegan(name, number, task):
+                self._bars.update(self._cells[name], description=printable(f"{name}: task {number}, {task}"))
+            case EpochDone(name):
+                self._bars.advance(self._cells[name])
+                self._bars.advance(self._run)
+                self._counted[name] += 1
+            case CellEnded(name):
+                self._end(name)
+            case CellFailed(name, cause):
+                self._end(name)
+                _print(self._console, f"{name} failed: {cause}", "red")
 
-    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
+    def _begin(self, event: CellBegan) -> None:
+        name = event.cell
         self._remove(name)
-        completed = done * epochs
+        completed = event.done * event.epochs
         room = len(self._cells) < self._room()
-        bar = self._bars.add_task(printable(name), total=tasks * epochs, completed=completed, visible=room)
+        total = event.tasks * event.epochs
+        bar = self._bars.add_task(printable(name), total=total, completed=completed, visible=room)
         self._cells[name] = bar
         if not room:
             self._hidden.add(bar)
@@ -91,24 +121,9 @@ class TerminalProgress:
         self._counted[name] = completed
         self._fit()
 
-    def task(self, name: str, number: int, task: str) -> None:
-        self._bars.update(self._cells[name], description=printable(f"{name}: task {number}, {task}"))
-
-    def epoch(self, name: str) -> None:
-        self._bars.advance(self._cells[name])
-        self._bars.advance(self._run)
-        self._counted[name] += 1
-
-    def ended(self, name: str) -> None:
+    def _end(self, name: str) -> None:
         self._remove(name)
         self._counted.pop(name, None)
-
-    def failed(self, name: str, cause: str) -> None:
-        self.ended(name)
-        _print(self._console, f"{name} failed: {cause}", "red")
-
-    def warn(self, text: str) -> None:
-        print_warning(self._console, text)
 
     def _remove(self, name: str) -> None:
         if name in self._cells:

@@ -6,11 +6,11 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.progress.base import Progress
-from benchmark.running.executors.base import Failure
+from benchmark.files import StorageError
+from benchmark.progress.events import CellFailed, Event, Failure, JobBegan, JobEnded, Listener, Warned
 from benchmark.running.executors.cells import Job
 from benchmark.storage.folder import RunFolder, cell_name
-from benchmark.storage.manifest import FAILED, PENDING, RUNNING, SUCCEEDED, Manifest
+from benchmark.storage.manifest import DIVERGED, FAILED, PENDING, RUNNING, SUCCEEDED, Manifest
 from benchmark.storage.parallel_tasks import unite
 from benchmark.storage.provenance import now
 from benchmark.storage.records import CellKey
@@ -34,14 +34,15 @@ class Matrix:
         folder: of the run.
         manifest: changed here, and written.
         jobs: all that is to be done.
-        progress: is told what fails.
+        tell: is told what fails.
     """
 
-    def __init__(self, folder: RunFolder, manifest: Manifest, jobs: Sequence[Job], progress: Progress):
+    def __init__(self, folder: RunFolder, manifest: Manifest, jobs: Sequence[Job], tell: Listener):
         self.jobs = deque(jobs)
         self._folder = folder
         self._manifest = manifest
-        self._progress = progress
+        self._tell = tell
+        self._named = {job.name: job for job in jobs}
         self._entries = {key_of(entry): entry for entry in manifest["cells"]}
         self._left = Counter(key for job in jobs for key in job.cells)
         # Methods that keep something for the next task, and cells of theirs of which not all tasks have been learned.
@@ -56,16 +57,28 @@ class Matrix:
                 self._close(key)
         folder.write_manifest(manifest)
 
-    def began(self, job: Job) -> None:
-        """A job begins, perhaps once more."""
+    def handle(self, event: Event) -> None:
+        """Keep in the manifest what becomes of jobs.
+
+        Raises:
+            StorageError: what is learned cannot be kept.
+        """
+        match event:
+            case JobBegan(name):
+                self._began(self._named[name])
+            case JobEnded(name, failure):
+                self._ended(self._named[name], failure)
+                if failure and failure.stops:
+                    raise StorageError(failure.cause)
+
+    def _began(self, job: Job) -> None:
         waiting = [self._entries[key] for key in job.cells if self._entries[key]["status"] == PENDING]
         for entry in waiting:
             entry["status"] = RUNNING
         if waiting:
             self._write()
 
-    def ended(self, job: Job, failure: Failure | None) -> None:
-        """A job has ended, with success if there is no failure."""
+    def _ended(self, job: Job, failure: Failure | None) -> None:
         if failure and failure.keeps:
             self._learn_in_sequence(job)
         elif failure:
@@ -95,7 +108,8 @@ class Matrix:
             entry = self._entries[key]
             # Of several tasks that fail, the first.
             if not entry["cause"]:
-                entry["status"], entry["traceback"] = failure.status, failure.traceback
+                entry["status"] = DIVERGED if failure.diverged else FAILED
+                entry["traceback"] = failure.traceback
                 entry["cause"] = failure.cause if key == job.key else f"{failure.cause} ({job.name})"
 
     def _learn_in_sequence(self, job: Job) -> None:
@@ -103,9 +117,11 @@ class Matrix:
         label = job.key[0]
         if label not in self._keeping:
             self._keeping.add(label)
-            self._progress.warn(
-                f"{label} says that it isolates its tasks, but keeps something for the next one: they are learned in "
-                "sequence"
+            self._tell(
+                Warned(
+                    f"{label} says that it isolates its tasks, but keeps something for the next one: they are learned "
+                    "in sequence"
+                )
             )
         dropped = [other for other in self.jobs if other.key[0] == label and other.task is not None]
         for other in dropped:
@@ -124,11 +140,13 @@ class Matrix:
             self._unfinished.remove(key)
             self._untold.pop(key, None)
             self._set_pending(entry)
-            self.jobs.append(Job(cell_name(entry, self._manifest), key))
+            job = Job(cell_name(entry, self._manifest), key)
+            self._named[job.name] = job
+            self.jobs.append(job)
             self._left[key] += 1
             return
         for name, cause in self._untold.pop(key, []):
-            self._progress.failed(name, cause)
+            self._tell(CellFailed(name, cause))
         if not entry["cause"]:
             entry["status"] = SUCCEEDED
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ from typing import Any
 import torch
 
 from benchmark.config import Execution
-from benchmark.files import StorageError, remove_unfinished
+from benchmark.files import remove_unfinished
 from benchmark.images.machine import cpu_quota
 from benchmark.planning.preparation import Prepared
-from benchmark.progress.base import Progress
+from benchmark.progress.events import CellBegan, CellEnded, Listener, Note, Warned, tell_all
 from benchmark.report.write import write_report
 from benchmark.results.run import Results, collect
 from benchmark.running.config_file import write_config
-from benchmark.running.executors.base import Began
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.choice import choose_executor
 from benchmark.running.executors.plan import Plan
@@ -36,7 +35,7 @@ from benchmark.trackers.curves import tracked
 from methods.errors import UserError
 
 
-def run(prepared: Prepared, execution: Execution, folder: Path, command: list[str], progress: Progress) -> Results:
+def run(prepared: Prepared, execution: Execution, folder: Path, command: list[str], tell: Listener) -> Results:
     """Learn every cell, and write the run folder; an existing run goes on where it stopped.
 
     A cell that fails is reported as failed, with its cause, and the others go on.
@@ -58,15 +57,16 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
     if execution.tuned:
         manifest["tuned"] = execution.tuned.origin(manifest, prepared.stream.training_fingerprints)
         if differing := manifest["tuned"]["differences"]:
-            progress.warn(
+            text = (
                 f"--tuned {execution.tuned.path}: this run has {', '.join(differing)}; other options may be better here"
             )
+            tell(Warned(text))
     new = not folder.exists()
     run_folder = open_run(folder)
     try:
         with locked(folder):
             remove_unfinished(folder)
-            return _run(prepared, execution, run_folder, manifest, progress)
+            return _run(prepared, execution, run_folder, manifest, tell)
     finally:
         # Nothing is left of a run that could not begin. A folder that was there before is the user's.
         if new:
@@ -75,7 +75,7 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
 
 
 def _run(
-    prepared: Prepared, execution: Execution, run_folder: RunFolder, manifest: Manifest, progress: Progress
+    prepared: Prepared, execution: Execution, run_folder: RunFolder, manifest: Manifest, tell: Listener
 ) -> Results:
     """What `run` does in a folder that is its own; `manifest` is that of a new run."""
     folder = run_folder.path
@@ -92,7 +92,7 @@ def _run(
     if process["tasks_left"]:
         check_device(manifest, process, prepared.settings.device, folder.name)
         if text := difference_warning(manifest, process, folder.name):
-            progress.warn(text)
+            tell(Warned(text))
     manifest["reference"] = execution.reference or manifest["reference"]
     run_folder = replace(run_folder, id=manifest["id"])
     plan = Plan(
@@ -111,26 +111,19 @@ def _run(
     cells = plan.cells(prepared)
     independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
-    with tracked(execution.tracker, run_folder, manifest, progress) as (progress, publish):
+    with tracked(execution.tracker, run_folder, manifest, tell) as (tell, publish):
         # An evaluation that is taken over is not made again.
         share = not execution.verify_evaluations
         if not comparable_seconds(learning_processes(manifest)):
             manifest["comparable_seconds"] = False
-        jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, progress)
+        jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, tell)
         # From here on nothing is refused. The manifest comes first: it makes the folder that of a run.
-        matrix = Matrix(run_folder, manifest, jobs, progress)
+        matrix = Matrix(run_folder, manifest, jobs, tell)
         write_config(folder, prepared.settings, execution)
         with _checked(run_folder):
-            with closing(executor.run(matrix.jobs, progress)) as events:
-                for event in events:
-                    if isinstance(event, Began):
-                        matrix.began(event.job)
-                    else:
-                        matrix.ended(event.job, event.failure)
-                        if event.failure and event.failure.stops:
-                            raise StorageError(event.failure.cause)
+            executor.run(matrix.jobs, tell_all(matrix.handle, tell))
             matrix.finish()
-            progress.note("drawing tables and figures")
+            tell(Note("drawing tables and figures"))
             results = collect(run_folder, manifest)
             write_report(results)
         publish(results)
@@ -167,7 +160,7 @@ def _jobs(
     independent: set[str],
     split: bool,
     share: bool,
-    progress: Progress,
+    tell: Listener,
 ) -> list[Job]:
     """What is to be done: cells, and single tasks, which fill the gaps between them.
 
@@ -191,7 +184,7 @@ def _jobs(
         name, key = cell_name(entry, manifest), key_of(entry)
         if found[key].damaged:
             entry["damage"] = _damage(folder, found[key])
-            progress.warn(f"{name}: {entry['damage']}")
+            tell(Warned(f"{name}: {entry['damage']}"))
         if key not in apart:
             whole.append(Job(name, key, twins=_twins(key, alike)))
             continue
@@ -202,8 +195,8 @@ def _jobs(
         ]
         begun |= {(*key[:2], orders[key[2]][number - 1]) for number in own}
         if len(own) < tasks:
-            progress.cell(name, tasks, tasks - len(own), prepared.epochs(entry["method"]))
-            progress.ended(name)
+            tell(CellBegan(name, tasks, tasks - len(own), prepared.epochs(entry["method"])))
+            tell(CellEnded(name))
         single += [Job(f"{name}, task {n}", key, n, _twins(key, apart)) for n in own]
     return whole + single
 

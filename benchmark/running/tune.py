@@ -6,7 +6,6 @@ import typing
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from benchmark.learning.seeds import RULE
 from benchmark.learning.strategy import DivergedError
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
-from benchmark.progress.base import Progress
+from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Listener, TaskBegan, ignore
 from benchmark.report.table import EMPTY
 from benchmark.report.text import aligned
 from benchmark.running.manifest import check_same
@@ -76,7 +75,7 @@ class Tuning:
         found = self._content["methods"]
         return [m for m in self.prepared.methods if m.label not in found and self._spaces[m.label]]
 
-    def run(self, progress: Progress) -> dict[str, dict[str, Any]]:
+    def run(self, tell: Listener) -> dict[str, dict[str, Any]]:
         """Tune the methods that the file lacks, and add each when it is done.
 
         Returns:
@@ -90,15 +89,15 @@ class Tuning:
             if method.label in found:
                 continue
             try:
-                trials = self._search(method, progress) if self._spaces[method.label] else []
+                trials = self._search(method, tell) if self._spaces[method.label] else []
             except Exception as error:  # whatever it is, the other methods go on
-                progress.failed(method.label, f"{type(error).__name__}: {error}")
+                tell(CellFailed(method.label, f"{type(error).__name__}: {error}"))
                 continue
             found[method.label] = _entry(method.label, trials)
             write_tuned(self.path, self._content)
         return {method.label: found[method.label] for method in self.prepared.methods if method.label in found}
 
-    def _search(self, method: ConfiguredMethod, progress: Progress) -> list[Trial]:
+    def _search(self, method: ConfiguredMethod, tell: Listener) -> list[Trial]:
         """All trials of a method; the first is its defaults."""
         (seed,) = self.prepared.settings.seeds
         space = self._spaces[method.label]
@@ -107,12 +106,13 @@ class Tuning:
         def attempt(params: dict[str, Any]) -> Trial:
             text = specification(method.label, params)
             tasks = len(self.prepared.stream)
-            progress.cell(text, tasks, tasks if text in known else 0, self.prepared.settings.epochs)
+            done = tasks if text in known else 0
+            tell(CellBegan(text, tasks, done, self.prepared.settings.epochs))
             try:
                 if text not in known:
-                    known[text] = try_once(self.prepared, text, params, progress)
+                    known[text] = try_once(self.prepared, text, params, tell)
             finally:
-                progress.ended(text)
+                tell(CellEnded(text))
             return known[text]
 
         defaults = option_defaults(method.cls) | asdict(method.recipe)
@@ -194,15 +194,15 @@ def specification(label: str, params: Mapping[str, Any]) -> str:
     return ":".join([label, *(f"{name}={value_text(value)}" for name, value in params.items() if value is not None)])
 
 
-def try_once(prepared: Prepared, text: str, params: dict[str, Any], progress: Progress) -> Trial:
+def try_once(prepared: Prepared, text: str, params: dict[str, Any], tell: Listener) -> Trial:
     """Learn the stream as `text` says, and see how well it does."""
     try:
-        return Trial(params, validation_accuracy(prepared, configure(text), progress), diverged=False)
+        return Trial(params, validation_accuracy(prepared, configure(text), tell), diverged=False)
     except DivergedError:
         return Trial(params, 0.0, diverged=True)
 
 
-def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, progress: Progress | None = None) -> float:
+def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, tell: Listener = ignore) -> float:
     """The average accuracy on the tasks' validation images after all tasks were learned in order.
 
     Raises:
@@ -213,10 +213,8 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, progress: 
     training = Training(method.recipe, settings.epochs, settings.batch_size)
     state = start(cell)
     for number, task in enumerate(stream.tasks, 1):
-        if progress is not None:
-            progress.task(method.label, number, task.name)
-        on_epoch = partial(progress.epoch, method.label) if progress else lambda: None
-        state = learn(cell, state, task, training, on_epoch).state
+        tell(TaskBegan(method.label, number, task.name))
+        state = learn(cell, state, task, training, lambda: tell(EpochDone(method.label))).state
     accuracies = [
         evaluate(network_for(cell, state, number, len(task.classes)), task.validation, device)
         for number, task in enumerate(stream.tasks, 1)

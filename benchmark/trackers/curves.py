@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from benchmark.progress.base import Progress
-from benchmark.progress.remote import RemoteProgress, Told
+from benchmark.progress.events import CellEnded, Event, Listener, TaskBegan, Warned, tell_all
 from benchmark.results.run import Results
 from benchmark.storage.folder import RunFolder, cell_name
 from benchmark.storage.manifest import Manifest
@@ -37,7 +36,7 @@ def open_tracker(name: str, folder: RunFolder, manifest: Manifest) -> Tracker:
 
 
 class Curves:
-    """Tells a tracker what cells have learned: a Progress that looks into the run's folder when it hears of a task.
+    """Tells a tracker what cells have learned: it looks into the run's folder when it hears of a task.
 
     What the tracker does wrong does not stop the run, but it is told no more.
 
@@ -58,22 +57,13 @@ class Curves:
         }
         self._told: dict[str, int] = {}
 
-    def note(self, text: str) -> None: ...
-
-    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None: ...
-
-    def task(self, name: str, number: int, task: str) -> None:
-        if name in self._unfinished:
-            self._guard(partial(self._tell, name))
-
-    def epoch(self, name: str) -> None: ...
-
-    def ended(self, name: str) -> None:
-        self.catch_up()
-
-    def failed(self, name: str, cause: str) -> None: ...
-
-    def warn(self, text: str) -> None: ...
+    def handle(self, event: Event) -> None:
+        """Tell what a cell has learned before its next task, or all at the end of one."""
+        match event:
+            case TaskBegan(name) if name in self._unfinished:
+                self._guard(partial(self._tell, name))
+            case CellEnded():
+                self.catch_up()
 
     def catch_up(self) -> None:
         """Tell all that is in the folder: a cell whose tasks are learned apart is there when others end."""
@@ -114,32 +104,28 @@ class Curves:
 
 @contextmanager
 def tracked(
-    name: str | None, folder: RunFolder, manifest: Manifest, progress: Progress
-) -> Iterator[tuple[Progress, Callable[[Results], None]]]:
+    name: str | None, folder: RunFolder, manifest: Manifest, tell: Listener
+) -> Iterator[tuple[Listener, Callable[[Results], None]]]:
     """While a run goes on, tell the tracker of --tracker what it measures.
 
     Yields:
-        The Progress that the run is to tell, and a function that takes the run's results when its tables and figures
+        The listener that the run is to tell, and a function that takes the run's results when its tables and figures
         are written.
 
     Raises:
         UserError: there is no using the tracker.
     """
     if name is None:
-        yield progress, lambda results: None
+        yield tell, lambda results: None
         return
     tracker = open_tracker(name, folder, manifest)
 
     def complain(cause: str) -> None:
-        progress.warn(f"--tracker {name} gets no more, the run goes on without it ({cause})")
+        tell(Warned(f"--tracker {name} gets no more, the run goes on without it ({cause})"))
 
     curves = Curves(tracker, folder, manifest, complain)
 
-    def tell(told: Told) -> None:
-        told.tell(progress)
-        told.tell(curves)
-
     try:
-        yield RemoteProgress(tell), curves.publish
+        yield tell_all(tell, curves.handle), curves.publish
     finally:
         curves.close()

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmark.progress.events import CellBegan, CellFailed, Event, TaskBegan, Warned
+
 TABLES = ("accuracy", "summary", "parameters", "compute", "tasks", "ranks", "statistics")
 
 
@@ -23,23 +25,16 @@ class Listener:
         self.failures: list[tuple[str, str]] = []
         self.warnings: list[str] = []
 
-    def note(self, text: str) -> None: ...
-
-    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
-        self.cells.append((name, done))
-
-    def task(self, name: str, number: int, task: str) -> None:
-        self.tasks.append((name, number))
-
-    def epoch(self, name: str) -> None: ...
-
-    def ended(self, name: str) -> None: ...
-
-    def failed(self, name: str, cause: str) -> None:
-        self.failures.append((name, cause))
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
+    def __call__(self, event: Event) -> None:
+        match event:
+            case CellBegan(name, _, done):
+                self.cells.append((name, done))
+            case TaskBegan(name, number):
+                self.tasks.append((name, number))
+            case CellFailed(name, cause):
+                self.failures.append((name, cause))
+            case Warned(text):
+                self.warnings.append(text)
 
 
 @pytest.fixture(scope="session")

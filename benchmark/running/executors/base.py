@@ -4,60 +4,24 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Protocol
 
 from benchmark.files import StorageError
 from benchmark.learning.strategy import DivergedError
-from benchmark.progress.base import Progress
+from benchmark.progress.events import Failure, Listener
 from benchmark.running.executors.cells import Cells, Job, KeepsError
 from benchmark.running.executors.plan import Plan
-from benchmark.storage.manifest import DIVERGED, FAILED
 from methods.errors import UserError, first_line
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a job failed.
-
-    Attributes:
-        cause: in one line.
-        traceback: empty where there is none, as when the process was killed.
-        status: what becomes of its cell, "failed" or "diverged".
-        stops: whether no other job could keep what it learns either.
-        keeps: whether nothing is wrong but that the task was learned alone.
-    """
-
-    cause: str
-    traceback: str = ""
-    status: str = FAILED
-    stops: bool = False
-    keeps: bool = False
-
-
-@dataclass(frozen=True)
-class Began:
-    """A job begins."""
-
-    job: Job
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A job has ended; `failure` is None where all went well."""
-
-    job: Job
-    failure: Failure | None
 
 
 class Executor(Protocol):
     """Does jobs."""
 
-    def run(self, jobs: deque[Job], progress: Progress) -> Generator[Began | Ended]:
+    def run(self, jobs: deque[Job], tell: Listener) -> None:
         """Do all jobs, taken from the front. Every job begins, perhaps more than once, and ends once.
 
-        Whoever hears that one has ended may add others, and take away those that have not begun.
+        Whoever is told that one has ended may add others, take away those that have not begun, and stop all by an
+        exception.
         """
 
 
@@ -65,7 +29,7 @@ class Executor(Protocol):
 _at_work: tuple[Plan, Cells] | None = None
 
 
-def attempt(plan: Plan, job: Job, progress: Progress) -> Failure | None:
+def attempt(plan: Plan, job: Job, tell: Listener) -> Failure | None:
     """Do a job in a worker, which loads what it needs before its first."""
     global _at_work
     if _at_work is None or _at_work[0] != plan:
@@ -73,13 +37,13 @@ def attempt(plan: Plan, job: Job, progress: Progress) -> Failure | None:
             _at_work = plan, plan.cells(plan.prepare())
         except Exception as error:
             return _failure(error)
-    return guarded(_at_work[1], job, progress)
+    return guarded(_at_work[1], job, tell)
 
 
-def guarded(cells: Cells, job: Job, progress: Progress) -> Failure | None:
+def guarded(cells: Cells, job: Job, tell: Listener) -> Failure | None:
     """Do a job; whatever goes wrong, the others go on."""
     try:
-        cells.do(job, progress)
+        cells.do(job, tell)
     except Exception as error:
         return _failure(error)
     return None
@@ -90,7 +54,7 @@ def _failure(error: Exception) -> Failure:
     return Failure(
         str(error) if isinstance(error, (UserError, DivergedError)) else first_line(error),
         traceback.format_exc(),
-        DIVERGED if isinstance(error, DivergedError) else FAILED,
-        isinstance(error, StorageError),
-        isinstance(error, KeepsError),
+        diverged=isinstance(error, DivergedError),
+        stops=isinstance(error, StorageError),
+        keeps=isinstance(error, KeepsError),
     )

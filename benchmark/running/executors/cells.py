@@ -17,7 +17,7 @@ from benchmark.learning.memory import peak_memory
 from benchmark.learning.operations import inference_operations_per_image
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
-from benchmark.progress.base import Progress
+from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Listener, TaskBegan
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.parallel_tasks import Alone, find_alone, save_alone, unite
 from benchmark.storage.records import CellKey, Records
@@ -102,12 +102,12 @@ class Cells:
             # It goes wrong in the method's cells as well, which report it.
             return False
 
-    def do(self, job: Job, progress: Progress) -> None:
+    def do(self, job: Job, tell: Listener) -> None:
         """Learn what is not in the folder yet."""
         if job.task is None:
-            self._learn_all(job, progress)
+            self._learn_all(job, tell)
         else:
-            self._learn_alone(job, job.task, progress)
+            self._learn_alone(job, job.task, tell)
 
     def _cell(self, key: CellKey) -> Cell:
         label, seed, _ = key
@@ -128,7 +128,7 @@ class Cells:
             settings.compile,
         )
 
-    def _learn_all(self, job: Job, progress: Progress) -> None:
+    def _learn_all(self, job: Job, tell: Listener) -> None:
         """The fold of learn() over the stream, from where the folder ends."""
         cell, tasks, folder = self._cell(job.key), len(self._stream(job.key)), self._folder.cell(*job.key)
         epochs = self._prepared.epochs(job.key[0])
@@ -136,10 +136,10 @@ class Cells:
         state, records = load(folder, lambda: start(cell))
         if self._take_over(job, state.learned) and unite(folder):
             state, records = load(folder, lambda: start(cell))
-        progress.cell(job.name, tasks, state.learned, epochs)
+        tell(CellBegan(job.name, tasks, state.learned, epochs))
         while state.learned < tasks:
             numbers = range(1, state.learned + 2)
-            state, packed, record = self._learn(job, state, records, numbers, progress)
+            state, packed, record = self._learn(job, state, records, numbers, tell)
             self._folder.check()
             self._folder.check_records(job.key, range(1, len(records) + 1))
             save(folder, packed, record, self._keep_states)
@@ -148,8 +148,8 @@ class Cells:
             # A run with other workers may have learned the next ones, too.
             if unite(folder):
                 state, records = load(folder, lambda: start(cell))
-                progress.cell(job.name, tasks, state.learned, epochs)
-        progress.ended(job.name)
+                tell(CellBegan(job.name, tasks, state.learned, epochs))
+        tell(CellEnded(job.name))
 
     def _take_over(self, job: Job, learned: int) -> bool:
         """Take what the cell lacks behind its first `learned` tasks from other orders; whether there was anything."""
@@ -180,33 +180,33 @@ class Cells:
         self._folder.check()
         save_alone(self._folder.cell(*key), moved.packed, moved.record)
 
-    def _learn_alone(self, job: Job, number: int, progress: Progress) -> None:
+    def _learn_alone(self, job: Job, number: int, tell: Listener) -> None:
         """One task of a cell whose tasks are independent, for all orders."""
-        progress.cell(job.name, 1, 0, self._prepared.epochs(job.key[0]))
+        tell(CellBegan(job.name, 1, 0, self._prepared.epochs(job.key[0])))
         task = self._task(job.key, number)
-        alone = self._find(job.cells, task) or self._learned_alone(job, number, progress)
+        alone = self._find(job.cells, task) or self._learned_alone(job, number, tell)
         for key in job.cells:
             if find_alone(self._folder.cell(*key), self._place(key, task)) is None:
                 self._keep(key, self._place(key, task), alone)
-        progress.ended(job.name)
+        tell(CellEnded(job.name))
 
-    def _learned_alone(self, job: Job, number: int, progress: Progress) -> Alone:
+    def _learned_alone(self, job: Job, number: int, tell: Listener) -> Alone:
         """Learn one task of a cell by itself.
 
         Raises:
             KeepsError: the tasks behind it need it.
         """
         # Of the tasks before, nothing but their number matters.
-        state, packed, record = self._learn(job, State(number - 1, {}), [], [number], progress)
+        state, packed, record = self._learn(job, State(number - 1, {}), [], [number], tell)
         if state.shared or state.memory:
             # All of it is learned again.
-            progress.cell(job.name, 1, 0, self._prepared.epochs(job.key[0]))
-            progress.ended(job.name)
+            tell(CellBegan(job.name, 1, 0, self._prepared.epochs(job.key[0])))
+            tell(CellEnded(job.name))
             raise KeepsError(f"{job.key[0]} keeps something for the next task")
         return Alone(packed, record)
 
     def _learn(
-        self, job: Job, before: State, records: Records, numbers: Sequence[int], progress: Progress
+        self, job: Job, before: State, records: Records, numbers: Sequence[int], tell: Listener
     ) -> tuple[State, PackedState, dict[str, Any]]:
         """Learn the next task.
 
@@ -220,9 +220,9 @@ class Cells:
         """
         cell, stream = self._cell(job.key), self._stream(job.key)
         task = stream.tasks[before.learned]
-        progress.task(job.name, before.learned + 1, task.name)
+        tell(TaskBegan(job.name, before.learned + 1, task.name))
         with peak_memory(self.device) as peak:
-            learned = learn(cell, before, task, self._training(job.key), lambda: progress.epoch(job.name))
+            learned = learn(cell, before, task, self._training(job.key), lambda: tell(EpochDone(job.name)))
         state = learned.state
         packed = pack(state, before, records[-1]["checksums"] if records else {})
         earlier = [entry for one in records for entry in one["evaluated"]]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter, deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from benchmark.progress.base import Progress
-from benchmark.progress.remote import RemoteProgress, Told
-from benchmark.running.executors.base import Began, Ended, Failure, attempt
+from benchmark.progress.events import Event, Failure, JobBegan, JobEnded, Listener
+from benchmark.running.executors.base import attempt
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.plan import Plan
 from benchmark.workers import begin_worker, context
@@ -50,7 +49,7 @@ class ProcessExecutor:
     workers: int
     gpus: Sequence[int] = ()
 
-    def run(self, jobs: deque[Job], progress: Progress) -> Generator[Began | Ended]:
+    def run(self, jobs: deque[Job], tell: Listener) -> None:
         deaths = Counter[Job]()
         places = deque(range(self.workers))
         busy: dict[object, _Worker] = {}
@@ -61,25 +60,23 @@ class ProcessExecutor:
                     worker = idle.pop() if idle else self._start(places.popleft())
                     worker.give(jobs.popleft())
                     busy[worker.pipe] = worker
-                    yield Began(worker.job)
+                    tell(JobBegan(worker.job.name))
                 for pipe in connection.wait([worker.pipe for worker in busy.values()]):
                     worker = busy[pipe]
-                    message = worker.receive()
-                    if isinstance(message, Told):
-                        message.tell(progress)
+                    event = worker.receive()
+                    if event is not None:
+                        if isinstance(event, JobEnded):
+                            idle.append(busy.pop(pipe))
+                        tell(event)
                         continue
                     del busy[pipe]
-                    if message is not None:
-                        idle.append(worker)
-                        yield Ended(worker.job, message.failure)
-                        continue
                     worker.bury()
                     places.append(worker.place)
                     deaths[worker.job] += 1
                     if deaths[worker.job] <= _RETRIES:
                         jobs.appendleft(worker.job)
                     else:
-                        yield Ended(worker.job, worker.obituary())
+                        tell(JobEnded(worker.job.name, worker.obituary()))
         finally:
             for worker in [*idle, *busy.values()]:
                 worker.process.terminate()
@@ -93,13 +90,6 @@ class ProcessExecutor:
         process.start()
         theirs.close()
         return _Worker(place, process, ours)
-
-
-@dataclass(frozen=True)
-class _Done:
-    """What a worker sends at the end of a job."""
-
-    failure: Failure | None
 
 
 @dataclass
@@ -117,7 +107,7 @@ class _Worker:
         with suppress(OSError):
             self.pipe.send(job)
 
-    def receive(self) -> Told | _Done | None:
+    def receive(self) -> Event | None:
         """What it sends, once there is something; None if it is dead."""
         try:
             return self.pipe.recv()
@@ -148,11 +138,11 @@ def _work(pipe: Connection, plan: Plan, gpu: int | None) -> None:
     begin_worker()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = _visible(gpu)
-    progress = RemoteProgress(pipe.send)
     # The process that gives the jobs may be gone.
     with suppress(EOFError, OSError):
         while True:
-            pipe.send(_Done(attempt(plan, pipe.recv(), progress)))
+            job = pipe.recv()
+            pipe.send(JobEnded(job.name, attempt(plan, job, pipe.send)))
 
 
 def _visible(gpu: int) -> str:

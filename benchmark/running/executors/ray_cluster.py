@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,8 @@ from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmark.files import OWN
-from benchmark.progress.base import Progress
-from benchmark.progress.remote import RemoteProgress, Told
-from benchmark.running.executors.base import Began, Ended, Failure, attempt
+from benchmark.progress.events import Event, Failure, JobBegan, JobEnded, Listener
+from benchmark.running.executors.base import attempt
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.plan import Plan
 from benchmark.workers import short_folder
@@ -190,7 +189,7 @@ class RayExecutor:
     cpus: float
     gpus: float
 
-    def run(self, jobs: deque[Job], progress: Progress) -> Generator[Began | Ended]:
+    def run(self, jobs: deque[Job], tell: Listener) -> None:
         # Beside this process, it is lost only with it.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
@@ -204,12 +203,12 @@ class RayExecutor:
                 while jobs and len(running) < self.workers:
                     job = jobs.popleft()
                     running[do.remote(plan, job, told)] = job
-                    yield Began(job)
+                    tell(JobBegan(job.name))
                 done, _ = ray.wait(list(running), num_returns=1, timeout=_WAIT)
-                for message in _all(told):
-                    message.tell(progress)
+                for event in _all(told):
+                    tell(event)
                 for reference in done:
-                    yield Ended(running.pop(reference), _outcome(reference))
+                    tell(JobEnded(running.pop(reference).name, _outcome(reference)))
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
@@ -218,7 +217,7 @@ class RayExecutor:
 
 def _do(plan: Plan, job: Job, told: Queue) -> Failure | None:
     """In a worker."""
-    return attempt(plan, job, RemoteProgress(told.put))
+    return attempt(plan, job, told.put)
 
 
 def _outcome(reference: ray.ObjectRef[Any]) -> Failure | None:
@@ -240,7 +239,7 @@ def _death(error: RayError) -> str:
     return ""
 
 
-def _all(queue: Queue) -> Iterator[Told]:
+def _all(queue: Queue) -> Iterator[Event]:
     while True:
         try:
             yield queue.get_nowait()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
 from dataclasses import dataclass
 
-from benchmark.progress.base import Progress
-from benchmark.running.executors.base import Began, Ended, guarded
+from benchmark.progress.events import JobBegan, JobEnded, Listener
+from benchmark.running.executors.base import guarded
 from benchmark.running.executors.cells import Cells, Job
 
 
@@ -21,8 +20,8 @@ class SerialExecutor:
 
     cells: Cells
 
-    def run(self, jobs: deque[Job], progress: Progress) -> Generator[Began | Ended]:
+    def run(self, jobs: deque[Job], tell: Listener) -> None:
         while jobs:
             job = jobs.popleft()
-            yield Began(job)
-            yield Ended(job, guarded(self.cells, job, progress))
+            tell(JobBegan(job.name))
+            tell(JobEnded(job.name, guarded(self.cells, job, tell)))

@@ -16,6 +16,7 @@ from benchmark.learning.evaluation import evaluate, evaluation_fingerprint, netw
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
+from benchmark.progress.events import ignore
 from benchmark.running.executors.cells import Cells, Job
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.records import read_records
@@ -25,23 +26,6 @@ from methods.configured import configure
 from methods.network import Network
 
 CPU = torch.device("cpu")
-
-
-class Silent:
-    def note(self, text):
-        pass
-
-    def cell(self, name, tasks, done, epochs):
-        pass
-
-    def task(self, name, number, task):
-        pass
-
-    def epoch(self, name):
-        pass
-
-    def ended(self, name):
-        pass
 
 
 @pytest.fixture
@@ -120,7 +104,7 @@ def records_of(tiny_network: Network, tiny_tasks, tmp_path: Path):
         settings = Settings(methods=(text,), epochs=1, batch_size=8)
         prepared = Prepared(settings, (configure(text),), Stream("tiny", tiny_tasks), tiny_network, CPU)
         folder, key = RunFolder(tmp_path), (text, 0, 0)
-        Cells(prepared, folder, [[1, 2, 3]], keep_states=False, verify=False).do(Job(text, key), Silent())
+        Cells(prepared, folder, [[1, 2, 3]], keep_states=False, verify=False).do(Job(text, key), ignore)
         return read_records(folder.cell(*key))
 
     return learn_all
@@ -182,7 +166,7 @@ def test_tasks_of_the_same_images_are_evaluated_each_for_itself(tiny_tasks, tiny
     tmp_path.mkdir(exist_ok=True)
     (tmp_path / HOLDER).touch()
     folder = RunFolder(tmp_path)
-    Cells(prepared, folder, [[1, 2]], keep_states=False, verify=False).do(Job(method, (method, 0, 0)), Silent())
+    Cells(prepared, folder, [[1, 2]], keep_states=False, verify=False).do(Job(method, (method, 0, 0)), ignore)
     records = read_records(folder.cell(method, 0, 0))
     assert [[entry["task"] for entry in record["evaluated"]] for record in records] == [[1], [1, 2]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmark.progress import notebook
+from benchmark.progress.events import CellBegan, TaskBegan
 from methods.errors import UserError
 
 
@@ -52,8 +53,8 @@ def test_nor_where_it_could_not_be_prepared():
 def test_nor_of_the_bars_of_a_run_that_ends_in_an_error():
     def learn() -> None:
         with notebook.progress_bars(4) as progress:
-            progress.cell("er, seed 0", 1, 0, 4)
-            progress.task("er, seed 0", 1, "fungi")
+            progress.handle(CellBegan("er, seed 0", 1, 0, 4))
+            progress.handle(TaskBegan("er, seed 0", 1, "fungi"))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Note, TaskBegan, Warned
 from benchmark.progress.terminal import TerminalProgress
 
 
@@ -19,28 +20,28 @@ def bars(progress: TerminalProgress) -> dict[str, tuple[float, float | None]]:
 def test_epochs_are_counted_for_each_cell_and_for_the_run():
     progress = TerminalProgress(epochs=12)
     # One task was learned by an earlier run.
-    progress.cell("er, seed 0", 3, 1, 2)
-    progress.cell("clr, seed 0, task 2", 1, 0, 4)
-    progress.task("er, seed 0", 2, "fungi")
+    progress.handle(CellBegan("er, seed 0", 3, 1, 2))
+    progress.handle(CellBegan("clr, seed 0, task 2", 1, 0, 4))
+    progress.handle(TaskBegan("er, seed 0", 2, "fungi"))
     for name in ("er, seed 0", "er, seed 0", "clr, seed 0, task 2"):
-        progress.epoch(name)
+        progress.handle(EpochDone(name))
     assert bars(progress) == {
         "all methods": (5, 12),
         "er, seed 0: task 2, fungi": (4, 6),
         "clr, seed 0, task 2": (1, 4),
     }
-    progress.ended("clr, seed 0, task 2")
-    progress.note("drawing tables and figures")
+    progress.handle(CellEnded("clr, seed 0, task 2"))
+    progress.handle(Note("drawing tables and figures"))
     assert bars(progress) == {"drawing tables and figures": (5, 12), "er, seed 0: task 2, fungi": (4, 6)}
 
 
 def test_what_was_lost_with_a_worker_is_not_counted():
     progress = TerminalProgress(epochs=6)
-    progress.cell("er, seed 0", 3, 0, 2)
+    progress.handle(CellBegan("er, seed 0", 3, 0, 2))
     for _ in range(3):
-        progress.epoch("er, seed 0")
+        progress.handle(EpochDone("er, seed 0"))
     # The first task is in the run's folder, half of the second one is lost.
-    progress.cell("er, seed 0", 3, 1, 2)
+    progress.handle(CellBegan("er, seed 0", 3, 1, 2))
     assert bars(progress) == {"all methods": (2, 6), "er, seed 0": (2, 6)}
 
 
@@ -48,7 +49,7 @@ def test_failures_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]):
     progress = TerminalProgress(epochs=1)
     # A cell may fail before it begins.
     cause = f"KeyError: '[red]' is {'not ' * 40}there"
-    progress.failed("er, seed 0", cause)
+    progress.handle(CellFailed("er, seed 0", cause))
     assert capsys.readouterr().err == f"er, seed 0 failed: {cause}\n"
     assert bars(progress) == {"all methods": (0, 1)}
 
@@ -71,15 +72,15 @@ def screen(lines: int) -> tuple[TerminalProgress, Callable[[], str]]:
 def test_there_are_never_more_bars_than_lines():
     progress, picture = screen(lines=24)
     for number in range(200):
-        progress.cell(f"er, seed {number}", 1, 0, 1)
+        progress.handle(CellBegan(f"er, seed {number}", 1, 0, 1))
     lines = picture().splitlines()
     assert len(lines) == 23
     assert lines[0].startswith("all methods (and 178 more at once) ")
     assert [line.split("  ")[0].split(" ━")[0].strip() for line in lines[1:4]] == [f"er, seed {n}" for n in range(3)]
     # Who has waited takes the place of who has ended.
     for number in range(190):
-        progress.epoch(f"er, seed {number}")
-        progress.ended(f"er, seed {number}")
+        progress.handle(EpochDone(f"er, seed {number}"))
+        progress.handle(CellEnded(f"er, seed {number}"))
     lines = picture().splitlines()
     assert len(lines) == 11
     assert lines[0].split(" ━")[0].strip() == "all methods"
@@ -90,9 +91,9 @@ def test_there_are_never_more_bars_than_lines():
 def test_names_are_shown_as_they_are():
     progress, picture = screen(lines=24)
     name = "er:x=[red]a:smile:{b}\x1b]0;title\x07"
-    progress.cell(name, 1, 0, 1)
-    progress.task(name, 1, "[/] \x9b2J")
-    progress.warn(f"{name} is slow")
+    progress.handle(CellBegan(name, 1, 0, 1))
+    progress.handle(TaskBegan(name, 1, "[/] \x9b2J"))
+    progress.handle(Warned(f"{name} is slow"))
     shown = r"er:x=[red]a:smile:{b}\x1b]0;title\x07"
     assert f"{shown}: task 1, [/] \\x9b2J" in picture()
     assert f"warning: {shown} is slow" in progress._console.file.getvalue()  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from benchmark.images.source import ArrayImages
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
+from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Event
 from benchmark.running.runner import Prepared
 from benchmark.streams import build
 from benchmark.streams.base import Stream, Task
@@ -42,22 +43,17 @@ class Listener:
         self.epochs = 0
         self.open: list[str] = []
 
-    def note(self, text: str) -> None: ...
-
-    def cell(self, name: str, tasks: int, done: int, epochs: int) -> None:
-        self.tried.append(name)
-        self.open.append(name)
-
-    def task(self, name: str, number: int, task: str) -> None: ...
-
-    def epoch(self, name: str) -> None:
-        self.epochs += 1
-
-    def ended(self, name: str) -> None:
-        self.open.remove(name)
-
-    def failed(self, name: str, cause: str) -> None:
-        self.failures.append((name, cause))
+    def __call__(self, event: Event) -> None:
+        match event:
+            case CellBegan(name):
+                self.tried.append(name)
+                self.open.append(name)
+            case EpochDone():
+                self.epochs += 1
+            case CellEnded(name):
+                self.open.remove(name)
+            case CellFailed(name, cause):
+                self.failures.append((name, cause))
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import torch
 
 from benchmark.config import Execution, Settings
 from benchmark.planning.preparation import Prepared
+from benchmark.progress.events import CellEnded, TaskBegan
 from benchmark.running.runner import run
 from benchmark.streams.base import Stream, Task
 from benchmark.trackers import curves
@@ -33,13 +34,13 @@ def told(recorder: Any) -> list[tuple[str, int]]:
 
 def test_each_task_is_told_once_as_soon_as_the_next_begins(learning: Any, recorder: Any, heard: Curves) -> None:
     name = "er:memory=10, seed 0"
-    heard.task(name, 1, "fungi")
+    heard.handle(TaskBegan(name, 1, "fungi"))
     assert told(recorder) == []
     learning.learn(ER, 1)
-    heard.task(name, 2, "sign: digits")
+    heard.handle(TaskBegan(name, 2, "sign: digits"))
     assert told(recorder) == [(name, 1)]
     learning.learn(ER, 2)
-    heard.ended(name)
+    heard.handle(CellEnded(name))
     heard.publish(learning.results)
     assert told(recorder) == [(name, 1), (name, 2)]
     assert recorder.calls == [f"finish {name}", "publish"]
@@ -48,12 +49,12 @@ def test_each_task_is_told_once_as_soon_as_the_next_begins(learning: Any, record
 def test_tasks_that_are_learned_apart_are_told_once_they_are_a_sequence(
     learning: Any, recorder: Any, heard: Curves
 ) -> None:
-    heard.task("clr, seed 0, task 2", 2, "sign: digits")
-    heard.ended("clr, seed 0, task 2")
+    heard.handle(TaskBegan("clr, seed 0, task 2", 2, "sign: digits"))
+    heard.handle(CellEnded("clr, seed 0, task 2"))
     assert told(recorder) == []
     for number in (1, 2):
         learning.learn(CLR, number)
-    heard.ended("er:memory=10, seed 0")
+    heard.handle(CellEnded("er:memory=10, seed 0"))
     assert told(recorder) == [("clr, seed 0", 1), ("clr, seed 0", 2)]
 
 
@@ -76,9 +77,9 @@ def test_a_tracker_that_fails_is_told_no_more(
     monkeypatch.setattr(curves, "open_tracker", lambda *arguments: recorder)
     progress = make_listener()
     learning.learn(CLR, 1)
-    with tracked("mlflow", learning.run, learning.manifest, progress) as (heard, _):
-        heard.task("clr, seed 0", 2, "sign: digits")
-        heard.task("clr, seed 0", 2, "sign: digits")
+    with tracked("mlflow", learning.run, learning.manifest, progress) as (tell, _):
+        tell(TaskBegan("clr, seed 0", 2, "sign: digits"))
+        tell(TaskBegan("clr, seed 0", 2, "sign: digits"))
     cause = "ConnectionError: the server is gone"
     assert progress.warnings == [f"--tracker mlflow gets no more, the run goes on without it ({cause})"]
     assert progress.tasks == [("clr, seed 0", 2)] * 2

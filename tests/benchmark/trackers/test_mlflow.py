@@ -11,6 +11,7 @@ pytest.importorskip("mlflow")
 
 from mlflow.tracking import MlflowClient
 
+from benchmark.progress.events import TaskBegan
 from benchmark.trackers.curves import Curves, open_tracker
 from methods.errors import UserError
 
@@ -37,7 +38,7 @@ def test_curves_go_on_without_double_points(learning: Any) -> None:
 
     learning.learn(CLR, 1)
     interrupted = track(learning)
-    interrupted.task("clr, seed 0", 2, "sign: digits")
+    interrupted.handle(TaskBegan("clr, seed 0", 2, "sign: digits"))
     interrupted.close()
     assert {name: run.info.status for name, run in runs().items()} == {"mine": "RUNNING", "clr, seed 0": "KILLED"}
     learning.learn(CLR, 2)

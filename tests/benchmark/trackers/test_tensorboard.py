@@ -11,6 +11,7 @@ pytest.importorskip("tensorboard")
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from benchmark.progress.events import TaskBegan
 from benchmark.trackers.curves import Curves
 from benchmark.trackers.tensorboard import TensorBoardTracker
 
@@ -32,7 +33,7 @@ def track(learning: Any) -> Curves:
 def test_curves_go_on_without_double_points(learning: Any) -> None:
     learning.learn(CLR, 1)
     interrupted = track(learning)
-    interrupted.task("clr, seed 0", 2, "sign: digits")
+    interrupted.handle(TaskBegan("clr, seed 0", 2, "sign: digits"))
     interrupted.close()
     for key, number in ((CLR, 2), (ER, 1), (ER, 2)):
         learning.learn(key, number)

@@ -13,6 +13,7 @@ pytest.importorskip("wandb")
 
 from wandb.proto.wandb_internal_pb2 import Record
 
+from benchmark.progress.events import TaskBegan
 from benchmark.trackers.curves import Curves, open_tracker
 
 CLR = ("clr", 0, 0)
@@ -62,7 +63,7 @@ def track(learning: Any) -> Curves:
 def test_curves_go_on_without_double_points_and_leave_the_machine_alone(learning: Any) -> None:
     learning.learn(CLR, 1)
     interrupted = track(learning)
-    interrupted.task("clr, seed 0", 2, "sign: digits")
+    interrupted.handle(TaskBegan("clr, seed 0", 2, "sign: digits"))
     interrupted.close()
     (before,) = learning.run.path.glob("wandb/offline-run-*/run-*.wandb")
     learning.learn(CLR, 2)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from benchmark.config import Settings
-from benchmark.running.executors.base import Began, Ended, Executor
+from benchmark.progress.events import Event, JobBegan, JobEnded, tell_all
+from benchmark.running.executors.base import Executor
 from benchmark.running.executors.plan import Plan
 from benchmark.workers import warm_up
 from methods import methods
@@ -96,11 +97,12 @@ class Place:
 
     def do(self, executor: Executor, jobs: list[Any], listener: Any) -> dict[str, str | None]:
         """Job -> the cause of its failure, if it failed; each job has begun, and ended once."""
-        events = list(executor.run(deque(jobs), listener))
-        ends = [event for event in events if isinstance(event, Ended)]
-        assert sorted(event.job.name for event in ends) == sorted(job.name for job in jobs)
-        assert {event.job for event in events if isinstance(event, Began)} == set(jobs)
-        return {event.job.name: event.failure and event.failure.cause for event in ends}
+        events: list[Event] = []
+        executor.run(deque(jobs), tell_all(events.append, listener))
+        ends = [event for event in events if isinstance(event, JobEnded)]
+        assert sorted(event.job for event in ends) == sorted(job.name for job in jobs)
+        assert {event.job for event in events if isinstance(event, JobBegan)} == {job.name for job in jobs}
+        return {event.job: event.failure and event.failure.cause for event in ends}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,20 @@ import torch
 
 from benchmark.config import Settings
 from benchmark.planning.preparation import prepare_run
-from benchmark.progress.remote import RemoteProgress
-from benchmark.running.executors.base import Failure, attempt
+from benchmark.progress.events import (
+    CellBegan,
+    CellEnded,
+    CellFailed,
+    EpochDone,
+    Event,
+    Failure,
+    JobBegan,
+    JobEnded,
+    Note,
+    TaskBegan,
+    Warned,
+)
+from benchmark.running.executors.base import attempt
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.plan import Plan
 from benchmark.streams.base import Stream, Task
@@ -79,24 +92,30 @@ def test_what_goes_wrong_while_a_worker_loads_is_the_cause(monkeypatch: pytest.M
 
 
 def _cause() -> str:
-    failure = attempt(make_plan(), JOB, RemoteProgress(print))
+    failure = attempt(make_plan(), JOB, print)
     assert isinstance(failure, Failure)
     assert "in prepare" in failure.traceback
     return failure.cause
 
 
 def test_what_a_worker_tells_arrives_elsewhere(make_listener: Any):
-    sent: list[Any] = []
-    there, here = RemoteProgress(sent.append), make_listener()
-    for progress in (there, expected := make_listener()):
-        progress.note("loading")
-        progress.cell("er, seed 0", 3, 1, 2)
-        progress.task("er, seed 0", 2, "fungi")
-        progress.epoch("er, seed 0")
-        progress.failed("er, seed 0", "out of luck")
-        progress.warn("a file is damaged")
-        progress.ended("er, seed 0")
-    for told in sent:
-        told.tell(here)
-    assert len(sent) == 7
-    assert vars(here) == vars(expected)
+    events: list[Event] = [
+        Note("loading"),
+        JobBegan("er, seed 0"),
+        CellBegan("er, seed 0", 3, 1, 2),
+        TaskBegan("er, seed 0", 2, "fungi"),
+        EpochDone("er, seed 0"),
+        CellFailed("er, seed 0", "out of luck"),
+        Warned("a file is damaged"),
+        CellEnded("er, seed 0"),
+        JobEnded("er, seed 0", Failure("out of luck", diverged=True)),
+    ]
+    here = make_listener()
+    for event in events:
+        arrived = pickle.loads(pickle.dumps(event))
+        assert arrived == event
+        here(arrived)
+    assert here.cells == [("er, seed 0", 1)]
+    assert here.tasks == [("er, seed 0", 2)]
+    assert here.failures == [("er, seed 0", "out of luck")]
+    assert here.warnings == ["a file is damaged"]

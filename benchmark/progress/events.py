@@ -1,0 +1,122 @@
+"""What happens while a run goes on: one stream of events, for all who listen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something outside the cells goes on, as the drawing of figures."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something has to be read, although the run goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class CellBegan:
+    """A cell begins, or goes on after the tasks that are done.
+
+    Attributes:
+        cell: its name; several may go on at once.
+        tasks: how many it has.
+        done: how many of them are learned.
+        epochs: of each task.
+    """
+
+    cell: str
+    tasks: int
+    done: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class TaskBegan:
+    """A task of a cell begins: its number, from 1, and its name."""
+
+    cell: str
+    number: int
+    task: str
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch of a cell's task is done."""
+
+    cell: str
+
+
+@dataclass(frozen=True)
+class CellEnded:
+    """A cell has ended."""
+
+    cell: str
+
+
+@dataclass(frozen=True)
+class CellFailed:
+    """A cell failed."""
+
+    cell: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed.
+
+    Attributes:
+        cause: in one line.
+        traceback: empty where there is none, as when the process was killed.
+        diverged: whether the loss was no longer finite.
+        stops: whether no other job could keep what it learns either.
+        keeps: whether nothing is wrong but that the task was learned alone.
+    """
+
+    cause: str
+    traceback: str = ""
+    diverged: bool = False
+    stops: bool = False
+    keeps: bool = False
+
+
+@dataclass(frozen=True)
+class JobBegan:
+    """A job, given by its name, begins, perhaps once more."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class JobEnded:
+    """A job, given by its name, has ended; `failure` is None where all went well."""
+
+    job: str
+    failure: Failure | None
+
+
+Event = Note | Warned | CellBegan | TaskBegan | EpochDone | CellEnded | CellFailed | JobBegan | JobEnded
+
+#: Takes each event as it happens. Events of a worker are sent to the process that listens.
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def tell_all(*listeners: Listener) -> Listener:
+    """A listener that passes each event on to others, in their order."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
