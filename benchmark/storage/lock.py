@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ from filelock import FileLock, Timeout
 
 from benchmark.files import HOLDER, OWN, beside, write_atomically, writing
 from methods.errors import UserError
+
+# How long the workers of a killed process may take to end, in seconds.
+_ENDING = 10
 
 
 @contextmanager
@@ -53,14 +57,18 @@ def check_free(folder: Path) -> None:
 @contextmanager
 def _taken(folder: Path, name: str | None = None) -> Iterator[Callable[[], bool]]:
     """Hold the lock of a folder. Yields what says whether the folder still is the one that was locked."""
-    path = folder / f"{OWN}lock"
+    path, holder = folder / f"{OWN}lock", folder / HOLDER
     lock = FileLock(path, timeout=0)
     try:
-        lock.acquire()
+        try:
+            lock.acquire()
+        except Timeout:
+            # The workers of a process that was killed have its lock until they notice that it is gone.
+            lock.acquire(timeout=_ENDING if _has_died(holder) else 0)
         own = path.stat()
     except Timeout:
         raise UserError(
-            f"--name {name or folder.name}: {_read(folder / HOLDER)} is working on that run; wait until it ends, or "
+            f"--name {name or folder.name}: {_read(holder)} is working on that run; wait until it ends, or "
             "give another --name"
         ) from None
     except OSError as error:
@@ -118,6 +126,21 @@ def building(folder: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             place.rmdir()
+
+
+def _has_died(holder: Path) -> bool:
+    """Whether the process that a folder names was on this machine and does not exist any more."""
+    match = re.fullmatch(r"process (\d+) on (.*)", _read(holder))
+    if match is None or match[2] != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        # It is another user's.
+        return False
+    return False
 
 
 def _read(holder: Path) -> str:

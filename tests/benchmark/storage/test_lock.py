@@ -17,8 +17,24 @@ from methods.errors import UserError
 WORKING = """
 import sys, time
 from pathlib import Path
-from benchmark.storage.lock import check_free, locked
+from benchmark.storage.lock import locked
 with locked(Path(sys.argv[1])):
+    print("working", flush=True)
+    time.sleep(3600)
+"""
+
+# Its child has the lock, as workers have, and ends a moment after it.
+WORKING_WITH_A_CHILD = """
+import os, sys, time
+from pathlib import Path
+from benchmark.storage.lock import locked
+with locked(Path(sys.argv[1])):
+    parent = os.getpid()
+    if not os.fork():
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        os._exit(0)
     print("working", flush=True)
     time.sleep(3600)
 """
@@ -56,6 +72,19 @@ def test_another_process_is_named_and_counts_for_nothing_once_it_is_killed(tmp_p
     finally:
         holder.kill()
         holder.communicate()
+    with locked(tmp_path):
+        assert (tmp_path / HOLDER).read_text() == f"process {os.getpid()} on {socket.gethostname()}"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_the_workers_of_a_killed_process_are_waited_for(tmp_path: Path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-c", WORKING_WITH_A_CHILD, str(tmp_path)]
+    holder = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"working\n"
+    holder.kill()
+    holder.wait()
     with locked(tmp_path):
         assert (tmp_path / HOLDER).read_text() == f"process {os.getpid()} on {socket.gethostname()}"
 
