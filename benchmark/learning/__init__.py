@@ -1,4 +1,4 @@
-"""One task, from a state to the next: training, evaluation, and what they cost."""
+"""Learns one task, from a state to the next: training, evaluation, and their cost."""
 
-# Before anything else here imports Avalanche: it does so without the warnings of Avalanche's dependencies.
+# Must come first: it imports Avalanche without the warnings of Avalanche's dependencies.
 import methods.method  # noqa: F401

@@ -1,4 +1,4 @@
-"""The accuracy of a state on one task: a pure function of the tensors that the task uses."""
+"""The accuracy of a state on one task. It depends only on the tensors that the task uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from methods.network import Network
 
 
 def network_for(cell: Cell, state: State, task: int, classes: int) -> Network:
-    """The network that answers for `task`: frozen + shared + task/`task`, in evaluation mode.
+    """Return the network that answers for `task`: frozen + shared + task/`task`, in evaluation mode.
 
     Args:
         task: number of a learned task, from 1.
@@ -45,10 +45,10 @@ def evaluate(network: Network, data: LabelledImages, device: torch.device, preci
 
 
 def evaluation_fingerprint(checksums: Mapping[str, str], task: int, data: str) -> str:
-    """What the accuracy on `task` depends on within a cell, whose frozen part is always the same.
+    """Return a hash of all that the accuracy on `task` depends on. In a cell the frozen part never changes.
 
     Args:
-        checksums: of the state's files.
+        checksums: the checksums of the state's files.
         data: fingerprint of the task's images.
     """
     used = (checksum_of(checksums, "shared"), checksum_of(checksums, f"task-{task}"), data)
@@ -56,12 +56,12 @@ def evaluation_fingerprint(checksums: Mapping[str, str], task: int, data: str) -
 
 
 def network_fingerprint(network: Network, data: str) -> str:
-    """What the accuracy depends on of a network in evaluation mode: every value that its modules compute with.
+    """Return a hash of every value that the modules of a network in evaluation mode compute with.
 
-    Of a parametrised tensor this is the result, not what it is made from: a mask hides changes.
+    For a parametrised tensor, only the result is used: a mask may hide changes of its sources.
 
     Args:
-        network: with the head in place that answers.
+        network: the network, with the head that answers in place.
         data: fingerprint of the task's images.
     """
     digest = hashlib.sha256(data.encode())

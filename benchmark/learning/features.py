@@ -1,4 +1,4 @@
-"""The features of a task's images, computed once where nothing but the head is trained."""
+"""The features of a task's images, computed once if only the head is trained."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Features:
     """A task's images as a frozen backbone sees them.
 
     Attributes:
-        data: features [N, D] in the place of images, and labels, on the training device.
-        operations: floating-point operations that they took.
+        data: features [N, D] instead of images, with the labels, on the training device.
+        operations: floating-point operations to compute them.
     """
 
     data: Samples
@@ -28,7 +28,7 @@ class Features:
 
 @torch.no_grad()
 def precompute(network: Network, data: Samples, device: torch.device, precision: Precision) -> Features:
-    """One pass of all images through the backbone, in evaluation mode."""
+    """Pass all images once through the backbone, in evaluation mode."""
     features = torch.empty(len(data), network.feature_dim, dtype=network.scale.dtype, device=device)
     done = 0
     training = network.training

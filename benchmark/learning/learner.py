@@ -1,4 +1,4 @@
-"""learn(): one task, from a state to the next."""
+"""learn() learns one task, from a state to the next."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from methods.network import Network
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one stream with one seed: what stays the same from task to task.
+    """One method on one stream with one seed: all that is the same for every task.
 
     Attributes:
         pristine: the backbone as given; copied, never changed.
         make_method: makes a fresh instance of the method.
         most_classes: the largest class count in the stream.
-        seed: of the run.
+        seed: the run's seed.
         device: where to train and evaluate.
-        tasks: the names of the stream's tasks, in the order in which they are learned. Random numbers follow from a
-            task's name, so that they are the same wherever the task stands; without a name, from its number.
+        tasks: the names of the stream's tasks, in the order of learning. Random numbers depend on a task's name, so
+            that they are the same at any place in the stream. Without names, they depend on its number.
     """
 
     pristine: Network
@@ -47,22 +47,22 @@ class Cell:
     tasks: tuple[str, ...] = ()
 
     def derive(self, task: int, purpose: str) -> int:
-        """The seed for one purpose of a task, given by its number, from 1."""
+        """Return the seed for one purpose of a task. Tasks are numbered from 1."""
         return derive(self.seed, self.tasks[task - 1] if self.tasks else task, purpose)
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What came of learning a task.
+    """The result of learning a task.
 
     Attributes:
         state: after the task.
-        operations: floating-point operations: of steps as StepCounts says; of the method's work before and after the
-            epochs exactly.
-        steps: training steps that were made.
-        seconds: of training.
+        operations: floating-point operations: those of the steps as StepCounts counts them; those of the method's
+            work before and after the epochs exactly.
+        steps: number of training steps.
+        seconds: duration of the training.
         losses: mean training loss of each epoch.
-        features_cached: whether the backbone saw each image once, and the epochs went over its features.
+        features_cached: whether the backbone saw each image only once, and the epochs used its features.
     """
 
     state: State
@@ -74,10 +74,10 @@ class Learned:
 
 
 def prepare(cell: Cell, task: int) -> Workbench:
-    """A workbench as every task finds it: the method's modules in the backbone as given, and no heads of tasks.
+    """Return a fresh workbench: the method's modules in the given backbone, without heads of tasks.
 
     Args:
-        task: the number of the task that is to be learned or evaluated, from 1.
+        task: the number of the task to learn or evaluate, from 1.
     """
     method = cell.make_method()
     method.task = task
@@ -86,28 +86,28 @@ def prepare(cell: Cell, task: int) -> Workbench:
 
 
 def start(cell: Cell) -> State:
-    """The state before the first task."""
+    """Return the state before the first task."""
     return State(learned=0, shared=_shared(prepare(cell, task=1)))
 
 
 def is_independent(cell: Cell) -> bool:
-    """Whether no task of a cell needs anything of the tasks before it, so that they can be learned in any order."""
+    """Whether no task of a cell needs anything from earlier tasks, so that they can be learned in any order."""
     method = cell.make_method()
     return method.isolates_tasks and not method.continues and not start(cell).shared
 
 
 def frozen_bytes(cell: Cell) -> int:
-    """The size of the frozen part: what is referred to instead of stored."""
+    """Return the size of the frozen part, which is not stored but referred to."""
     return tensor_bytes(prepare(cell, task=1).take("frozen"))
 
 
 def learn(
     cell: Cell, state: State, task: Task, training: Training, on_epoch: Callable[[], None] = lambda: None
 ) -> Learned:
-    """Learn the stream's next task. The result depends on nothing but the arguments; `state` is not changed.
+    """Learn the stream's next task. The result depends only on the arguments; `state` is not changed.
 
     Args:
-        state: after the tasks before.
+        state: the state after the earlier tasks.
         task: the next task.
         on_epoch: called after each epoch.
 
@@ -128,14 +128,14 @@ def learn(
         bench.restore({name: value for name, value in state.tasks[number - 1].items() if not is_head(name)})
     bench.network.use_head(key, len(task.classes))
     method.generator = generator("method")
-    # In a simulation, what has values keeps them: they could not be copied to a device without data.
+    # In a simulation, tensors with values stay where they are: a device without data cannot hold the values.
     moves = cell.device.type != "meta"
     method.kept = {k: v.to(cell.device, copy=True) if v.ndim and moves else v.clone() for k, v in state.memory.items()}
 
     began = time.perf_counter()
     torch.manual_seed(cell.derive(number, "training"))
     data, features = method.training_data(task.train, bench.network), None
-    # Augmented images are different ones in each epoch.
+    # Augmented images differ in each epoch, so their features cannot be computed once.
     if bench.trains_head_only and not training.augment:
         features = precompute(bench.network, data, cell.device, training.precision)
     strategy = Strategy(
@@ -173,7 +173,7 @@ def learn(
 
 
 def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes: int) -> None:
-    """Give the network a new head, and those of the tasks before where the method goes on training them."""
+    """Add a new head, and the heads of earlier tasks if the method still trains them."""
     if bench.method.shared_head:
         return
     widths = {number: classes}

@@ -1,4 +1,4 @@
-"""The memory that training takes: measured, and estimated before."""
+"""The RAM or GPU memory that training needs: measured during it, and estimated before it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from methods.network import Network
 
 
 def training_memory(pristine: Network, classes: int, image_size: int, batch_size: int) -> int:
-    """Bytes of a fine-tuning step: what the forward pass keeps for the backward pass, weights, gradients, momentum.
+    """Return the bytes of a fine-tuning step: tensors kept for the backward pass, weights, gradients, momentum.
 
-    Found on tensors without data, like the operations.
+    They are found on tensors without data, like the operations.
     """
     network = _fine_tuned(pristine, classes)
     kept: dict[int, torch.UntypedStorage] = {}
@@ -39,9 +39,10 @@ def training_memory(pristine: Network, classes: int, image_size: int, batch_size
 
 
 class PeakMemory:
-    """`bytes` after the block: the most memory it held beyond what was held before; None where that is unknown.
+    """`bytes`, set after the block: its peak RAM above the level before it; None if unknown.
 
-    On a GPU, what torch allocated; on Linux, the resident memory of the process, which the kernel tracks.
+    On a GPU, `bytes` is the peak that torch allocated there. On Linux, it is the resident RAM of the process, which
+    the kernel tracks.
     """
 
     bytes: int | None
@@ -49,7 +50,7 @@ class PeakMemory:
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
-    """Measure a block's peak memory; see PeakMemory."""
+    """Measure a block's peak RAM or GPU memory; see PeakMemory."""
     peak = PeakMemory()
     peak.bytes = None
     gc.collect()
@@ -66,7 +67,7 @@ def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
 
 
 def _reset_peak() -> bool:
-    """Let the kernel track the process's peak anew; False where it cannot."""
+    """Make the kernel track the process's peak from now on; return False if it cannot."""
     try:
         # Pages that earlier methods freed would hide what this one needs.
         ctypes.CDLL(None).malloc_trim(0)
@@ -77,7 +78,7 @@ def _reset_peak() -> bool:
 
 
 def _resident(field: str) -> int | None:
-    """A field of the process's memory status, in bytes."""
+    """Return a field of the process's RAM status, in bytes."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a method costs: floating-point operations, bytes, and peak memory."""
+"""The costs of a method: floating-point operations and bytes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def _convolution_backward(
     out_shape: Any = None,
     **kwargs: Any,
 ) -> int:
-    """Operations of a convolution's backward pass; torch's own formula ignores groups in the weight's gradient.
+    """Return the operations of a convolution's backward pass: torch's formula ignores groups for the weight's gradient.
 
-    The gradients of the input and of the weight each repeat the forward pass's multiplications: one for each output
-    value and each weight that reaches it.
+    The gradients of the input and of the weight need as many multiplications as the forward pass each: one for each
+    pair of an output value and a weight that it uses.
     """
     transposed, output_mask = settings[4], settings[7]
     positions = images if transposed else grad_output
@@ -35,13 +35,13 @@ def _convolution_backward(
 
 
 class _WholeProgram(nullcontext[None]):
-    """In place of what torch tells modules apart by: its hooks fail where a module is given a bare parameter."""
+    """Replaces torch's module tracker: its hooks fail if a module is called with a bare parameter."""
 
     parents = frozenset({"Global"})
 
 
 class OperationCounter(FlopCounterMode):
-    """Counts the floating-point operations, 2 for a multiplication and addition, of convolutions and matrix products.
+    """Counts floating-point operations of convolutions and matrix products; a multiplication and addition are 2.
 
     Use as a context manager; `get_total_flops()` is the count.
     """
@@ -53,9 +53,9 @@ class OperationCounter(FlopCounterMode):
 
 
 def training_operations_per_image(pristine: Network, classes: int, image_size: int) -> int:
-    """Operations of one image's forward and backward pass when the whole network and a new head are trained.
+    """Return the operations of one image's forward and backward pass, if the whole network and a new head are trained.
 
-    This is `sgd`, the unit of normalised compute; it is found on tensors without data, so nothing is trained.
+    This is `sgd`, the unit of normalised compute. It is found on tensors without data; nothing is trained.
 
     Raises:
         UserError: the backbone cannot take images of that size.
@@ -75,7 +75,7 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
 
 
 def _fine_tuned(pristine: Network, classes: int) -> Network:
-    """A copy without data, with a head, of which everything is trained."""
+    """Return a copy without data and with a head. All of it is trained."""
     network = copy.deepcopy(pristine)
     network.heads.add("1", classes)
     network.use_head("1", classes)
@@ -83,7 +83,7 @@ def _fine_tuned(pristine: Network, classes: int) -> Network:
 
 
 def inference_operations_per_image(network: Network, classes: int, image_size: int) -> int:
-    """Operations of one image's forward pass, hooks included, with a head of `classes` units."""
+    """Return the operations of one image's forward pass, with hooks and a head of `classes` units."""
     network = copy.deepcopy(network)
     network.heads.add("counted", classes)
     network.use_head("counted", classes)
@@ -95,7 +95,7 @@ def inference_operations_per_image(network: Network, classes: int, image_size: i
 
 
 def backbone_size(pristine: Network) -> dict[str, int]:
-    """The backbone as given: its `parameters`, and the `bytes` of all its tensors, buffers included."""
+    """Return the given backbone's `parameters`, and the `bytes` of all its tensors, with buffers."""
     return {
         "parameters": sum(p.numel() for p in pristine.backbone.parameters()),
         "bytes": tensor_bytes({name: tensor for name, _, tensor in pristine.tensors()}),

@@ -1,4 +1,4 @@
-"""Where in a method's own code an error comes from."""
+"""Finds the place in a method's own code that an error comes from."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Origin:
     """A place in a method's code.
 
     Attributes:
-        hook: what the harness called: a hook of the method, or a function of a module that the method added.
-        file, line: where the error was raised, or the last place before it in the file of the method.
+        hook: what the program called: a hook of the method, or a function of a module that the method added.
+        file, line: where the error was raised, or the last place before it in the method's file.
     """
 
     hook: str
@@ -29,11 +29,11 @@ class Origin:
 
 
 def origin_of(error: BaseException, cls: type) -> Origin | None:
-    """Where an error comes from; None if nothing of the class, nor of its file, had a part in it.
+    """Return where an error comes from; None if neither the class nor its file was involved.
 
     Args:
-        error: with its traceback.
-        cls: the method's class, or that of a stream or a backbone.
+        error: the error, with its traceback.
+        cls: the class of the method, stream or backbone.
     """
     own = getattr(sys.modules.get(cls.__module__), "__file__", None)
     named = inherited = None

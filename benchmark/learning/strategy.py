@@ -1,4 +1,4 @@
-"""Avalanche's training loop over our batches, with the method as its plugin, counting what it costs."""
+"""Avalanche's training loop over our batches, with the method as its plugin. It also counts the cost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DivergedError(RuntimeError):
 
 
 class _NoMetrics:
-    """In place of Avalanche's evaluator: the harness evaluates by itself."""
+    """Replaces Avalanche's evaluator, because the program evaluates without it."""
 
     def get_last_metrics(self) -> dict[str, Any]:
         return {}
@@ -39,14 +39,14 @@ class _NoMetrics:
 class Strategy(SupervisedTemplate, Step):
     """Avalanche's supervised loop on a prepared network, with exact heads and our batches.
 
-    Hooks find it as a `methods.step.Step`. Plugins of Avalanche find the names that they know.
+    Hooks get it as a `methods.step.Step`. Avalanche's plugins find the names that they know.
 
     Attributes:
-        steps: made so far.
+        steps: number of steps so far.
         losses: mean training loss of each epoch.
     """
 
-    # Avalanche sets these, and has no types.
+    # Avalanche sets these, but declares no types.
     model: Network
     device: torch.device
     optimizer: torch.optim.Optimizer
@@ -82,7 +82,7 @@ class Strategy(SupervisedTemplate, Step):
         self.steps_per_epoch = len(batches.sizes)
         self.counts = StepCounts()
         self._around = 0
-        # Whether the epoch was asked for, and whether a step did so: then others may cost something else.
+        # Whether a step of this epoch, or of any epoch, read the epoch number: then other epochs may cost more or less.
         self._epoch_asked = False
         self._varies = False
         self.steps = 0
@@ -91,8 +91,8 @@ class Strategy(SupervisedTemplate, Step):
         self._training = training
         self._on_epoch = on_epoch
         self._hooks = _Hooks(self.plugins)
-        # Of the epoch's steps, on the device, which is not waited for until the epoch ends. In one place: tensors that
-        # stay scattered over the heap would keep it from being used again.
+        # The losses of the epoch's steps stay on the device, so that nothing waits for it before the epoch ends. They
+        # are in one tensor: many small tensors scattered over the heap would prevent its reuse.
         self._step_losses = torch.zeros(self.steps_per_epoch, dtype=torch.float64, device=device)
         self._steps_before = 0
 
@@ -130,13 +130,13 @@ class Strategy(SupervisedTemplate, Step):
 
     @property
     def operations(self) -> int:
-        """Floating-point operations so far: of steps as StepCounts says, and of the work before and after, exactly."""
+        """Floating-point operations so far: steps as StepCounts counts them, work before and after them exactly."""
         return self._around + self.counts.operations
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.bench.trainable() if self.bench.parts.get(name) == "shared"}
 
-    # What follows replaces Avalanche's data sets, loaders and dynamic models by our own, and measures.
+    # The methods below replace Avalanche's data sets, loaders and dynamic models by our own, and measure.
 
     def train_dataset_adaptation(self, **kwargs: Any) -> None:
         pass
@@ -160,7 +160,7 @@ class Strategy(SupervisedTemplate, Step):
         self._around += counter.get_total_flops()
 
     def _after_training_exp(self, **kwargs: Any) -> None:
-        # A step that spoils the weights shows in the loss of the next one, and after the last step there is none.
+        # If a step spoils the weights, the loss of the next step shows it. The last step has no next step.
         if self.device.type != "meta" and not nn.utils.get_total_norm(self.trained).isfinite():
             raise DivergedError(
                 f"the weights are not finite after task {self.bench.method.task}; a smaller --lr may help"
@@ -178,7 +178,7 @@ class Strategy(SupervisedTemplate, Step):
         self._epoch_asked = False
 
     def training_epoch(self, **kwargs: Any) -> None:
-        """Avalanche's epoch, except that hooks that nobody fills are not called."""
+        """Run Avalanche's epoch, but skip hooks that no plugin overrides."""
         for minibatch in self.dataloader:
             self.mbatch = minibatch
             if self._stop_training:
@@ -231,10 +231,10 @@ class Strategy(SupervisedTemplate, Step):
 
 
 class _Hooks:
-    """The hooks that plugins fill, by event: most are empty, and a call costs as much as a small operation.
+    """The hooks that plugins override, by event. Empty hooks are left out, because a call costs time too.
 
     Args:
-        plugins: in the order in which they are called.
+        plugins: the plugins, in calling order.
     """
 
     def __init__(self, plugins: Sequence[BasePlugin]):

@@ -1,4 +1,4 @@
-"""How a task is trained: what the learner is told, and the optimiser and schedule that follow."""
+"""How a task is trained: its settings, and the optimiser and schedule made from them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Training:
         epochs: passes over the task's training images.
         batch_size: images per step.
         augment: names of random changes (benchmark.images.augment), applied to each minibatch in this order.
-        precision: of the forward passes.
+        precision: the precision of the forward passes.
         compiled: whether the backbone is compiled (torch.compile).
-        dry: make only the steps that are needed to know what the training costs: one, another whenever the method
-            begins to train other tensors, and one in each epoch where a step asks which epoch it is.
+        dry: do only the steps that are needed to know the cost: the first step, another one whenever the method starts
+            to train other tensors, and one in each epoch if a step reads the epoch number.
     """
 
     recipe: Recipe
@@ -38,7 +38,7 @@ class Training:
 
 
 def make_optimizer(parameters: list[nn.Parameter], recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
-    """The recipe's optimiser over `parameters`; on a real device one kernel updates all of them."""
+    """Return the recipe's optimiser for `parameters`. On a real device one kernel updates all of them."""
     fused = device.type in ("cpu", "cuda")
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
@@ -46,14 +46,14 @@ def make_optimizer(parameters: list[nn.Parameter], recipe: Recipe, device: torch
         parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
     )
     if recipe.momentum and fused:
-        # The same as none, except that the kernel accepts that some tensors are trained from a later step on.
+        # Zeros give the same result as no buffer, but with them the kernel accepts tensors that are trained only later.
         for parameter in parameters:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
 def decay(training: Training) -> Callable[[int], float]:
-    """The factor on the learning rate in each epoch, from 0, as the recipe's schedule has it."""
+    """Return the learning-rate factor of the recipe's schedule, as a function of the epoch from 0."""
     if training.recipe.schedule == "step":
         return lambda epoch: 0.1 ** (3 * min(epoch, training.epochs - 1) // training.epochs)
     if training.recipe.schedule == "cosine":

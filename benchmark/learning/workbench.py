@@ -1,4 +1,4 @@
-"""The network that learns: a backbone, a head per task, and every tensor reachable by name."""
+"""The network that learns: a backbone and a head per task, with access to every tensor by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from methods.network import Network
 
 
 class Workbench:
-    """A network prepared for one method: its modules added, its tensors divided into parts.
+    """A network prepared for one method: the method's modules are added, the tensors divided into parts.
 
     Args:
         pristine: the backbone as given, with no heads; copied, never changed.
-        method: a fresh instance.
-        device: where to work.
+        method: a fresh instance of the method.
+        device: where to compute.
         most_classes: width of a shared head.
-        seed: of what the method draws when it adds its modules.
+        seed: the seed for random numbers that the method draws when it adds its modules.
 
     Raises:
         UserError: the method cannot learn with this backbone.
@@ -65,38 +65,38 @@ class Workbench:
 
     @property
     def trains_head_only(self) -> bool:
-        """Whether the features of an image are the same in all steps, and nobody but the loop looks at a step."""
+        """Whether an image has the same features in all steps, and the method has no hook on the steps."""
         looks = any(fills(self.method, hook) for hook in STEP_HOOKS)
         own_forward = type(self.method).forward is not Method.forward
         return set(self.parts.values()) <= {"frozen"} and not looks and not own_forward
 
     def head_key(self, task: int) -> str:
-        """The name of the head that answers for a task."""
+        """Return the name of the head that answers for a task."""
         return "shared" if self.method.shared_head else str(task)
 
     def take(self, part: Part) -> dict[str, Tensor]:
-        """What is stored of the backbone tensors that belong to `part`: copies, on the CPU."""
+        """Return what is stored for the backbone tensors of `part`, as copies on the CPU."""
         tensors = {name: detached(tensor) for name, _, tensor in self.network.tensors() if self.parts[name] == part}
         with _evaluating(self.network):
             return self.method.stored(self.network, tensors)
 
     def take_head(self, key: str) -> dict[str, Tensor]:
-        """Copies of a head's tensors, named heads.KEY.weight and heads.KEY.bias."""
+        """Return copies of a head's tensors, named heads.KEY.weight and heads.KEY.bias."""
         return {name: detached(tensor) for name, tensor in self.network.heads.take(key).items()}
 
     def restore(self, stored: Mapping[str, Tensor]) -> None:
-        """Put in place what was stored of a part; the shared part comes before that of a task."""
+        """Restore the stored tensors of a part. Restore the shared part before that of a task."""
         with _evaluating(self.network):
             self.network.place(self.method.restored(self.network, dict(stored)))
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """(name, parameter) of what the optimiser may change."""
+        """Return (name, parameter) of all that the optimiser may change."""
         return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
 
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """While the network is only looked at: in training mode, a weight may change whenever it is asked for."""
+    """Use evaluation mode to read the network: in training mode, reading a weight may change it."""
     training = network.training
     network.eval()
     yield
@@ -104,5 +104,5 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def detached(tensor: Tensor) -> Tensor:
-    """A copy without history, on the CPU (a tensor without data stays where it is)."""
+    """Return a copy without history, on the CPU. A tensor without data stays on its device."""
     return tensor.detach().clone() if tensor.is_meta else tensor.detach().cpu().clone()
