@@ -1,1 +1,1 @@
-"""Many cells: which jobs there are, who does them, and what becomes of them."""
+"""Runs many cells: lists the jobs, gives them to workers, and keeps the results."""

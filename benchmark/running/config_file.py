@@ -1,4 +1,4 @@
-"""Options in a file, `--config FILE`, and the file of a run that repeats it. This module imports nothing heavy."""
+"""Options in a file, `--config FILE`, and the file that repeats a run. This module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmark.files import write_atomically
 from methods.errors import UserError, first_line
 from methods.paths import given_path
 
-#: Its name in a run's folder.
+#: The file's name in a run's folder.
 CONFIG_NAME = "config.toml"
 
 _HEAD = """\
@@ -26,7 +26,7 @@ _HEAD = """\
 
 
 def layered(options: Sequence[Option], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Option -> value: what is `given` wins over the file of --config, that over the preset, that over defaults.
+    """Return option -> value. `given` wins over the file of --config, the file over the preset, that over defaults.
 
     Raises:
         UserError: the file cannot be used.
@@ -40,14 +40,14 @@ def layered(options: Sequence[Option], given: Mapping[str, Any]) -> dict[str, An
 
 
 def read_config(path: Path, options: Sequence[Option]) -> dict[str, Any]:
-    """The values in a file of --config, by the options' names.
+    """Return the values in a file of --config, by the options' names.
 
     Args:
-        path: of the file.
-        options: of the command; those that the file may have.
+        path: the file.
+        options: the command's options, which the file may have.
 
     Raises:
-        UserError: it cannot be read, has another option, or a value of another type.
+        UserError: the file cannot be read, or has an unknown option or a value of a wrong type.
     """
     content = _content(path)
     valid = {option.name: option for option in options if option.name != "config"}
@@ -70,7 +70,7 @@ def read_config(path: Path, options: Sequence[Option]) -> dict[str, Any]:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        # Editors of Windows begin a file with a mark.
+        # Some Windows editors put a byte order mark at the start.
         text = path.read_bytes().decode().removeprefix("\ufeff")
         return tomllib.loads(text)
     except FileNotFoundError:
@@ -84,10 +84,10 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def write_config(folder: Path, settings: Settings, execution: Execution) -> None:
-    """Write the file that repeats a run into its folder, unless it is there.
+    """Write the file that repeats a run into its folder, unless the file exists.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     path = folder / CONFIG_NAME
     if not path.exists():
@@ -95,7 +95,10 @@ def write_config(folder: Path, settings: Settings, execution: Execution) -> None
 
 
 def config_text(settings: Settings, execution: Execution) -> str:
-    """The file that repeats a run, without its name and place. What is not in it is as the stream or method has it."""
+    """Return the text of the file that repeats a run, without name and folder.
+
+    An option that is not in it has the default of the stream or method.
+    """
     lines = []
     for part in (settings, execution):
         for option in options_of(type(part)):
@@ -110,16 +113,16 @@ def _key(option: Option) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A flat value in TOML."""
+    """Return a flat value in TOML."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, str):
-        # Text in TOML is text in JSON, but for one more character that has to be escaped.
+        # JSON text is valid TOML text, except that TOML must escape one more character.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _shown(value: Any) -> str:
-    """A value of a file in a message, on one line and not too long."""
+    """Return a value from the file for a message, on one short line."""
     text = _toml(tuple(value) if isinstance(value, list) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""manifest.json: what was asked for, of what, on what; enough to make every table again."""
+"""manifest.json: the settings, data and machine of a run. It is enough to make every table again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from methods.network import Network
 
 
 def new_manifest(settings: Settings, stream: Stream, backbone: Network, command: list[str]) -> Manifest:
-    """The manifest of a run that has yet to begin.
+    """Return the manifest of a run that has not begun.
 
     Raises:
         UserError: the stream has too few tasks for that many orders.
@@ -61,10 +61,10 @@ def new_manifest(settings: Settings, stream: Stream, backbone: Network, command:
 
 
 def planned_cells(settings: Settings, run: RunFolder) -> list[dict[str, Any]]:
-    """The cells that a run will have, as entries of its manifest: those of the run in the folder, if it goes on.
+    """Return the cells of a run, as entries of its manifest. A resumed run has the cells of its folder.
 
     Raises:
-        UserError: the manifest of that run cannot be read.
+        UserError: the manifest in the folder cannot be read.
     """
     return run.read_manifest()["cells"] if run.exists() else _new_cells(settings)
 
@@ -78,20 +78,20 @@ def _new_cells(settings: Settings) -> list[dict[str, Any]]:
 
 
 def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: object, kind: str = "run") -> None:
-    """Refuse to go on under other settings.
+    """Refuse to resume with other settings.
 
     Args:
         old, new: manifests, or their entries "settings", "stream", "backbone" and "random_numbers".
-        option, name: how the user called what is there, for the message.
-        kind: what that is.
+        option, name: the option and its value that name the old run or file, for the message.
+        kind: what the old one is: "run" or "file".
 
     Raises:
-        UserError: naming the first difference.
+        UserError: there is a difference; the message names the first.
     """
     if "runs" in old:
         raise UserError(f"{option} {name}: `compare` made that folder of other runs; give another {option}")
     for key in new["settings"]:
-        # Of a run, it is the devices themselves that are compared.
+        # For a run, check_device compares the devices themselves.
         if key == "device" and kind == "run":
             continue
         before, asked = old["settings"].get(key), new["settings"][key]
@@ -111,7 +111,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
             f"{option} {name}: that {kind} exists, but this version of the program draws other random numbers; "
             f"go on with the version that began it, or give another {option}"
         )
-    # A file of `tune`, and what older versions wrote, have none.
+    # Files of `tune` and manifests of older versions have no budgets.
     if old.get("budgets", {}) != new.get("budgets", {}):
         raise UserError(
             f"{option} {name}: that {kind} exists, but this version of the program gives its methods other budgets; "
@@ -126,15 +126,15 @@ def _shown(value: Any) -> str:
 
 
 def _shape(task: Task) -> tuple[int, int]:
-    """What a task's operations depend on: its classes, and the size of its images."""
+    """Return what a task's operations depend on: its class count, and the size of its images."""
     return len(task.classes), task.image_size
 
 
 def _task(number: int, task: Task, settings: Settings, training: int, inference: int) -> dict[str, Any]:
-    """A task's entry.
+    """Return a task's entry.
 
     Args:
-        training, inference: operations per image of plain fine-tuning, and of the bare backbone.
+        training, inference: operations per image of plain fine-tuning and of the bare backbone.
     """
     return {
         "task": number,

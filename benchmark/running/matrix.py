@@ -1,4 +1,4 @@
-"""The matrix of cells while a run goes on: what is still to be done of each, and what has become of it."""
+"""The cells during a run: the jobs that each cell still needs, and its status."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from benchmark.storage.records import CellKey
 
 
 def key_of(entry: dict[str, Any]) -> CellKey:
-    """The cell of an entry of the manifest."""
+    """Return the cell of an entry of the manifest."""
     return entry["method"], entry["seed"], entry["order"]
 
 
 class Matrix:
-    """The status of each cell while its jobs are done, kept in the manifest.
+    """Keeps the status of each cell in the manifest while its jobs run.
 
-    A method may say that its tasks need nothing of each other, and keep something for the next one all the same. That
-    is seen when one of its tasks was learned alone: then its cells are learned in sequence.
+    A method may say that its tasks are independent, but still keep something for the next task. This is detected when
+    one of its tasks was learned alone. Then its cells are learned in sequence.
 
     Attributes:
-        jobs: those that wait. An executor takes them from the front; here some are added, or taken away.
+        jobs: the waiting jobs. An executor takes them from the front; this class may add or remove some.
 
     Args:
-        folder: of the run.
-        manifest: changed here, and written.
-        jobs: all that is to be done.
-        tell: is told what fails.
+        folder: the run's folder.
+        manifest: the manifest, which is changed and written here.
+        jobs: all jobs of the run.
+        tell: receives failures and warnings.
     """
 
     def __init__(self, folder: RunFolder, manifest: Manifest, jobs: Sequence[Job], tell: Listener):
@@ -45,10 +45,10 @@ class Matrix:
         self._named = {job.name: job for job in jobs}
         self._entries = {key_of(entry): entry for entry in manifest["cells"]}
         self._left = Counter(key for job in jobs for key in job.cells)
-        # Methods that keep something for the next task, and cells of theirs of which not all tasks have been learned.
+        # Methods that keep something for the next task, and those of their cells that are not complete.
         self._keeping: set[str] = set()
         self._unfinished: set[CellKey] = set()
-        # Of single tasks, told when their cell ends: it may be learned in another way, which does not fail.
+        # Failures of single tasks. They are told when the cell ends, because it may still succeed in sequence.
         self._untold: defaultdict[CellKey, list[tuple[str, str]]] = defaultdict(list)
         manifest["status"] = RUNNING
         for key, entry in self._entries.items():
@@ -58,10 +58,10 @@ class Matrix:
         folder.write_manifest(manifest)
 
     def handle(self, event: Event) -> None:
-        """Keep in the manifest what becomes of jobs.
+        """Update the manifest when a job begins or ends.
 
         Raises:
-            StorageError: what is learned cannot be kept.
+            StorageError: learned tasks cannot be stored.
         """
         match event:
             case JobBegan(name):
@@ -92,10 +92,10 @@ class Matrix:
         self._write()
 
     def finish(self) -> None:
-        """All jobs have ended.
+        """Finish the manifest after all jobs have ended.
 
         Raises:
-            VanishedError: something of what was learned is not there any more.
+            VanishedError: some of the learned files no longer exist.
         """
         self._folder.check_cells(self._manifest)
         failed = any(entry["cause"] for entry in self._entries.values())
@@ -106,14 +106,14 @@ class Matrix:
     def _note(self, job: Job, failure: Failure) -> None:
         for key in job.cells:
             entry = self._entries[key]
-            # Of several tasks that fail, the first.
+            # If several tasks fail, the first one counts.
             if not entry["cause"]:
                 entry["status"] = DIVERGED if failure.diverged else FAILED
                 entry["traceback"] = failure.traceback
                 entry["cause"] = failure.cause if key == job.key else f"{failure.cause} ({job.name})"
 
     def _learn_in_sequence(self, job: Job) -> None:
-        """A task, learned alone, has left something for the next one: no other task of its method is learned alone."""
+        """Learn no other task of this method alone: the job's task has left something for the next one."""
         label = job.key[0]
         if label not in self._keeping:
             self._keeping.add(label)
@@ -133,7 +133,7 @@ class Matrix:
                 self._close(key)
 
     def _close(self, key: CellKey) -> None:
-        """Nothing more is to be done for a cell, unless it is to be learned in sequence."""
+        """End a cell that has no jobs left, or add the job that learns it in sequence."""
         entry = self._entries[key]
         unite(self._folder.cell(*key))
         if key in self._unfinished:

@@ -1,6 +1,6 @@
-"""What a user asks for, by the options' names -> the settings, the way to run, and the folder of a run.
+"""Turns a user's options into the settings, the execution and the folder of a run.
 
-The command line and Python share this. This module imports nothing heavy.
+The command line and Python both use this module. It imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from methods.paths import given_path
 
 
 def requested(values: Mapping[str, Any]) -> tuple[Settings, Execution, Path]:
-    """The settings, the way to run, and the folder that the options of `run` mean.
+    """Return the settings, the execution and the folder for the options of `run`.
 
     Raises:
-        UserError: they cannot be used.
+        UserError: the options cannot be used.
     """
     settings, execution = requested_settings(values)
     folder = folder_to_write(values["out"], values["name"], names_in(settings.stream, settings.backbone))
@@ -31,10 +31,10 @@ def requested(values: Mapping[str, Any]) -> tuple[Settings, Execution, Path]:
 
 
 def requested_settings(values: Mapping[str, Any]) -> tuple[Settings, Execution]:
-    """The settings and the way to run that the options of `run` mean.
+    """Return the settings and the execution for the options of `run`.
 
     Raises:
-        UserError: they cannot be used.
+        UserError: the options cannot be used.
     """
     tuned = None
     if values["tuned"]:
@@ -51,5 +51,5 @@ def requested_settings(values: Mapping[str, Any]) -> tuple[Settings, Execution]:
 
 
 def names_in(*specs: str) -> str:
-    """The names in specifications, as a part of a folder's name."""
+    """Return the names in specifications, for use in a folder's name."""
     return "-".join(re.sub(r"[^\w.-]+", "-", spec.partition(":")[0]) for spec in specs)

@@ -1,4 +1,4 @@
-"""Whether a run can go on in this process, and in what this process differs from those that began it."""
+"""Checks whether this process can resume a run, and how it differs from earlier processes of the run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from methods.errors import UserError
 
 
 def fingerprints(plugins: Sequence[str]) -> list[dict[str, str]]:
-    """For the manifest: the files that register methods, and what is in them.
+    """Return the plugin files and the hashes of their contents, for the manifest.
 
     Raises:
-        StorageError: one cannot be read.
+        StorageError: a file cannot be read.
     """
     entries = []
     for path in plugins:
@@ -27,26 +27,26 @@ def fingerprints(plugins: Sequence[str]) -> list[dict[str, str]]:
 
 
 def resumed(old: Manifest, new: Manifest, process: Process) -> Manifest:
-    """The manifest of a run that goes on in this process.
+    """Return the manifest of a run that this process resumes.
 
     Args:
-        old, new: manifests: of the run, and of one that would begin now.
+        old, new: the run's manifest, and the manifest of a run that would begin now.
     """
-    # Older versions wrote less of these, and gave a run no id.
+    # Manifests of older versions may lack these keys.
     missing = {key: new[key] for key in ("id", "plugins")}
     made_again = {key: new[key] for key in ("backbone", "bounds")}
     return Manifest({**missing, **old, "finished": None, "processes": [*processes(old), process], **made_again})
 
 
 def check_plugins(old: dict[str, Any], new: dict[str, Any], name: str) -> None:
-    """Refuse to go on with methods that are written otherwise now.
+    """Refuse to resume with plugin files that have changed.
 
     Args:
         old, new: manifests.
-        name: of the run.
+        name: the run's name.
 
     Raises:
-        UserError: naming the file that has changed.
+        UserError: a file has changed; the message names it.
     """
     known = {entry["sha256"] for entry in old.get("plugins", [])}
     names = {Path(entry["file"]).name for entry in old.get("plugins", []) if entry["sha256"] not in _contents(new)}
@@ -59,16 +59,16 @@ def check_plugins(old: dict[str, Any], new: dict[str, Any], name: str) -> None:
 
 
 def check_device(old: dict[str, Any], process: Process, asked: str, name: str) -> None:
-    """Refuse to go on where other numbers come out, unless that is what was asked for.
+    """Refuse to resume on another device, which gives other numbers, unless the user named this device.
 
     Args:
         old: the manifest of the run, with this process as the last one.
-        process: this one, which has something to learn.
-        asked: --device.
-        name: of the run.
+        process: this process, which has tasks to learn.
+        asked: the value of --device.
+        name: the run's name.
 
     Raises:
-        UserError: no one of those that began the run had such a device, and --device is "auto".
+        UserError: no earlier process of the run had this device, and --device is "auto".
     """
     before = {each["device"] for each in _others(old, process) if "device" in each}
     if asked == "auto" and before and process["device"] not in before:
@@ -80,7 +80,7 @@ def check_device(old: dict[str, Any], process: Process, asked: str, name: str) -
 
 
 def difference_warning(manifest: dict[str, Any], process: Process, name: str) -> str:
-    """One line that says in what this process differs from those that learned a run; empty if in nothing."""
+    """Return one line about how this process differs from those that learned the run; empty if it does not."""
     differing = changes(_others(manifest, process), process)
     listed = "; ".join(f"{key}: {', '.join(before)}, now {now}" for key, (before, now) in differing.items())
     return listed and (

@@ -1,4 +1,4 @@
-"""The matrix of cells: which jobs there are, who does them, and what comes of it in the run folder."""
+"""Runs all cells: lists the jobs, gives them to an executor, and writes the run folder."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ from methods.errors import UserError
 
 
 def run(prepared: Prepared, execution: Execution, folder: Path, command: list[str], tell: Listener) -> Results:
-    """Learn every cell, and write the run folder; an existing run goes on where it stopped.
+    """Learn every cell and write the run folder. An existing run continues where it stopped.
 
-    A cell that fails is reported as failed, with its cause, and the others go on.
+    A cell that fails is reported with its cause, and the other cells continue.
 
     Returns:
-        What the run has left behind.
+        The results of the run.
 
     Raises:
-        UserError: the folder cannot be used, or is in use, or holds a run with other settings, or there are no such
-            workers.
-        StorageError: what was learned cannot be written; what was written before is there.
-        VanishedError: the folder, or a part of it, was removed while the run went on.
+        UserError: the folder cannot be used, is in use, or holds a run with other settings; or the requested workers do
+            not exist.
+        StorageError: a learned task cannot be written; everything written before is kept.
+        VanishedError: the folder, or something in it, was removed during the run.
     """
     _limit_threads()
     manifest = new_manifest(prepared.settings, prepared.stream, prepared.backbone, command)
@@ -68,7 +68,7 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
             remove_unfinished(folder)
             return _run(prepared, execution, run_folder, manifest, tell)
     finally:
-        # Nothing is left of a run that could not begin. A folder that was there before is the user's.
+        # A run that could not begin leaves no folder. A folder that existed before belongs to the user.
         if new:
             with suppress(OSError):
                 folder.rmdir()
@@ -77,7 +77,7 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
 def _run(
     prepared: Prepared, execution: Execution, run_folder: RunFolder, manifest: Manifest, tell: Listener
 ) -> Results:
-    """What `run` does in a folder that is its own; `manifest` is that of a new run."""
+    """Do the work of `run` in a locked folder; `manifest` is the one of a new run."""
     folder = run_folder.path
     process = new_process(manifest, prepared.device)
     if run_folder.exists():
@@ -100,7 +100,7 @@ def _run(
         execution.plugins,
         Path.cwd(),
         folder.absolute(),
-        # As the run began: orders follow from the tasks' names, which may have changed since.
+        # The orders from the run's start: they depend on the tasks' names, which may have changed since.
         manifest["orders"],
         execution.keep_states,
         execution.verify_evaluations,
@@ -112,12 +112,12 @@ def _run(
     independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
     with tracked(execution.tracker, run_folder, manifest, tell) as (tell, publish):
-        # An evaluation that is taken over is not made again.
+        # An evaluation that is copied from another cell is not repeated, so it is not verified.
         share = not execution.verify_evaluations
         if not comparable_seconds(learning_processes(manifest)):
             manifest["comparable_seconds"] = False
         jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, tell)
-        # From here on nothing is refused. The manifest comes first: it makes the folder that of a run.
+        # After this point nothing is refused. The manifest is written first: it marks the folder as a run's folder.
         matrix = Matrix(run_folder, manifest, jobs, tell)
         write_config(folder, prepared.settings, execution)
         with _checked(run_folder):
@@ -131,7 +131,7 @@ def _run(
 
 
 def _limit_threads() -> None:
-    """Where a container gives less time than there are processors, more threads than that would wait for each other."""
+    """Use no more threads than the container's CPU quota allows: further threads would only wait."""
     quota = cpu_quota()
     if quota and quota < torch.get_num_threads() and not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(quota)
@@ -139,10 +139,10 @@ def _limit_threads() -> None:
 
 @contextmanager
 def _checked(folder: RunFolder) -> Iterator[None]:
-    """See, at the end of the block, that the run's folder is still there, which may be why it ended.
+    """Check at the end of the block that the run's folder still exists: its removal may be the cause of an error.
 
     Raises:
-        VanishedError: it is not.
+        VanishedError: it does not exist.
     """
     try:
         yield
@@ -162,21 +162,21 @@ def _jobs(
     share: bool,
     tell: Listener,
 ) -> list[Job]:
-    """What is to be done: cells, and single tasks, which fill the gaps between them.
+    """Return the jobs: whole cells, then single tasks, which keep workers busy at the end.
 
-    Cells of which files are damaged are told, and it is noted in the manifest.
+    Cells with damaged files are reported and noted in the manifest.
 
     Args:
-        found: what the cells' folders hold.
-        independent: labels of the methods whose tasks need no other one.
-        split: whether these tasks are jobs of their own, each for all orders.
-        share: whether cells take over what those of other orders have learned of such tasks.
+        found: the contents of the cells' folders.
+        independent: labels of the methods with independent tasks.
+        split: whether each independent task is its own job, for all orders.
+        share: whether a cell copies independent tasks that cells of other orders have learned.
     """
     tasks, orders = len(manifest["tasks"]), manifest["orders"]
-    # What says that it isolates its tasks may keep something all the same, as was seen before.
+    # A method that says that it isolates its tasks may still keep something, as an earlier process found.
     alone = independent - {key[0] for key, cell in found.items() if cell.keeps}
     alike = [key for key in found if key[0] in alone and share]
-    # Whoever learns a damaged cell in sequence puts it right.
+    # A damaged cell is learned in sequence, which repairs it.
     apart = [key for key in found if key[0] in alone and split and not found[key].damaged]
     whole, single = [], []
     begun: set[tuple[str, int, int]] = set()
@@ -202,12 +202,12 @@ def _jobs(
 
 
 def _twins(key: CellKey, cells: Sequence[CellKey]) -> tuple[CellKey, ...]:
-    """Those of the cells that are of the same method and seed in another order."""
+    """Return the cells with the same method and seed but another order."""
     return tuple(other for other in cells if other[:2] == key[:2] and other != key)
 
 
 def _damage(folder: RunFolder, found: Found) -> str:
-    """What is damaged in a cell's folder, and what of it is left."""
+    """Return a text about what is damaged in a cell's folder, and what is left."""
     first, *more = (str(path.relative_to(folder.path)) for path in found.damaged)
     files = f"{first} and {len(more)} more are" if more else f"{first} is"
     left = f"the state after task {found.sequence}" if found.sequence else "the start"

@@ -1,4 +1,4 @@
-"""Choosing the methods' options on validation images; test images are never read."""
+"""Chooses the methods' options on validation images. Test images are never read."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from methods.recipe import Range, Recipe
 
 @dataclass(frozen=True)
 class Trial:
-    """One try.
+    """One trial of a method's options.
 
     Attributes:
-        params: option -> value, of the options that are searched.
-        value: average validation accuracy after the last task; 0, which is the worst, if the training diverged.
-        diverged: whether it did.
+        params: option -> value, for the searched options.
+        value: average validation accuracy after the last task; 0, the worst value, if the training diverged.
+        diverged: whether the training diverged.
     """
 
     params: dict[str, Any]
@@ -50,12 +50,12 @@ class Tuning:
     """The search for the best options of several methods, and its file.
 
     Args:
-        prepared: methods, a stream without test images, and the backbone; its one seed is that of all trials.
+        prepared: methods, a stream without test images, and the backbone; all trials use its one seed.
         budget: trials of each method.
-        path: of the file. What it holds already, found under the same settings, is kept and not searched again.
+        path: the file. Its methods, found with the same settings, are kept and not searched again.
 
     Raises:
-        UserError: the file cannot be used, or a method's `search` has an option that the method has not.
+        UserError: the file cannot be used, or a method's `search` has an option that the method does not have.
     """
 
     def __init__(self, prepared: Prepared, budget: int, path: Path):
@@ -66,20 +66,20 @@ class Tuning:
             old = read_tuned(path, "--out")
             check_same(old, self._content, "--out", path, kind="file")
             self._content = old
-        # Written before anything is learned: that it cannot be must not be found out at the end.
+        # Write it before learning, so that a file that cannot be written is noticed at once.
         write_tuned(path, self._content)
 
     @property
     def pending(self) -> list[ConfiguredMethod]:
-        """The methods that have something to search, and are not in the file."""
+        """The methods that have options to search and are not in the file."""
         found = self._content["methods"]
         return [m for m in self.prepared.methods if m.label not in found and self._spaces[m.label]]
 
     def run(self, tell: Listener) -> dict[str, dict[str, Any]]:
-        """Tune the methods that the file lacks, and add each when it is done.
+        """Tune the methods that the file lacks, and add each one when it is done.
 
         Returns:
-            The entries of the prepared methods in the file; one that failed has none.
+            The entries of the prepared methods in the file; a failed method has no entry.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         torch.backends.cudnn.deterministic = True
@@ -90,7 +90,7 @@ class Tuning:
                 continue
             try:
                 trials = self._search(method, tell) if self._spaces[method.label] else []
-            except Exception as error:  # whatever it is, the other methods go on
+            except Exception as error:  # after any error, the other methods continue
                 tell(CellFailed(method.label, f"{type(error).__name__}: {error}"))
                 continue
             found[method.label] = _entry(method.label, trials)
@@ -98,7 +98,7 @@ class Tuning:
         return {method.label: found[method.label] for method in self.prepared.methods if method.label in found}
 
     def _search(self, method: ConfiguredMethod, tell: Listener) -> list[Trial]:
-        """All trials of a method; the first is its defaults."""
+        """Return all trials of a method; the first one tries its defaults."""
         (seed,) = self.prepared.settings.seeds
         space = self._spaces[method.label]
         known: dict[str, Trial] = {}
@@ -118,7 +118,7 @@ class Tuning:
         defaults = option_defaults(method.cls) | asdict(method.recipe)
         trials = [attempt({option: _plain(defaults.get(option)) for option in space})]
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-        # Defaults outside of the space are tried like all others, but say nothing to the sampler.
+        # Defaults outside of the space are tried too, but the sampler cannot learn from them.
         with suppress(ValueError):
             study.add_trial(
                 optuna.trial.create_trial(params=trials[0].params, distributions=space, value=trials[0].value)
@@ -156,10 +156,10 @@ class Tuning:
 
 
 def search_space(method: ConfiguredMethod) -> dict[str, BaseDistribution]:
-    """Option -> what is tried of it, for each option in the method's `search` that its specification leaves open.
+    """Return option -> values to try, for each option in the method's `search` that its specification does not set.
 
     Raises:
-        UserError: the method has no such option.
+        UserError: `search` has an option that the method does not have.
     """
     annotations = option_types(Recipe) | option_types(method.cls)
     given = method.spec.options
@@ -182,20 +182,20 @@ def _distribution(values: Range | tuple[Any, ...], annotation: Any) -> BaseDistr
 
 
 def _plain(value: Any) -> Any:
-    """A value as it is stored: numbers with four significant digits, what JSON does not know as text."""
+    """Return a value for storage: numbers with four significant digits, types that JSON lacks as text."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def specification(label: str, params: Mapping[str, Any]) -> str:
-    """A method's specification with these options added."""
-    # None is a default that stands for "not given", and cannot be written.
+    """Return a method's specification with these options added."""
+    # None is a default that means "not given". It cannot be written in a specification.
     return ":".join([label, *(f"{name}={value_text(value)}" for name, value in params.items() if value is not None)])
 
 
 def try_once(prepared: Prepared, text: str, params: dict[str, Any], tell: Listener) -> Trial:
-    """Learn the stream as `text` says, and see how well it does."""
+    """Learn the stream with the specification `text`, and measure the accuracy."""
     try:
         return Trial(params, validation_accuracy(prepared, configure(text), tell), diverged=False)
     except DivergedError:
@@ -203,7 +203,7 @@ def try_once(prepared: Prepared, text: str, params: dict[str, Any], tell: Listen
 
 
 def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, tell: Listener = ignore) -> float:
-    """The average accuracy on the tasks' validation images after all tasks were learned in order.
+    """Return the average accuracy on the tasks' validation images after all tasks are learned in order.
 
     Raises:
         DivergedError: the loss is no longer finite.
@@ -223,7 +223,7 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, tell: List
 
 
 def _entry(label: str, trials: list[Trial]) -> dict[str, Any]:
-    """What the file says of a method; without trials, because nothing is searched, it is as it was typed."""
+    """Return a method's entry in the file. Without trials, when nothing is searched, the best is the label itself."""
     best = max(trials, key=lambda trial: trial.value, default=None)
     return {
         "best": label if best is None else specification(label, best.params),
@@ -234,7 +234,7 @@ def _entry(label: str, trials: list[Trial]) -> dict[str, Any]:
 
 
 def to_text(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """What was found, for a terminal."""
+    """Return the results as text for a terminal."""
     rows = [
         (label, _percent(entry["default_accuracy"]), _percent(entry["accuracy"]), entry["best"])
         for label, entry in found.items()

@@ -1,1 +1,1 @@
-"""Where jobs are done: in this process, in others on this machine, or on a Ray cluster."""
+"""Run jobs in this process, in other processes on this machine, or on a Ray cluster."""

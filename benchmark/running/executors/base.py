@@ -1,4 +1,4 @@
-"""What executors have in common."""
+"""Common code of the executors."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from methods.errors import UserError, first_line
 
 
 class Executor(Protocol):
-    """Does jobs."""
+    """Runs jobs."""
 
     def run(self, jobs: deque[Job], tell: Listener) -> None:
-        """Do all jobs, taken from the front. Every job begins, perhaps more than once, and ends once.
+        """Do all jobs, from the front. Every job begins, perhaps more than once, and ends once.
 
-        Whoever is told that one has ended may add others, take away those that have not begun, and stop all by an
-        exception.
+        When `tell` receives the end of a job, it may add jobs, remove jobs that have not begun, or stop all jobs with
+        an exception.
         """
 
 
-# The plan that this process works on, if it is a worker, and what it has loaded for it.
+# In a worker: the plan that this process works on, and what it has loaded for the plan.
 _at_work: tuple[Plan, Cells] | None = None
 
 
 def attempt(plan: Plan, job: Job, tell: Listener) -> Failure | None:
-    """Do a job in a worker, which loads what it needs before its first."""
+    """Do a job in a worker, which loads what it needs before its first job."""
     global _at_work
     if _at_work is None or _at_work[0] != plan:
         try:
@@ -41,7 +41,7 @@ def attempt(plan: Plan, job: Job, tell: Listener) -> Failure | None:
 
 
 def guarded(cells: Cells, job: Job, tell: Listener) -> Failure | None:
-    """Do a job; whatever goes wrong, the others go on."""
+    """Do a job. After any error, the other jobs continue."""
     try:
         cells.do(job, tell)
     except Exception as error:
@@ -50,7 +50,7 @@ def guarded(cells: Cells, job: Job, tell: Listener) -> Failure | None:
 
 
 def _failure(error: Exception) -> Failure:
-    """Of a job, by the exception that is being handled."""
+    """Return the failure for the exception that is being handled."""
     return Failure(
         str(error) if isinstance(error, (UserError, DivergedError)) else first_line(error),
         traceback.format_exc(),

@@ -1,4 +1,4 @@
-"""Learning the cells of a run, or single tasks of them: what every worker does."""
+"""Learns the cells of a run, or single tasks of them, in every worker."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from methods.errors import UserError
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker does at a time.
+    """A unit of work for a worker.
 
     Attributes:
-        name: for people.
-        key: of a cell.
-        task: the number of one of its tasks, which are independent; None for all of them, one after the other.
-        twins: cells of the same method and seed in other orders, where the tasks are independent: what one of them has
-            learned the others take over.
+        name: the name that people see.
+        key: the cell.
+        task: the number of one independent task of the cell; None for all tasks, one after the other.
+        twins: the cells of the same method and seed in other orders, if the tasks are independent. Such cells copy
+            learned tasks from each other.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Job:
 
     @property
     def cells(self) -> tuple[CellKey, ...]:
-        """The cells that get what it learns."""
+        """The cells that get the learned tasks."""
         return (self.key,) if self.task is None else (self.key, *self.twins)
 
 
@@ -55,18 +55,18 @@ class KeepsError(RuntimeError):
 
 
 class EvaluationChangedError(RuntimeError):
-    """An evaluation that was made again gave something else."""
+    """A repeated evaluation gave a different result."""
 
 
 class Cells:
-    """Learns the cells of a run, whose folder takes everything that comes of it.
+    """Learns the cells of a run, and stores all results in its folder.
 
     Args:
         prepared: the run's settings, stream and backbone.
-        folder: of the run.
-        orders: each a list of the tasks' numbers, from 1.
+        folder: the run's folder.
+        orders: the orders; each is a list of task numbers, from 1.
         keep_states: keep the shared and memory parts after every task.
-        verify: make evaluations again that are known, and compare.
+        verify: repeat known evaluations and compare the results.
     """
 
     def __init__(self, prepared: Prepared, folder: RunFolder, orders: list[list[int]], keep_states: bool, verify: bool):
@@ -79,16 +79,16 @@ class Cells:
         self._keep_states = keep_states
         self._verify = verify
         self._frozen_bytes: dict[str, int] = {}
-        # What is here now stays to the end: nobody has to look through it for garbage before each task.
+        # All present objects live to the end, so the garbage collector need not search them before each task.
         gc.collect()
         gc.freeze()
         atexit.register(gc.unfreeze)
-        # The same command gives the same bytes.
+        # The same command must give the same bytes.
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
 
     def are_independent(self, label: str) -> bool:
-        """Whether the tasks of a method can be learned in any order, or at once.
+        """Whether the tasks of a method can be learned in any order, or in parallel.
 
         Raises:
             UserError: the method cannot learn with this backbone.
@@ -99,11 +99,11 @@ class Cells:
             # The method cannot be used on this backbone.
             raise
         except Exception:
-            # It goes wrong in the method's cells as well, which report it.
+            # The method's cells fail too, and report the error.
             return False
 
     def do(self, job: Job, tell: Listener) -> None:
-        """Learn what is not in the folder yet."""
+        """Learn the tasks that are not in the folder yet."""
         if job.task is None:
             self._learn_all(job, tell)
         else:
@@ -129,7 +129,7 @@ class Cells:
         )
 
     def _learn_all(self, job: Job, tell: Listener) -> None:
-        """The fold of learn() over the stream, from where the folder ends."""
+        """Call learn() for each task of the stream, starting after the last task in the folder."""
         cell, tasks, folder = self._cell(job.key), len(self._stream(job.key)), self._folder.cell(*job.key)
         epochs = self._prepared.epochs(job.key[0])
         unite(folder)
@@ -145,33 +145,33 @@ class Cells:
             save(folder, packed, record, self._keep_states)
             records.append({**record, "checksums": packed.checksums})
             self._take_over(job, state.learned)
-            # A run with other workers may have learned the next ones, too.
+            # An earlier process with parallel tasks may have learned the next tasks already.
             if unite(folder):
                 state, records = load(folder, lambda: start(cell))
                 tell(CellBegan(job.name, tasks, state.learned, epochs))
         tell(CellEnded(job.name))
 
     def _take_over(self, job: Job, learned: int) -> bool:
-        """Take what the cell lacks behind its first `learned` tasks from other orders; whether there was anything."""
+        """Copy missing tasks after the first `learned` tasks from other orders; return whether there were any."""
         folder, taken = self._folder.cell(*job.key), False
         for number in range(learned + 1, len(self._orders[job.key[2]]) + 1) if job.twins else ():
             if find_alone(folder, number) is None and (found := self._find(job.twins, self._task(job.key, number))):
-                # As `save` would have written it.
+                # `save` would have written the same record.
                 kept = {"keep_states": True} if self._keep_states else {}
                 self._keep(job.key, number, replace(found, record=found.record | kept))
                 taken = True
         return taken
 
     def _task(self, key: CellKey, number: int) -> int:
-        """The number in the stream of the task that is number `number` in a cell's order."""
+        """Return the number in the stream of task `number` of a cell's order."""
         return self._orders[key[2]][number - 1]
 
     def _place(self, key: CellKey, task: int) -> int:
-        """The inverse of `_task`."""
+        """Return the inverse of `_task`."""
         return self._orders[key[2]].index(task) + 1
 
     def _find(self, keys: Sequence[CellKey], task: int) -> Alone | None:
-        """The stream's task as one of these cells has learned it; None if none has."""
+        """Return the stream's task as one of these cells has learned it; None if no cell has."""
         found = (find_alone(self._folder.cell(*key), self._place(key, task)) for key in keys)
         return next((alone for alone in found if alone), None)
 
@@ -181,7 +181,7 @@ class Cells:
         save_alone(self._folder.cell(*key), moved.packed, moved.record)
 
     def _learn_alone(self, job: Job, number: int, tell: Listener) -> None:
-        """One task of a cell whose tasks are independent, for all orders."""
+        """Learn one task of a cell with independent tasks, for all orders."""
         tell(CellBegan(job.name, 1, 0, self._prepared.epochs(job.key[0])))
         task = self._task(job.key, number)
         alone = self._find(job.cells, task) or self._learned_alone(job, number, tell)
@@ -194,12 +194,12 @@ class Cells:
         """Learn one task of a cell by itself.
 
         Raises:
-            KeepsError: the tasks behind it need it.
+            KeepsError: later tasks need this one.
         """
-        # Of the tasks before, nothing but their number matters.
+        # Only the number of the earlier tasks matters.
         state, packed, record = self._learn(job, State(number - 1, {}), [], [number], tell)
         if state.shared or state.memory:
-            # All of it is learned again.
+            # The whole task is learned again.
             tell(CellBegan(job.name, 1, 0, self._prepared.epochs(job.key[0])))
             tell(CellEnded(job.name))
             raise KeepsError(f"{job.key[0]} keeps something for the next task")
@@ -211,12 +211,12 @@ class Cells:
         """Learn the next task.
 
         Args:
-            before: the state that the task finds.
-            records: of the tasks that are in it.
-            numbers: of the tasks to evaluate, of which the new one is the last.
+            before: the state before the task.
+            records: the records of the tasks in that state.
+            numbers: the tasks to evaluate; the new one is the last.
 
         Returns:
-            The state after the task, its files, and what was measured.
+            The state after the task, its files, and the measurements.
         """
         cell, stream = self._cell(job.key), self._stream(job.key)
         task = stream.tasks[before.learned]
@@ -255,13 +255,13 @@ class Cells:
         known: dict[tuple[int, str], dict[str, Any]],
         numbers: Sequence[int],
     ) -> dict[str, Any]:
-        """The accuracies on tasks, the newest last; what is `known`, since nothing changed, is not evaluated again.
+        """Return the accuracies on tasks, the newest last. Results in `known` are not evaluated again.
 
         Args:
-            checksums: of the state's files.
-            known: (task, fingerprint) -> what was measured; what is new is added. Tasks of the same images may have
-                the same files, and still answer differently.
-            numbers: of the tasks.
+            checksums: the checksums of the state's files.
+            known: (task, fingerprint) -> result; new results are added. The task is in the key, because two tasks with
+                the same images may have the same files but give different answers.
+            numbers: the tasks.
         """
         evaluated, new = [], 0
         began = time.perf_counter()
@@ -271,7 +271,7 @@ class Cells:
             entry = known.get((number, parts))
             if entry is None or number == numbers[-1] or self._verify:
                 network = network_for(cell, state, number, len(task.classes))
-                # The parts may have changed where the task does not look.
+                # The parts may differ only in values that the task does not use.
                 used = network_fingerprint(network, task.fingerprint)
                 entry = entry or known.get((number, used))
                 if entry is None or self._verify:

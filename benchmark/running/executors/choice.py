@@ -1,4 +1,4 @@
-"""Which executor does a run's jobs, with how many workers, and what each of them may use."""
+"""Chooses a run's executor, its number of workers, and the resources of each worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmark.running.executors.processes import ProcessExecutor
 from benchmark.running.executors.serial import SerialExecutor
 from methods.errors import UserError
 
-# Of a worker's process, beside what training needs: the interpreter and its libraries, in bytes.
+# RAM of a worker's process besides training, in bytes: the interpreter and its libraries.
 _PROCESS = 700 << 20
 
 
@@ -30,21 +30,21 @@ def choose_executor(
     independent: Collection[str],
     entries: Sequence[Mapping[str, Any]],
 ) -> tuple[Executor, bool]:
-    """The executor that a run's options mean, and whether independent tasks are jobs of their own.
+    """Return the executor for a run's options, and whether each independent task is its own job.
 
     Args:
-        plan: of the run; its threads are those of this process.
-        prepared, cells: for jobs that are done in this process.
-        independent: labels of the methods whose tasks are.
+        plan: the run's plan, with the threads of this process.
+        prepared, cells: for jobs in this process.
+        independent: labels of the methods with independent tasks.
         entries: the manifest's cells.
 
     Raises:
-        UserError: there are not as many GPUs, or there is no such cluster, or it does not reach the run's folder.
+        UserError: there are too few GPUs, there is no such cluster, or the cluster does not reach the run's folder.
     """
-    # Alone, a task is not evaluated a second time, so that there is nothing to verify.
+    # A task that is learned alone is evaluated only once, so there is nothing to verify.
     may_split = execution.parallel_tasks is not False and not execution.verify_evaluations
     each = len(prepared.stream) if may_split else 1
-    # All of them, done or not: the rest of an interrupted run is computed with as many threads as its beginning.
+    # Finished cells count too, so that a resumed run uses the same number of threads as before.
     counted = _learned_once(entries, independent) if may_split and len(plan.orders) > 1 else entries
     jobs = sum(each if entry["method"] in independent else 1 for entry in counted)
     share = _gpu_share(execution, prepared)
@@ -64,13 +64,13 @@ def choose_executor(
 
 
 def _learned_once(entries: Sequence[Mapping[str, Any]], independent: Collection[str]) -> list[Mapping[str, Any]]:
-    """The cells without those whose tasks are learned for another order."""
+    """Return the cells without those that get their tasks from another order."""
     apart = {(e["method"], e["seed"]): e for e in entries if e["method"] in independent}
     return [*apart.values(), *(e for e in entries if e["method"] not in independent)]
 
 
 def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float) -> tuple[Executor, int]:
-    """The executor on a Ray cluster, and how many workers it has."""
+    """Return the executor on a Ray cluster, and its number of workers."""
     from benchmark.running.executors.ray_cluster import RayExecutor, check_storage, connect
 
     nodes = connect(execution.address, plan.threads)
@@ -81,12 +81,12 @@ def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float) -> tuple[
     workers = min(jobs, execution.jobs or room)
     cpus = [node.cpus for node in nodes]
     plan = plan.sharing(cpus, workers)
-    # Where there are more workers than CPUs, they find a place all the same.
+    # If there are more workers than CPUs, each asks for less than one CPU, so that Ray can place all of them.
     return RayExecutor(plan, workers, min(plan.threads, sum(cpus) / workers), share), workers
 
 
 def _gpu_share(execution: Execution, prepared: Prepared) -> float:
-    """Of each worker; 0 where nothing is computed on a GPU."""
+    """Return the GPU share of each worker; 0 if no GPU is used."""
     share = execution.gpus_per_cell
     if prepared.device.type == "cuda":
         return share or 1.0
@@ -96,19 +96,19 @@ def _gpu_share(execution: Execution, prepared: Prepared) -> float:
 
 
 def _affordable(prepared: Prepared, share: float) -> int:
-    """As many workers as there is room for on the GPUs, or as there are threads, and memory."""
+    """Return how many workers fit on the GPUs; without GPUs, how many the threads and the RAM allow."""
     if share:
         return torch.cuda.device_count() * _room(share)
     task = prepared.stream.tasks[0]
     batch = prepared.settings.batch_size
-    # Replay passes a second batch through the network.
+    # Twice, because replay passes a second batch through the network.
     need = _PROCESS + 2 * training_memory(prepared.backbone, len(task.classes), task.image_size, batch)
     memory = usable_memory() or need
     return max(1, min(torch.get_num_threads(), int(memory * 0.8 / need)))
 
 
 def _place(workers: int, share: float) -> list[int]:
-    """The GPU of each worker."""
+    """Return the GPU of each worker."""
     count = torch.cuda.device_count()
     if workers > count * _room(share):
         raise UserError(
@@ -119,5 +119,5 @@ def _place(workers: int, share: float) -> list[int]:
 
 
 def _room(share: float) -> int:
-    """How many cells fit on a GPU; what is left may be too little for one more."""
+    """Return how many workers fit on a GPU. A rest that is too small for one more is left unused."""
     return int(1 / share)

@@ -1,4 +1,4 @@
-"""All that a worker needs to know of a run."""
+"""All that a worker needs to know about a run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from methods.registry import load_plugin
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a worker needs to know of a run, to be sent to another process.
+    """All that a worker needs to know about a run. It can be sent to another process.
 
     Attributes:
-        settings: of the run.
+        settings: the run's settings.
         plugins: files that register methods.
-        directory: to which paths are relative.
-        folder: of the run.
+        directory: the directory to which paths are relative.
+        folder: the run's folder.
         orders, keep_states, verify: see Cells.
-        names: of the stream's tasks, as the run began; those of today if empty.
+        names: the tasks' names when the run began; the current names if empty.
         id: see RunFolder.
-        threads: that a job may use.
+        threads: the number of threads that a job may use.
         budgets: see Prepared.
-        stream: pickled, for workers that reach the files of its images; None for those that have to build it.
+        stream: the pickled stream, for workers that reach its image files; None if workers must build it.
     """
 
     settings: Settings
@@ -51,34 +51,34 @@ class Plan:
     id: str | None = None
 
     def with_stream(self, stream: Stream) -> Plan:
-        """The plan for workers on this machine, which need not build a stream whose images lie in files."""
+        """Return the plan for workers on this machine, which need not build a stream with images in files."""
         return replace(self, stream=pickle.dumps(stream)) if stream.in_files else self
 
     def sharing(self, machines: Sequence[int], workers: int) -> Plan:
-        """The plan for workers that share out the threads of machines; each works on one of them.
+        """Return the plan for workers that share the threads of machines; each worker is on one machine.
 
         Args:
-            machines: how many threads each has.
-            workers: at once.
+            machines: the number of threads of each machine.
+            workers: number of workers at the same time.
         """
         possible = range(1, max(machines) + 1)
         fitting = (each for each in possible if sum(threads // each for threads in machines) >= workers)
         return replace(self, threads=max(fitting, default=1))
 
     def cells(self, prepared: Prepared) -> Cells:
-        """What does the jobs."""
+        """Return the object that does the jobs."""
         prepared = replace(prepared, stream=prepared.stream.renamed(self.names or prepared.stream.names))
         return Cells(prepared, RunFolder(self.folder, self.id), self.orders, self.keep_states, self.verify)
 
     def prepare(self) -> Prepared:
-        """Load, in a worker, what the run needs."""
+        """Load in a worker what the run needs."""
         os.chdir(self.directory)
         torch.set_num_threads(self.threads)
         for path in self.plugins:
             load_plugin(path)
         stream = None
         if self.stream:
-            # From the process that started this one. The files may have been cleared away in the meantime.
+            # The stream comes from the parent process. Its files may have been deleted since.
             with suppress(OSError, ValueError, TypeError):
                 stream = pickle.loads(self.stream)  # noqa: S301
         return prepare_run(self.settings, note=lambda text: None, budgets=self.budgets, stream=stream)

@@ -1,4 +1,4 @@
-"""Jobs side by side in processes of this machine."""
+"""Runs jobs in parallel processes on this machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from benchmark.running.executors.cells import Job
 from benchmark.running.executors.plan import Plan
 from benchmark.workers import begin_worker, context
 
-# A job whose worker dies is begun again so often: what it learned is in the run's folder.
+# How often a job is started again if its worker dies: its learned tasks are in the run's folder.
 _RETRIES = 1
 
-# What signals mean to people. All but the first are faults of compiled code: of torch, a library, or the processor.
+# Explanations of signals. All but the first are faults of compiled code: torch, a library, or the processor.
 _SIGNALS = {
     "SIGKILL": "as the system does when memory runs out; fewer --jobs or a smaller --batch-size need less",
     "SIGSEGV": "segmentation fault",
@@ -34,15 +34,14 @@ _SIGNALS = {
 
 @dataclass(frozen=True)
 class ProcessExecutor:
-    """Workers in processes of their own, each with its share of the threads and GPUs.
+    """Workers in separate processes, each with its share of the threads and GPUs.
 
-    A worker that dies takes nothing with it but what it has learned since the last task; its job is given once to
-    another one.
+    If a worker dies, only its current task is lost. Its job is given once to another worker.
 
     Attributes:
-        plan: of the run.
-        workers: how many there are.
-        gpus: the number of the GPU that each of them uses; empty for none.
+        plan: the run's plan.
+        workers: number of workers.
+        gpus: the GPU number of each worker; empty if no GPU is used.
     """
 
     plan: Plan
@@ -94,7 +93,7 @@ class ProcessExecutor:
 
 @dataclass
 class _Worker:
-    """A process, and the job that it was given last."""
+    """A process and its last job."""
 
     place: int
     process: BaseProcess
@@ -103,42 +102,42 @@ class _Worker:
 
     def give(self, job: Job) -> None:
         self.job = job
-        # That it is dead already is found out when it does not answer.
+        # If it is already dead, `receive` notices it.
         with suppress(OSError):
             self.pipe.send(job)
 
     def receive(self) -> Event | None:
-        """What it sends, once there is something; None if it is dead."""
+        """Wait for its next event and return it; None if the process is dead."""
         try:
             return self.pipe.recv()
         except (EOFError, OSError):
             return None
 
     def bury(self) -> None:
-        """Leave nothing of a process that has ended, or is about to."""
+        """Release the resources of a process that has ended or is about to end."""
         self.process.join()
         self.pipe.close()
 
     def obituary(self) -> Failure:
-        """Of its job, which it was the last to be given; it has ended."""
+        """Return the failure of the last job, after the process has ended."""
         return Failure(f"the process that learned {self.job.key[0]} {_how_it_ended(self.process.exitcode or 0)}, twice")
 
 
 def _how_it_ended(code: int) -> str:
-    """What an exit code says, which is the negative number of a signal where one killed the process."""
+    """Return an exit code in words. A negative code is the signal that killed the process."""
     if code >= 0:
         return f"ended with status {code}"
-    # Some signals have a number only.
+    # Some signals have only a number.
     name = next((each.name for each in signal.Signals if each == -code), str(-code))
     return f"was killed by signal {name}" + (f" ({_SIGNALS[name]})" if name in _SIGNALS else "")
 
 
 def _work(pipe: Connection, plan: Plan, gpu: int | None) -> None:
-    """A worker's life."""
+    """Do jobs in a worker until the pipe closes."""
     begin_worker()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = _visible(gpu)
-    # The process that gives the jobs may be gone.
+    # The parent process may have ended.
     with suppress(EOFError, OSError):
         while True:
             job = pipe.recv()
@@ -146,6 +145,6 @@ def _work(pipe: Connection, plan: Plan, gpu: int | None) -> None:
 
 
 def _visible(gpu: int) -> str:
-    """The name of a GPU for CUDA_VISIBLE_DEVICES, given its number among those that are visible now."""
+    """Return a GPU's name for CUDA_VISIBLE_DEVICES, given its number among the GPUs visible now."""
     names = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return names.split(",")[gpu] if names else str(gpu)

@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster, or on one that is started on this machine."""
+"""Runs jobs on a Ray cluster, or on one that is started on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What happens to its processes Ray prints, whatever `log_to_driver` says; here it is the cause of a failure.
+# Ray prints when its processes die, even without `log_to_driver`. Here this is reported as the cause of a failure.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
 
 import ray
@@ -30,42 +30,42 @@ from benchmark.running.executors.plan import Plan
 from benchmark.workers import short_folder
 from methods.errors import UserError, first_line
 
-# A job that is lost with its node or its process begins again so often: what it learned is in the run's folder.
+# How often a job is started again if its node or process dies: its learned tasks are in the run's folder.
 _RETRIES = 3
 
-# How long to wait for the end of a job before looking at what workers tell, in seconds.
+# How long to wait for the end of a job before reading the workers' events, in seconds.
 _WAIT = 0.2
 
-# How long a node may take to answer: to start a process that imports torch, beside what else goes on there, in seconds.
+# How long a node may take to answer, in seconds. It starts a process that imports torch, and may be busy.
 _PATIENCE = 600
 
-# How long what listens at an address may take to answer, in seconds.
+# How long the program at an address may take to answer, in seconds.
 _ANSWER = 30
 
-# The type of HTTP/2's frame of settings.
+# The type of HTTP/2's SETTINGS frame.
 _SETTINGS = 4
 
-# The address of a socket is a path of at most 103 bytes, of which Ray puts 69 behind the folder of temporary files:
+# A socket's path has at most 103 bytes. Ray adds these 69 bytes to the folder of temporary files:
 # /ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store.
 _LONGEST = 103 - 69
 
-# No pixel and no tensor passes through Ray: 100 MB for its messages.
+# 100 MB are enough for messages: no images or tensors pass through Ray.
 _OBJECT_STORE = 100 << 20
 
 
 @dataclass(frozen=True)
 class Node:
-    """A machine of the cluster, with what it gives to tasks."""
+    """A machine of the cluster, with the CPUs and GPUs that it offers."""
 
     cpus: int
     gpus: int
 
 
 def connect(address: str | None, threads: int) -> list[Node]:
-    """Join the cluster at `address`, or start one on this machine with so many CPUs.
+    """Join the cluster at `address`, or start one on this machine with `threads` CPUs.
 
     Raises:
-        UserError: there is no cluster.
+        UserError: there is no cluster, or it does not start.
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
@@ -96,9 +96,9 @@ def connect(address: str | None, threads: int) -> list[Node]:
 
 @contextmanager
 def _on_loopback() -> Iterator[None]:
-    """Have a cluster that starts in the block listen on 127.0.0.1 only, as Ray itself does on macOS and Windows.
+    """Make a cluster that starts in the block listen only on 127.0.0.1, as Ray does on macOS and Windows.
 
-    Elsewhere it would listen on every interface, and replace a loopback address that it is given by another one.
+    On other systems, Ray would listen on every interface, and would replace a given loopback address by another.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -109,16 +109,16 @@ def _on_loopback() -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError if what Ray needs does not listen at HOST:PORT: Ray would try for minutes.
+    """Raise OSError if no head node of Ray listens at HOST:PORT, because Ray would try for minutes.
 
-    A head node speaks gRPC, which is HTTP/2: who opens a connection is sent the settings at once.
+    A head node speaks gRPC, which uses HTTP/2: after a connection opens, it sends the settings at once.
     """
     host, _, port = address.rpartition(":")
-    # Ray finds out itself what "auto" means; what RAY_ADDRESS may also be, as ray://..., it answers at once.
+    # Ray resolves "auto" itself, and answers at once to other forms of RAY_ADDRESS, such as ray://...
     if not host or "/" in host:
         return
     with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER) as connection:
-        # What is encrypted, Ray has to read itself.
+        # Only Ray can read an encrypted connection.
         if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
             return
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0]))
@@ -131,14 +131,14 @@ def _knock(address: str) -> None:
 
 
 def check_storage(folder: Path, directory: Path) -> None:
-    """See that all nodes of the cluster reach the run's folder, and the directory to which paths are relative.
+    """Check that all nodes of the cluster reach the run's folder, and the directory to which paths are relative.
 
     Raises:
-        UserError: one does not; the message names it.
+        UserError: a node does not; the message names it.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
     with tempfile.NamedTemporaryFile(dir=folder, prefix=OWN, suffix=".tmp") as mark:
-        # Not a decorator: then nodes would be sent the code, and not be asked whether they have it.
+        # Not a decorator: Ray would send the code, and not check that the node has the program.
         unreached = ray.remote(num_cpus=0)(_unreached)
         places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
         answers = [unreached.options(scheduling_strategy=at).remote(Path(mark.name), directory) for at in places]
@@ -163,7 +163,7 @@ def check_storage(folder: Path, directory: Path) -> None:
 
 
 def _unreached(mark: Path, directory: Path) -> Path | None:
-    """On a node: what is missing there, or cannot be written."""
+    """Return, on a node, the path that is missing or not writable there; None if all is well."""
     try:
         with tempfile.TemporaryFile(dir=mark.parent):
             reached = mark.exists()
@@ -176,12 +176,12 @@ def _unreached(mark: Path, directory: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class RayExecutor:
-    """Jobs as Ray's tasks.
+    """Runs jobs as tasks of Ray.
 
     Attributes:
-        plan: of the run.
-        workers: how many jobs go on at once, at most.
-        cpus, gpus: the share of them that Ray sets aside for each job; 0 GPUs for none.
+        plan: the run's plan.
+        workers: largest number of jobs at the same time.
+        cpus, gpus: the share that Ray reserves for each job; 0 GPUs if no GPU is used.
     """
 
     plan: Plan
@@ -190,11 +190,11 @@ class RayExecutor:
     gpus: float
 
     def run(self, jobs: deque[Job], tell: Listener) -> None:
-        # Beside this process, it is lost only with it.
+        # The queue is on the node of this process, so that it is lost only together with this process.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         plan = ray.put(self.plan)
-        # A process keeps the GPU that it began with, while Ray may mean another one for its next job.
+        # A process keeps its first GPU, but Ray may assign another one to its next job: use a new process for each.
         calls = 1 if self.gpus else 0
         do = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_calls=calls, max_retries=_RETRIES)(_do)
         running: dict[ray.ObjectRef[Any], Job] = {}
@@ -216,7 +216,7 @@ class RayExecutor:
 
 
 def _do(plan: Plan, job: Job, told: Queue) -> Failure | None:
-    """In a worker."""
+    """Do a job in a worker."""
     return attempt(plan, job, told.put)
 
 
@@ -228,7 +228,7 @@ def _outcome(reference: ray.ObjectRef[Any]) -> Failure | None:
 
 
 def _death(error: RayError) -> str:
-    """How the worker of a job died, as far as Ray knows."""
+    """Return how a job's worker died, if Ray knows it."""
     if isinstance(error, OutOfMemoryError):
         return ", for the memory of its node was full; fewer --jobs or a smaller --batch-size need less"
     if isinstance(error, WorkerCrashedError):

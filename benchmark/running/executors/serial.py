@@ -1,4 +1,4 @@
-"""Jobs one after the other, in this process."""
+"""Runs jobs one after the other, in this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SerialExecutor:
     """An executor without workers.
 
     Attributes:
-        cells: what does the jobs.
+        cells: does the jobs.
     """
 
     cells: Cells
