@@ -1,1 +1,1 @@
-"""What is known before a run: checks, costs, budgets."""
+"""Work before a run: checks, cost estimates, budgets."""

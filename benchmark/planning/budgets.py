@@ -1,4 +1,4 @@
-"""Fair budgets: replay memories as large as what another method stores, epochs that cost as much as another's."""
+"""Fair budgets: replay memories as large as another method's state, and epochs with the cost of another method."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from methods.network import Network
 
 @dataclass(frozen=True)
 class Budget:
-    """What a method gets in place of what its specification and --epochs say.
+    """Replaces the memory size of a method's specification and --epochs.
 
     Attributes:
-        memory_bytes: of its replay memory; None where it has none, or keeps the size of its own.
+        memory_bytes: size of its replay memory; None if it has none, or keeps its own size.
         epochs: passes over each task's training images.
-        compute_ratio: expected training operations over those of the method of --equal-compute; None without one.
+        compute_ratio: expected training operations divided by those of the --equal-compute method; None without it.
     """
 
     memory_bytes: int | None
@@ -33,10 +33,10 @@ class Budget:
 
 
 def check_budgets(settings: Settings, methods: Sequence[ConfiguredMethod]) -> None:
-    """See that --equal-memory has something to size.
+    """Check that --equal-memory has a replay memory to size.
 
     Raises:
-        UserError: no method has a replay memory, or one says itself how large its memory is.
+        UserError: no method has a replay memory, or a specification already sets the size of one.
     """
     if settings.equal_memory is None:
         return
@@ -58,15 +58,15 @@ def check_budgets(settings: Settings, methods: Sequence[ConfiguredMethod]) -> No
 def fair_budgets(
     settings: Settings, methods: Sequence[ConfiguredMethod], stream: Stream, backbone: Network
 ) -> dict[str, Budget]:
-    """The budgets that --equal-memory and --equal-compute mean, found without training.
+    """Return the budgets for --equal-memory and --equal-compute, found without training.
 
-    A memory has as many bytes as the other method's state grows by over the stream, heads and stored samples left out:
-    extra_parameters_per_task, times the tasks, times four. Epochs are the whole number, at least one, of which the
-    training operations are expected to be nearest to the other method's; a method that goes over features that were
+    The bytes of a memory are the growth of the other method's state over the stream, without heads and stored samples:
+    extra_parameters_per_task, times the number of tasks, times four. The epochs are the whole number, at least one,
+    whose expected training operations are nearest to those of the other method. A method that trains on features
     computed once keeps --epochs.
 
     Returns:
-        Label -> budget, of each of the methods; empty where neither option is given.
+        Label -> budget, for each method; empty if neither option is given.
 
     Raises:
         UserError: a method named by an option cannot be used, or its state does not grow.
@@ -86,7 +86,7 @@ def fair_budgets(
 
 
 def with_budgets(methods: Sequence[ConfiguredMethod], budgets: Mapping[str, Budget]) -> tuple[ConfiguredMethod, ...]:
-    """The methods with the memories that their budgets give them."""
+    """Return the methods with the memory sizes of their budgets."""
     return tuple(_sized(m, budgets[m.label].memory_bytes) if m.label in budgets else m for m in methods)
 
 
@@ -95,11 +95,11 @@ def _sized(method: ConfiguredMethod, size: int | None) -> ConfiguredMethod:
 
 
 class _Scales:
-    """Weighs methods on as many tasks as the stream has, each as large as these are on average.
+    """Estimates the costs of methods on a stream of equal tasks, with the task count and mean task size of the run's.
 
     Args:
-        settings: of the run.
-        stream, backbone: of the run.
+        settings: the run's settings.
+        stream, backbone: the run's stream and backbone.
     """
 
     def __init__(self, settings: Settings, stream: Stream, backbone: Network):
@@ -114,10 +114,10 @@ class _Scales:
         )
 
     def memory_bytes(self, text: str) -> int:
-        """By how much a method's state grows over the stream, as a replay memory can have it.
+        """Return the growth of a method's state over the stream, as a size for replay memories.
 
         Raises:
-            UserError: it does not grow, or by less than an image.
+            UserError: the state does not grow, or grows by less than an image.
         """
         records = self._records(configure(text, **self._settings.recipe), self._settings.epochs)
         size = round(4 * extra_parameters_per_task(Costs([records])) * self._shape.tasks)
@@ -135,19 +135,19 @@ class _Scales:
         return size
 
     def operations(self, method: ConfiguredMethod, epochs: int) -> int:
-        """Training operations of a method over the stream."""
+        """Return the training operations of a method over the stream."""
         return _operations(self._records(method, epochs))
 
     def epochs_for(self, method: ConfiguredMethod, target: int) -> tuple[int, float]:
-        """The epochs that cost a method nearest to `target` operations, and how near, as a ratio."""
+        """Return the epochs whose cost is nearest to `target` operations, and their cost divided by `target`."""
         asked = self._settings.epochs
         records = self._records(method, asked)
         once = _operations(records)
-        # Passes over features that were computed once cost next to nothing: thousands of them would be needed.
+        # Passes over features computed once cost almost nothing, so thousands of them would be needed.
         if records[-1]["features_cached"]:
             return asked, once / target
-        # What a method does once a task costs the same whatever the epochs, and one that trains in stages divides both
-        # numbers of epochs in the same way.
+        # The cost is linear in the epochs: work done once per task does not depend on them, and a method with stages
+        # splits both numbers of epochs in the same way.
         twice = self.operations(method, 2 * asked)
         epochs = max(1, round(asked + asked * (target - once) / (twice - once)))
         return epochs, self.operations(method, epochs) / target

@@ -1,4 +1,4 @@
-"""Everything about one method: what it is, its options, how it divides the tensors, and what it costs."""
+"""Describes one method: its documentation, its options, how it divides the tensors, and its cost."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from methods.configured import ConfiguredMethod, configure
 from methods.options import option_defaults, option_types, value_text
 from methods.recipe import Range, Recipe
 
-# Patterns of tensor names that are shown of a part.
+# How many patterns of tensor names are shown for a part.
 _SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option as a reader sees it.
+    """An option as text for a reader.
 
     Attributes:
-        name: as it is written in a specification.
-        values: its type, or the values that it may have.
-        default: of this method; "required" where there is none.
-        given: what the specification says instead; empty if nothing.
-        tried: the values that `tune` tries; empty if none.
+        name: its name in a specification.
+        values: its type, or its possible values.
+        default: the method's default; "required" if there is none.
+        given: the value in the specification; empty if there is none.
+        tried: the values that `tune` tries; empty if there are none.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Option:
 
 @dataclass(frozen=True)
 class Part:
-    """What a part of the state holds after the first task.
+    """The content of a part of the state after the first task.
 
     Attributes:
         name: "frozen", "shared", "task" or "memory".
-        tensors, values, bytes: how many.
+        tensors, values, bytes: their numbers.
         patterns: the tensors' names, see name_patterns.
     """
 
@@ -65,15 +65,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Description:
-    """A method as a reader sees it.
+    """A method's description for a reader.
 
     Attributes:
         label: its specification.
-        documentation: of its class.
-        options, recipe: its own options, and those of its training.
+        documentation: its class's documentation.
+        options, recipe: its own options, and its training options.
         parts: how it divides the tensors.
-        setting: the network and the stream for which the tables hold.
-        storage, compute: what `cost` prints, for this method alone.
+        setting: the network and the stream of the tables.
+        storage, compute: the tables that `cost` prints, for this method only.
     """
 
     label: str
@@ -110,7 +110,7 @@ def describe(settings: Settings, shape: StreamShape) -> Description:
         )
 
     own = option_types(cls)
-    # What stands after the name without "option=" is the first option.
+    # A value after the name without "option=" belongs to the first option.
     given = {**dict.fromkeys(list(own)[:1], spec.positional), **spec.options}
     return Description(
         label=spec.text,
@@ -143,9 +143,9 @@ def _parts(settings: Settings, shape: StreamShape, method: ConfiguredMethod) -> 
 
 
 def name_patterns(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of tensors in few words: numbers become *, and tensors of one module stand together.
+    """Return short patterns of tensor names: numbers become *, and tensors of one module are joined.
 
-    `layer1.0.bn1.weight`, `layer1.0.bn1.bias` and `layer2.0.bn1.weight` are `layer*.*.bn*.{weight, bias}`.
+    `layer1.0.bn1.weight`, `layer1.0.bn1.bias` and `layer2.0.bn1.weight` become `layer*.*.bn*.{weight, bias}`.
     """
     leaves: dict[str, dict[str, None]] = {}
     for name in names:
@@ -157,15 +157,15 @@ def name_patterns(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _values(annotation: Any) -> str:
-    """What an option's annotated type accepts."""
+    """Return what an option's annotated type accepts."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        # Of several, the last accepts what the others do: int | float.
+        # In a union, the last type accepts all that the others accept: int | float.
         return _values([argument for argument in arguments if argument is not type(None)][-1])
     if origin is Literal:
         return ", ".join(arguments)
     names = {bool: "true, false", int: "whole number", float: "number", str: "text"}
-    # The name of a class of its own, MemorySize, as words.
+    # The name of a special class, such as MemorySize, becomes words.
     return names.get(annotation) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", annotation.__name__).lower()
 
 
@@ -184,7 +184,7 @@ _PART_TITLES = {
 
 
 def to_text(description: Description) -> str:
-    """A description for a terminal."""
+    """Return a description as text for a terminal."""
     sections = [
         f"{description.label}\n\n{description.documentation}",
         _options_text("Options", description.options),

@@ -1,4 +1,4 @@
-"""What methods would cost on a stream: the real learner on tensors without data, for the first tasks only."""
+"""Estimates the costs of methods on a stream: the real learner learns the first tasks on tensors without data."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError, first_line
 from methods.network import Network
 
-# A method's cost per task is constant or grows by the same amount each time once there is a past: from the third task
-# on, the next one differs from it as it differs from the second.
+# After the first task, a method's cost per task is constant or grows by a constant amount. So the difference between
+# tasks 2 and 3 gives all later tasks.
 _SIMULATED = 3
 
 
@@ -37,8 +37,8 @@ class StreamShape:
     """The size of a stream of equal tasks.
 
     Attributes:
-        tasks: how many.
-        classes, images: per task; training images.
+        tasks: number of tasks.
+        classes, images: number of classes and of training images per task.
         image_size: height and width in pixels.
     """
 
@@ -49,11 +49,11 @@ class StreamShape:
 
 
 def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The storage and compute of each method on a stream of `shape`; no data, weights or training are needed.
+    """Return the storage and compute of each method on a stream of `shape`, without data, weights or training.
 
     Returns:
-        Frames with the columns of parameters.csv, and with those of compute.csv that are not measured in seconds or
-        in memory.
+        A frame with the columns of parameters.csv, and one with the columns of compute.csv that measure neither
+        seconds nor RAM.
 
     Raises:
         UserError: a method or the backbone cannot be used.
@@ -74,10 +74,10 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
 
 
 def empty_backbone(text: str) -> Network:
-    """The backbone of a specification, without values.
+    """Return the backbone of a specification, without values.
 
     Raises:
-        UserError: it cannot be used.
+        UserError: the backbone cannot be used.
     """
     return backbone_of(text).network(weights=False).to("meta")
 
@@ -87,9 +87,9 @@ class Simulation:
 
     Args:
         pristine: from `empty_backbone`.
-        method: what learns.
-        settings: epochs, batch size and augmentation are taken from them.
-        shape: of the stream.
+        method: the method that learns.
+        settings: gives epochs, batch size and augmentation.
+        shape: the stream's shape.
     """
 
     def __init__(self, pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape):
@@ -105,18 +105,18 @@ class Simulation:
 
 @contextmanager
 def without_values(method: ConfiguredMethod) -> Iterator[None]:
-    """While a method runs on tensors without data: says which hook cannot.
+    """Name the hook that fails when a method runs on tensors without data.
 
     Raises:
-        UserError: in place of an error that comes from the method's code.
+        UserError: replaces an error from the method's code.
     """
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # whatever a plugin's hook does where there are no values
+    except Exception as error:  # a plugin's hook can raise anything without values
         origin = origin_of(error, method.cls)
-        # torch may notice only later what a hook has made on another device.
+        # If a hook made a tensor on another device, torch may notice it only later.
         if origin is None and not isinstance(error, RuntimeError | TypeError):
             raise
         raise UserError(
@@ -128,7 +128,7 @@ def without_values(method: ConfiguredMethod) -> Iterator[None]:
 
 
 def simulate(pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape) -> Records:
-    """What a run of one cell would measure, without seconds, memory and accuracy; see Simulation.
+    """Return the records that a run of one cell would give, without seconds, RAM and accuracy; see Simulation.
 
     Raises:
         UserError: a hook of the method needs values.
@@ -165,12 +165,12 @@ def _simulate(pristine: Network, method: ConfiguredMethod, settings: Settings, s
 
 
 def _filling(records: Records) -> bool:
-    """Whether stored samples took more room after the last task than before it, as until a memory is full."""
+    """Whether stored samples grew in the last task, as they do until a memory is full."""
     return records[-1]["bytes"]["replay"] > records[-2]["bytes"]["replay"]
 
 
 def _continue(before: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
-    """The record that follows two others when everything goes on growing as it did between them."""
+    """Return the next record if everything grows as much as between these two."""
     return {
         **last,
         "training_flops": 2 * last["training_flops"] - before["training_flops"],

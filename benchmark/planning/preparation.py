@@ -1,4 +1,4 @@
-"""Everything that is checked and loaded before anything trains."""
+"""Checks and loads everything before training."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from methods.network import Network
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run needs: its settings, and what they mean.
+    """A run's settings, and the objects made from them.
 
     Attributes:
-        methods: with the memories that their budgets give them.
-        budgets: by label; empty where none has to be equal to another.
+        methods: the methods, with the memory sizes of their budgets.
+        budgets: budgets by label; empty without --equal-memory and --equal-compute.
     """
 
     settings: Settings
@@ -37,11 +37,11 @@ class Prepared:
     budgets: Mapping[str, Budget] = field(default_factory=dict)
 
     def epochs(self, label: str) -> int:
-        """How often a method passes over each task's training images."""
+        """Return how often a method passes over each task's training images."""
         return self.budgets[label].epochs if label in self.budgets else self.settings.epochs
 
     def epochs_in_all(self, cells: Sequence[Mapping[str, Any]]) -> int:
-        """Of all tasks in all cells.
+        """Return the sum of the epochs of all tasks in all cells.
 
         Args:
             cells: entries of the manifest.
@@ -61,13 +61,13 @@ def prepare_run(
 
     Args:
         note: called with one line of text before anything that takes time.
-        tuning: whether methods' options are to be chosen; see build_stream.
-        budgets: as they were found before; they are found here if None.
-        stream: as it was built before; it is built here if None.
-        warn: called with one line of text that has to be read; `note` if None.
+        tuning: whether the run chooses methods' options; see build_stream.
+        budgets: the budgets, if known; if None, they are found here.
+        stream: the stream, if built; if None, it is built here.
+        warn: called with one line of text that the user must read; `note` if None.
 
     Raises:
-        UserError: something cannot be used.
+        UserError: a setting cannot be used.
     """
     configured = tuple(configure(spec, **settings.recipe) for spec in settings.methods)
     check_budgets(settings, configured)
@@ -99,7 +99,7 @@ def prepare_run(
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that "auto", "cpu" or "cuda" means here.
+    """Return the device that "auto", "cpu" or "cuda" means here.
 
     Raises:
         UserError: there is no GPU, but one was asked for.
