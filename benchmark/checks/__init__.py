@@ -1,1 +1,1 @@
-"""The contract of a method, a stream and a backbone, as checks that anybody can run on their own."""
+"""Checks of the contracts for methods, streams and backbones. Anybody can run them on their own code."""

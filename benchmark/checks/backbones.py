@@ -1,4 +1,4 @@
-"""What every backbone must do: give features, always the same, that can be trained."""
+"""The contract of a backbone: it must give the same features every time, and be trainable."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from methods.configured import configure
 from methods.method import BatchNorm
 from methods.network import Network
 
-# Heights and widths of images that are tried; the first one that the backbone can take is used.
+# Image sizes to try; the first one that the backbone accepts is used.
 _SIZES = (32, 64, 128, 224)
 
 
 class BackboneSubject(Instances):
-    """A backbone that is checked."""
+    """A backbone to check."""
 
     @cached_property
     def network(self) -> Network:
-        """With its weights, in evaluation mode. It is not to be changed."""
+        """Return it with its weights, in evaluation mode. Do not change it."""
         return self.fresh()
 
     @cached_property
     def size(self) -> int:
-        """The smallest size of images that is tried and works."""
+        """The smallest of the tried image sizes that works."""
         network = self.fresh(weights=False).to("meta")
         for size in _SIZES:
             try:
@@ -54,24 +54,24 @@ class BackboneSubject(Instances):
         return torch.randint(0, 256, (2, 3, self.size, self.size), generator=random).to(torch.uint8)
 
     def fresh(self, weights: bool = True) -> Network:
-        """Made anew, in evaluation mode."""
+        """Return a new instance in evaluation mode."""
         backbone: Backbone = self.make()
         return backbone.network(weights=weights).eval()
 
     def features(self, network: Network, images: Tensor | None = None) -> Tensor:
-        """[N, D], without a history."""
+        """Return features [N, D] without history."""
         images = self.images if images is None else images
         with torch.no_grad():
             return network.features(images)
 
 
 def runs_without_data(subject: BackboneSubject) -> str | None:
-    """On tensors without values, as `cost` runs it, on images of 32x32 or more."""
+    """It runs on tensors without values, as in `cost`, with images of 32x32 or more."""
     return None if subject.size == _SIZES[0] else f"it needs images of {subject.size}x{subject.size}; use --image-size"
 
 
 def is_made(subject: BackboneSubject) -> None:
-    """Its weights are there and fit, and its normalisation has a value for each colour."""
+    """Its weights exist and fit, and its normalisation has a value for each colour."""
     for name in ("mean", "std"):
         values = tuple(getattr(subject.make(), name, ()))
         if len(values) != 3 or (name == "std" and min(values) <= 0):
@@ -81,7 +81,7 @@ def is_made(subject: BackboneSubject) -> None:
 
 
 def gives_features(subject: BackboneSubject) -> None:
-    """A row of finite float32 features for each image, which depends on no other image."""
+    """Each image gets a row of finite float32 features, which does not depend on other images."""
     features = subject.features(subject.network)
     if list(features.shape) != [2, subject.network.feature_dim]:
         raise WrongError(
@@ -137,7 +137,7 @@ def is_the_same_again(subject: BackboneSubject) -> None:
 
 
 def is_float32(subject: BackboneSubject) -> str | None:
-    """All that is trained is float32, as it comes from modules() and load()."""
+    """All trained tensors are float32 after modules() and load()."""
     said: list[str] = []
     backbone: Backbone = subject.make()
     backbone.network(warn=said.append)
@@ -145,7 +145,7 @@ def is_float32(subject: BackboneSubject) -> str | None:
 
 
 def has_layers(subject: BackboneSubject) -> str | None:
-    """Convolutions and batch normalisation are those of torch.nn, which methods look for."""
+    """Convolutions and batch normalisation are classes of torch.nn, because methods look for these."""
     modules = list(subject.network.backbone.modules())
     lacking = []
     if not any(isinstance(module, nn.Conv2d) for module in modules):
@@ -156,7 +156,7 @@ def has_layers(subject: BackboneSubject) -> str | None:
 
 
 def learns(subject: BackboneSubject) -> None:
-    """`sgd` learns a task with it, and its weights change and stay finite."""
+    """`sgd` learns a task with it; the weights change and stay finite."""
     method = configure("sgd")
     task = make_task(1, 2, subject.size, train=4)
     cell = Cell(subject.network, method.make, 2, 0, torch.device("cpu"))
@@ -172,7 +172,7 @@ def learns(subject: BackboneSubject) -> None:
 
 
 def leaves_the_process_alone(subject: BackboneSubject) -> None:
-    """Threads, default types and random states of the whole process stay as they are."""
+    """It does not change threads, default types and random states of the process."""
     before = process_state()
     subject.features(subject.fresh())
     refuse_changes([name for name, value in process_state().items() if value != before[name]])

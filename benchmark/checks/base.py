@@ -1,4 +1,4 @@
-"""A check, what it finds, and how checks are run."""
+"""Defines checks and findings, and runs checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from methods.errors import UserError, first_line
 
 
 class Subject(Protocol):
-    """What is checked."""
+    """The object that is checked."""
 
     @property
     def cls(self) -> type:
@@ -24,12 +24,12 @@ class Subject(Protocol):
 
 
 S = TypeVar("S", bound=Subject)
-# A check of options suits methods as well.
+# A check of options can also check methods.
 S_contra = TypeVar("S_contra", bound=Subject, contravariant=True)
 
 
 class WrongError(Exception):
-    """A check's finding: what is wrong, where, and what to do."""
+    """A check failed; the message says what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Check(Generic[S_contra]):
     """A check.
 
     Attributes:
-        name: what holds where it is passed, in words.
-        look: raises WrongError, or any other error, where it does not hold; returns advice, or nothing.
-        remedy: what to do where another error is raised.
-        basis: whether there is nothing else to look at where it does not hold.
+        name: the checked property, in words.
+        look: raises WrongError or any other error if the check fails; returns advice, or nothing.
+        remedy: what to do after an error other than WrongError.
+        basis: whether all later checks are skipped if this one fails.
     """
 
     name: str
@@ -51,11 +51,11 @@ class Check(Generic[S_contra]):
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of a check.
+    """The result of a check.
 
     Attributes:
-        check: its name.
-        status: "skipped", where something that it needs does not hold.
+        check: the check's name.
+        status: "skipped" if an earlier check that it needs has failed.
         text: what is wrong and what to do, or advice; empty if there is nothing to say.
     """
 
@@ -72,7 +72,7 @@ def examine(checks: Sequence[Check[S]], make: Callable[[], S]) -> Iterator[Findi
     """Run checks one after the other.
 
     Args:
-        make: makes what is checked.
+        make: makes the object to check.
     """
     subject, lost = None, ""
     for check in checks:
@@ -87,13 +87,13 @@ def examine(checks: Sequence[Check[S]], make: Callable[[], S]) -> Iterator[Findi
 
 
 def examine_one(check: Check[S], subject: S) -> Finding:
-    """Run a check; what it does to the process is undone."""
+    """Run a check, and undo its changes to the process."""
     try:
         with process_restored():
             advice = check.look(subject)
     except (WrongError, UserError) as error:
         return Finding(check.name, "failed", one_line(error))
-    except Exception as error:  # whatever somebody's code does
+    except Exception as error:  # the checked code can raise anything
         origin = origin_of(error, subject.cls)
         where = f"in {origin}: " if origin else ""
         return Finding(check.name, "failed", f"{where}{first_line(error)}; {check.remedy}")
@@ -101,18 +101,18 @@ def examine_one(check: Check[S], subject: S) -> Finding:
 
 
 def one_line(error: Exception) -> str:
-    """An error's text on one line."""
+    """Return an error's text on one line."""
     return " ".join(str(error).split())
 
 
 def same_bytes(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], told: str) -> None:
-    """See that tensors have the same names and values.
+    """Check that tensors have the same names and values.
 
     Args:
-        told: what it means where they have not, and what to do.
+        told: the meaning of a difference, and what to do.
 
     Raises:
-        WrongError: they have not; the first such name is given.
+        WrongError: there is a difference; the message gives the first name.
     """
     for name in sorted(first.keys() | second.keys()):
         if name not in first or name not in second or not torch.equal(first[name], second[name]):
@@ -120,14 +120,14 @@ def same_bytes(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], 
 
 
 def move_random_states() -> None:
-    """Draw from all generators of the process: what follows must not depend on it."""
+    """Draw from all generators of the process: later results must not depend on them."""
     random.random()
     np.random.random()
     torch.rand(1)
 
 
 def process_state() -> dict[str, object]:
-    """What belongs to the whole process, by its name in words."""
+    """Return the state of the whole process, by name in words."""
     return {
         "torch's default type of numbers": torch.get_default_dtype(),
         "torch's number of threads": torch.get_num_threads(),
@@ -139,10 +139,10 @@ def process_state() -> dict[str, object]:
 
 
 def refuse_changes(changed: Sequence[str]) -> None:
-    """Raise WrongError if anything of the whole process was changed.
+    """Raise WrongError if the state of the process was changed.
 
     Args:
-        changed: what, in words.
+        changed: names of the changed states, in words.
     """
     if changed:
         raise WrongError(
@@ -154,7 +154,7 @@ def refuse_changes(changed: Sequence[str]) -> None:
 
 @contextmanager
 def process_restored() -> Iterator[None]:
-    """Puts what belongs to the whole process back as it was."""
+    """Restore the state of the whole process after the block."""
     dtype, threads, gradients = torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
     deterministic = torch.are_deterministic_algorithms_enabled()
     python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""What every method costs: counted, and the same on tensors without data."""
+"""The contract of a method's costs: they are counted, and are the same on tensors without data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ META = torch.device("meta")
 
 
 def is_counted(subject: MethodSubject) -> None:
-    """Operations are counted, and the counted bytes are those of the files."""
+    """Operations are counted, and the counted bytes equal those of the files."""
     for number, learned in enumerate(subject.learned, 1):
         if learned.operations <= 0:
             raise WrongError(f"task {number} costs no operation; its loss must come from step.model")
@@ -44,7 +44,7 @@ def is_counted(subject: MethodSubject) -> None:
 
 
 def costs_without_data(subject: MethodSubject) -> None:
-    """All hooks run on tensors without values, and cost there what they cost with values."""
+    """All hooks run on tensors without values, and have the same cost as with values."""
     with without_values(subject.method):
         cell = subject.cell(device=META)
         simulated = subject.fold(cell, [without_data(task) for task in subject.tasks], dry=True)
@@ -54,7 +54,7 @@ def costs_without_data(subject: MethodSubject) -> None:
     for number, (real, dry) in enumerate(zip(subject.learned, simulated, strict=True), 1):
         forms, expected = ({k: (v.shape, v.dtype) for k, v in flat(s.state).items()} for s in (dry, real))
         for name in sorted(forms.keys() | expected.keys()):
-            # What another library's plugins know is text in part, of which the numbers have more digits or fewer.
+            # The stored data of Avalanche's plugins contains text; its size varies with the digits of numbers.
             if forms.get(name) != expected.get(name) and not (subject.foreign and name in forms):
                 raise WrongError(
                     f"after task {number} '{name}' is {_form(forms.get(name))} without data and "

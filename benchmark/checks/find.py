@@ -1,4 +1,4 @@
-"""What is to be checked: names, and what files register."""
+"""Finds what to check: named classes, and the classes that files register."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Target:
     """Something to check.
 
     Attributes:
-        registry: of its kind.
+        registry: the registry of its kind.
         text: its specification.
     """
 
@@ -59,26 +59,26 @@ class Target:
                 yield from examine(BACKBONE_CHECKS, lambda: BackboneSubject(spec, cls, options))
         except UserError as error:
             yield Finding("it can be made", "failed", str(error))
-        except Exception as error:  # whatever a constructor does
+        except Exception as error:  # a constructor can raise anything
             yield Finding(
                 "it can be made", "failed", f"{first_line(error)}; mend its constructor, or give other options"
             )
 
 
 def targets(asked: Sequence[str]) -> list[Target]:
-    """What files and names mean, in their order.
+    """Return the targets for files and names, in the given order.
 
     Args:
         asked: files, which are loaded, and specifications.
 
     Raises:
-        UserError: a file cannot be loaded or holds nothing to check, or nothing has such a name.
+        UserError: a file cannot be loaded or has nothing to check, or a name is unknown.
     """
     found: list[Target] = []
     for text in asked:
         found += _of_file(text) if _is_file(text) else _of_name(text)
     named = {(id(t.registry), parse_spec(t.text).name) for t in found if ":" in t.text}
-    # What is asked for with options is not checked without.
+    # If a name is given with options, it is not checked without options too.
     kept = [t for t in found if ":" in t.text or (id(t.registry), t.text) not in named]
     return list(dict.fromkeys(kept))
 
@@ -106,7 +106,7 @@ def _of_file(path: str) -> list[Target]:
 
 
 def _defined(module: ModuleType) -> Iterator[Target]:
-    """The classes that a file defines for a package to announce; they are registered under their own names."""
+    """Register the classes that a file defines for a package's entry points, under their own names; yield them."""
     for name, value in vars(module).items():
         if inspect.isclass(value) and value.__module__ == module.__name__ and not inspect.isabstract(value):
             for registry, base in _KINDS:
@@ -124,7 +124,7 @@ def _of_name(text: str) -> list[Target]:
         raise UserError(_unknown(text))
     if spec == spec.name:
         return [Target(registry, text) for registry in known]
-    # Options belong to one kind: the first that takes them.
+    # Several kinds may have this name. Use the first kind that accepts the options.
     return [Target(next((registry for registry in known if _fits(registry, text)), known[0]), text)]
 
 

@@ -1,4 +1,4 @@
-"""What checks of streams and backbones look at."""
+"""The subject of checks of streams and backbones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from methods.options import Spec, call, option_values
 
 @dataclass
 class Instances:
-    """A class, and what its specification says.
+    """A class and its specification.
 
     Attributes:
         spec: the specification.
         cls: the class.
-        options: of the specification, converted.
+        options: the converted options of the specification.
     """
 
     spec: Spec
@@ -25,7 +25,7 @@ class Instances:
     foreign = False
 
     def make(self) -> Any:
-        """A fresh instance."""
+        """Return a fresh instance."""
         return call(self.cls, self.spec, self.options)
 
     def values(self) -> dict[str, object]:

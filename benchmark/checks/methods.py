@@ -1,4 +1,4 @@
-"""What every method must do: learn, be saved, be loaded, go on identically."""
+"""The contract of a method: it learns, can be saved and loaded, and then continues identically."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from methods.recipe import Range, Recipe
 
 
 def search_is_valid(subject: MethodSubject) -> None:
-    """What `tune` tries are options, with values that are accepted."""
+    """`tune` tries only existing options, with accepted values."""
     known = {*option_types(subject.cls), *option_types(Recipe)}
     for name, space in subject.cls.search.items():
         if name not in known:
@@ -41,12 +41,12 @@ def search_is_valid(subject: MethodSubject) -> None:
 
 
 def parts_are_valid(subject: MethodSubject) -> None:
-    """`part` says of each tensor of the backbone whether it is frozen, shared or the task's."""
+    """`part` returns "frozen", "shared" or "task" for each tensor of the backbone."""
     prepare(subject.cell(), 1)
 
 
 def learns_tasks(subject: MethodSubject) -> None:
-    """Three tasks one after the other, and a fresh instance answers for each."""
+    """It learns three tasks in sequence, and a fresh instance answers for each."""
     for learned in subject.learned:
         state = learned.state
         for number, task in enumerate(subject.tasks[: state.learned], 1):
@@ -59,7 +59,7 @@ def learns_tasks(subject: MethodSubject) -> None:
 
 
 def learns_something(subject: MethodSubject) -> None:
-    """Well above chance on a task's training images, after twenty epochs."""
+    """After twenty epochs, its accuracy on a task's training images is well above chance."""
     recipe = replace(subject.cls.recipe, lr=0.05, schedule="constant")
     cell, task = subject.cell(), subject.tasks[0]
     before = prepare(cell, 1).take("task")
@@ -78,7 +78,7 @@ def learns_something(subject: MethodSubject) -> None:
 
 
 def keeps_its_input(subject: MethodSubject) -> None:
-    """Neither the state from which it learns nor the images are changed."""
+    """Learning changes neither the previous state nor the images."""
     cell, task, state = subject.cell(), subject.tasks[1], subject.states[1]
     before = {key: tensor.clone() for key, tensor in flat(state).items()}
     learn(cell, state, task, subject.training())
@@ -90,7 +90,7 @@ def keeps_its_input(subject: MethodSubject) -> None:
 
 
 def frozen_stays(subject: MethodSubject) -> None:
-    """What is called frozen is neither changed nor stored."""
+    """Frozen tensors are neither changed nor stored."""
     cell, state = subject.cell(), subject.states[2]
     given = {key: tensor.detach().clone() for key, _, tensor in cell.pristine.tensors()}
     parts = prepare(cell, 1).parts
@@ -111,7 +111,7 @@ def frozen_stays(subject: MethodSubject) -> None:
 
 
 def state_is_all(subject: MethodSubject) -> None:
-    """What was learned before is in the state, and nowhere else."""
+    """All earlier learning is in the state, and nowhere else."""
     cell = subject.cell()
     subject.fold(subject.cell(seed=1), subject.tasks[:2])
     again = learn(cell, subject.states[1], subject.tasks[1], subject.training()).state
@@ -125,7 +125,7 @@ def state_is_all(subject: MethodSubject) -> None:
 
 
 def answers_again(subject: MethodSubject) -> None:
-    """A fresh instance with the stored tensors answers as the network that learned."""
+    """A fresh instance with the stored tensors gives the same answers as the network that learned."""
     cell, task = subject.cell(), subject.tasks[1]
     state = learn(cell, subject.states[1], task, subject.training()).state
     live = subject.live
@@ -146,7 +146,7 @@ def answers_again(subject: MethodSubject) -> None:
 
 
 def resumes(subject: MethodSubject) -> None:
-    """Written, read and gone on with, the state gives the same as without the interruption, bit for bit."""
+    """After the state is written and read, learning gives the same bits as without interruption."""
     checksums: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         for before, state in pairwise(subject.states[:3]):
@@ -165,7 +165,7 @@ def resumes(subject: MethodSubject) -> None:
 
 
 def isolates(subject: MethodSubject) -> str | None:
-    """Task 1 answers the same, bit for bit, after two more tasks, where the method says so."""
+    """If the method says that it isolates tasks, the answers for task 1 keep the same bits after two more tasks."""
     cell, states, images = subject.cell(), subject.states[1:], subject.tasks[0].test.images
     with torch.no_grad():
         before, *after = (network_for(cell, state, 1, 3)(images) for state in states)
@@ -183,7 +183,7 @@ def isolates(subject: MethodSubject) -> str | None:
 
 
 def knows_no_number(subject: MethodSubject) -> None:
-    """A task that needs no other one is the same wherever it stands in the stream."""
+    """An independent task gives the same result at any place in the stream."""
     if not is_independent(subject.cell()):
         return
     turned = subject.tasks[::-1]
@@ -199,8 +199,8 @@ def knows_no_number(subject: MethodSubject) -> None:
 
 
 def same_seed(subject: MethodSubject) -> None:
-    """The same seed gives the same bytes, whatever the global random state is."""
-    subject.states  # noqa: B018  # before the random states are moved
+    """The same seed gives the same bytes, with any global random state."""
+    subject.states  # noqa: B018  # compute before the random states are moved
     move_random_states()
     again = subject.fold(subject.cell(), subject.tasks[:2])[-1].state
     same_bytes(
@@ -218,7 +218,7 @@ def other_seed(subject: MethodSubject) -> None:
 
 
 def computes_in_bfloat16(subject: MethodSubject) -> None:
-    """--precision bf16 works, and everything that is stored stays as it is."""
+    """--precision bf16 works, and the stored tensors keep their types."""
     exact = flat(subject.states[2])
     rounded = flat(subject.fold(subject.cell(), subject.tasks[:2], precision="bf16")[-1].state)
     for name, tensor in exact.items():
@@ -232,7 +232,7 @@ def computes_in_bfloat16(subject: MethodSubject) -> None:
 
 
 def copes_with_spare_layers(subject: MethodSubject) -> None:
-    """Parameters that the loss does not reach have no gradient, which is None."""
+    """It works with parameters that the loss does not use, whose gradient is None."""
     cell = subject.cell(network=tiny_network(SpareBackbone))
     for name, tensor in flat(subject.fold(cell, subject.tasks[:2])[-1].state).items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
@@ -240,12 +240,12 @@ def copes_with_spare_layers(subject: MethodSubject) -> None:
 
 
 def leaves_the_process_alone(subject: MethodSubject) -> None:
-    """Threads, default types and random states of the whole process stay as they are."""
+    """It does not change threads, default types and random states of the process."""
     cell = subject.cell()
     before = process_state()
     learn(cell, start(cell), subject.tasks[0], subject.training())
     changed = [name for name, value in process_state().items() if value != before[name]]
-    # The learner has set it for the whole training.
+    # The learner sets this seed once, for the whole training.
     if torch.initial_seed() != cell.derive(1, "training"):
         changed.append("torch's seed")
     refuse_changes(changed)

@@ -1,4 +1,4 @@
-"""Checks of what methods, streams and backbones have in common: their options."""
+"""Checks of options, which methods, streams and backbones all have."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from benchmark.checks.base import Check, WrongError
 from methods.errors import UserError, first_line
 from methods.options import Spec, call, construct, option_types, option_values, parse_spec, value_text
 
-# Numbers that many options refuse: what is refused must be a ValueError with a sentence.
+# Numbers that many options refuse. They must refuse them with a ValueError that has a message.
 _ODD = {int: ("0", "-1", "1000000000"), float: ("0", "-1", "1e30")}
 
 
 class Configured(Protocol):
-    """Something with options."""
+    """An object with options."""
 
     @property
     def spec(self) -> Spec:
@@ -23,18 +23,18 @@ class Configured(Protocol):
 
     @property
     def foreign(self) -> bool:
-        """Whether its documentation is written elsewhere, by rules of its own."""
+        """Whether its documentation comes from another library with other rules."""
 
     @property
     def cls(self) -> type:
         """Its class."""
 
     def values(self) -> dict[str, object]:
-        """Option -> value, of an instance made from the specification."""
+        """Return option -> value for an instance made from the specification."""
 
 
 def place_of(cls: type) -> str:
-    """Where a class is written, as messages have it."""
+    """Return where a class is defined, for messages."""
     try:
         return f"{cls.__name__} ({inspect.getsourcefile(cls)}, line {inspect.getsourcelines(cls)[1]})"
     except (OSError, TypeError):
@@ -42,7 +42,7 @@ def place_of(cls: type) -> str:
 
 
 def described(subject: Configured) -> None:
-    """Its docstring begins with a line about it, and has an entry under "Args:" for each option."""
+    """Its docstring starts with a summary line, and has an entry in "Args:" for each option."""
     cls = subject.cls
     text = (vars(cls).get("__doc__") or "").strip()
     if not text:
@@ -67,7 +67,7 @@ def described(subject: Configured) -> None:
 
 
 def stored(subject: Configured) -> None:
-    """Each option is an attribute of its own name, from which the same instance can be made."""
+    """Each option is an attribute with the same name, and these values make the same instance again."""
     cls = subject.cls
     try:
         values = subject.values()
@@ -85,7 +85,7 @@ def stored(subject: Configured) -> None:
 
 
 def refused(subject: Configured) -> None:
-    """An option's value is taken, or refused by a ValueError with a sentence."""
+    """An option's value is accepted, or refused with a ValueError that has a message."""
     cls, spec = subject.cls, subject.spec
     given = {name: value for name, value in subject.values().items() if value is not None}
     for name, wanted in option_types(cls).items():
@@ -99,7 +99,7 @@ def refused(subject: Configured) -> None:
                         f"{asked} is refused by {place_of(cls)} without a word; say in the ValueError what "
                         "would be right"
                     ) from None
-            except Exception as error:  # whatever a constructor does
+            except Exception as error:  # a constructor can raise anything
                 raise WrongError(
                     f"{asked} ends in {first_line(error)} in {place_of(cls)}; refuse such values in the constructor "
                     "with a ValueError that says what would be right"

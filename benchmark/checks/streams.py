@@ -1,4 +1,4 @@
-"""What every stream must do: name its tasks, label its images, and give the same ones each time."""
+"""The contract of a stream: it names its tasks, labels its images, and gives the same images each time."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError
 from methods.names import check_name
 
-# Images of a split that are looked at.
+# How many images of a split are checked.
 _LOOKED_AT = 20
 
 
 class StreamSubject(Instances):
-    """A stream that is checked: its first two tasks."""
+    """A stream to check; only its first two tasks are used."""
 
     @cached_property
     def tasks(self) -> list[RawTask]:
-        """As the stream gives them, once."""
+        """The tasks of one call of the stream."""
         return self.raw(2)
 
     def raw(self, limit: int) -> list[RawTask]:
-        """The first tasks, of a fresh instance."""
+        """Return the first tasks of a fresh instance."""
         source: StreamSource = self.make()
         return source.raw_tasks(limit)
 
 
 def splits(tasks: list[RawTask]) -> Iterator[tuple[str, RawTask, ImageSource]]:
-    """(name in words, task, images) of each split that the source gives."""
+    """Yield (name in words, task, images) for each split of the source."""
     for task in tasks:
         for name, images in (("training", task.train), ("test", task.test), ("validation", task.validation)):
             if images is not None:
@@ -44,18 +44,18 @@ def splits(tasks: list[RawTask]) -> Iterator[tuple[str, RawTask, ImageSource]]:
 
 
 def some(images: ImageSource) -> list[int]:
-    """Indices all over a split."""
+    """Return indices spread over a split."""
     return np.unique(np.linspace(0, len(images.labels) - 1, _LOOKED_AT).astype(int)).tolist()
 
 
 def pixels(images: ImageSource, index: int) -> bytes:
-    """An image as bytes that differ where it does."""
+    """Return an image as bytes; different images give different bytes."""
     image = images.read(index).convert("RGB")
     return f"{image.size}".encode() + image.tobytes()
 
 
 def gives_tasks(subject: StreamSubject) -> None:
-    """`raw_tasks(2)` gives a list of at most two RawTask."""
+    """`raw_tasks(2)` returns a list of at most two RawTask."""
     tasks = subject.tasks
     if not (isinstance(tasks, list) and tasks and all(isinstance(task, RawTask) for task in tasks)):
         raise WrongError(
@@ -69,7 +69,7 @@ def gives_tasks(subject: StreamSubject) -> None:
 
 
 def keeps_the_limit(subject: StreamSubject) -> None:
-    """`raw_tasks(limit)` gives the first tasks and no more."""
+    """`raw_tasks(limit)` returns only the first tasks."""
     if len(subject.tasks) > 2:
         raise WrongError(f"raw_tasks(2) gives {len(subject.tasks)} tasks; return only the first `limit`")
     (first, *more) = subject.raw(1)
@@ -80,7 +80,7 @@ def keeps_the_limit(subject: StreamSubject) -> None:
 
 
 def has_names(subject: StreamSubject) -> None:
-    """Names are text without control characters, and none comes twice."""
+    """Names are text without control characters, and no name occurs twice."""
     names = [task.name for task in subject.tasks]
     for name in names:
         _text("task", name)
@@ -105,7 +105,7 @@ def _text(kind: str, name: object) -> None:
 
 
 def has_labels(subject: StreamSubject) -> None:
-    """Each label is a class's number from 0, and each class has images."""
+    """Each label is the number of a class, from 0, and each class has images."""
     for told, task, images in splits(subject.tasks):
         labels, classes = list(images.labels), range(len(task.classes))
         odd = [label for label in labels if int(label) != label or label not in classes]
@@ -117,7 +117,7 @@ def has_labels(subject: StreamSubject) -> None:
 
 
 def reads_images(subject: StreamSubject) -> None:
-    """`read` gives an image, and the same one each time."""
+    """`read` returns the same image each time."""
     for told, _, images in splits(subject.tasks):
         for index in some(images):
             image = images.read(index)
@@ -128,8 +128,8 @@ def reads_images(subject: StreamSubject) -> None:
 
 
 def repeats(subject: StreamSubject) -> None:
-    """A second instance gives the same tasks, whatever the global random state is."""
-    subject.tasks  # noqa: B018  # before the random states are moved
+    """A second instance gives the same tasks, with any global random state."""
+    subject.tasks  # noqa: B018  # compute before the random states are moved
     move_random_states()
     again = subject.raw(2)
     told = "draw random numbers from a generator with a seed of its own"
@@ -143,7 +143,7 @@ def repeats(subject: StreamSubject) -> None:
 
 
 def is_identified(subject: StreamSubject) -> str | None:
-    """What `identity` says is the same for the same images, and another one for others."""
+    """`identity` is equal for equal images, and different for different images."""
     known: dict[str, tuple[str, list[bytes]]] = {}
     again = {name: images for name, _, images in splits(subject.raw(2))}
     for name, _, images in splits(subject.tasks):
@@ -171,20 +171,20 @@ def is_identified(subject: StreamSubject) -> str | None:
 
 
 def parts_travel(subject: StreamSubject) -> None:
-    """What `part` gives can be sent to another process, and reads the same images."""
+    """The result of `part` can be sent to another process, and reads the same images."""
     for name, _, images in splits(subject.tasks):
         chosen = some(images)
         part = images.part(chosen)
         if part is None:
             continue
-        # As workers get it.
+        # Workers get it pickled.
         part = pickle.loads(pickle.dumps(part))  # noqa: S301
         if any(pixels(part, place) != pixels(images, index) for place, index in enumerate(chosen)):
             raise WrongError(f"part of {name} reads other images than the whole; number them from 0 in the given order")
 
 
 def splits_are_apart(subject: StreamSubject) -> str | None:
-    """No image that is looked at is both a training and a test image."""
+    """No checked image is both a training and a test image."""
     for task in subject.tasks:
         if task.test is not None:
             trained = {pixels(task.train, index) for index in some(task.train)}
@@ -197,7 +197,7 @@ def splits_are_apart(subject: StreamSubject) -> str | None:
 
 
 def leaves_the_process_alone(subject: StreamSubject) -> None:
-    """Random states of the whole process stay as they are."""
+    """It does not change random states of the process."""
     before = process_state()
     subject.raw(2)
     refuse_changes([name for name, value in process_state().items() if value != before[name]])

@@ -1,4 +1,4 @@
-"""A method on the tiny tasks: what it learns there is learned once for all checks."""
+"""A method on the tiny tasks. It learns them once for all checks."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CPU = torch.device("cpu")
 
 @dataclass
 class MethodSubject:
-    """A method that is checked.
+    """A method to check.
 
     Attributes:
-        method: with its options.
-        tasks: three.
-        live: the network with which the last task was learned.
+        method: the method with its options.
+        tasks: three tasks.
+        live: the network that learned the last task.
     """
 
     method: ConfiguredMethod
@@ -50,14 +50,14 @@ class MethodSubject:
 
     @property
     def foreign(self) -> bool:
-        """Of what was made for the specification, the documentation is that of what it stands for."""
+        """Whether the class was made for the specification, so that its documentation is that of another class."""
         return self.cls is not methods.get(self.spec.name)
 
     def values(self) -> dict[str, object]:
         return option_values(self.method.make())
 
     def make(self) -> Method:
-        """A fresh instance, whose network is remembered when it is taken apart."""
+        """Return a fresh instance that saves its network in `live` when its tensors are stored."""
         made = self.method.make()
         original = made.stored
 
@@ -71,17 +71,17 @@ class MethodSubject:
     def cell(
         self, seed: int = 0, network: Network | None = None, tasks: Sequence[Task] = (), device: torch.device = CPU
     ) -> Cell:
-        """The method on the tiny network."""
+        """Return a cell of the method on the tiny network."""
         network = copy.deepcopy(network or tiny_network()).to(device)
         names = tuple(task.name for task in tasks or self.tasks)
         return Cell(network, self.make, 4, seed, device, names)
 
     def training(self, **changes: Any) -> Training:
-        """Two epochs in batches of 8, by the method's recipe."""
+        """Return a training of two epochs in batches of 8, with the method's recipe."""
         return replace(Training(self.method.recipe, epochs=2, batch_size=8), **changes)
 
     def fold(self, cell: Cell, tasks: Sequence[Task], **changes: Any) -> list[Learned]:
-        """Tasks learned one after the other, from the start."""
+        """Learn tasks one after the other, from the start."""
         state, found = start(cell), []
         for task in tasks:
             found.append(learn(cell, state, task, self.training(**changes)))
@@ -90,20 +90,20 @@ class MethodSubject:
 
     @cached_property
     def learned(self) -> list[Learned]:
-        """The three tasks, without interruption."""
+        """The results of the three tasks, learned without interruption."""
         return self.fold(self.cell(), self.tasks)
 
     @cached_property
     def states(self) -> list[State]:
-        """Before the first task, and after each."""
+        """The states before the first task and after each task."""
         return [start(self.cell()), *(learned.state for learned in self.learned)]
 
 
 def flat(state: State) -> dict[str, Tensor]:
-    """All tensors of a state, by part and name."""
+    """Return all tensors of a state, by part and name."""
     return {f"{stem}/{name}": tensor for stem, part in state.parts() for name, tensor in part.items()}
 
 
 def file_of(state: State, task: int) -> dict[str, Tensor]:
-    """The tensors of a task as its file has them."""
+    """Return the tensors of a task, named as in its file."""
     return placeless(state.tasks[task], str(task))

@@ -1,4 +1,4 @@
-"""Tiny tasks and a tiny network, made here, on which everything takes milliseconds."""
+"""Makes tiny tasks and a tiny network, so that each check is fast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from methods.network import Network
 
 
 def make_images(count: int, classes: int, size: int, seed: int) -> LabelledImages:
-    """Noise whose mean colour depends on the class, so that a tiny network can learn it."""
+    """Return noise whose mean colour depends on the class, so that a tiny network can learn it."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % classes
     colours = torch.randint(40, 216, (classes, 3), generator=random)
@@ -21,19 +21,19 @@ def make_images(count: int, classes: int, size: int, seed: int) -> LabelledImage
 
 
 def make_task(number: int, classes: int, size: int = 8, train: int = 40) -> Task:
-    """A task of that many classes; its images follow from its number."""
+    """Return a task with `classes` classes. Its number determines its images."""
     names = tuple(f"class-{index}" for index in range(classes))
     splits = (make_images(count, classes, size, 10 * number + i) for i, count in enumerate((train, 8, 20)))
     return Task(f"task-{number}", names, *splits)
 
 
 def three_tasks() -> tuple[Task, ...]:
-    """Three tasks of 3, 2 and 4 classes at 8x8."""
+    """Return three tasks with 3, 2 and 4 classes, at 8x8."""
     return tuple(make_task(number, classes) for number, classes in ((1, 3), (2, 2), (3, 4)))
 
 
 def without_data(task: Task) -> Task:
-    """A task of the same shape on the device "meta"."""
+    """Return a task of the same shape on the device "meta"."""
     splits = (
         LabelledImages(d.images.to("meta"), d.labels.to("meta")) for d in (task.train, task.validation, task.test)
     )
@@ -60,7 +60,7 @@ class TinyBackbone(nn.Sequential):
 
 
 class SpareBackbone(TinyBackbone):
-    """With layers that the forward pass does not use, as detectors and auxiliary classifiers leave them."""
+    """Has layers that the forward pass does not use, for example unused auxiliary classifiers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +75,6 @@ class SpareBackbone(TinyBackbone):
 
 
 def tiny_network(backbone: type[TinyBackbone] = TinyBackbone) -> Network:
-    """A network with random weights, always the same, in single precision, without heads."""
+    """Return a network with fixed random weights in single precision, without heads."""
     torch.manual_seed(0)
     return Network(backbone(), feature_dim=5, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
