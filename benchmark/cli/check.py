@@ -1,4 +1,4 @@
-"""`check`: whether a method, a stream or a backbone keeps its contract, on tiny tasks that are made here."""
+"""`check`: tests on tiny tasks whether a method, a stream or a backbone keeps its contract."""
 
 from __future__ import annotations
 

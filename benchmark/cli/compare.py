@@ -1,4 +1,4 @@
-"""`compare`: join runs on the same stream, with ranks and paired tests."""
+"""`compare`: joins runs on the same stream, with ranks and paired tests."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ COMMAND = Command(
 
 
 def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], reference: str | None = None) -> int:
-    """Compare runs: returns the exit status.
+    """Compare runs, and return the exit status.
 
     Args:
-        paths: of the runs' folders.
-        folder: of the comparison; made here.
+        paths: the runs' folders.
+        folder: the comparison's folder, which is made here.
         argv: the command line, for the manifest.
         reference: see results/join.py.
 

@@ -1,4 +1,4 @@
-"""`run`: learn the stream with each method, write tables and figures."""
+"""`run`: learns the stream with each method, and writes tables and figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmark.running.request import requested
 if TYPE_CHECKING:
     from benchmark.results.run import Results
 
-#: The exit status of a run that the user interrupted.
+#: Exit status after the user interrupts a run.
 INTERRUPTED = 130
 
 
@@ -27,7 +27,7 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
         from benchmark.storage.lock import check_free
 
         refuse_foreign(folder, MANIFEST)
-        # Before anything is loaded, which takes seconds. The run locks it.
+        # Check before loading, which takes seconds. The run locks the folder later.
         check_free(folder)
     if execution.may_start_workers:
         workers.warm_up()
@@ -40,28 +40,28 @@ COMMAND = Command(
 
 
 def run_command(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> int:
-    """Do a run whose options are known to be good: returns the exit status. The arguments are those of `do_run`."""
+    """Do a run with checked options, and return the exit status. The arguments are those of `do_run`."""
     results = do_run(settings, execution, folder, argv, resume)
     return INTERRUPTED if results is None else exit_status(results)
 
 
 def exit_status(results: Results) -> int:
-    """That of a run which has come to its end: 1 if a cell failed."""
+    """Return the exit status of a finished run: 1 if a cell failed, otherwise 0."""
     from benchmark.storage.manifest import FAILED
 
     return 1 if results.manifest["status"] == FAILED else 0
 
 
 def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> Results | None:
-    """Do a run whose options are known to be good, and print its summary.
+    """Do a run with checked options, and print its summary.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         argv: the command line.
-        resume: the command that goes on.
+        resume: the command that resumes the run.
 
     Returns:
-        What it has left behind; None if the user interrupted it.
+        The results; None if the user interrupted the run.
     """
     from benchmark.files import StorageError, VanishedError
     from benchmark.planning.preparation import prepare_run
