@@ -36,7 +36,7 @@ def network_for(cell: Cell, state: State, task: int, classes: int) -> Network:
 
 @torch.inference_mode()
 def evaluate(network: Network, data: LabelledImages, device: torch.device, precision: Precision = "fp32") -> float:
-    """The share of `data` that a network in evaluation mode classifies correctly."""
+    """Return the share of `data` that a network in evaluation mode classifies correctly."""
     correct = torch.zeros((), dtype=torch.int64, device=device)
     with computing(precision, device):
         for images, labels in in_order(data, device):

@@ -56,7 +56,7 @@ class Learned:
     """The result of learning a task.
 
     Attributes:
-        state: after the task.
+        state: the state after the task.
         operations: floating-point operations: those of the steps as StepCounts counts them; those of the method's
             work before and after the epochs exactly.
         steps: number of training steps.

@@ -69,7 +69,7 @@ def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
 def _reset_peak() -> bool:
     """Make the kernel track the process's peak from now on; return False if it cannot."""
     try:
-        # Pages that earlier methods freed would hide what this one needs.
+        # Free pages of earlier methods would hide how much RAM this one needs.
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     except (OSError, AttributeError):

@@ -45,7 +45,7 @@ class StepCounts:
         return trained in self._of_epoch
 
     def make(self, step: Callable[[], None], network: Network, images: int, stands_for: int) -> None:
-        """Make a step.
+        """Do a step.
 
         Args:
             step: does the step.

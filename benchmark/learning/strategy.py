@@ -26,7 +26,7 @@ from methods.step import Step
 
 
 class DivergedError(RuntimeError):
-    """The training loss, or the weights, are no longer finite numbers."""
+    """The training loss or the weights are no longer finite."""
 
 
 class _NoMetrics:
