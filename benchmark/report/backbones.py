@@ -1,4 +1,4 @@
-"""One method on several backbones: the table that is made of their runs, and its figure."""
+"""One method on several backbones: the table that is made from their runs, and its figure."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def write_comparison(folder: Path, runs: Sequence[tuple[Results, str]]) -> Table
 
     Args:
         folder: to write to.
-        runs: the results of each run, finished and of the same single method, and its backbone's pretraining.
+        runs: the results and the backbone's pretraining of each run; all are finished and have the same single method.
 
     Returns:
         The table as a reader sees it.
     """
     rows = pd.DataFrame([_row(run, pretraining) for run, pretraining in runs], columns=list(COLUMNS))
     (method,) = {label for run, _ in runs for label in run.manifest.labels}
-    # The column beside it says what the weights are.
+    # The next column says what the weights are.
     shown = rows.assign(backbone=rows["backbone"].map(_without_weights))
     table = backbones_display(shown, method)
     out = RunFolder(folder)
@@ -51,10 +51,10 @@ def write_comparison(folder: Path, runs: Sequence[tuple[Results, str]]) -> Table
 
 
 def _row(run: Results, pretraining: str) -> dict[str, object]:
-    """What the tables of a run say of its only method."""
+    """What the tables of a run say about its only method."""
     known: dict[str, object] = {}
     for frame in (run.compute, run.parameters, run.summary):
-        # A method that failed is in the summary alone.
+        # A method that failed is only in the summary.
         known |= {} if frame.empty else frame.iloc[0].to_dict()
     return known | {"backbone": run.manifest.backbone["spec"], "pretraining": pretraining}
 
@@ -65,7 +65,7 @@ def _without_weights(text: str) -> str:
 
 
 def _bars(rows: pd.DataFrame, method: str) -> Figure:
-    """A bar for each backbone, from the top down in the order of the table, with its interval and its value."""
+    """One bar per backbone, from top to bottom in the order of the table, with its interval and its value."""
     values = 100 * rows["average_accuracy"].to_numpy(dtype=float)
     spreads = 100 * rows["average_accuracy_ci95"].to_numpy(dtype=float)
     named = zip(rows["backbone"], rows["pretraining"], strict=True)

@@ -27,7 +27,7 @@ from benchmark.results.matrices import DrawnRun
 def draw_curves(
     runs: Sequence[DrawnRun], curve: Callable[[metrics.Array], metrics.Array], title: str, block: Block
 ) -> Figure:
-    """One line a method, with its name at the line's end and, over several blocks, a band from lowest to highest."""
+    """One line per method, with its name at the line's end and, over several blocks, a band from lowest to highest."""
     if not runs:
         return empty_figure("No method finished a task.")
     values = [100 * np.stack([curve(R) for R in run.matrices]) for run in runs]
@@ -53,7 +53,7 @@ def draw_curves(
     axes.set_xlabel(f"Tasks learned{note}")
     axes.grid(axis="x", visible=False)
     drawn = np.concatenate([v.ravel() for v in values])
-    # What a task has lost, unlike an accuracy, can be below zero.
+    # An accuracy is never below zero, but the drop of a task can be.
     low, high = percent_limits(drawn, least=-100.0 if np.nanmin(drawn) < 0 else 0.0)
     axes.set_ylim(low, high)
     first, last = (1.0, float(tasks)) if tasks > 1 else (0.5, 1.5)
@@ -67,7 +67,7 @@ def draw_curves(
     heights = spread(ends, LINE * up, low, high)
     for k, (run, value) in enumerate(zip(runs, values, strict=True)):
         look = method_style(run.method)
-        # With many tasks a marker at every point is a caterpillar; staggered, they do not hide one another.
+        # With many tasks, a marker at every point would hide the line. Staggered markers do not hide each other.
         every = max(1, tasks // 8)
         axes.plot(
             x,

@@ -1,10 +1,10 @@
 """The critical-difference diagram: mean ranks, and which methods the tests cannot tell apart.
 
-Demsar (2006, JMLR 7) draws it with one critical difference of mean ranks, Nemenyi's. Here the marks follow from the
-tests in statistics.csv: the diagram calls nothing significant that is not so there, and whether two methods differ does
-not hang on the ranks of the others (why that matters: Benavoli, Corani & Mangili, 2016, JMLR 17). Where every two
-methods were tested, bars join those that do not differ; where each was tested with the reference alone, marks below
-the axis show which do not differ from it.
+Demsar (2006, JMLR 7) draws it with one critical difference of mean ranks, Nemenyi's. Here the marks follow the tests
+in statistics.csv. So the diagram calls nothing significant that is not significant there, and whether two methods
+differ does not depend on the ranks of the others (why that matters: Benavoli, Corani & Mangili, 2016, JMLR 17). If
+every two methods were tested, bars join those that do not differ. If each was tested only with the reference, marks
+below the axis show which do not differ from it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ NAME = "critical_difference"
 
 _ROW = 0.2
 _BAR = 0.12
-# In an SVG, several ordinary spaces are one.
+# An SVG shows several ordinary spaces as one.
 _GAP = "\N{EN SPACE}"
 
 
 def draw_critical_difference(statistics: Statistics, folder: Path) -> list[Path]:
-    """Draw the diagram into `folder` as .svg and .png, if there are three methods and blocks enough to tell any apart.
+    """Draw the diagram into `folder` as .svg and .png, if there are three methods and enough blocks to tell any apart.
 
-    If not, one that was drawn before is removed.
+    Otherwise a diagram that was drawn before is removed.
 
     Returns:
         The files written.
@@ -48,8 +48,8 @@ def draw_critical_difference(statistics: Statistics, folder: Path) -> list[Path]
 def joined(statistics: Statistics) -> list[tuple[int, int]]:
     """The bars: each from a method to the last, in the table of ranks, that does not differ significantly from it.
 
-    Two methods that no bar joins differ significantly. Of two that are joined, the same is not said: where tests and
-    ranks do not go together, a bar passes over methods that do differ.
+    Two methods without a common bar differ significantly. The opposite is not always true: if tests and ranks
+    disagree, a bar also passes over methods that do differ.
 
     Returns:
         (first, last) places in the table, from 0, without bars that lie within others.
@@ -64,7 +64,7 @@ def joined(statistics: Statistics) -> list[tuple[int, int]]:
 
 
 def alike(statistics: Statistics) -> list[str]:
-    """The methods that do not differ significantly from the reference, which is not among them."""
+    """The methods that do not differ significantly from the reference, without the reference itself."""
     pairs = statistics.pairs
     same = pairs[~pairs["significant"].astype(bool)]
     return [str(method) for method in [*same["method_a"], *same["method_b"]] if method != statistics.reference]
@@ -78,10 +78,10 @@ def explanation(statistics: Statistics) -> str:
 
 
 def stacked(spans: Sequence[tuple[float, float]], gap: float) -> list[int]:
-    """The lowest level for each bar, from 0, such that bars on one level are at least `gap` apart.
+    """The lowest level for each bar, from 0, so that bars on one level are at least `gap` apart.
 
     Args:
-        spans: (left, right) of the bars, by their left ends.
+        spans: (left, right) of the bars, sorted by their left ends.
     """
     ends: list[float] = []
     levels = []
@@ -93,7 +93,7 @@ def stacked(spans: Sequence[tuple[float, float]], gap: float) -> list[int]:
 
 
 def _diagram(statistics: Statistics) -> Figure:
-    """The axis of ranks, the best at the left; bars below it; and from each rank a line to the method's name."""
+    """The axis of ranks with the best at the left, bars below it, and a line from each rank to the method's name."""
     methods = [str(method) for method in statistics.ranks["method"]]
     ranks = [float(rank) for rank in statistics.ranks["mean_rank"]]
     count = len(methods)
@@ -132,7 +132,7 @@ def _diagram(statistics: Statistics) -> Figure:
         look = method_style(method)
         row = k if k < left_rows else count - 1 - k
         y = below + _ROW * (row + 0.5)
-        # The line ends a little outside, and the text begins a little further.
+        # The line ends a little outside, and the text begins a little further out.
         edge, out, side = (1, -across, "right") if k < left_rows else (count, across, "left")
         axes.plot([rank, rank, edge + 0.03 * out], [0, y, y], color=look.colour, linewidth=0.9, clip_on=False)
         axes.plot([rank], [0], color=look.colour, marker=look.marker, clip_on=False, zorder=4)

@@ -1,8 +1,8 @@
 """The figures of a run, as SVG and PNG.
 
-Layout is in inches and computed here, because a figure of 25 methods needs another size than one of three, and because
-Matplotlib's own layout engines and tight boxes draw everything twice. Every function takes accuracies as fractions and
-draws percent.
+Layout is in inches and computed here, because a figure of 25 methods needs another size than a figure of three, and
+because Matplotlib's own layout engines and tight boxes draw everything twice. Every function takes accuracies as
+fractions and draws percent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmark.results.matrices import drawn_runs, repetitions_of
 from benchmark.results.run import Results
 from methods.names import printable
 
-#: What is drawn in place of the first task's accuracy over several orders, in each of which another task is the first.
+#: Drawn in place of the first task's accuracy if there are several orders: each order has another first task.
 FIRST_TASK_DROP = "What the first task of each order has lost since it was learned (pp)"
 
 NAMES = (
@@ -39,7 +39,7 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
 
     Args:
         results: of the run.
-        folder: made if it is not there.
+        folder: made if it does not exist.
 
     Returns:
         The files written.
@@ -49,7 +49,7 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
     block = factors_of(repetitions_of(results.matrices))[0]
     first, title = metrics.first_task_curve, f"Accuracy on the first task, {names[0]} (%)"
     if results.over_orders:
-        # In each order another task stands in a place, so that the places are all there is to name.
+        # Each order has another task at each place, so that only the places have names.
         names = [f"task {place}" for place in range(1, len(names) + 1)]
         first, title = metrics.first_task_drop_curve, FIRST_TASK_DROP
     with mpl.rc_context(RC):

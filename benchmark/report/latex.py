@@ -14,7 +14,7 @@ def to_latex(tables: Iterable[Table], statistics: Statistics | None = None) -> s
     r"""The content of summary.tex: table* environments that need \usepackage{booktabs} and nothing else.
 
     Args:
-        statistics: for a table of ranks; where there are too few blocks for one, a comment says so.
+        statistics: for a table of ranks; if there are too few blocks for one, a comment says so.
     """
     return "% \\usepackage{booktabs}\n" + "\n".join([*map(latex, tables), *conclusion(statistics, latex, "% ")])
 
@@ -27,7 +27,7 @@ def latex(table: Table) -> str:
         return rf"\textbf{{{text}}}" if cell.best else text
 
     def header(text: str) -> str:
-        # Broken into lines of a word or two, or ten columns would not fit a page.
+        # Headers have lines of a word or two, because ten columns would not fit a page otherwise.
         lines = r" \\ ".join(escape(part, _LATEX) for part in _broken(text))
         return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
 
@@ -64,7 +64,7 @@ def _broken(header: str, width: int = 12) -> list[str]:
 _LATEX = {
     **{character: "\\" + character for character in "%&#_${}"},
     "\\": r"\textbackslash{}",
-    # At the start of a row they would belong to the end of the row above.
+    # At the start of a row they would count as part of the end of the row above.
     **{character: f"{{{character}}}" for character in "[]*"},
     "|": r"\textbar{}",
     "^": r"\textasciicircum{}",

@@ -47,7 +47,7 @@ def text_inches(text: str, size: float = LABEL_SIZE) -> float:
 
 
 def shorten(text: str, inches: float, size: float = LABEL_SIZE) -> str:
-    """`text` if it fits, else its beginning and end: what tells two variants apart stands at the end."""
+    """`text` if it fits, else its beginning and end: the end is what tells two variants apart."""
     text = shown = printable(text)
     keep = len(text)
     while text_inches(shown, size) > inches and keep > 2:
@@ -57,10 +57,10 @@ def shorten(text: str, inches: float, size: float = LABEL_SIZE) -> str:
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions at least `gap` apart, between `low` and `high`, in the order of `wanted` and as near to it as can be.
+    """Positions between `low` and `high`, at least `gap` apart, in the order of `wanted` and as near to it as possible.
 
-    The least-squares answer: with i * gap taken off the i-th, positions need only not decrease, which is isotonic
-    regression (pool adjacent violators). What does not fit overruns `high`.
+    This is the least-squares answer: with i * gap subtracted from the i-th, positions only must not decrease, which is
+    isotonic regression (pool adjacent violators). What does not fit goes beyond `high`.
     """
     order = sorted(range(len(wanted)), key=lambda k: wanted[k])
     pools: list[tuple[float, int]] = []
@@ -85,10 +85,10 @@ Box = tuple[float, float, float, float]
 
 
 def place_labels(points: Sequence[Point], sizes: Sequence[tuple[float, float]], area: Box) -> list[Box]:
-    """Boxes for the labels of points: near their points, inside `area`, on no other label and on no point.
+    """Boxes for the labels of points: near their points, inside `area`, without covering another label or a point.
 
-    Greedy, from the top down: each label takes the cheapest free place in the rings around its point, where a place
-    costs its distance, and more if it could be read as another point's. Where nothing is free, right of the point.
+    Greedy, from top to bottom: each label takes the cheapest free place in the rings around its point. A place costs
+    its distance, and more if a reader could take it for another point's. If nothing is free: right of the point.
 
     Args:
         points: (x, y) in inches.
@@ -124,10 +124,10 @@ def _around(point: Point, size: tuple[float, float]) -> list[tuple[float, Box]]:
     places = []
     for ring in range(24):
         reach = 0.07 + 0.07 * ring
-        # Not straight up or down: methods of equal cost stand above one another.
+        # Not straight up or down: methods of equal cost are above one another.
         for angle in (0, 180, 25, -25, 155, -155, 60, -60, 120, -120):
             across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-            # The label's nearest edge, not its middle, is what lies `reach` away.
+            # `reach` is the distance of the label's nearest edge, not of its middle.
             left = x + reach * across - width * (1 - across) / 2
             bottom = y + reach * up - height * (1 - up) / 2
             places.append((reach, (left, bottom, left + width, bottom + height)))
@@ -135,7 +135,7 @@ def _around(point: Point, size: tuple[float, float]) -> list[tuple[float, Box]]:
 
 
 def rivals(points: Sequence[Point], k: int, box: Box) -> int:
-    """How many other points a label of the k-th could be taken for: as near to it, or on the line to it."""
+    """How many other points the k-th label could belong to: it is as near to them, or on the line to them."""
     own = points[k]
     end = nearest(own, box)
     middle = (own[0] + end[0]) / 2, (own[1] + end[1]) / 2
@@ -184,7 +184,7 @@ def axes_at(figure: Figure, left: float, bottom: float, width: float, height: fl
 
 
 def empty_figure(message: str) -> Figure:
-    """In place of a figure, why there is none."""
+    """A figure that says why the real one is missing."""
     figure = Figure(figsize=(3.4, 1))
     figure.text(0.5, 0.5, message, ha="center", va="center", color=QUIET)
     return figure

@@ -10,16 +10,16 @@ from benchmark.results.paired_tests import Statistics
 
 
 def to_markdown(tables: Iterable[Table], statistics: Statistics | None = None) -> str:
-    """The content of summary.md: the tables, with the methods that the ranks put first in bold.
+    """The content of summary.md: the tables, with the methods that rank first in bold.
 
     Args:
-        statistics: for a table of ranks; where there are too few blocks for one, a sentence says so.
+        statistics: for a table of ranks; if there are too few blocks for one, a sentence says so.
     """
     return "\n".join([*map(markdown, tables), *conclusion(statistics, markdown, "")])
 
 
 def conclusion(statistics: Statistics | None, render: Callable[[Table], str], mark: str) -> list[str]:
-    """What can be said of the differences between methods, if there are two: their ranks, or `mark` and a sentence."""
+    """What can be said about the differences between two or more methods: their ranks, or `mark` and a sentence."""
     if statistics is None or not statistics.verdict:
         return []
     ranks = rank_display(statistics)
@@ -50,5 +50,5 @@ _MARKDOWN = {character: "\\" + character for character in "\\`*_[]<>|&$~"}
 
 
 def escape(text: str, replacements: Mapping[str, str]) -> str:
-    """Text in which characters that mean something are written so that they do not."""
+    """Text with escapes for the characters that have a special meaning."""
     return "".join(replacements.get(character, character) for character in text)

@@ -16,7 +16,7 @@ from benchmark.results.matrices import DrawnRun
 
 
 def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
-    """One panel a method: a row after each task learned, a column for each task evaluated, blank where it was not."""
+    """One panel per method: a row per task learned, a column per task evaluated, blank if it was not evaluated."""
     if not runs:
         return empty_figure("No method finished a task.")
     tasks = len(names)
@@ -30,7 +30,7 @@ def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
         panel = 1.9 if len(runs) <= 9 else 1.05
         margin = 0.3
     gap, title = 0.14, 0.22
-    # Where the values are written, the scale of colours would say them again.
+    # If the values are written, a scale of colours would repeat them.
     bar = 0.1 if written else 0.55
     columns = min(len(runs), max(1, int((7.05 - 0.25 - margin - bar + gap) / (panel + gap))))
     rows = math.ceil(len(runs) / columns)
@@ -74,7 +74,7 @@ def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
 
 
 def _task_ticks(axes: Axes, names: Sequence[str] | None, tasks: int, *, outer_left: bool, outer_bottom: bool) -> None:
-    """Task names, or numbers where there are too many for names, on the outer panels only."""
+    """Task names, or numbers if there are too many for names, on the outer panels only."""
     if names is None:
         ticks = [number - 1 for number in numbers_shown(tasks)]
         labels = [str(tick + 1) for tick in ticks]

@@ -1,7 +1,7 @@
 """report.html: a run on one page that opens from disk, without a network.
 
-Tables are in the page itself and can be read without a script. Where one may run, template/*.js sorts them and draws
-the charts from data that the page carries; elsewhere the figures are shown as images.
+Tables are in the page itself and can be read without a script. If scripts may run, template/*.js sorts them and draws
+the charts from data in the page; otherwise the figures are shown as images.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from methods.names import printable
 
 _TEMPLATES = Path(__file__).parent / "template"
 
-# In the order in which they need one another.
+# In this order because later ones need earlier ones.
 _SCRIPTS = ("dom", "tables", "methods", "scales", "chart", "curves", "scatter", "matrix", "main")
 
 
@@ -44,8 +44,8 @@ class Section:
 
     Attributes:
         key: its anchor.
-        heading: stands above it, and in the list of sections.
-        template: the file in template/ that writes its content; there, this is `section`.
+        heading: the text above it, and in the list of sections.
+        template: the file in template/ that writes its content; in that file, this object is `section`.
         content: what that file needs.
     """
 
@@ -60,7 +60,7 @@ class _Chart:
     """One of the figures; the script draws it again from the page's data.
 
     Attributes:
-        numbers: the CSV files that hold what it shows.
+        numbers: the CSV files with the numbers it shows.
     """
 
     name: str
@@ -114,7 +114,7 @@ _DROP = _Chart(
 
 
 def write_page(results: Results) -> Path:
-    """Write report.html into the run's folder, with the figures that are there inside it.
+    """Write report.html into the run's folder, with the existing figures inside it.
 
     Returns:
         The page's path.
@@ -162,7 +162,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # The `tojson` filter also writes <, > and & as escapes, so that no label ends the element that holds the data.
+    # The `tojson` filter also writes <, > and & as escapes, so that no label ends the element with the data.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment
 
@@ -181,7 +181,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
 
 
 def _unfinished(manifest: Manifest) -> Iterator[Section]:
-    """The section of the cells that did not succeed, where there are any."""
+    """The section of the cells that did not succeed, if there are any."""
     cells = [cell for cell in manifest.cells if cell["status"] != SUCCEEDED]
     if cells:
         content = {"cells": cells, "ordered": len(manifest.orders) > 1}
@@ -189,10 +189,10 @@ def _unfinished(manifest: Manifest) -> Iterator[Section]:
 
 
 def _ranks(folder: Path, statistics: Statistics) -> Iterator[Section]:
-    """The section of what tests say, or of why they can say nothing, where there are two methods to compare."""
+    """The section that says what tests show, or why they can show nothing, if there are two methods to compare."""
     if statistics.verdict:
         ranks = rank_display(statistics)
-        # One may be there from before, when fewer methods or more seeds were compared.
+        # A file may be left from before, when fewer methods or more seeds were compared.
         image, files = _files(folder, DIAGRAM) if statistics.decidable else (None, [])
         content = {
             "tables": [ranks] if ranks else [],
@@ -205,9 +205,9 @@ def _ranks(folder: Path, statistics: Statistics) -> Iterator[Section]:
 
 
 def _files(folder: Path, name: str) -> tuple[str | None, list[str]]:
-    """A figure as an image to embed, if it was drawn, and the paths of its files, seen from the page.
+    """A figure as an image to embed, if it was drawn, and its files' paths relative to the page.
 
-    As an image and not as elements of the page: the ids inside two SVGs are the same.
+    As an image and not as elements of the page, because two SVGs use the same ids.
     """
     files = [f"figures/{name}.{kind}" for kind in ("svg", "png")]
     there = [file for file in files if (folder / file).is_file()]
@@ -238,10 +238,10 @@ def _tasks(tasks: pd.DataFrame, orders: int) -> Table:
 
 
 def _groups(manifest: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """The manifest as headings with (name, text) below them."""
+    """The manifest as headings, each with its (name, text) pairs."""
     plain = {name: value for name, value in manifest.items() if not isinstance(value, Mapping)}
     for heading, values in {"run": plain, **manifest}.items():
-        # Budgets have a table of their own.
+        # Budgets have their own table.
         if isinstance(values, Mapping) and values and heading != "budgets":
             yield heading.capitalize(), list(_flat(values))
     differing = differences(learning_processes(manifest))
@@ -250,7 +250,7 @@ def _groups(manifest: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, 
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as (dotted name, text), without those that are tables: these have sections of their own."""
+    """Nested settings as (dotted name, text), without tables: these have their own sections."""
     for key, value in values.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What the script of report.html draws its charts from: plain lists and numbers, ready to be written as JSON."""
+"""The data for the charts that the script of report.html draws: plain lists and numbers, ready for JSON."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def page_data(results: Results) -> dict[str, Any]:
     """The tasks' names, a colour for each whole percent, and each method that learned a task.
 
     Returns:
-        `tasks`: place and name, or the place alone where several orders leave nothing else to name.
+        `tasks`: place and name, or only the place if there are several orders, because then no task has a fixed place.
         `colours`: 101, from 0 to 100 %.
-        `drop`: whether the curve of the first task is what it has lost, as over several orders.
-        `methods`: for each its label and style, over how many runs its numbers are means, its two curves, its accuracy
-        matrix (rows of one number a task, up to the last that was evaluated), and its place in the charts of costs.
-        Accuracies are fractions; null is what was not measured.
+        `drop`: whether the curve of the first task is its drop, as with several orders.
+        `methods`: for each its label and style, the number of runs behind its means, its two curves, its accuracy
+        matrix (rows with one number per task, up to the last evaluated one), and its place in the charts of costs.
+        Accuracies are fractions; null means not measured.
     """
     names = [f"{place}. {name}" for place, name in enumerate(results.tasks["task_name"], 1)]
     first = metrics.first_task_curve
@@ -57,7 +57,7 @@ def _look(method: str) -> dict[str, Any]:
     style = method_style(method)
     return {
         "label": method,
-        # Black on a dark page would be seen by nobody.
+        # Nobody would see black on a dark page.
         "colour": "var(--ink)" if style.colour == "#000000" else style.colour,
         "dash": [] if isinstance(style.dash, str) else list(style.dash[1]),
         "marker": style.marker,
@@ -76,7 +76,7 @@ def _accuracies(run: DrawnRun, first: Callable[[metrics.Array], metrics.Array]) 
 
 
 def _curve(run: DrawnRun, curve: Callable[[metrics.Array], metrics.Array]) -> dict[str, Any]:
-    """After each task learned the mean over blocks, and the lowest and the highest; null where there is one block."""
+    """The mean, lowest and highest over blocks after each task learned; the last two are null with one block."""
     values = np.stack([curve(R) for R in run.matrices])[:, : run.learned]
     band = (_fractions(values.min(axis=0)), _fractions(values.max(axis=0))) if len(values) > 1 else (None, None)
     return {"mean": _fractions(values.mean(axis=0)), "lowest": band[0], "highest": band[1]}
@@ -87,10 +87,10 @@ def _fractions(values: Iterable[float]) -> list[float | None]:
 
 
 def _fraction(value: float) -> float | None:
-    # A fifth digit cannot be seen, and there may be a hundred thousand accuracies.
+    # Nobody can see a fifth digit, and there may be a hundred thousand accuracies.
     return round(float(value), 4) if math.isfinite(value) else None
 
 
 def _cost(value: float) -> float | None:
-    # Significant digits, since a mask of bits adds far less than a percent, and all images far more.
+    # Significant digits, because costs range from far below a percent (a mask of bits) to far above (all images).
     return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Accuracy against what it costs."""
+"""Accuracy against cost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw_accuracy_vs_compute(summary: pd.DataFrame) -> Figure:
 
 
 def _scatter(points: pd.DataFrame, xlabel: str) -> Figure:
-    """One labelled point a method; `points` has method, average_accuracy, its ci95, and the cost."""
+    """One labelled point per method; `points` has method, average_accuracy, its ci95, and the cost."""
     points = points.dropna(subset=["average_accuracy", points.columns[-1]])
     if points.empty:
         return empty_figure("No method finished the stream.")
@@ -96,9 +96,9 @@ def _scatter(points: pd.DataFrame, xlabel: str) -> Figure:
 
 
 def _cost_axis(axes: Axes, x: metrics.Array) -> None:
-    """Set the x axis for costs `x`, none negative: linear from zero while they are comparable, else logarithmic.
+    """Set the x axis for costs `x` >= 0: linear from zero while they are comparable, else logarithmic.
 
-    A logarithmic axis keeps a place for zero at its left where a method costs nothing.
+    A logarithmic axis keeps a place for zero at its left if a method costs nothing.
     """
     paid = x[x > 0]
     if len(paid) == 0 or paid.max() <= 10 * paid.min():

@@ -1,4 +1,4 @@
-"""How a method looks in every figure of every run: decided by its label alone, never by who else is in the figure."""
+"""How a method looks in every figure of every run: this follows from its label alone, not from the other methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from methods.names import method_name
 
 Dash = str | tuple[float, tuple[float, ...]]
 
-# Okabe & Ito's palette, safe for colour-blind readers, without its yellow, which white paper swallows, and with a grey.
+# Okabe & Ito's palette, safe for colour-blind readers. A grey replaces its yellow, which is hard to see on white.
 _VERMILLION, _BLUE, _GREEN, _PINK, _SKY, _ORANGE, _BLACK, _GREY = _COLOURS = (
     "#D55E00",
     "#0072B2",
@@ -22,7 +22,7 @@ _VERMILLION, _BLUE, _GREEN, _PINK, _SKY, _ORANGE, _BLACK, _GREY = _COLOURS = (
     "#7F7F7F",
 )
 
-# One hue a family; within it, each name has a dash and a marker of its own, so that a figure survives a grey printer.
+# One hue per family; within it, each name has its own dash and marker, so that a figure can be printed in grey.
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (_VERMILLION, ("clr", "clr-full", "clr-mixed")),
     (_BLUE, ("ewc", "online-ewc", "si", "lwf")),
@@ -36,7 +36,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
 _FAMILY_DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2.5)))
 _FAMILY_MARKERS = "os^Dv"
 
-# Variants and methods from elsewhere take from these, so that they never look like a known name.
+# Variants and external methods use these, so that they never look like a known name.
 _OTHER_DASHES: tuple[Dash, ...] = (
     (0, (3, 1)),
     (0, (2, 2)),
@@ -68,7 +68,7 @@ _KNOWN = {
 def method_style(label: str) -> MethodStyle:
     """The style of a method's label: `ewc`, `ewc:strength=500`, or `ewc (epochs=16)` in a comparison of runs.
 
-    Variants of one name share its colour; a name that is not in the table takes a colour by its hash.
+    Variants of one name share its colour; a name that is not in the table gets a colour from its hash.
     """
     if label in _KNOWN:
         return _KNOWN[label]
@@ -79,7 +79,7 @@ def method_style(label: str) -> MethodStyle:
 
 
 def _hash(text: str) -> int:
-    # Python's own hash() differs from one process to the next.
+    # Python's own hash() differs between processes.
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big")
 
 
@@ -87,7 +87,7 @@ TEXT = "#222222"
 QUIET = "#767676"
 GRID = "#E4E4E4"
 
-#: Matplotlib settings for figures that are 3.4 to 7 inches wide on paper: nothing below 8 points, the data in front.
+#: Matplotlib settings for figures that are 3.4 to 7 inches wide on paper: text of 8 points or more, data in front.
 RC: dict[Any, Any] = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],
@@ -106,7 +106,7 @@ RC: dict[Any, Any] = {
     "grid.color": GRID,
     "grid.linewidth": 0.5,
     "text.color": TEXT,
-    # Labels and task names are other people's text: a dollar sign in one is a dollar sign.
+    # Labels and task names come from other people: a dollar sign in them is just a dollar sign.
     "text.parse_math": False,
     "xtick.color": QUIET,
     "ytick.color": QUIET,
@@ -124,7 +124,7 @@ RC: dict[Any, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "savefig.dpi": 200,
-    # Text stays text, so that it can be found, copied and edited; the salt makes the ids the same in every run.
+    # Text stays text, so that it can be searched, copied and edited; the salt gives the same ids in every run.
     "svg.fonttype": "none",
     "svg.hashsalt": "continual-benchmark",
 }

@@ -1,4 +1,4 @@
-"""A table as it is shown: cells of text, made from numbers."""
+"""A table as it is shown: table cells of text, made from numbers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell as a reader sees it; `best` where it is in bold, see Statistics.leaders.
+    """One table cell as a reader sees it; `best` if it is in bold, see Statistics.leaders.
 
-    `value` is the number behind the text, by which rows can be sorted; None for names and where there is none.
+    `value` is the number behind the text, for sorting rows; None for names and missing numbers.
     """
 
     text: str
@@ -27,7 +27,7 @@ class Cell:
 class Table:
     """A table ready to print: the first column holds names, the others numbers.
 
-    `explanations` says of each column what it is; empty where its header says it all.
+    `explanations` says what each column is; empty if its header says enough.
     """
 
     name: str

@@ -16,7 +16,7 @@ from benchmark.results.run import Results
 from benchmark.storage.manifest import SUCCEEDED, Manifest
 from methods.names import printable
 
-# What --equal-memory and --equal-compute gave; in the last header, {} is the method that all are equal to.
+# What --equal-memory and --equal-compute gave; in the last header, {} is the method that the others are equal to.
 _BUDGETS = (
     Column(name="memory_bytes", csv=(), meaning="", headers={"budgets": "Replay memory"}, form="bytes"),
     Column(name="epochs", csv=(), meaning="", headers={"budgets": "Epochs"}, form="count"),
@@ -27,7 +27,7 @@ _BUDGETS = (
 
 
 def summary_display(results: Results) -> Table:
-    """The summary as a reader sees it; with a column of statuses only where a method did not succeed."""
+    """The summary as a reader sees it; it has a column of statuses only if a method did not succeed."""
     statistics, budgets = results.statistics, budgets_display(results.manifest)
     over = "orders of the tasks and seeds, the wider of the two" if statistics.orders else "seeds"
     caption = (
@@ -64,11 +64,11 @@ def storage_display(parameters: pd.DataFrame) -> Table:
 
 
 def compute_display(compute: pd.DataFrame, note: str = "") -> Table:
-    """compute.csv, or those of its columns that are there, as a reader sees it.
+    """The columns of compute.csv that exist, as a reader sees them.
 
     Args:
         compute: the rows.
-        note: what there is to know of the ratios of times.
+        note: what a reader must know about the ratios of times.
     """
     caption = "What each method computes."
     once = compute.loc[compute["features_cached"].astype(bool), "method"]
@@ -80,7 +80,7 @@ def compute_display(compute: pd.DataFrame, note: str = "") -> Table:
 
 
 def rank_display(statistics: Statistics) -> Table | None:
-    """ranks.csv as a reader sees it, with the verdict of the tests in its caption; None with less than two blocks."""
+    """ranks.csv as a reader sees it, with the verdict of the tests in its caption; None with fewer than two blocks."""
     if statistics.blocks < 2:
         return None
     reference = statistics.reference
@@ -103,7 +103,7 @@ def rank_display(statistics: Statistics) -> Table | None:
 
 
 def budgets_display(manifest: Manifest) -> Table | None:
-    """What each method was given where --equal-memory or --equal-compute was; None where neither was."""
+    """What each method got with --equal-memory or --equal-compute; None without these options."""
     if not manifest.budgets:
         return None
     settings = manifest.settings
@@ -131,7 +131,7 @@ def backbones_display(backbones: pd.DataFrame, method: str) -> Table:
 
 
 def display_tables(results: Results) -> tuple[Table, ...]:
-    """The summary, the storage and the compute tables as a reader sees them, and the budgets, if they were equal."""
+    """The summary, the storage and the compute tables as a reader sees them, and the budgets if they were equal."""
     budgets = budgets_display(results.manifest)
     tables = (
         summary_display(results),
@@ -151,12 +151,12 @@ def _table(
     leaders: Collection[str] = (),
     over_orders: bool = False,
 ) -> Table:
-    """Columns of text, those of `names` and of statuses, and then the numbers that are there.
+    """Columns of text (`names` and statuses), then the numbers that exist.
 
     Args:
-        columns: with their headers; None for those that say themselves that this table shows them.
+        columns: with their headers; None for those that declare this table themselves.
         leaders: the methods whose average accuracy is in bold.
-        over_orders: whether the headers are those over several orders.
+        over_orders: whether the headers are those for several orders.
     """
     if columns is None:
         columns = [(column, column.header(name, over_orders)) for column in shown_in(name, over_orders)]

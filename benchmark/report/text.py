@@ -9,7 +9,7 @@ from benchmark.report.table import EMPTY, Table
 
 
 def to_text(table: Table) -> str:
-    """A table for a terminal: headers broken into lines, columns padded, those without any value left out."""
+    """A table for a terminal: headers broken into lines, columns padded, columns without any value left out."""
     columns = [(header, [row[i].text for row in table.rows]) for i, header in enumerate(table.headers)]
     padded = [_column(*column, left=i == 0) for i, column in enumerate(columns) if set(column[1]) != {EMPTY}]
     height = max(len(header) for header, _ in padded)
@@ -21,18 +21,18 @@ def to_text(table: Table) -> str:
 
 
 def _column(header: str, cells: list[str], left: bool) -> tuple[list[str], list[str]]:
-    """The lines of a header, broken between words, and the cells below it, all of one width."""
+    """The lines of a header, broken between words, and the table cells below it, all of the same width."""
     width = max(map(len, [*header.split(), *cells]))
     align = str.ljust if left else str.rjust
     return [align(line, width) for line in textwrap.wrap(header, width)], [align(cell, width) for cell in cells]
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Rows of cells as lines, each column as wide as its widest cell.
+    """Rows of table cells as lines, each column as wide as its widest table cell.
 
     Args:
         rows: all of the same length.
-        right: numbers of the columns that stand at the right, from 0.
+        right: numbers of the right-aligned columns, from 0.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

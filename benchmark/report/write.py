@@ -1,4 +1,4 @@
-"""Everything in a run folder that can be made again from its manifest and records: tables, figures, the page."""
+"""All files of a run folder that can be made again from its manifest and records: tables, figures, the page."""
 
 from __future__ import annotations
 
