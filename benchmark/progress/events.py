@@ -1,4 +1,4 @@
-"""What happens while a run goes on: one stream of events, for all who listen."""
+"""What happens while a run goes on: one stream of events for all listeners."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Note:
-    """Something outside the cells goes on, as the drawing of figures."""
+    """Something outside the cells goes on, such as the drawing of figures."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Warned:
-    """Something has to be read, although the run goes on."""
+    """A person has to read something, although the run goes on."""
 
     text: str
 
@@ -25,10 +25,10 @@ class CellBegan:
     """A cell begins, or goes on after the tasks that are done.
 
     Attributes:
-        cell: its name; several may go on at once.
-        tasks: how many it has.
-        done: how many of them are learned.
-        epochs: of each task.
+        cell: its name; several cells may go on at once.
+        tasks: how many tasks it has.
+        done: how many of these tasks are learned.
+        epochs: how many epochs each task has.
     """
 
     cell: str
@@ -74,10 +74,10 @@ class Failure:
 
     Attributes:
         cause: in one line.
-        traceback: empty where there is none, as when the process was killed.
+        traceback: empty if there is none, for example because the process was killed.
         diverged: whether the loss was no longer finite.
         stops: whether no other job could keep what it learns either.
-        keeps: whether nothing is wrong but that the task was learned alone.
+        keeps: whether the only problem is that the task was learned alone.
     """
 
     cause: str
@@ -89,14 +89,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class JobBegan:
-    """A job, given by its name, begins, perhaps once more."""
+    """A job, given by its name, begins. It may have begun before."""
 
     job: str
 
 
 @dataclass(frozen=True)
 class JobEnded:
-    """A job, given by its name, has ended; `failure` is None where all went well."""
+    """A job, given by its name, has ended; `failure` is None if all went well."""
 
     job: str
     failure: Failure | None
@@ -104,12 +104,12 @@ class JobEnded:
 
 Event = Note | Warned | CellBegan | TaskBegan | EpochDone | CellEnded | CellFailed | JobBegan | JobEnded
 
-#: Takes each event as it happens. Events of a worker are sent to the process that listens.
+#: Takes each event as it happens. A worker sends its events to the process that listens.
 Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore the event."""
 
 
 def tell_all(*listeners: Listener) -> Listener:

@@ -1,4 +1,4 @@
-"""Progress where a person looks: a terminal, or the output of a notebook's cell, which needs no widgets."""
+"""Progress in a terminal or in the output of a notebook's cell. The notebook needs no widgets."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from benchmark.progress.events import EpochDone, Event, Note, TaskBegan
 from benchmark.progress.terminal import TerminalProgress, print_warning
 from methods.names import printable
 
-# Between two pictures of the bars, in seconds: a browser draws each.
+# Seconds between two pictures of the bars: a browser draws each of them.
 _INTERVAL = 0.2
 
 
 def progress_bars(epochs: int) -> TerminalProgress:
-    """Bars for a run of so many epochs."""
+    """Bars for a run of this many epochs."""
     return NotebookProgress(epochs) if _in_notebook() else TerminalProgress(epochs)
 
 
 @contextmanager
 def loading() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """While a run is prepared. Yields what takes a line of text about it, and what takes one that has to be read."""
+    """While a run is prepared. Yields a function that shows a line of text, and one that shows a warning."""
     if _in_notebook():
         output = _Output()
         try:
@@ -70,7 +70,7 @@ class NotebookProgress(TerminalProgress):
 
 
 class _Output:
-    """A place in the output of a notebook's cell, of which the content can change."""
+    """A place in the output of a notebook's cell. Its content can change."""
 
     def __init__(self) -> None:
         from IPython.display import display
@@ -78,7 +78,7 @@ class _Output:
         self._handle = display({"text/plain": ""}, raw=True, display_id=True)
 
     def show(self, renderable: Any) -> None:
-        """Show something of rich's in place of what is there."""
+        """Show an object of rich in place of the current content."""
         self._handle.update(renderable)
 
     def clear(self) -> None:

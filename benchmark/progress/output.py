@@ -1,4 +1,4 @@
-"""An output that may be closed, full or unable to show a character; and Ctrl-C that may come twice."""
+"""An output that may be closed, full or unable to show a character; and Ctrl-C that may be pressed twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from types import FrameType
 from typing import Any
 
-# What stands in the tables and sentences of this program, for an output that has ASCII only.
+# Characters in the tables and sentences of this program, and what replaces them if the output has ASCII only.
 _PLAIN = {
     "±": "+-",
     "…": "...",
@@ -21,15 +21,15 @@ _PLAIN = {
     "\N{EN SPACE}": " ",
 }
 
-# While what Ctrl-C has interrupted is put in order, it is not interrupted again for so long, in seconds.
+# For this many seconds after Ctrl-C, a second Ctrl-C does not interrupt the cleaning up.
 _PATIENCE = 10
 
 
 class Output(io.TextIOWrapper):
-    """Standard output or standard error, which cannot fail: what is not taken goes nowhere.
+    """Standard output or standard error that cannot fail: text that cannot be written is dropped.
 
     Attributes:
-        refused: why something was not taken.
+        refused: why text could not be written.
     """
 
     refused: OSError | None = None
@@ -54,7 +54,7 @@ class Output(io.TextIOWrapper):
 
 
 def forgive_output() -> Output:
-    """Let nothing that is printed end the program: finished work is to be kept, whoever listens.
+    """Let no failed printing end the program: finished work is kept, even if nobody can read the output.
 
     Returns:
         Standard output.
@@ -64,7 +64,7 @@ def forgive_output() -> Output:
         try:
             os.fstat(number)
         except OSError:
-            # Closed: else the next file that is opened would get that number, and what is printed.
+            # It is closed. Without this, the next file that is opened would get its number, and the printed text.
             os.open(os.devnull, os.O_RDWR)
     sys.stderr = _output(2, sys.stderr)
     sys.stdout = output = _output(1, sys.stdout)
@@ -72,7 +72,7 @@ def forgive_output() -> Output:
 
 
 def refuse_second_interrupt() -> None:
-    """Let Ctrl-C interrupt once, and then not before what it interrupts had time to end."""
+    """Let Ctrl-C interrupt once, and again only after the interrupted work had time to end."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
     last = -float("inf")
@@ -87,14 +87,14 @@ def refuse_second_interrupt() -> None:
 
 
 def _output(number: int, usual: Any) -> Output:
-    """What prints to the file of that number as `usual` does, which is None where it was closed."""
+    """Prints to the file of that number as `usual` does; `usual` is None if the file was closed."""
     file = open(number, "wb", closefd=False)  # noqa: SIM115
     encoding = getattr(usual, "encoding", None) or "utf-8"
     return Output(file, encoding, "plain", line_buffering=number == 2 or file.isatty())
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """The error handler "plain": other characters, or an escape, for what an encoding lacks."""
+    """The error handler "plain": other characters, or an escape, for those that an encoding lacks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]

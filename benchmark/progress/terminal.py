@@ -28,26 +28,26 @@ from methods.names import printable
 
 @contextmanager
 def loading() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """While a run is prepared. Yields what takes a line of text about it, and what takes one that has to be read."""
+    """While a run is prepared. Yields a function that shows a line of text, and one that shows a warning."""
     console = Console(stderr=True)
     with console.status("loading") as status:
         yield lambda text: status.update(Text(printable(text))), partial(print_warning, console)
 
 
 def print_warning(console: Console, text: str) -> None:
-    """Print what has to be read, also where the output is no terminal."""
+    """Print a warning, also if the output is no terminal."""
     _print(console, f"warning: {text}", "yellow")
 
 
 def _print(console: Console, text: str, style: str) -> None:
-    # As Text, in which neither [red] nor :smile: means anything.
+    # As Text, neither [red] nor :smile: has a special meaning.
     console.print(Text(printable(text)), style=style, soft_wrap=True)
 
 
 class TerminalProgress:
-    """Bars for the whole run and for each cell that goes on, with the time left. Only failures are printed elsewhere.
+    """Bars with the time left, for the whole run and for each cell that goes on. Only failures are printed elsewhere.
 
-    Where more cells go on than there are lines, those that began last have no bar, but a line says how many they are.
+    If there are more cells than lines, the cells that began last have no bar; a line says how many they are.
 
     Use as a context manager.
 
@@ -71,7 +71,7 @@ class TerminalProgress:
         self._note = "all methods"
         self._run = self._bars.add_task(self._note, total=epochs)
         self._cells: dict[str, TaskID] = {}
-        # Bars of cells for which there was no line.
+        # Bars of cells for which no line was left.
         self._hidden: set[TaskID] = set()
         # Cell -> epochs that the whole run's bar has counted: a cell that was lost with its worker begins again.
         self._counted: dict[str, int] = {}
@@ -133,11 +133,11 @@ class TerminalProgress:
             self._fit()
 
     def _room(self) -> int:
-        """For how many cells there are lines, beside that of the whole run and one below for what the shell prints."""
+        """How many cells have a line. Two lines are kept: one for the whole run, one below it for the shell."""
         return max(1, self._console.height - 2)
 
     def _fit(self) -> None:
-        """Give the cells that began first a bar, as many as fit, and say how many others there are."""
+        """Give a bar to the cells that began first, as many as fit, and say how many others there are."""
         room = self._room()
         for bar in [*self._cells.values()][:room]:
             if bar in self._hidden:
