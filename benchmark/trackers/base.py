@@ -1,4 +1,4 @@
-"""What a tracker is told of a run."""
+"""What a tracker is told about a run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from benchmark.results.run import Results
 from benchmark.storage.manifest import Entry, Manifest
 from benchmark.storage.records import Records
 
-#: The metric of the mean training loss of an epoch, by epochs since the cell began.
+#: The metric for the mean training loss of an epoch, by epochs since the cell began.
 LOSS = "loss"
-#: The metric of the average accuracy on the tasks learned so far, by tasks learned.
+#: The metric for the average accuracy on the tasks learned so far, by tasks learned.
 AVERAGE_ACCURACY = "average_accuracy"
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What came of a task that a cell has learned.
+    """What a cell measured with a task that it has learned.
 
     Attributes:
         learned: the tasks learned so far, this one included.
-        epochs: the number of each of its epochs, from 1 at the cell's beginning.
-        losses: the mean training loss of each.
+        epochs: the number of each of its epochs, counted from 1 at the cell's beginning.
+        losses: the mean training loss of each epoch.
         accuracies: metric -> accuracy: AVERAGE_ACCURACY, and one for each task learned so far.
     """
 
@@ -36,29 +36,29 @@ class Lesson:
 
 
 class Tracker(Protocol):
-    """Where curves and files of a run go. Each cell has curves of its own."""
+    """Where the curves and files of a run go. Each cell has its own curves."""
 
     def known(self, cell: str) -> int:
-        """How many lessons of a cell it keeps from before the run went on: those are not told again."""
+        """How many lessons of a cell it already has from before the run went on: these are not told again."""
 
     def add(self, cell: str, lesson: Lesson) -> None:
-        """The next lesson of a cell."""
+        """Take the next lesson of a cell."""
 
     def finish(self, cell: str) -> None:
         """The cell has learned all its tasks."""
 
     def publish(self, results: Results) -> None:
-        """Take in the tables and figures of a run, in place of those that it may have."""
+        """Take the tables and figures of a run, and replace those it may already have."""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Close the tracker: nothing more comes."""
 
 
 def lessons(records: Records, tasks: int) -> list[Lesson]:
-    """What the records of a cell say, task after task.
+    """The lessons in the records of a cell, task after task.
 
     Args:
-        records: of the tasks that were learned.
+        records: of the learned tasks.
         tasks: the length of the stream.
     """
     done, result = 0, []
@@ -78,17 +78,17 @@ def lessons(records: Records, tasks: int) -> list[Lesson]:
 
 
 def tables_and_figures(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files of a run that a tracker keeps: CSV files, summaries and the page; the figures as images."""
+    """The files of a run that a tracker keeps: CSV files, summaries and the page; and the figures as images."""
     tables = sorted(path for path in folder.iterdir() if path.suffix in (".csv", ".md", ".tex", ".html"))
     return tables, sorted(folder.glob("figures/*.png"))
 
 
 def settings_of(manifest: Manifest, cell: Entry) -> dict[str, Any]:
-    """What decides the numbers of one of the manifest's cells, for a tracker that shows it."""
+    """The settings that decide the numbers of one cell of the manifest, for a tracker that shows them."""
     shared = {key: value for key, value in manifest.settings.items() if key not in ("methods", "seeds", "orders")}
     return shared | {key: cell[key] for key in ("method", "seed", "order")}
 
 
 def _plain(name: str) -> str:
-    """A name of letters that every tracker accepts."""
+    """A name with only characters that every tracker accepts."""
     return re.sub(r"[^\w.\- ]", "_", name, flags=re.ASCII)

@@ -1,4 +1,4 @@
-"""From what a run writes to the points of a tracker's curves."""
+"""Turns what a run writes into the points of a tracker's curves."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def open_tracker(name: str, folder: RunFolder, manifest: Manifest) -> Tracker:
 
 
 class Curves:
-    """Tells a tracker what cells have learned: it looks into the run's folder when it hears of a task.
+    """Tells a tracker what cells have learned: it reads the run's folder when it hears about a task.
 
-    What the tracker does wrong does not stop the run, but it is told no more.
+    An error of the tracker does not stop the run, but the tracker is told nothing more.
 
     Args:
         tracker: from `open_tracker`.
         folder: of the run.
         manifest: of the run.
-        complain: takes what went wrong.
+        complain: called with what went wrong.
     """
 
     def __init__(self, tracker: Tracker, folder: RunFolder, manifest: Manifest, complain: Callable[[str], None]):
@@ -58,7 +58,7 @@ class Curves:
         self._told: dict[str, int] = {}
 
     def handle(self, event: Event) -> None:
-        """Tell what a cell has learned before its next task, or all at the end of one."""
+        """Tell what a cell has learned when its next task begins, and everything when a cell ends."""
         match event:
             case TaskBegan(name) if name in self._unfinished:
                 self._guard(partial(self._tell, name))
@@ -66,17 +66,17 @@ class Curves:
                 self.catch_up()
 
     def catch_up(self) -> None:
-        """Tell all that is in the folder: a cell whose tasks are learned apart is there when others end."""
+        """Tell all that is in the folder. If tasks are learned apart, a cell can be complete when another one ends."""
         for name in list(self._unfinished):
             self._guard(partial(self._tell, name))
 
     def publish(self, results: Results) -> None:
-        """The run has ended, and its tables and figures are written."""
+        """Take the results: the run has ended, and its tables and figures are written."""
         self.catch_up()
         self._guard(lambda tracker: tracker.publish(results))
 
     def close(self) -> None:
-        """Nothing more comes, now or until the run goes on."""
+        """Close the tracker: nothing more comes until the run goes on."""
         self._guard(lambda tracker: tracker.close())
 
     def _tell(self, name: str, tracker: Tracker) -> None:
@@ -106,14 +106,14 @@ class Curves:
 def tracked(
     name: str | None, folder: RunFolder, manifest: Manifest, tell: Listener
 ) -> Iterator[tuple[Listener, Callable[[Results], None]]]:
-    """While a run goes on, tell the tracker of --tracker what it measures.
+    """Send the measurements of a run to the tracker of --tracker while the run goes on.
 
     Yields:
-        The listener that the run is to tell, and a function that takes the run's results when its tables and figures
+        The listener for the run's events, and a function that takes the run's results when its tables and figures
         are written.
 
     Raises:
-        UserError: there is no using the tracker.
+        UserError: the tracker cannot be used.
     """
     if name is None:
         yield tell, lambda results: None

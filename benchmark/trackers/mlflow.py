@@ -1,4 +1,4 @@
-"""MLflow: a run for the whole benchmark, and one below it for each cell."""
+"""MLflow: a run for the whole benchmark, and a run below it for each cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Nothing is told of the user unless the user says so; a server that is not there is not waited for, for minutes.
+# Send nothing about the user without the user's consent; do not wait minutes for a server that does not answer.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
@@ -21,13 +21,13 @@ from benchmark.results.run import Results
 from benchmark.trackers.base import AVERAGE_ACCURACY, LOSS, Lesson, tables_and_figures
 from methods.errors import UserError, first_line
 
-# It tells of the tables that it makes in a new store.
+# Its logger would report the database tables that it makes in a new store.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-# By which a run is found again.
+# The tag that finds a run again.
 _KEY = "continual_benchmark.key"
 
-# As many as a server takes at once.
+# The most that a server takes at once.
 _BATCH = 1000
 
 
@@ -36,7 +36,7 @@ class MLflowTracker:
 
     Args:
         folder: of the run.
-        began: when the run began, which tells it from others of the same name.
+        began: when the run began, which tells it from others with the same name.
         settings: cell -> what decides its numbers.
 
     Raises:
@@ -98,7 +98,7 @@ class MLflowTracker:
         return self._runs[cell]
 
     def _run(self, name: str, tags: dict[str, str]) -> str:
-        """The identifier of the run of that name, made if it is not there."""
+        """The identifier of the run with that name, made if it does not exist."""
         key = hashlib.sha256(f"{self._folder.name}\n{self._began}\n{name}".encode()).hexdigest()
         found = self._client.search_runs([self._experiment], f"tags.`{_KEY}` = '{key}'")
         if found:

@@ -25,7 +25,7 @@ class TensorBoardTracker:
         self._writers: dict[str, SummaryWriter] = {}
 
     def known(self, cell: str) -> int:
-        # The records say everything, and what was written before an interruption may end anywhere.
+        # The records hold everything, and an interruption may have cut the event files anywhere.
         _remove_events(self._path(cell))
         return 0
 
@@ -40,7 +40,7 @@ class TensorBoardTracker:
         writer.flush()
 
     def finish(self, cell: str) -> None:
-        # A writer is a thread; there may be many cells.
+        # Each writer is a thread, and there may be many cells.
         if cell in self._writers:
             self._writers.pop(cell).close()
 
@@ -64,6 +64,6 @@ class TensorBoardTracker:
 
 
 def _remove_events(folder: Path) -> None:
-    """Remove what writers have left in a folder, which need not exist."""
+    """Remove the files of writers from a folder, which need not exist."""
     for path in folder.glob("events.out.tfevents.*"):
         path.unlink()

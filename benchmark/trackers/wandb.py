@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-# Errors are not reported to its makers unless the user says so.
+# Errors are reported to its makers only if the user says so.
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 import wandb
@@ -17,19 +17,19 @@ from benchmark.results.run import Results
 from benchmark.storage.folder import printable_frame
 from benchmark.trackers.base import AVERAGE_ACCURACY, LOSS, Lesson, tables_and_figures
 
-#: What accuracies and losses are drawn over.
+#: The x axis of accuracies and of losses.
 TASKS, EPOCHS = "tasks_learned", "epoch"
 
-# The run that holds tables and figures.
+# The run with the tables and figures.
 _REPORT = "report"
 
 
 class WandbTracker:
-    """Writes to `wandb/` in the run's folder, and to the service only where the user has said so.
+    """Writes to `wandb/` in the run's folder, and to the service only if the user has allowed it.
 
     Args:
         folder: of the run.
-        began: when the run began, which tells it from others of the same name.
+        began: when the run began, which tells it from others with the same name.
         settings: cell -> what decides its numbers.
     """
 
@@ -72,7 +72,7 @@ class WandbTracker:
             return self._runs[cell]
         name = hashlib.sha256(f"{self._folder.name}\n{self._began}\n{cell}".encode()).hexdigest()[:16]
         offline = "WANDB_MODE" not in os.environ and "WANDB_API_KEY" not in os.environ
-        # Files of a run that was not sent anywhere cannot be gone on with: the whole run is written again.
+        # An offline run cannot go on in its old files: the whole run is written again.
         for old in (self._folder / "wandb").glob(f"offline-run-*-{name}"):
             shutil.rmtree(old)
         run = wandb.init(
