@@ -1,4 +1,4 @@
-"""Repetitions of a run, and the blocks that are independent: means, intervals, tests and bands go over blocks."""
+"""Repetitions of a run, and the independent blocks: means, intervals, tests and bands are taken over blocks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from benchmark.results.metrics import Array, Repetition, confidence_interval_95
 
-#: What a block is: all repetitions of a seed, or all of an order.
+#: What a block is: all repetitions with one seed, or all in one order.
 Block = Literal["seed", "order"]
 
 
 def factors_of(repetitions: Collection[Repetition]) -> list[Block]:
-    """What repetitions differ in: seeds, orders or both, that of which there are fewer first.
+    """What repetitions differ in: seeds, orders or both; the one with fewer values first.
 
-    Repetitions in one order share what is hard about it, and those of one seed what is random in it. Only the means of
-    orders, or of seeds, are independent. Where repetitions differ in both, the more cautious answer of the two counts.
+    Repetitions in one order share its difficulty, and those with one seed share its randomness. Only the means of
+    orders, or of seeds, are independent. If repetitions differ in both, the more cautious of the two answers counts.
     """
     levels: dict[Block, int] = {
         "order": len({order for _, order in repetitions}),
@@ -29,7 +29,7 @@ def factors_of(repetitions: Collection[Repetition]) -> list[Block]:
 
 
 def block_means(values: Mapping[Repetition, npt.ArrayLike], block: Block) -> dict[int, Array]:
-    """The mean of the values in each block: the number of a seed or an order -> its mean, of the values' shape."""
+    """The mean of the values in each block: number of a seed or an order -> its mean, with the shape of the values."""
     members: dict[int, list[Array]] = {}
     for (seed, order), value in sorted(values.items(), key=lambda item: item[0]):
         members.setdefault(seed if block == "seed" else order, []).append(np.asarray(value, dtype=float))
@@ -42,13 +42,13 @@ def mean_over_blocks(values: Mapping[Repetition, float], block: Block) -> float:
 
 
 def interval_95(values: Mapping[Repetition, float], factors: Sequence[Block]) -> float:
-    """Half the 95 % confidence interval of the mean, the widest of those over each factor; NaN with a single block."""
+    """Half the 95 % confidence interval of the mean, the widest over all factors; NaN with a single block."""
     widths = [confidence_interval_95(list(map(float, block_means(values, factor).values()))) for factor in factors]
     return float(np.max(widths))
 
 
 def repetitions_text(repetitions: Collection[Repetition]) -> str:
-    """How often each method of a run learns the stream, as a reader understands it."""
+    """How often each method of a run learns the stream, in words."""
     unique = set(repetitions)
     seeds, orders = ({repetition[k] for repetition in unique} for k in (0, 1))
     if len(orders) == 1:
@@ -61,5 +61,5 @@ def repetitions_text(repetitions: Collection[Repetition]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """So many of something: "1 seed", "5 seeds"."""
+    """A number with its noun: "1 seed", "5 seeds"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,7 +1,7 @@
-"""The columns of the tables, each a record: what it is, how it is computed and shown.
+"""The columns of the tables. Each is a record: what it is, how it is computed and how it is shown.
 
 CSV files, the tables that a reader sees, the page and the tables of columns in results/README.md are all made from
-these. A new metric is one entry, at the place where tables show it, with a higher `added` than all others; then
+these records. A new metric is one entry, at its place in the tables, with a higher `added` than all others. Then
 `python scripts/columns.py` writes it into the README.
 """
 
@@ -24,18 +24,18 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of one CSV file or of several.
+    """A column of one or several CSV files.
 
     Attributes:
-        name: in the CSV files.
+        name: its name in the CSV files.
         csv: the files that have it, without ".csv".
-        meaning: one line for results/README.md, in Markdown, and for who points at its header on the page.
+        meaning: one line for results/README.md, in Markdown; the page shows it when a reader points at the header.
         headers: table that a reader sees -> the header of the column there.
-        header_over_orders: its header in the summary over several orders, where that is another one: "" for none.
+        header_over_orders: its header in the summary over several orders, if it differs there: "" for none.
         form: how its numbers are written.
-        better: which of two values is the better one, if that can be said.
-        added: a CSV file keeps its columns: one that came later, with a higher number, stands behind all before it.
-        interval: whether `..._ci95` follows it, half the 95 % confidence interval of the mean.
+        better: which of two values is better, if either is.
+        added: a CSV file keeps the order of its columns: a later column has a higher number and comes after all others.
+        interval: whether `..._ci95` follows it: half the 95 % confidence interval of the mean.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Column:
 
     @property
     def explanation(self) -> str:
-        """Its meaning as plain text, and which values are better; empty where there is nothing to say."""
+        """Its meaning as plain text, and which values are better; empty if there is nothing to say."""
         if not self.meaning:
             return ""
         text = self.meaning.replace("`", "")
@@ -70,7 +70,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyMetric(Column):
-    """What an accuracy matrix says. The table has the mean over blocks of each repetition's value.
+    """A number from an accuracy matrix. The table has the mean over blocks of each repetition's value.
 
     Attributes:
         formula: float [T, T], as in results/metrics.py -> the value of a repetition that finished.
@@ -85,7 +85,7 @@ class CostMetric(Column):
 
     Attributes:
         formula: the finished cells of a method -> the value.
-        measured: whether it is known only from a run, and not from the network alone.
+        measured: whether only a run can measure it; otherwise it follows from the network.
     """
 
     formula: Callable[[Costs], Any]
@@ -385,7 +385,7 @@ COLUMNS: tuple[Column, ...] = (
 
 
 def _difference(to: str, meaning: str, p: str) -> tuple[Column, Column]:
-    """The columns of ranks.csv on the difference to one method; in their headers, {} is its name."""
+    """The columns of ranks.csv for the difference to one method; in their headers, {} is its name."""
     return (
         Column(
             name=f"difference_to_{to}",
@@ -408,7 +408,7 @@ def _difference(to: str, meaning: str, p: str) -> tuple[Column, Column]:
 #: The two tables of ranks that a reader may see.
 _RANKED = ("ranks to best", "ranks to reference")
 
-#: Of ranks.csv.
+#: The columns of ranks.csv.
 RANKS: tuple[Column, ...] = (
     Column(name="method", csv=("ranks",), meaning="the label"),
     Column(name="blocks", csv=("ranks",), meaning="seeds or orders that all these methods finished", form="count"),
@@ -441,7 +441,7 @@ RANKS: tuple[Column, ...] = (
     ),
 )
 
-#: Of statistics.csv.
+#: The columns of statistics.csv.
 PAIRS: tuple[Column, ...] = (
     Column(name="method_a", csv=("statistics",), meaning="one of the two methods"),
     Column(name="method_b", csv=("statistics",), meaning="the other one"),
@@ -460,13 +460,13 @@ PAIRS: tuple[Column, ...] = (
 
 
 def columns_of(csv: str) -> list[Column]:
-    """The columns of a CSV file, in its order; those of intervals are no columns of their own here."""
+    """The columns of a CSV file, in its order; intervals do not count as columns here."""
     own = [column for column in (*COLUMNS, *RANKS, *PAIRS) if csv in column.csv]
     return sorted(own, key=lambda column: column.added)
 
 
 def names_of(csv: str) -> tuple[str, ...]:
-    """The names of a CSV file's columns, in its order, those of intervals included."""
+    """The names of a CSV file's columns, in its order, including those of intervals."""
     names = [(column.name, column.ci95) for column in columns_of(csv)]
     return tuple(name for pair in names for name in pair if name is not None)
 

@@ -1,4 +1,4 @@
-"""The row of plain fine-tuning, over whose seconds those of all rows are given."""
+"""The row of plain fine-tuning: the seconds of all rows are divided by its seconds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _FINE_TUNING = "sgd"
 
 @dataclass(frozen=True)
 class TimeUnit:
-    """What `normalized_seconds` is over.
+    """The divisor of `normalized_seconds`.
 
     Attributes:
-        label: of the row; None where there is none, and the column is empty.
-        note: what a reader has to know of it, in a sentence; empty where it is the row `sgd`.
+        label: of the row; None if there is none, and then the column is empty.
+        note: what a reader must know about it, in a sentence; empty if it is the row `sgd`.
     """
 
     label: str | None
@@ -24,11 +24,11 @@ class TimeUnit:
 
 
 def time_unit(labels: Sequence[str], finished: Collection[str], comparable: bool) -> TimeUnit:
-    """The row of `sgd`, or else the first of `sgd` with options or a mark of `compare`.
+    """The row of `sgd`, otherwise the first row of `sgd` with options or with a mark of `compare`.
 
     Args:
         labels: of all methods, in the order of the tables.
-        finished: those of them that have seconds.
+        finished: the labels that have seconds.
         comparable: whether all seconds were measured on the same hardware.
     """
     if not comparable:

@@ -1,7 +1,7 @@
-"""Runs on the same stream, joined in one folder that has the files of a run: what `compare` does.
+"""Runs on the same stream, joined in one folder with the files of a run: this is what `compare` does.
 
-What the cells measured is copied and their states are not: a comparison can be reported again without the runs it was
-made of, but not gone on with. The first run is the reference: what others were trained with is in their labels.
+Measurements are copied and states are not: a comparison can be reported again without the original runs, but it
+cannot go on. The first run is the reference: labels say how others were trained differently.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from benchmark.storage.provenance import learning_processes
 from benchmark.storage.records import CellKey, read_records, record_path
 from methods.errors import UserError
 
-# Settings that are united, or of which the fingerprints say whether they differ, or that do not change the training.
+# Settings that are united, or that the fingerprints compare, or that do not change the training.
 _NOT_IN_LABELS = {
     *("methods", "seeds", "orders", "device"),
     *("stream", "backbone", "tasks", "image_size", "train_images", "test_images"),
 }
 
-# The manifest's entries that are joined; the others are kept run by run.
+# The manifest's entries that are joined; the others are kept separately for each run.
 _JOINED = {"stream", "backbone", "tasks", "orders", "seeds", "cells", "processes", "reference", "bounds"}
 
 _TASK_FACTS = {
@@ -45,7 +45,7 @@ _TASK_FACTS = {
 
 @dataclass(frozen=True)
 class Source:
-    """A run to be compared: what a reader calls it, its folder, and its manifest."""
+    """A run to be compared: its name for a reader, its folder, and its manifest."""
 
     name: str
     folder: RunFolder
@@ -54,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True)
 class SourceCell:
-    """A cell of a run: its entry in the manifest, and what it measured."""
+    """A cell of a run: its entry in the manifest, and its measurements."""
 
     source: Source
     entry: Entry
@@ -64,7 +64,7 @@ class SourceCell:
         return self.source.folder.cell(self.entry["method"], self.entry["seed"], self.entry["order"])
 
     def same_outcome(self, other: SourceCell) -> bool:
-        """Whether another cell ended alike, with the same accuracies."""
+        """Whether another cell ended in the same way, with the same accuracies."""
         return self._outcome() == other._outcome()
 
     def _outcome(self) -> tuple[str, list[tuple[int, float]]]:
@@ -74,14 +74,14 @@ class SourceCell:
 
 @contextmanager
 def joined(paths: Sequence[Path], folder: Path, argv: list[str], reference: str | None = None) -> Iterator[RunFolder]:
-    """A comparison with its manifest and records, for a block that makes its report. Then it appears at `folder`.
+    """A comparison with its manifest and records, for a block that makes its report; then it is put at `folder`.
 
     Args:
         paths: of the runs' folders.
         folder: of the comparison.
         argv: the command line, for the manifest.
-        reference: the label, in the comparison, of the method with which the others are compared, or "all"; None for
-            the first run's.
+        reference: the label, in the comparison, of the method that the others are compared with, or "all"; None for
+            that of the first run.
 
     Raises:
         UserError: the runs cannot be compared, or the folder cannot be used.
@@ -104,10 +104,10 @@ def joined(paths: Sequence[Path], folder: Path, argv: list[str], reference: str 
 
 
 def read_sources(paths: Sequence[Path]) -> list[Source]:
-    """The runs, called by their folders' names, or as the user typed them where these are not different.
+    """The runs, named after their folders, or as the user typed them if these names are equal.
 
     Raises:
-        UserError: there is one alone, one twice, one that is not a run, or one that has lost what it measured.
+        UserError: there is only one, one is given twice, one is not a run, or one has lost its measurements.
     """
     if len(paths) < 2:
         raise UserError(f"compare: {paths[0]} alone has nothing to be compared with; give two runs or more")
@@ -127,13 +127,13 @@ def read_sources(paths: Sequence[Path]) -> list[Source]:
 
 
 def check_comparable(sources: Sequence[Source]) -> None:
-    """Refuse runs whose accuracies, or costs relative to the backbone, mean different things.
+    """Refuse runs whose accuracies, or costs relative to the backbone, have different meanings.
 
     Raises:
-        UserError: naming the first difference.
+        UserError: names the first difference.
     """
     for one, other in combinations(sources, 2):
-        # Of two runs with different numbers of tasks, that is the first difference.
+        # If two runs have different numbers of tasks, this is the first difference.
         for (what, a, shown_a), (_, b, shown_b) in zip(_facts(one.manifest), _facts(other.manifest), strict=False):
             if a != b:
                 raise UserError(
@@ -143,9 +143,9 @@ def check_comparable(sources: Sequence[Source]) -> None:
 
 
 def _facts(manifest: Manifest) -> Iterator[tuple[str, Any, Any]]:
-    """What comparable runs have in common, the plainest first: what it is, its value, and the value for a reader.
+    """What comparable runs have in common, the simplest first: name, value, and value for a reader.
 
-    Orders come last, since runs may have different numbers of them.
+    Orders come last, because runs may have different numbers of orders.
     """
     tasks = manifest.tasks
     yield "the number of tasks", len(tasks), len(tasks)
@@ -160,10 +160,10 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, Any, Any]]:
 
 
 def join(sources: Sequence[Source]) -> dict[CellKey, SourceCell]:
-    """The cells of all runs under their labels in the comparison: by method, as they first appear, seed and order.
+    """The cells of all runs under their labels in the comparison: by method in order of appearance, seed and order.
 
-    A cell that two runs have with the same outcome is there once. With another outcome, the later run's row of that
-    method is another row, with the run's name in its label.
+    A cell that two runs have with the same outcome appears once. If the outcomes differ, the later run gets a row of
+    its own for that method, with the run's name in its label.
 
     Raises:
         UserError: two labels would share a folder.
@@ -189,7 +189,7 @@ def join(sources: Sequence[Source]) -> dict[CellKey, SourceCell]:
 
 
 def training_mark(settings: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
-    """The addition to the labels of a run that was trained otherwise than the reference: " (epochs=16)", or nothing."""
+    """The addition to the labels of a run that was trained differently from the reference: " (epochs=16)", or ""."""
     different = [
         f"{key}={_shown(settings.get(key))}"
         for key in {**reference, **settings}
@@ -205,9 +205,9 @@ def _shown(value: Any) -> str:
 
 
 def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCell], argv: list[str]) -> dict[str, Any]:
-    """The comparison's manifest: the first run's, with the cells of all; `runs` has each run's settings and provenance.
+    """The comparison's manifest: the first run's, with all cells; `runs` has each run's settings and provenance.
 
-    The times are those of the runs, so that the same comparison gives the same bytes.
+    The times come from the runs, so that the same comparison gives the same bytes.
     """
     manifests = [source.manifest for source in sources]
     first = manifests[0]
@@ -256,7 +256,7 @@ def _bounds(cells: Mapping[CellKey, SourceCell]) -> list[str]:
 
 
 def _budgets(cells: Mapping[CellKey, SourceCell]) -> dict[str, Any]:
-    """What each label was given where all runs made the same equal."""
+    """What each label was given, if all runs made the same thing equal."""
     given = {(label, cell.entry["method"]): cell.source.manifest.budgets for (label, _, _), cell in cells.items()}
     return {label: budgets[method] for (label, method), budgets in given.items() if method in budgets}
 

@@ -1,4 +1,4 @@
-"""The accuracy matrices of the methods of a run: everything that is said of accuracies is computed from them."""
+"""The accuracy matrices of a run's methods: all numbers about accuracies are computed from them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Matrices = Mapping[str, Mapping[Repetition, Array]]
 
 
 def accuracy_matrices(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> Matrices:
-    """R of each repetition of each method that learned a task, or of none of a method that did not.
+    """R of each repetition of each method that learned a task; no R for a method that learned none.
 
-    Tasks are counted as the repetition learned them: over several orders, task 1 is not always the same.
+    Tasks are numbered as the repetition learned them: with several orders, task 1 is not always the same.
 
     Args:
         accuracy: the columns of accuracy.csv, and `order`.
@@ -62,9 +62,9 @@ class DrawnRun:
 
 
 def drawn_runs(matrices: Matrices) -> list[DrawnRun]:
-    """The methods that learned a task at all.
+    """The methods that learned at least one task.
 
-    Of each, the repetitions that got furthest: a mean over others at every point would move by itself.
+    For each, the repetitions that learned the most tasks: otherwise the mean would jump where repetitions end.
     """
     block = factors_of(repetitions_of(matrices))[0]
     return [_drawn(method, own, block) for method, own in matrices.items() if own]
@@ -74,6 +74,6 @@ def _drawn(method: str, own: Mapping[Repetition, Array], block: Block) -> DrawnR
     learned = {repetition: int(np.flatnonzero(np.isfinite(R).any(axis=1))[-1]) + 1 for repetition, R in own.items()}
     furthest = max(learned.values())
     drawn = {repetition: R for repetition, R in own.items() if learned[repetition] == furthest}
-    # Curves and matrices are linear, so that those of a block's mean are the means of the block.
+    # Curves and matrices are linear, so the curve of a block's mean is the mean of the block's curves.
     means = np.stack(list(block_means(drawn, block).values()))
     return DrawnRun(method, means, furthest, len(drawn))

@@ -1,7 +1,7 @@
 """What an accuracy matrix says about a method.
 
 R is float [T, T]: R[i, j] is the accuracy (0..1) on task j+1 after learning i+1 tasks, NaN where it was not evaluated.
-A number that would need a missing entry is NaN, so an unfinished matrix never gives a number that looks finished.
+A number that needs a missing entry is NaN, so an unfinished matrix never gives a number that looks finished.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-# Not scipy.stats: its import alone takes a second, and Student's t quantile is this one function of scipy.special.
+# Not scipy.stats: its import alone takes a second, and Student's t quantile is just this function of scipy.special.
 from scipy.special import stdtrit
 
 Array = npt.NDArray[np.float64]
@@ -54,22 +54,22 @@ def first_task_curve(R: Array) -> Array:
 
 
 def first_task_drop(R: Array) -> float:
-    """What the first task has lost since it was learned: its accuracy then less its last one, between -1 and 1.
+    """The drop of the first task since it was learned: its accuracy then minus its last one, between -1 and 1.
 
-    Unlike its accuracy it can be averaged over orders, in each of which another task is the first.
+    Unlike its accuracy, it can be averaged over orders, although each order has another first task.
     """
     return float(R[0, 0] - R[-1, 0])
 
 
 def first_task_drop_curve(R: Array) -> Array:
-    """What the first task has lost after each task: float [T], between -1 and 1, from 0 on."""
+    """The drop of the first task after each task learned: float [T], between -1 and 1, starting at 0."""
     return R[0, 0] - R[:, 0]
 
 
 def forgetting(R: Array) -> float:
     """Mean drop from a task's best earlier accuracy to its last one (Chaudhry et al., arXiv 1801.10112).
 
-    Between -1 and 1; the last task, which nothing followed, is left out. NaN for a stream of one task.
+    Between -1 and 1. The last task is left out, because no task follows it. NaN for a stream of one task.
     """
     last = len(R) - 1
     if last == 0:
@@ -80,7 +80,7 @@ def forgetting(R: Array) -> float:
 def backward_transfer(R: Array) -> float:
     """Mean change from a task's accuracy when just learned to its last one (Lopez-Paz & Ranzato, arXiv 1706.08840).
 
-    Between -1 and 1, negative where tasks were forgotten. NaN for a stream of one task.
+    Between -1 and 1, negative if tasks were forgotten. NaN for a stream of one task.
     """
     last = len(R) - 1
     if last == 0:

@@ -1,7 +1,7 @@
-"""What paired tests say about the differences between methods; docs/statistics.md says how to read them.
+"""What paired tests say about the differences between methods; docs/statistics.md explains how to read them.
 
-Methods are compared block by block (see results/blocks.py): in each, all of them learned the same orders of the same
-data. Compared is the average accuracy after the last task, 0..1.
+Methods are compared block by block (see results/blocks.py): in each block, all methods learned the same orders of the
+same data. The compared value is the average accuracy after the last task, 0..1.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from benchmark.results.matrices import Matrices, repetitions_of
 from benchmark.results.reference import ALL_PAIRS
 from benchmark.results.schema import PAIR_COLUMNS, RANK_COLUMNS
 
-#: The column of the accuracies that are compared.
+#: The column with the compared accuracies.
 RANKED_BY = "average_accuracy"
 
-#: A difference is called significant where its corrected p is below this.
+#: A difference is called significant if its corrected p is below this value.
 ALPHA = 0.05
 
-# Accuracies are ratios of counts: what differs further back differs by the order of a sum, and is a tie.
+# Accuracies are ratios of counts: a smaller difference comes from the order of a sum, and is a tie.
 _DIGITS = 12
 
 
@@ -52,15 +52,15 @@ class Statistics:
 
     Attributes:
         ranks: the rows of ranks.csv, the lowest mean rank first.
-        pairs: the rows of statistics.csv, one for every two methods that were tested.
-        blocks: how many blocks all these methods finished; only these count.
-        begun: how many blocks at least one of them finished.
-        block: what a block is: what there is less of, seeds or orders, if repetitions differ in both.
+        pairs: the rows of statistics.csv, one for each pair of methods that was tested.
+        blocks: the number of blocks that all these methods finished; only these count.
+        begun: the number of blocks that at least one of them finished.
+        block: what a block is: seeds or orders; if repetitions differ in both, the one with fewer values.
         orders: whether repetitions differ in their orders.
-        reference: the method with which each other one was tested; ALL_PAIRS where every two were.
-        friedman: None for fewer than three methods or two blocks, and where all methods are alike in every block.
-        incomplete: of the blocks that count, in how many a repetition is left out, since not all methods finished it.
-        bounds: the methods that bound the others, and are compared but never in bold.
+        reference: the method that each other one was tested with; ALL_PAIRS if every two were tested.
+        friedman: None for fewer than three methods or two blocks, and if all methods are alike in every block.
+        incomplete: how many of the counted blocks lack a repetition, because not all methods finished it.
+        bounds: the methods that bound the others; they are compared but never in bold.
     """
 
     ranks: pd.DataFrame
@@ -76,27 +76,27 @@ class Statistics:
 
     @property
     def decidable(self) -> bool:
-        """Whether there are enough blocks for a difference to be significant at all."""
+        """Whether there are enough blocks for any difference to be significant."""
         return not self.pairs.empty and least_p(self.blocks, len(self.pairs)) < ALPHA
 
     def counted(self, blocks: int) -> str:
-        """So many blocks, as a reader calls them."""
+        """A number of blocks, in words."""
         return counted(blocks, self.block)
 
     @property
     def leaders(self) -> frozenset[str]:
         """The methods to print in bold: the best by average accuracy, and those that the tests do not put below it.
 
-        What was tested with the reference alone stands where the reference stands, unless it differs from it
-        significantly. Bounds never are in bold. Empty where no test can call anything significant, and where none puts
-        a method below the best.
+        A method that was tested only with the reference counts as equal to the reference unless it differs from it
+        significantly. Bounds are never in bold. Empty if no test can call anything significant, and if no test puts a
+        method below the best one.
         """
         means = self.ranks.set_index("method")["average_accuracy"]
         own = [str(method) for method in means.index if method not in self.bounds]
         if not self.decidable or not own:
             return frozenset()
         best = max(own, key=means.__getitem__)
-        # Of two methods that differ from a bound above them it is not known whether one is below the other.
+        # If two methods differ from a bound above them, it is unknown whether one is below the other.
         unknown = self.reference != ALL_PAIRS and means[self.reference] > means[best]
         chosen = frozenset(own if unknown else [method for method in own if self._stands_with(method, best)])
         return chosen if len(chosen) < len(own) else frozenset()
@@ -111,7 +111,7 @@ class Statistics:
         return self._stands_with(self.reference, best) if above == 0 else above == 1
 
     def _above(self, method: str, other: str) -> int | None:
-        """1 or -1 where a method is significantly above or below another, else 0; None if they were not tested."""
+        """1 or -1 if a method is significantly above or below another, else 0; None if they were not tested."""
         for pair in self.pairs.itertuples():
             if {pair.method_a, pair.method_b} == {method, other}:
                 difference = pair.mean_difference if pair.method_a == method else -pair.mean_difference
@@ -120,7 +120,7 @@ class Statistics:
 
     @property
     def verdict(self) -> str:
-        """What can be said, in sentences for a reader; empty where there are not two methods to compare."""
+        """What can be said, in sentences for a reader; empty if there are not two methods to compare."""
         return " ".join(self._sentences()) if len(self.ranks) > 1 else ""
 
     def _sentences(self) -> Iterator[str]:
@@ -166,11 +166,12 @@ class Statistics:
 def paired_statistics(matrices: Matrices, reference: str = ALL_PAIRS, bounds: Collection[str] = ()) -> Statistics:
     """Ranks, and paired tests, over the blocks that all methods finished.
 
-    A method that finished nothing is left out. Of a block with several repetitions, those count that all finished.
+    A method that finished nothing is left out. In a block with several repetitions, only those that all methods
+    finished count.
 
     Args:
         matrices: of the run, the methods in the order of the tables.
-        reference: the method with which each other one is tested; ALL_PAIRS to test every two.
+        reference: the method that each other one is tested with; ALL_PAIRS to test every two.
         bounds: see Statistics.
     """
     finished = repetition_values(matrices).dropna(axis="columns", how="all").dropna(how="all")
@@ -213,10 +214,10 @@ def _over_blocks(values: pd.DataFrame, block: Block) -> pd.DataFrame:
 
 
 def holm(p: metrics.Array) -> metrics.Array:
-    """Holm's step-down correction for as many hypotheses as there are p (1979, Scand. J. Statist. 6).
+    """Holm's step-down correction; the number of hypotheses is the number of p (1979, Scand. J. Statist. 6).
 
-    The smallest p is multiplied by their number m, the next by m - 1, and so on; none falls below the one before, or
-    rises above 1.
+    The smallest p is multiplied by their number m, the next by m - 1, and so on; none is smaller than the one before,
+    or greater than 1.
     """
     order = np.argsort(p, kind="stable")
     corrected = np.empty_like(p)
@@ -227,14 +228,14 @@ def holm(p: metrics.Array) -> metrics.Array:
 def least_p(blocks: int, pairs: int) -> float:
     """The smallest two-sided p that the exact signed-rank test can give after Holm's correction.
 
-    If two methods are alike, all 2^blocks patterns of signs are as likely, and the most extreme are the two in which
-    all signs agree.
+    If two methods are alike, all 2^blocks patterns of signs are equally likely, and the two most extreme ones are
+    those in which all signs agree.
     """
     return min(1.0, pairs * 2 / 2**blocks)
 
 
 def blocks_needed(pairs: int) -> int:
-    """The least number of blocks with which one of so many pairs can differ significantly."""
+    """The least number of blocks with which one of this many pairs can differ significantly."""
     blocks = 1
     while least_p(blocks, pairs) >= ALPHA:
         blocks += 1
@@ -242,7 +243,7 @@ def blocks_needed(pairs: int) -> int:
 
 
 def _pairs(shared: pd.DataFrame, factors: Sequence[Block], reference: str) -> pd.DataFrame:
-    """The rows of statistics.csv, from the values of the repetitions that count."""
+    """The rows of statistics.csv, from the values of the counted repetitions."""
     tested = [(a, b) for a, b in combinations(shared, 2) if reference in (ALL_PAIRS, a, b)] if len(shared) else []
     rows = [_pair(a, b, shared[a] - shared[b], factors) for a, b in tested]
     pairs = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
@@ -264,7 +265,7 @@ def _pair(a: str, b: str, difference: pd.Series, factors: Sequence[Block]) -> di
 
 
 def block_p(differences: Mapping[metrics.Repetition, float], factors: Sequence[Block]) -> float:
-    """The p of the signed-rank test over blocks, the largest of those over each factor."""
+    """The p of the signed-rank test over blocks, the largest over all factors."""
     blocks = [np.array(list(block_means(differences, factor).values())) for factor in factors]
     return max(signed_rank_p(values.round(_DIGITS)) for values in blocks)
 
@@ -272,13 +273,13 @@ def block_p(differences: Mapping[metrics.Repetition, float], factors: Sequence[B
 def signed_rank_p(differences: metrics.Array) -> float:
     """Two-sided p of Wilcoxon's signed-rank test, exact for any number of blocks and with ties; zeros are left out.
 
-    With ties SciPy's takes seconds a pair up to 13 blocks, and above is so coarse an approximation that hardly a p of
-    many pairs survives Holm's correction.
+    With ties, SciPy's test takes seconds per pair up to 13 blocks. Above, its approximation is so coarse that hardly
+    any p of many pairs stays significant after Holm's correction.
     """
     ranked = differences[differences != 0]
-    # Twice the ranks, since those of ties are halves.
+    # Twice the ranks, because ties have half ranks.
     ranks = (2 * stats.rankdata(np.abs(ranked))).astype(int)
-    # shares[w]: of the patterns of signs, those in which the positive ranks add up to w. Rank by rank, half of them.
+    # shares[w]: the share of sign patterns whose positive ranks add up to w. Each rank is positive in half of them.
     shares = np.ones(1)
     for rank in ranks:
         shares = (np.pad(shares, (0, rank)) + np.pad(shares, (rank, 0))) / 2
@@ -289,7 +290,7 @@ def signed_rank_p(differences: metrics.Array) -> float:
 def _ranks(
     common: pd.DataFrame, shared: pd.DataFrame, factors: Sequence[Block], pairs: pd.DataFrame, reference: str
 ) -> pd.DataFrame:
-    """The rows of ranks.csv; methods that are as good as each other share the mean of their ranks."""
+    """The rows of ranks.csv; equally good methods share the mean of their ranks."""
     if common.empty:
         return pd.DataFrame({"method": list(common), "blocks": 0}, columns=list(RANK_COLUMNS))
     means = common.mean()
@@ -310,7 +311,7 @@ def _ranks(
 def _differences(
     common: pd.DataFrame, shared: pd.DataFrame, factors: Sequence[Block], pairs: pd.DataFrame, to: str, name: str
 ) -> dict[str, pd.Series]:
-    """The columns of ranks.csv on the differences to one method; p where that pair was tested."""
+    """The columns of ranks.csv for the differences to one method; p if that pair was tested."""
     others = [method for method in common if method != to] if to in common else []
     means = {method: (common[method] - common[to]).mean() for method in others}
     intervals = {method: interval_95((shared[method] - shared[to]).to_dict(), factors) for method in others}
@@ -326,7 +327,7 @@ def _differences(
 def _friedman(common: pd.DataFrame) -> Friedman | None:
     blocks, methods = common.shape
     values = common.round(_DIGITS)
-    # Where all methods tie in every block, chi-square is 0/0.
+    # If all methods tie in every block, chi-square is 0/0.
     if methods < 3 or blocks < 2 or (values.nunique(axis="columns") == 1).all():
         return None
     result = stats.friedmanchisquare(*(values[method] for method in values))

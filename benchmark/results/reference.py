@@ -1,4 +1,4 @@
-"""The method with which a run compares the others: `--reference`."""
+"""The method that a run compares the others with: `--reference`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Collection
 
 from methods.errors import UserError
 
-#: In place of a label: every two methods are compared. No method has that name, since it is that of a group.
+#: Given instead of a label: every two methods are compared. No method can have this name, which is a group's.
 ALL_PAIRS = "all"
 
 
 def check_reference(reference: str | None, labels: Collection[str]) -> None:
-    """See that a reference, if one is given, is one of the labels or ALL_PAIRS.
+    """Check that a reference, if given, is one of the labels or ALL_PAIRS.
 
     Raises:
         UserError: it is neither.

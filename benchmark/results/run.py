@@ -1,4 +1,4 @@
-"""Results: all numbers of a run in one object, made once. Tables, figures, page, trackers and Python are given it."""
+"""Results: all numbers of a run in one object, made once. Tables, figures, page, trackers and Python use it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from benchmark.storage.records import read_records
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """What a run has left behind; results/README.md defines the columns.
+    """The results of a run; results/README.md defines the columns.
 
     Attributes:
         path: the run's folder.
         manifest: settings, versions, fingerprints, budgets, and the status of each cell: manifest.json as a
-            dictionary, of which the usual entries are attributes too.
+            dictionary; its usual entries are attributes too.
         summary: a row per method.
         accuracy: a row per method, seed, order, task evaluated and number of tasks learned.
         parameters, compute: a row per method: storage and compute.
         tasks: a row per task of the stream.
-        matrices: the accuracy matrix of each method's repetitions: label -> (seed, order) -> float [T, T], NaN where
+        matrices: the accuracy matrix of each method's repetitions: label -> (seed, order) -> float [T, T], NaN if
             a task was not evaluated.
-        statistics: the methods' ranks, paired tests of their differences, and what these allow to say.
+        statistics: the methods' ranks, paired tests of their differences, and the conclusions from them.
     """
 
     path: Path
@@ -69,24 +69,24 @@ class Results:
 
     @property
     def over_orders(self) -> bool:
-        """Whether repetitions differ in their orders, so that in each of these another task is the first."""
+        """Whether repetitions differ in their orders, so that each order has another first task."""
         return "order" in factors_of(repetitions_of(self.matrices))
 
     @property
     def time_unit(self) -> TimeUnit:
-        """What `normalized_seconds` is over."""
+        """The divisor of `normalized_seconds`."""
         return time_unit(self.manifest.labels, set(self.compute["method"]), self.manifest.comparable_seconds)
 
 
 def collect(run: RunFolder, manifest: Manifest) -> Results:
-    """Compute the results of a run from what its cells recorded.
+    """Compute the results of a run from the records of its cells.
 
     Args:
         run: its folder.
         manifest: its manifest.
 
     Raises:
-        VanishedError: a cell has succeeded, and what it measured is not there any more.
+        VanishedError: a cell has succeeded, but its measurements are gone.
     """
     records = {key: read_records(run.cell(*key)) for key in manifest.keys_of_cells}
     done = {key: after for key, after in records.items() if len(after) == len(manifest.tasks)}
@@ -103,14 +103,14 @@ def collect(run: RunFolder, manifest: Manifest) -> Results:
 
 
 def read(run: RunFolder) -> Results:
-    """The results of a run that another process made: finished, interrupted or still going on.
+    """The results of a run that another process made; it may be finished, interrupted or still going on.
 
-    Of a finished run its CSV files are enough. If one is missing, damaged or has other columns, all numbers are
+    For a finished run its CSV files are enough. If one is missing, damaged or has other columns, all numbers are
     computed again from the cells' records.
 
     Raises:
         UserError: the folder holds no run.
-        VanishedError: what was measured is not there any more.
+        VanishedError: measurements are gone.
     """
     manifest = run.read_manifest()
     tables = _read_tables(run.path) if manifest.get("finished") else None
@@ -118,7 +118,7 @@ def read(run: RunFolder) -> Results:
 
 
 def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
-    """The tables from which all others follow; None where one cannot be read, or has other columns."""
+    """The tables that all others follow from; None if one cannot be read or has other columns."""
     try:
         accuracy, parameters, compute = (
             read_table(folder / f"{name}.csv") for name in ("accuracy", "parameters", "compute")
@@ -136,7 +136,7 @@ def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
 def results_of(
     path: Path, manifest: Manifest, accuracy: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame
 ) -> Results:
-    """The results that follow from what was measured.
+    """The results that follow from the measurements.
 
     Args:
         path: of the run's folder.

@@ -1,4 +1,4 @@
-"""The names of the CSV files' columns, in their order. results/columns.py says what those of measurements are."""
+"""The names of the CSV files' columns, in their order. results/columns.py explains those of measurements."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from benchmark.results.schema import SUMMARY_COLUMNS
 def summary_table(
     matrices: Matrices, parameters: pd.DataFrame, compute: pd.DataFrame, statuses: Mapping[str, str]
 ) -> pd.DataFrame:
-    """The rows of summary.csv, one a method, in the order of `statuses`.
+    """The rows of summary.csv, one per method, in the order of `statuses`.
 
-    Means and intervals are over the blocks of the repetitions that finished all tasks; a method without any has its
-    status and no numbers.
+    Means and intervals are over the blocks of the repetitions that finished all tasks; a method without such
+    repetitions has a status and no numbers.
 
     Args:
         matrices: of the run.

@@ -1,4 +1,4 @@
-"""The tables that are computed from what a run's cells recorded."""
+"""The tables that are computed from the records of a run's cells."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Finished = Mapping[str, Mapping[CellKey, Records]]
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table of a run, from its CSV file: names are text, even those like 007 or NA, and what is empty is NaN."""
+    """A table of a run, from its CSV file: names are text, even 007 or NA, and empty fields are NaN."""
     texts = dict.fromkeys(_TEXT, str)
     return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
 
@@ -37,7 +37,7 @@ def by_method(cells: Mapping[CellKey, Records]) -> Finished:
 
 
 def accuracy_table(records: Mapping[CellKey, Records], manifest: Manifest) -> pd.DataFrame:
-    """The long table of R[learned, task]: the columns of accuracy.csv, and the number of the order behind them."""
+    """The long table of R[learned, task]: the columns of accuracy.csv, followed by the number of the order."""
     tasks, orders = manifest.tasks, manifest.orders
     rows = [
         {
@@ -85,13 +85,13 @@ def compute_row(label: str, own: Costs, measured: bool = True) -> dict[str, Any]
     Args:
         label: of the method.
         own: its costs.
-        measured: whether they are those of a run. If not, what only a run can know is left out.
+        measured: whether they come from a run. If not, numbers that only a run can know are left out.
     """
     return _row("compute", label, own, measured)
 
 
 def compute_table(finished: Finished, manifest: Manifest) -> pd.DataFrame:
-    """compute.csv. Normalised compute needs no row of sgd: the cost of sgd is known from the network alone."""
+    """compute.csv. Normalised compute needs no row of sgd: the network alone gives the cost of sgd."""
     tasks, orders = manifest.tasks, manifest.orders
     unit = time_unit(manifest.labels, finished.keys(), manifest.comparable_seconds).label
     seconds = Costs(list(finished[unit].values())).total("training_seconds") if unit else math.nan
