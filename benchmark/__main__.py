@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 def script() -> NoReturn:
-    """Run the command line, and end the process."""
+    """Run the command line and end the process."""
     try:
         # Here: Ctrl-C may come as early as this.
         from benchmark.cli.process import run
@@ -19,7 +19,7 @@ def script() -> NoReturn:
         with suppress(OSError):
             print("interrupted", file=sys.stderr)
         status = 130
-    # Without taking torch apart, which takes seconds.
+    # This skips taking torch apart, which takes seconds.
     os._exit(status)
 
 

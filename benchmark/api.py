@@ -1,4 +1,4 @@
-"""The benchmark from Python: what the command line does, with results as pandas frames."""
+"""The benchmark from Python: it does what the command line does, with results as pandas frames."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Results(Numbers):
 
 
 def _shown(numbers: Numbers) -> Results:
-    """The same results, which a terminal and a notebook show as a table."""
+    """The same results in a form that a terminal and a notebook show as a table."""
     return Results(**{field.name: getattr(numbers, field.name) for field in fields(numbers)})
 
 
@@ -62,22 +62,22 @@ def run(
 ) -> Results:
     """Learn a stream of tasks with each method, as `python -m benchmark run` does.
 
-    In a script, this needs `if __name__ == "__main__":`, as always in Python where processes are started.
+    In a script, this needs `if __name__ == "__main__":`, as always when Python starts processes.
 
     Args:
         methods: specifications, `["clr", "ewc:strength=500"]` or `"clr,ewc"`, or classes that were registered; None for
-            those in the file `config`.
-        stream: a specification; None for that in the file `config`, or `mini` without one.
+            the methods in the file `config`.
+        stream: a specification; None for the stream in the file `config`, or `mini` without that file.
         options: those of the command line, with underscores: `backbone="resnet18"`, `seeds=3` or `seeds=[4, 7]`,
-            `epochs=2`, `equal_memory="clr"`, `name="mine"`, `out="results"`, `jobs=2`, and so on. Of what a notebook
-            itself has registered no worker knows: such runs have one job.
+            `epochs=2`, `equal_memory="clr"`, `name="mine"`, `out="results"`, `jobs=2`, and so on. Workers do not know
+            what a notebook itself has registered: such runs have one job.
 
     Raises:
-        UserError: something cannot be used, and nothing was learned; or what was learned cannot be written.
+        UserError: something cannot be used, and nothing was learned; or the results cannot be written.
     """
     if stream is None and options.get("config") is None:
         stream = Settings.stream
-    # Read twice below, which iterators cannot be.
+    # Read twice below, and an iterator can be read only once.
     methods = methods if methods is None or isinstance(methods, (str, type)) else list(methods)
     options = {name: list(value) if isinstance(value, Iterator) else value for name, value in options.items()}
     settings, execution, folder = understand(methods, stream=stream, **options)
@@ -91,7 +91,7 @@ def run(
 
 
 def load_results(path: str | PathLike[str]) -> Results:
-    """Read a run: finished, interrupted or still going on.
+    """Read a run that is finished, interrupted or still going on.
 
     Args:
         path: of its folder, or its name in results/.
@@ -105,7 +105,7 @@ def load_results(path: str | PathLike[str]) -> Results:
 def understand(
     methods: str | type[Method] | Iterable[str | type[Method]] | None = None, **options: Any
 ) -> tuple[Settings, Execution, Path]:
-    """The settings, the way to run, and the folder that keywords mean here.
+    """The settings, the execution and the folder that the keywords mean.
 
     Raises:
         UserError: they cannot be used.
@@ -123,10 +123,10 @@ def understand(
 
 
 def _value(name: str, value: Any) -> Any:
-    """A keyword's value as the option of that name has it.
+    """A keyword's value as the option of that name takes it.
 
     Raises:
-        UserError: there is no such option, or it has no such value.
+        UserError: there is no such option, or it does not take such a value.
     """
     option = RUN_OPTIONS.get(name)
     if option is None:
@@ -137,7 +137,7 @@ def _value(name: str, value: Any) -> Any:
         return value
     if option.several and isinstance(value, Iterable) and not isinstance(value, str):
         texts = list(map(str, value))
-        # The comma at the end tells a list of one seed from a number of seeds.
+        # The comma at the end makes it a list of one seed instead of a number of seeds.
         return texts if option.kind is str else ",".join(texts) + ","
     try:
         text = option.from_text(str(value))
@@ -161,7 +161,7 @@ def as_command(methods: str | type[Method] | Iterable[str | type[Method]] | None
             command.append(option if value else f"--no-{option.removeprefix('--')}")
         elif isinstance(value, Iterable) and not isinstance(value, str):
             texts = list(map(str, value))
-            # The comma at the end tells a list of one seed from a number of seeds.
+            # The comma at the end makes it a list of one seed instead of a number of seeds.
             repeated = name in RUN_OPTIONS and RUN_OPTIONS[name].repeated
             command += [f"{option}={text}" for text in (texts if repeated else [",".join(texts) + ","])]
         else:
@@ -170,7 +170,7 @@ def as_command(methods: str | type[Method] | Iterable[str | type[Method]] | None
 
 
 def _text(methods: str | type[Method] | Iterable[str | type[Method]]) -> str:
-    """As the command line has it. A text is a list already."""
+    """The methods as the command line takes them. A text already has this form."""
     return methods if isinstance(methods, str) else join_specs(_specifications(methods))
 
 
@@ -179,7 +179,7 @@ def _specifications(methods: type[Method] | Iterable[str | type[Method]]) -> lis
 
 
 def _specification(method: str | type[Method]) -> str:
-    """A method as --methods has it.
+    """A method as --methods takes it.
 
     Raises:
         UserError: a class that was not registered.
@@ -187,7 +187,7 @@ def _specification(method: str | type[Method]) -> str:
     if isinstance(method, str):
         return method
     name = getattr(method, "name", None)
-    # A class also has the name of the registered one that it is derived from.
+    # A derived class also has the name of the registered class it is derived from.
     if name is None or registered.get(name) is not method:
         raise UserError(
             f'methods: {method.__name__} is not registered; write @methods.register("its-name") above the class'
@@ -196,10 +196,10 @@ def _specification(method: str | type[Method]) -> str:
 
 
 def _reachable(settings: Settings, execution: Execution) -> Execution:
-    """One job where workers could not import what the run needs.
+    """One job if workers could not import what the run needs.
 
     Raises:
-        UserError: more were asked for.
+        UserError: more jobs were asked for.
     """
     wanted: list[tuple[Registry[Any], Spec]] = [(registered, spec) for spec in settings.methods]
     wanted += [(streams, settings.stream), (backbones, settings.backbone)]

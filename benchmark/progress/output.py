@@ -49,7 +49,7 @@ class Output(io.TextIOWrapper):
 
     def _give_up(self, error: OSError) -> None:
         self.refused = error
-        # There it takes what it still holds, too.
+        # The null device also takes the text that the buffer still holds.
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
 
 
