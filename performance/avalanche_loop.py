@@ -20,7 +20,7 @@ from performance.loops import CPU, seconds_per_step
 
 
 class _Clock:
-    """Notes when an epoch ends; a plugin would be called several times a step."""
+    """Notes when an epoch ends. A plugin would not do, because it is called several times a step."""
 
     ends: list[float]
 
@@ -36,12 +36,12 @@ def avalanche_loop(
     training: Training,
     **options: Any,
 ) -> list[list[float]]:
-    """Learn tasks in turn, without evaluations; what Avalanche prints is thrown away.
+    """Learn tasks in turn, without evaluations; the output of Avalanche is thrown away.
 
     Args:
         strategy: of Avalanche.
         tasks: normalised images; task labels are 0, 1, ...
-        training: optimiser, epochs and batch size; the learning rate stays as it is at first.
+        training: optimiser, epochs and batch size; the learning rate stays constant.
         options: of the strategy.
 
     Returns:

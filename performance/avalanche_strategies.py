@@ -45,7 +45,7 @@ class Pair:
         spec: of the method.
         strategy: of Avalanche.
         options: of the strategy.
-        replayed: images that a step of the strategy draws for each of the minibatch, where that is its option; else 0.
+        replayed: images that a step of the strategy draws per image of the minibatch, if it has that option; else 0.
     """
 
     spec: str
@@ -66,7 +66,7 @@ _PAIRS = (
 #: The networks that Avalanche trains.
 Perceptron = MultiHeadPerceptron | SingleHeadPerceptron
 
-#: Of each task after the first, the seconds per step of each epoch after the first.
+#: The seconds per step of each epoch after the first, for each task after the first.
 Seconds = list[list[float]]
 
 
@@ -90,16 +90,16 @@ def avalanche(pair: Pair, model: type[Perceptron], tasks: list[Task], training: 
 
 
 def usable_model(pair: Pair, tasks: list[Task], training: Training) -> tuple[type[Perceptron], str]:
-    """The network with a head per task, or with a single head where Avalanche fails on that; and how it fails."""
+    """The network with a head per task, or with a single head if Avalanche fails on that; and the reason."""
     try:
         avalanche(pair, MultiHeadPerceptron, tasks, replace(training, epochs=1), seed=0)
-    except Exception as error:  # whatever it is, it is Avalanche's answer
+    except Exception as error:  # any error is Avalanche's answer
         return SingleHeadPerceptron, first_line(error)
     return MultiHeadPerceptron, ""
 
 
 def compare(images: int, batch: int, epochs: int, repetitions: int) -> None:
-    """Print the steps per second of each pair, at one batch size."""
+    """Print the steps per second of each pair at one batch size."""
     training = Training(configure(f"sgd:{_PLAIN}").recipe, epochs, batch)
     tasks = [noise_task(number, images, SIZE, _CLASSES, channels=1) for number in (1, 2, 3)]
     header = ("", "task", "Avalanche, steps/s", "harness, steps/s", "ratio")

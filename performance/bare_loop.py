@@ -43,7 +43,7 @@ _PLAIN = "sgd:clip=0:momentum=0:lr=0.02:schedule=constant"
 
 @dataclass(frozen=True)
 class Trained:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
         seconds: per step, of each epoch after the first.

@@ -57,7 +57,7 @@ def harness(method: str, network: Network, task: Task, training: Training, seed:
 
 
 def bare(method: str, network: Network, task: Task, training: Training, seed: int) -> tuple[list[float], int]:
-    """Learn the task in bare PyTorch, where nothing counts operations."""
+    """Learn the task in bare PyTorch, which counts no operations."""
     model = reprogrammed(network) if method == "clr" else BareNetwork(network, _CLASSES)
     return bare_loop(model, task.train, training)[0], 0
 

@@ -35,10 +35,10 @@ _CLASSES, _SIZE = 2, 32
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a run.
+    """The cost of a run.
 
     Attributes:
-        evaluations: of a task each.
+        evaluations: how often a task was evaluated.
         training, evaluation, total: seconds.
     """
 
@@ -49,7 +49,7 @@ class Cost:
 
 
 def write_stream(folder: Path, tasks: int, train: int = 16, test: int = 8) -> None:
-    """A folder stream of noise: how long things take does not depend on what the images show.
+    """Write a folder stream of noise: times do not depend on what the images show.
 
     Args:
         train, test: images per task.
@@ -67,7 +67,7 @@ def run(method: str, stream: Path, results: Path) -> Cost:
     """Run a method, given as a specification, on the stream.
 
     Raises:
-        RuntimeError: it failed; with what the command said.
+        RuntimeError: it failed; the error has the command's output.
     """
     data = ["--stream", f"folder:{stream}", "--image-size", str(_SIZE), "--out", str(results)]
     training = ["--epochs", "1", "--batch-size", "8", "--device", "cpu"]
@@ -91,11 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     target = {True: chosen.tasks, False: chosen.tasks * (chosen.tasks + 1) // 2}
     header = ("", "isolates", "evaluations", "over target", "training, s", "evaluation, s", "other, s", "total, s")
     rows = []
-    # Noise is nothing to keep in the user's cache of images.
+    # Noise should not stay in the user's cache of images.
     with tempfile.TemporaryDirectory() as temporary, patch.dict(os.environ, XDG_CACHE_HOME=temporary):
         stream, results = Path(temporary, "stream"), Path(temporary, "results")
         write_stream(stream, chosen.tasks)
-        # What is imported and decoded on first use is not for the first method to pay.
+        # The first method should not pay for what is imported and decoded on first use.
         run("linear-probe", stream, results / "first")
         for method in parse_methods(chosen.methods):
             cost, isolates = run(method, stream, results), configure(method).cls.isolates_tasks

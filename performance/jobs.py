@@ -53,7 +53,7 @@ def spend(executor: Executor, jobs: Sequence[Job]) -> Spent:
     """Do the jobs.
 
     Raises:
-        RuntimeError: one of them failed; with its cause.
+        RuntimeError: one of them failed; the error has its cause.
     """
     tasks: list[float] = []
     ends: list[float] = []

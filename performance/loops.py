@@ -1,4 +1,4 @@
-"""The loops that are compared: the harness's own, and a bare one of PyTorch."""
+"""The loops that are compared: the harness's own, and a bare PyTorch loop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cell_of(method: str, network: Network, classes: int, seed: int = 0) -> Cell:
 
 
 def noise_task(number: int, images: int, size: int, classes: int, channels: int = 3) -> Task:
-    """Noise: how long a step takes does not depend on what the images show."""
+    """A task of noise: the time of a step does not depend on what the images show."""
     random = torch.Generator().manual_seed(number)
     pixels = torch.randint(0, 256, (images, channels, size, size), generator=random, dtype=torch.uint8)
     data = LabelledImages(pixels, torch.randint(0, classes, (images,), generator=random))
@@ -37,7 +37,7 @@ def noise_task(number: int, images: int, size: int, classes: int, channels: int 
 
 
 def seconds_per_step(ends: list[float], steps: int) -> list[float]:
-    """Of each epoch after the first, in which the harness counts operations.
+    """Seconds per step of each epoch after the first; in the first, the harness counts operations.
 
     Args:
         ends: when each epoch ended.
@@ -67,7 +67,7 @@ class BareNetwork(nn.Module):
 
 
 def bare_loop(model: nn.Module, data: LabelledImages, training: Training) -> tuple[list[float], float]:
-    """Train what requires gradients as one would without a harness, with the same optimiser, schedule and clipping.
+    """Train what requires gradients without the harness, with the same optimiser, schedule and clipping.
 
     Returns:
         Seconds per step of each epoch after the first, and the mean loss of the last epoch.
@@ -79,7 +79,7 @@ def bare_loop(model: nn.Module, data: LabelledImages, training: Training) -> tup
     ends = []
     for _ in range(training.epochs):
         order = torch.randperm(len(data))
-        # The data are small: the fastest way is to shuffle all of them at once.
+        # The data are small: shuffling all of them at once is the fastest way.
         images = data.images[order].contiguous(memory_format=torch.channels_last)
         batches = list(zip(*(part.split(training.batch_size) for part in (images, data.labels[order])), strict=True))
         losses = []

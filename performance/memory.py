@@ -41,18 +41,18 @@ from performance.timing import print_table
 
 _SIZE, _CLASSES, _BATCH = 64, 10, 32
 _IMAGE = 3 * _SIZE**2
-# In gigabytes, and how often it is learned to be timed.
+# Its size in gigabytes, and how often it is learned for the timing.
 _SMALL, _TIMES = 0.04, 10
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of a process that learned a store.
+    """The measurements of a process that learned a store.
 
     Attributes:
         rate: images per second.
-        peak: most bytes of memory at once, mapped files included.
-        anonymous: most bytes without them, as far as was seen.
+        peak: most bytes of RAM at once, including mapped files.
+        anonymous: most bytes of RAM without mapped files, as far as was seen.
     """
 
     rate: float
@@ -61,7 +61,7 @@ class Measured:
 
 
 def make_store(gigabytes: float) -> LabelledImages:
-    """Noise in a store of the cache folder."""
+    """A store of noise in the cache folder."""
     count = round(gigabytes * 1e9 / _IMAGE)
     block = 1024
     noise = np.random.default_rng(0).integers(0, 256, block * _IMAGE, dtype=np.uint8).tobytes()
@@ -76,14 +76,14 @@ def make_store(gigabytes: float) -> LabelledImages:
 
 
 def forget_files() -> None:
-    """Let the system read the stores from the disk again."""
+    """Make the system read the stores from the disk again."""
     for path in store_folder().glob("*/pixels"):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def measure(method: str, data: LabelledImages, times: int = 1) -> Measured:
-    """Let another process learn `data` with a method, given as a specification, so many times from the start."""
+    """Let another process learn `data` with a method, given as a specification, this many times from the start."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_learn, args=(theirs, method, data, times, torch.get_num_threads()))
@@ -98,7 +98,7 @@ def measure(method: str, data: LabelledImages, times: int = 1) -> Measured:
 
 
 def resident(field: str, process: str = "self") -> int:
-    """A field of a process's memory status, in bytes; 0 where there is none, as when it ends."""
+    """A field of a process's memory status, in bytes; 0 if there is none, for example when the process ends."""
     lines = Path("/proc", process, "status").read_text().splitlines()
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)
 
@@ -114,7 +114,7 @@ def _learn(pipe: Connection, method: str, data: LabelledImages, times: int, thre
         task = Task("noise", tuple(map(str, range(_CLASSES))), images, images, images)
         return learn(cell, start(cell), task, training).seconds
 
-    # What a task takes however many images it has; the first one imports and prepares things, too.
+    # What a task takes for any number of images; the first one also imports and prepares things.
     few = LabelledImages(data.images[: 2 * _BATCH].clone(), data.labels[: 2 * _BATCH])
     always = [seconds(few) for _ in range(3)][-1]
     took = sum(seconds(data) - always for _ in range(times))

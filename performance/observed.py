@@ -1,8 +1,8 @@
-"""Runs a command of the benchmark in a process of its own, as `python -m benchmark` does, and notes when things happen.
+"""Runs a command of the benchmark in its own process, as `python -m benchmark` does, and notes when things happen.
 
     python -m performance.observed NOTES.json run --methods clr
 
-Nothing heavy is imported here: what the command imports, and when, is part of what is measured.
+Nothing heavy is imported here, because what the command imports, and when, is part of the measurement.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from unittest.mock import patch
 
 @dataclass(frozen=True)
 class Observed:
-    """Of a command that went well.
+    """The measurements of a command that succeeded.
 
     Attributes:
-        seconds: since the process was started, when for the first time: the stream and the backbone began to be loaded
-            ("loading") and were there ("loaded"); a cell began ("cell") and had made a training step ("step"), if no
-            other process did; tables and figures were begun ("report") and there ("reported"); all had ended ("end").
+        seconds: since the process was started, until the first time that: the stream and the backbone began to load
+            ("loading") and were loaded ("loaded"); a cell began ("cell") and had made a training step ("step"), if no
+            other process did that; tables and figures began ("report") and were done ("reported"); all ended ("end").
         decoded: how many images were decoded.
     """
 
@@ -41,14 +41,14 @@ def observe(command: Sequence[str]) -> Observed:
     """Run a command of `python -m benchmark` in another process.
 
     Raises:
-        RuntimeError: it failed; with what it said.
+        RuntimeError: it failed; the error has its output.
     """
     with tempfile.TemporaryDirectory() as temporary:
         notes = Path(temporary, "notes.json")
         began = time.time()
         process = [sys.executable, "-m", "performance.observed", str(notes), *command]
         said = Path(temporary, "said.txt")
-        # Not to a pipe: the server that workers are forked from holds it open for a while after the command has ended.
+        # Not to a pipe: the server that forks workers keeps it open for a while after the command has ended.
         with said.open("w") as stream:
             status = subprocess.run(process, stdout=stream, stderr=subprocess.STDOUT).returncode
         ended = time.time()
@@ -63,7 +63,7 @@ def _main(notes: Path, command: list[str]) -> int:
     from benchmark.cli.main import main
 
     if not any(word.startswith("--jobs") for word in command):
-        # As the command itself does, before it imports what is patched below.
+        # The command itself does this too, before it imports what is patched below.
         from benchmark.workers import warm_up
 
         warm_up()
@@ -113,5 +113,5 @@ def _main(notes: Path, command: list[str]) -> int:
 if __name__ == "__main__":
     status = _main(Path(sys.argv[1]), sys.argv[2:])
     sys.stdout.flush()
-    # As the command itself ends.
+    # The command itself ends in this way.
     os._exit(status)

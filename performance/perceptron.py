@@ -1,4 +1,4 @@
-"""The perceptron of many articles on continual learning, two layers of 100 units, for the harness and for Avalanche."""
+"""The perceptron of many articles on continual learning (two layers of 100 units), for the harness and Avalanche."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def perceptron(seed: int) -> Network:
 
 
 def digits(images: int) -> Task:
-    """scikit-learn's digits, enlarged, in random order: the first `images` to learn from, the last 297 for the test."""
+    """scikit-learn's digits, enlarged, in random order: the first `images` for training, the last 297 for the test."""
     source = load_digits()
     order = torch.randperm(len(source.target), generator=torch.Generator().manual_seed(0))
     small = torch.tensor(source.images, dtype=torch.float32)[order, None] * (255 / 16)
@@ -37,13 +37,13 @@ def digits(images: int) -> Task:
 
 
 def as_floats(network: Network, data: LabelledImages) -> LabelledImages:
-    """Images normalised once and for all, so that Avalanche need not."""
+    """Images that are normalised once, so that Avalanche need not do it."""
     images = torch.addcmul(network.get_buffer("shift"), data.images.float(), network.get_buffer("scale"))
     return LabelledImages(images, data.labels)
 
 
 class SingleHeadPerceptron(nn.Sequential):
-    """The same network with one head, for all tasks, on normalised images."""
+    """The same network with one head for all tasks, on normalised images."""
 
     def __init__(self, network: Network, classes: int):
         super().__init__(copy.deepcopy(network.backbone), nn.Linear(network.feature_dim, classes))
@@ -55,7 +55,7 @@ class MultiHeadPerceptron(MultiTaskModule):
     def __init__(self, network: Network, classes: int):
         super().__init__()
         self.backbone = copy.deepcopy(network.backbone)
-        # All heads are equally wide, so that no unit needs to be masked.
+        # All heads have the same width, so no unit needs a mask.
         self.heads = MultiHeadClassifier(network.feature_dim, classes, masking=False)
 
     def forward(self, images: Tensor, task_labels: Tensor) -> Tensor:

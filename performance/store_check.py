@@ -23,7 +23,7 @@ from benchmark.images.store import find_store, store_folder, store_keys
 from performance.memory import forget_files, make_store
 from performance.timing import print_table, race
 
-# Bytes that are read at once.
+# Bytes read at once.
 _PIECE = 1 << 20
 
 
@@ -41,13 +41,13 @@ def read_all(path: Path) -> None:
 
 
 def check(key: str) -> None:
-    """Open a store as a process does that has not seen it yet."""
+    """Open a store like a process that has not seen it yet."""
     with patch.object(store, "_checked", set()):
         assert find_store(key)
 
 
 def measure(key: str, repetitions: int) -> list[float]:
-    """Seconds of each column of the table, for one store."""
+    """The seconds of each column of the table, for one store."""
     pixels = store_folder() / key / "pixels"
     acts = {"read": partial(read_all, pixels), "check": partial(check, key)}
 

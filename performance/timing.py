@@ -1,4 +1,4 @@
-"""How contenders are timed, and how the result is printed."""
+"""How contenders are timed and how results are printed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def race(contenders: Mapping[str, Callable[[int], T]], repetitions: int) -> dict
     """Let contenders run in turn, several times, so that a slow moment of the machine hits all of them.
 
     Args:
-        contenders: name -> what runs it once, given the number of the repetition, from 0.
+        contenders: name -> a function that runs it once, given the number of the repetition, from 0.
 
     Returns:
-        Name -> what its repetitions gave.
+        Name -> the results of its repetitions.
     """
     runs: dict[str, list[T]] = {name: [] for name in contenders}
     for repetition in range(repetitions):
@@ -32,7 +32,7 @@ def race(contenders: Mapping[str, Callable[[int], T]], repetitions: int) -> dict
 
 
 def fastest(repetitions: Iterable[Iterable[float]]) -> float:
-    """The shortest time of all epochs of all repetitions: what makes others longer is the machine's other work."""
+    """The shortest epoch of all repetitions: others take longer because the machine does other work."""
     return min(chain.from_iterable(repetitions))
 
 
@@ -53,11 +53,11 @@ def threads(count: int) -> Iterator[None]:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table under a title that also says what it was measured on.
+    """Print a table under a title that also names the machine.
 
     Args:
         header: the names of the columns.
-        rows: as long as the header.
+        rows: each as long as the header.
     """
     machine = f"{os.cpu_count()} cores, threads: {torch.get_num_threads()}, torch {torch.__version__}"
     print(f"\n{title} ({machine})", *aligned([header, *rows], right=range(1, len(header))), sep="\n", flush=True)
