@@ -1,6 +1,6 @@
 """The tables of columns in results/README.md, made from benchmark/results/columns.py: `python scripts/columns.py`.
 
-The tables stand between two comments, of which the first names the CSV file. What stands between them is replaced.
+The tables stand between two comments; the first one names the CSV file. Everything between the comments is replaced.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def table(csv: str) -> str:
 
 def _row(column: Column, csv: str) -> tuple[str, str, str]:
     name = f"`{column.name}`, `..._ci95`" if column.interval else f"`{column.name}`"
-    # What is taken from another file is explained there.
+    # Columns taken from another file are explained there.
     meaning = column.meaning if column.csv[0] in (csv, "summary") else f"as in `{column.csv[0]}.csv`"
     return name, meaning, column.better or ""
 
 
 def filled(text: str) -> str:
-    """A text with each of its tables as it is to be."""
+    """A text with all its tables up to date."""
     return _TABLE.sub(lambda found: "\n".join([_BEGIN.format(found[1]), table(found[1]), _END]), text)
 
 

@@ -1,9 +1,9 @@
 """The rooms of the project, what they import, and what is wrong with that: `python scripts/house.py [FOLDER]`.
 
 A room is a folder of methods/, baselines/ or benchmark/, or a file at the top of benchmark/. An arrow is an import,
-wherever in a file it stands, those for type checkers included. A room's floor is one above the highest room that it
-imports. Exit status 1 where an arrow goes up, files or rooms import each other in a circle, or too many files lie at
-the top.
+anywhere in a file, including imports for type checkers. A room's floor is one above the highest room that it
+imports. The exit status is 1 if an arrow goes up, if files or rooms import each other in a circle, or if too many
+files are at the top.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-#: From the ground up. A room may import those of its own line and of lines above it.
+#: From the ground up. A room may import the rooms of its own line and of lines above it.
 FLOORS = (
     ("methods", "benchmark.progress", "benchmark.workers"),
     ("benchmark.files", "benchmark.declaration"),
@@ -36,7 +36,7 @@ FLOORS = (
     ("benchmark.__main__", "benchmark"),
 )
 
-#: At the top of benchmark/, of any kind.
+#: The most files, of any kind, at the top of benchmark/.
 MOST_FILES = 8
 
 Arrows = Mapping[str, set[str]]
@@ -47,7 +47,7 @@ class House:
     """What imports what.
 
     Attributes:
-        files: module -> the modules that it imports, of this project.
+        files: module -> the modules of this project that it imports.
         rooms: room -> the rooms that it imports.
         why: two rooms -> the modules that make the arrow.
         top: names of the files at the top of benchmark/.
@@ -59,7 +59,7 @@ class House:
     top: tuple[str, ...]
 
     def upward(self) -> list[tuple[str, str]]:
-        """The arrows that go up, or to or from a room without a floor."""
+        """The arrows that go up, or that start or end at a room without a floor."""
         floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
         return [
             (room, other)
@@ -69,7 +69,7 @@ class House:
         ]
 
     def complaints(self) -> list[str]:
-        """What is wrong, a sentence each."""
+        """What is wrong, one sentence each."""
         found = [f"{' and '.join(circle)} import each other" for circle in circles(self.files)]
         found += [f"{' and '.join(circle)} import each other" for circle in circles(self.rooms)]
         for room, other in self.upward():
@@ -81,7 +81,7 @@ class House:
 
 
 def house(root: Path) -> House:
-    """The house that stands in a folder."""
+    """The house in a folder."""
     modules = dict(_modules(root))
     files = {module: set(_imported(module, path, modules)) for module, path in modules.items()}
     rooms: dict[str, set[str]] = {_room(module, path, root): set() for module, path in modules.items()}
@@ -116,7 +116,7 @@ def _imported(module: str, path: Path, modules: Mapping[str, Path]) -> Iterator[
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         for name in names:
-            # What is imported from a module is a module too, or lies in it.
+            # What is imported from a module is a module too, or is inside one.
             while name and name not in modules:
                 name = name.rpartition(".")[0]
             if name and name != module:
@@ -124,7 +124,7 @@ def _imported(module: str, path: Path, modules: Mapping[str, Path]) -> Iterator[
 
 
 def circles(arrows: Arrows) -> list[list[str]]:
-    """Groups of which each member reaches each other along arrows."""
+    """Groups in which each member reaches every other along arrows."""
     reached = {start: _reachable(start, arrows) for start in arrows}
     groups = {frozenset(b for b in reached[a] if a in reached[b]) for a in arrows if a in reached[a]}
     return sorted(map(sorted, groups))
@@ -142,7 +142,7 @@ def _reachable(start: str, arrows: Arrows) -> set[str]:
 
 
 def floors(rooms: Arrows) -> dict[str, int]:
-    """Room -> its floor as it stands, without circles."""
+    """Room -> its current floor, if there are no circles."""
     found: dict[str, int] = {}
     for room in TopologicalSorter(rooms).static_order():
         found[room] = 1 + max((found[other] for other in rooms[room]), default=-1)
@@ -150,7 +150,7 @@ def floors(rooms: Arrows) -> dict[str, int]:
 
 
 def main(arguments: Iterable[str]) -> int:
-    """Print the house; returns the exit status."""
+    """Print the house and return the exit status."""
     built = house(Path(next(iter(arguments), Path(__file__).parents[1])))
     round_trips = circles(built.rooms)
     if not round_trips:

@@ -1,8 +1,8 @@
 """How good the embedded backbone's features are: linear probes on the mini stream and on scikit-learn's digits.
 
-For each task, the accuracy of a logistic regression on frozen features of the training pictures, on the test pictures:
-once for a randomly initialised network whose batch normalisation is fitted to the training pictures, once for the
-shipped weights, or for those of a file given as the only argument. Prints a Markdown table.
+Prints a Markdown table: for each task, the accuracy on test pictures of a logistic regression on frozen features of
+the training pictures. First for a randomly initialised network with batch normalisation fitted to the training
+pictures, then for the shipped weights, or for the weights in a file given as the only argument.
 """
 
 from __future__ import annotations

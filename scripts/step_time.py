@@ -28,7 +28,7 @@ TASKS, CLASSES, IMAGES, BATCH, REPETITIONS = 30, 5, 128, 16, 7
 
 
 def tiny_task(number: int) -> Task:
-    """Noise: how long a step takes does not depend on what the images show."""
+    """A task of noise: the time of a step does not depend on what the images show."""
     random = torch.Generator().manual_seed(number)
     images = torch.randint(0, 256, (IMAGES, 3, 32, 32), generator=random, dtype=torch.uint8)
     data = LabelledImages(images, torch.randint(0, CLASSES, (IMAGES,), generator=random))
@@ -36,7 +36,7 @@ def tiny_task(number: int) -> Task:
 
 
 def seconds_per_step(cell: Cell, state: State, task: Task, how: Training) -> float:
-    """Of the epochs after the first."""
+    """Seconds per step of the epochs after the first."""
     ends: list[float] = []
     steps = learn(cell, state, task, how, lambda: ends.append(time.perf_counter())).steps
     return (ends[-1] - ends[0]) / (steps * (how.epochs - 1) / how.epochs)

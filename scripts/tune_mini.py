@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("specs", nargs="*", metavar="SPEC", help="for example ewc:strength=300")
     specs = parser.parse_args().specs or TRIED
-    # One thread a process: the threads of several processes would wait for each other.
+    # One thread per process: the threads of several processes would wait for each other.
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         futures = {spec: [pool.submit(try_once, spec, seed) for seed in SEEDS] for spec in specs}
