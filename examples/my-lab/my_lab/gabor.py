@@ -1,4 +1,4 @@
-"""A network whose first layer is known: edges in every direction."""
+"""A network with known first-layer filters: edges in every direction."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Gabor(Backbone):
 
 
 def bank(directions: int) -> Tensor:
-    """The filters, [4 * directions, SIZE, SIZE]: of two wavelengths, even and odd, of mean 0 and length 1."""
+    """The filters, [4 * directions, SIZE, SIZE]: two wavelengths, each even and odd, with mean 0 and length 1."""
     y, x = torch.meshgrid(torch.arange(SIZE) - SIZE // 2, torch.arange(SIZE) - SIZE // 2, indexing="ij")
     window = torch.exp(-(x**2 + y**2) / (2 * (SIZE / 4) ** 2))
     waves = []

@@ -10,10 +10,10 @@ from benchmark.streams.source import RawTask, StreamSource
 #: Height and width of a picture, in pixels.
 SIZE = 32
 
-#: Size of the patch of stripes, in pixels, and of the noise over all, of 255 levels (standard deviations).
+#: Size of the patch of stripes, in pixels, and of the noise, in 255 levels (both standard deviations).
 PATCH, NOISE = 4, 60
 
-#: Pictures of a class, for training and for testing.
+#: Number of pictures per class, for training and for testing.
 TRAIN, TEST = 40, 20
 
 
@@ -45,11 +45,11 @@ class Gratings(StreamSource):
 
 
 def paint(task: int, per_class: int, classes: int) -> ArrayImages:
-    """The pictures of one split of a task, `per_class` of each class, the classes taking turns.
+    """The pictures of one split of a task, `per_class` of each class, with the classes taking turns.
 
-    The same arguments give the same pictures: a task looks alike in every run, and in its training and test split.
+    The same arguments give the same pictures: a task looks the same in every run, and in both its splits.
     """
-    # RandomState's streams are frozen by NumPy's policy; those of its newer generators may change with its version.
+    # NumPy's policy freezes RandomState's streams; its newer generators may change with its version.
     look = np.random.RandomState(task)
     period, dark, light = look.uniform(4, 12), look.uniform(0, 90, 3), look.uniform(140, 255, 3)
 
