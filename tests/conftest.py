@@ -1,4 +1,4 @@
-"""Small things that many tests need: tiny tasks and networks, on which everything takes milliseconds."""
+"""Small things that many tests need: tiny tasks and networks. Everything on them takes milliseconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from methods.network import Network
 from methods.options import option_values
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Workers, and what they start, would fight for the cores with threads of their own.
+    # Workers, and the processes they start, would compete for the cores with their own threads.
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
 
@@ -36,7 +36,7 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data sets and backbones beside a developer's checkout."""
+    """The folder of real data sets and backbones next to a developer's checkout."""
     folder = SHARED / "data"
     if not folder.is_dir():
         pytest.skip("the real data sets and backbones of ../shared/data are not here")

@@ -12,7 +12,7 @@ from benchmark.checks.subject import MethodSubject
 from methods import methods
 from methods.configured import configure
 
-# Of harder gates all may be exactly open or closed, and nothing leaks: hat then isolates what it does not promise to.
+# Harder gates may all be exactly open or closed, and then nothing leaks: hat would isolate more than it promises.
 SPECIFICATIONS = (
     *(spec for spec in methods.members("all") if spec != "hat"),
     *("hat:smax=20", "avalanche:MASPlugin", "avalanche:EWCPlugin:ewc_lambda=1"),
@@ -22,7 +22,7 @@ CHECKS = {check.name: check for check in METHOD_CHECKS}
 
 @lru_cache(maxsize=1)
 def subject(spec: str) -> MethodSubject:
-    """A method whose checks come one after the other, so that it learns once what several look at."""
+    """A method whose checks run one after another, so that it learns only once for several checks."""
     return MethodSubject(configure(spec))
 
 

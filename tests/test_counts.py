@@ -1,4 +1,4 @@
-"""What each method stores and computes, for the whole of ResNet-18 and ResNet-50: against values worked out by hand."""
+"""What each method stores and computes for all of ResNet-18 and ResNet-50, compared with values worked out by hand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from benchmark.config import Settings
 from benchmark.planning.estimate import StreamShape, estimate
 
 # Parameters, convolution weights, output channels of all convolutions and of those that are not 1x1, and the sum of
-# C_in k k; classifiers excluded. Beyond the table of the paper's symbols: sums of C_out^2 and of C_in * C_out over the
-# convolutions that are not 1x1, and of C_in * stride^2.
+# C_in k k; without classifiers. In addition to the symbols of the paper's table: sums of C_out^2 and of C_in * C_out
+# over the convolutions that are not 1x1, and of C_in * stride^2.
 SYMBOLS = {
     "resnet18": {
         "P": 11_176_512,
@@ -41,7 +41,7 @@ SYMBOLS = {
 
 
 def per_task(s: dict[str, int]) -> dict[str, float]:
-    """Float32 values of state that each task adds, heads and replay left out."""
+    """Float32 values of state that each task adds, without heads and replay."""
     statistics, norms = 2 * s["C"], 4 * s["C"]
     return {
         "clr": 9 * s["C3"] + norms,
@@ -79,7 +79,7 @@ def per_task(s: dict[str, int]) -> dict[str, float]:
     }
 
 
-# As a percentage of the backbone's parameters, in the digits of the published comparison's definition.
+# In percent of the backbone's parameters, with the digits of the published comparison's definition.
 PERCENT = {
     "resnet18": {
         "clr": "0.486",
@@ -94,8 +94,8 @@ PERCENT = {
     "resnet50": {"clr": "0.599", "clr-mixed": "0.696", "clr-full": "1.469", "bn-only": "0.452", "bpn": "0.113"},
 }
 
-# The larger network takes longer to simulate; it stands for those with 1x1 convolutions in the methods that tell them
-# apart, and whose values are published.
+# The larger network takes longer to simulate. It is used for the methods that treat 1x1 convolutions differently and
+# have published values.
 METHODS = {
     "resnet18": tuple(per_task(SYMBOLS["resnet18"])),
     "resnet50": (
@@ -108,7 +108,7 @@ CASES = [(backbone, method) for backbone, listed in METHODS.items() for method i
 
 @cache
 def tables(backbone: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two tasks of 32 images at 64x64; proportions hardly depend on the size."""
+    """Two tasks of 32 images at 64x64; the ratios hardly depend on the size."""
     settings = Settings(methods=METHODS[backbone], backbone=backbone, epochs=8)
     parameters, compute = estimate(settings, StreamShape(tasks=2, classes=10, images=32, image_size=64))
     return parameters.set_index("method"), compute.set_index("method")
@@ -162,21 +162,21 @@ def test_the_bytes_of_a_whole_state() -> None:
     assert of("ewc") == [0, network, 2 * head, fisher, 0, network + 2 * head + fisher]
     assert of("single-task") == [0, 0, 2 * (network + head), 0, 0, 2 * (network + head)]
     assert of("lwf")[3] == 0
-    # 2P once, whatever the number of tasks.
+    # 2P once, for any number of tasks.
     assert of("online-ewc")[3] == of("si")[3] == 2 * 4 * 11_176_512
-    # All 64 images fit; beside them the count of images seen, an int64.
+    # All 64 images fit; the count of images seen, an int64, is stored too.
     sample = pixels + label_and_task
     assert of("er")[3:5] == of("agem")[3:5] == [64 * sample + 8, 64 * sample]
     assert of("derpp")[3:5] == [64 * (sample + logits) + 8, 64 * (sample + logits)]
     assert of("joint")[4] == 64 * sample
-    # What ccll and eft learn on the first task is kept once: the network less its batch normalisation.
+    # What ccll and eft learn on the first task is kept once: the network without its batch normalisation.
     assert of("ccll")[1] == of("eft")[1] == network - 4 * 4 * 4_800
     assert parameters.loc["sgd", "head_parameters_per_task"] == 5_130
     assert parameters.loc["sgd-ll", "head_parameters_per_task"] == 5_130 / 2
 
 
 def test_packnet_stores_which_task_owns_a_weight_in_as_few_bits_as_tell_the_tasks_apart() -> None:
-    """1 bit for one task, 2 for two and three, 3 for four to seven; and what is shared is kept once."""
+    """1 bit for one task, 2 for two and three, 3 for four to seven; shared tensors are kept once."""
     settings = Settings(methods=("packnet",), backbone="resnet18")
     shared = [estimate(settings, StreamShape(tasks, 2, 16, 64))[0]["shared_bytes"][0] for tasks in (1, 2, 3, 4)]
     bits = [(size - 4 * (11_176_512 + 2 * 4_800)) * 8 / 11_166_912 for size in shared]
@@ -189,25 +189,25 @@ def test_normalised_compute() -> None:
     assert f"{compute['clr']:.2f}" == "0.67"
     assert f"{tables('resnet50')[1]['normalized_compute']['clr']:.2f}" == "0.67"
     assert f"{tables('resnet50')[1]['normalized_compute']['clr-full']:.2f}" == "0.69"
-    # Of the backbone only the forward pass, once for eight epochs.
+    # The backbone makes only the forward pass, once for eight epochs.
     assert 1 / 24 < compute["linear-probe"] < 1.03 / 24
     assert compute["sgd-ll"] == compute["linear-probe"]
     assert compute["bn-only"] < compute["clr"] < compute["clr-mixed"] < compute["clr-full"] < 1
-    # The first of two tasks has no past; the second's steps take one or two more passes, forward and backward.
+    # The first task has no past. On the second, a step takes one or two more forward and backward passes.
     assert compute["er"] == pytest.approx((1 + 2) / 2, abs=1e-3)
     assert compute["derpp"] == pytest.approx((1 + 3) / 2 + (1 / 24), abs=0.01)
     assert compute["agem"] == pytest.approx((1 + 2) / 2, abs=1e-3)
-    # A teacher's forward pass.
+    # The teacher's forward pass.
     assert compute["lwf"] == pytest.approx((1 + 4 / 3) / 2, abs=0.01)
     # The second task is learned together with the first.
     assert compute["joint"] == pytest.approx((1 + 2) / 2, abs=1e-3)
-    # A step of the head costs a third; of an eighth of the epochs. One of eight trains the head, three batch norm too.
+    # A step of the head costs a third, in an eighth of the epochs: 1 of 8 trains only the head, 3 batch norm too.
     assert 0.6 < compute["confit"] < 1
     assert compute["si"] == compute["psp"] == 1
 
 
 def test_the_fisher_information_is_counted() -> None:
-    """A forward pass to draw labels, and a pass forward and backward, on each image once in 8 epochs: (1 + 3) / 24."""
+    """On each image, once in 8 epochs: a forward pass to draw labels, and a forward and backward pass: (1 + 3) / 24."""
     compute = tables("resnet18")[1]["normalized_compute"]
     assert compute["ewc"] == pytest.approx(1 + 4 / 24, abs=0.01)
     assert compute["online-ewc"] == compute["ewc"]

@@ -1,7 +1,7 @@
 """The documentation builds without a warning, its links lead somewhere, and its commands do what it says.
 
-A page's commands are run in one process, one after the other, in a folder that holds what they name; each learns less
-than it would. What is not run has its reason here.
+A page's commands run in one process, one after the other, in a folder with the files that they name. Each learns less
+than it normally would. For each command that does not run, the reason is given here.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ PAGES = [
     *DOCS,
 ]
 
-# Appended to commands: the last of an option's values counts.
+# Appended to commands: if an option is given twice, the last value counts.
 SHORT_RUN = "--tasks 1 --epochs 1 --seeds 1 --orders 1 --train-images 20 --test-images 20 --image-size 32 --jobs 1"
 LESS = {
     "run": SHORT_RUN,
     "backbones-compare": SHORT_RUN,
     "tune": "--tuning-tasks 1 --budget 2 --epochs 1 --train-images 20 --image-size 32",
 }
-# What would be downloaded, or takes many seconds to go through even on tensors without data.
+# Commands that would download something, or take many seconds even on tensors without data.
 INSTEAD = {
     "resnet18:weights=DEFAULT": "resnet18:until=layer1",
     **dict.fromkeys(("resnet18", "resnet50", "mobilenet_v2"), "mini"),
@@ -81,7 +81,7 @@ NOT_RUN = {
     "run --methods sgd,mean-imm,mean-imm:share=0.3 --stream gratings:tasks=10 --backbone gabor": INSTALLED,
 }
 
-# How other commands begin, and who runs them.
+# How other commands begin, and what runs them.
 OTHERS = {
     "python -m pytest": "this is it",
     "cp examples/method.py my_method.py": "the fixture `here`",
@@ -122,7 +122,7 @@ def write_images(folder: Path, count: int, colour: int) -> None:
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, but for what commands name; the methods that they add are forgotten afterwards."""
+    """A folder with only the files that commands name; the methods that they add are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     for registry in (methods, streams, backbones):
         monkeypatch.setattr(registry, "_entries", registry.entries())
@@ -155,7 +155,7 @@ def test_there_is_something_to_check() -> None:
 
 @by_page
 def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    """As they stand: every option, and every name in it, is real."""
+    """Every option and every name in them is real."""
 
     def check(settings: Settings, *others: object) -> int:
         for text in settings.methods:
@@ -183,7 +183,7 @@ def test_commands_run(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
             continue
         with monkeypatch.context() as quick:
             if argv[0] == "run":
-                # Figures and page would take longer than all that is learned; `report` makes them.
+                # Figures and page would take longer than all the learning; `report` makes them.
                 for name in ("draw_figures", "write_page"):
                     quick.setattr(f"benchmark.report.write.{name}", lambda *arguments, **options: None)
             assert main(shortened(argv)) == 0, f"{shlex.join(argv)}: {capsys.readouterr().err}"
@@ -233,7 +233,7 @@ def test_the_method_of_the_contributing_guide(here: Path) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built documentation, by the command of CONTRIBUTING.md."""
+    """The documentation, built by the command in CONTRIBUTING.md."""
     for package in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(package, reason="the extra `docs` is not installed")
     from sphinx.cmd.build import main as sphinx_build
@@ -243,7 +243,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     *options, source, _ = command[1:]
     assert {"-W", "--keep-going"} <= set(options), "a warning is an error"
     with warnings.catch_warnings():
-        # What its extensions call will be removed from Sphinx one day; that is for them to mend.
+        # Sphinx will remove what its extensions call one day; the extensions must change that.
         warnings.simplefilter("ignore")
         places = [str(folder / "doctrees"), str(ROOT / source), str(folder / "html")]
         assert sphinx_build([*options, "-q", "-d", *places]) == 0

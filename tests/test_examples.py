@@ -18,7 +18,7 @@ LESS = "--tasks 2 --epochs 1 --train-images 40 --test-images 40 --jobs 1 --name 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which the package was installed, without the network."""
-    # Elsewhere, since what is built lies beside its source.
+    # In another folder, because the build writes next to its source.
     source = shutil.copytree(ROOT / "examples" / "my-lab", tmp_path_factory.mktemp("source") / "my-lab")
     target = tmp_path_factory.mktemp("installed")
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet"]
@@ -27,7 +27,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def announce(folder: Path, package: str, points: str) -> None:
-    """Let `folder` hold what an installed package leaves that has these entry points."""
+    """Write into `folder` what an installed package with these entry points leaves there."""
     metadata = folder / f"{package}-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
@@ -36,7 +36,7 @@ def announce(folder: Path, package: str, points: str) -> None:
 
 @pytest.fixture
 def benchmark(tmp_path: Path, installed: Path):
-    """benchmark(arguments, *folders): the command in another process that finds packages in the folders too."""
+    """benchmark(arguments, *folders): the command in another process that also finds packages in the folders."""
 
     def run(arguments: str, *folders: Path) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join(map(str, (*folders, installed, ROOT)))

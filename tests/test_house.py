@@ -1,4 +1,4 @@
-"""The house: rooms whose arrows point one way, and what may lie where."""
+"""The house: arrows between rooms point one way, and each place has only the files that it may have."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def load() -> ModuleType:
-    """The script, which is no module of a package."""
+    """The script; it is not a module of a package."""
     spec = importlib.util.spec_from_file_location("house", ROOT / "scripts" / "house.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Its dataclass looks there.
+    # The dataclass in the script looks there.
     sys.modules["house"] = module
     spec.loader.exec_module(module)
     return module
@@ -40,7 +40,7 @@ def test_every_room_has_a_floor_and_every_floor_a_room():
 
 
 def test_baselines_are_methods():
-    """One file per method; what they share lies in rooms of its own."""
+    """One file per method; shared code is in rooms of its own."""
     files = {path.stem for path in (ROOT / "baselines").glob("*.py")} - {"__init__"}
     targets = {methods._entries[name].target for name in methods.names()}
     assert files == {target.removeprefix("baselines.").partition(":")[0] for target in targets if _at_top(target)}
@@ -98,7 +98,7 @@ def test_files_in_a_circle(tmp_path: Path):
 
 
 def test_rooms_in_a_circle(tmp_path: Path):
-    """On one floor, and although no files are."""
+    """Rooms form a circle although no files do."""
     files = {
         "benchmark__streams__a": "import benchmark.backbones.c",
         "benchmark__streams__b": "",

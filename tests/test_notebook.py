@@ -1,4 +1,4 @@
-"""The example notebook runs from top to bottom, and is stored without what it shows."""
+"""The example notebook runs from top to bottom, and is stored without its output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_example_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Its kernel is another process, which finds this project wherever it runs.
+    # Its kernel is another process; with this it finds the project from any folder.
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(ROOT / "examples" / "notebook.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

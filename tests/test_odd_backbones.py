@@ -1,6 +1,6 @@
-"""Every registered method on backbones that people have: with layers to spare, shared layers, weights of other weights.
+"""Every registered method on unusual backbones: unused layers, shared layers, weights computed from other weights.
 
-Where a method cannot work it says so in a sentence, before it learns anything.
+If a method cannot work, it says so in a sentence before it learns anything.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Small(nn.Module):
 
 
 class Spare(Small):
-    """With layers and tensors that the forward pass does not use, and one whose output it drops."""
+    """It has layers and tensors that the forward pass does not use, and one whose output it drops."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Spare(Small):
 
 
 class Shared(Small):
-    """With a layer that is called twice, and that has two names, and another with its weight."""
+    """It has a layer that is called twice and has two names, and another layer with the same weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Shared(Small):
 
 
 class Detached(Small):
-    """With a first layer that gets no gradient."""
+    """Its first layer gets no gradient."""
 
     def forward(self, images: Tensor) -> Tensor:
         with torch.no_grad():
@@ -121,7 +121,7 @@ def test_a_layer_that_gets_no_gradient_keeps_nothing_from_learning(spec: str, ti
     learn_two(network_on(Detached()), spec, tiny_tasks)
 
 
-# These change or keep each weight of a convolution by itself.
+# These change or keep each weight of a convolution separately.
 SINGLE_WEIGHTS = ("packnet", "hat", "supsup")
 
 

@@ -20,7 +20,7 @@ ROOMS = ("baselines", "benchmark", "methods")
 
 
 def build(kind: str, source: Path, out: Path) -> Path:
-    """The file that the build backend makes of a source tree, without a network.
+    """The file that the build backend makes from a source tree, without a network.
 
     Args:
         kind: "sdist" or "wheel".
@@ -38,7 +38,7 @@ def build(kind: str, source: Path, out: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a copy of what is in version control, so that nothing is left in the checkout."""
+    """The sdist of a copy of the files in version control, so that nothing is left in the checkout."""
     place = tmp_path_factory.mktemp("source")
     skipped = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in (*ROOMS, "tests", "performance"):
@@ -50,7 +50,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built of the sdist, as a packager does."""
+    """The wheel, built from the sdist as a packager does it."""
     place = tmp_path_factory.mktemp("wheel")
     with tarfile.open(sdist) as archive:
         archive.extractall(place, filter="data")
@@ -60,7 +60,7 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel alone; what it requires is this environment's."""
+    """A folder with only the wheel; its requirements come from this environment."""
     folder = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(folder)]
     done = subprocess.run([*pip, str(wheel)], capture_output=True, text=True)
@@ -109,7 +109,7 @@ def test_what_the_wheel_says_of_itself(wheel: Path):
 
 
 def test_the_installed_command_runs_outside_the_checkout(installed: Path, tmp_path: Path):
-    """With its own streams, weights, figures and page."""
+    """It has its own streams, weights, figures and page."""
     environment = {**os.environ, "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
     script = installed / "bin" / "continual-benchmark"
 

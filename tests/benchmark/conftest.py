@@ -1,4 +1,4 @@
-"""What tests of runs share: who hears what happens, and what two runs have to have in common."""
+"""What tests of runs share: a listener to events, and the things that must be equal in two runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLES = ("accuracy", "summary", "parameters", "compute", "tasks", "ranks", "sta
 
 
 class Listener:
-    """Hears which cells begin, with how many tasks done, which tasks are learned, which cells fail, and warnings."""
+    """Records which cells begin, with how many tasks done, which tasks are learned, which cells fail, and warnings."""
 
     def __init__(self) -> None:
         self.cells: list[tuple[str, int]] = []
@@ -44,14 +44,14 @@ def make_listener() -> type[Listener]:
 
 @pytest.fixture
 def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs write their tables, but draw no figures and no page, which would take longer than all that is learned."""
+    """Runs write their tables, but no figures and no page, which would take longer than all the learning."""
     for name in ("draw_figures", "write_page"):
         monkeypatch.setattr(f"benchmark.report.write.{name}", lambda *arguments, **options: None)
 
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """This process computes with one thread, as each of two workers on two cores."""
+    """This process computes with one thread, like each of two workers on two cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -75,7 +75,7 @@ def exact() -> Callable[[Path], dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def states() -> Callable[[Path], dict[str, Any]]:
-    """states(folder) -> the content of each file of a run's cells, without measured seconds and memory."""
+    """states(folder) -> the content of each file of a run's cells, without measured seconds and RAM."""
 
     def read(run: Path) -> dict[str, Any]:
         files = [path for path in (run / "cells").rglob("*") if path.is_file()]
@@ -84,9 +84,9 @@ def states() -> Callable[[Path], dict[str, Any]]:
     def content(path: Path) -> Any:
         if path.suffix != ".json":
             return path.read_bytes()
-        # The last is the checksum of the others.
+        # The last one is the checksum of the others.
         measured = ("training_seconds", "evaluation_seconds", "peak_memory_bytes", "sha256")
-        # In the order of the file: the same bytes are meant.
+        # In the order of the file, because the bytes must be the same.
         return [(key, value) for key, value in json.loads(path.read_bytes()).items() if key not in measured]
 
     return read
