@@ -53,7 +53,7 @@ def random_network(images: Tensor) -> MiniResNet:
     network = MiniResNet()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            # Running statistics become those of this one batch.
+            # The running statistics become the statistics of this one batch.
             module.momentum = None
     network(images)
     return network

@@ -15,7 +15,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Warned:
-    """A person has to read something, although the run goes on."""
+    """A warning that a person must read, although the run goes on."""
 
     text: str
 

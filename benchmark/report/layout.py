@@ -59,7 +59,7 @@ def shorten(text: str, inches: float, size: float = LABEL_SIZE) -> str:
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Positions between `low` and `high`, at least `gap` apart, in the order of `wanted` and as near to it as possible.
 
-    This is the least-squares answer: with i * gap subtracted from the i-th, positions only must not decrease, which is
+    This is the least-squares answer: after subtracting i * gap from the i-th, positions must only not decrease. That is
     isotonic regression (pool adjacent violators). What does not fit goes beyond `high`.
     """
     order = sorted(range(len(wanted)), key=lambda k: wanted[k])

@@ -154,7 +154,7 @@ def _table(
     """Columns of text (`names` and statuses), then the numbers that exist.
 
     Args:
-        columns: with their headers; None for those that declare this table themselves.
+        columns: with their headers; None for the columns that declare this table themselves.
         leaders: the methods whose average accuracy is in bold.
         over_orders: whether the headers are those for several orders.
     """

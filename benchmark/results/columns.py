@@ -54,7 +54,7 @@ class Column:
         return f"{self.name}_ci95" if self.interval else None
 
     def header(self, table: str, over_orders: bool = False) -> str:
-        """Its header in a table that a reader sees; empty where it is not shown."""
+        """Its header in a table that a reader sees; empty if it is not shown there."""
         if table == "summary" and over_orders and self.header_over_orders is not None:
             return self.header_over_orders
         return self.headers.get(table, "")

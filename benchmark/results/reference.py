@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from methods.errors import UserError
 
-#: Given instead of a label: every two methods are compared. No method can have this name, which is a group's.
+#: Given instead of a label: every two methods are compared. It is a group's name, so no method can have it.
 ALL_PAIRS = "all"
 
 

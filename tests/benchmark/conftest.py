@@ -60,7 +60,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def exact() -> Callable[[Path], dict[str, str]]:
-    """exact(folder) -> the text of a run's CSV files, without the columns of seconds and of peak memory."""
+    """exact(folder) -> the text of a run's CSV files, without the columns of seconds and of peak RAM."""
 
     def read(run: Path) -> dict[str, str]:
         tables = {}
