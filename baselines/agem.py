@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.shared.finetuning import FineTuning
-from baselines.shared.gradients import gradients_of
 from baselines.shared.memory import DEFAULT_MEMORY, Memory
 from methods import BNPolicy, MemorySize, Step, methods
+from methods.gradients import gradients_of
 
 
 @methods.register("agem")
@@ -36,9 +36,13 @@ class AGEM(FineTuning):
     def before_backward(self, step: Step) -> None:
         # In this hook because passes have the run's precision here.
         if self.task > 1:
-            # Zero for a parameter that the loss does not depend on.
-            self.references = torch.autograd.grad(self.replay_loss(step), step.trained, materialize_grads=True)
+            self.replay_loss(step).backward()
+            # Each has its parameter's strides, which the results of torch.autograd.grad need not have.
+            self.references = gradients_of(step.trained)
+            for parameter in step.trained:
+                parameter.grad = None
 
+    @torch.no_grad()
     def after_backward(self, step: Step) -> None:
         if self.task == 1:
             return
@@ -46,8 +50,8 @@ class AGEM(FineTuning):
         g, g_ref = (torch.cat([part.flatten() for part in parts]) for parts in (gradients, references))
         # A clamp, because a comparison would wait for the device; g_ref may be all zero.
         excess = g.dot(g_ref).clamp(max=0) / g_ref.dot(g_ref).clamp(min=torch.finfo(g.dtype).tiny)
-        for gradient, reference in zip(gradients, references, strict=True):
-            gradient.sub_(excess * reference)
+        torch._foreach_mul_(references, excess)
+        torch._foreach_sub_(gradients, references)
 
     def replay_loss(self, step: Step) -> Tensor:
         """The cross entropy of a replay batch of the minibatch's size."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from baselines.shared.finetuning import FineTuning
 from baselines.shared.fisher import FisherKind, shared_vector, task_fisher
+from baselines.shared.quadratic import Quadratic
 from methods import BNPolicy, Range, Step, methods
 
 
@@ -16,7 +17,8 @@ from methods import BNPolicy, Range, Step, methods
 class EWC(FineTuning):
     """Elastic weight consolidation (Kirkpatrick et al., 2017, arXiv 1612.00796).
 
-    L = CE + strength/2 * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2 over the tasks t learned so far.
+    L = CE + strength/2 * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2 over the tasks t learned so far, theta the shared
+    parameters. The penalty's gradient is known without autograd, and is added after the backward pass.
 
     Args:
         strength: the paper's lambda.
@@ -50,6 +52,9 @@ class EWC(FineTuning):
 
     def before_training_exp(self, step: Step) -> None:
         self.quadratic = self.sum_of_penalties()
+        if self.quadratic is not None:
+            fisher, mean, self.rest = self.quadratic
+            self.penalty = Quadratic(step.shared_parameters().values(), fisher, mean, self.strength / 2)
 
     def sum_of_penalties(self) -> tuple[Tensor, Tensor, Tensor] | None:
         """F, m, r with sum_t F_t (theta - theta*_t)^2 = F (theta - m)^2 + r, so a step costs the same in any task."""
@@ -65,16 +70,18 @@ class EWC(FineTuning):
 
     def before_backward(self, step: Step) -> None:
         if self.quadratic is not None:
-            fisher, mean, rest = self.quadratic
-            penalty = (fisher * (shared_vector(step) - mean).square()).sum() + rest
-            step.loss += self.strength / 2 * penalty
+            step.loss += self.penalty.value() + self.strength / 2 * self.rest
+
+    def after_backward(self, step: Step) -> None:
+        if self.quadratic is not None:
+            self.penalty.add_gradient()
 
     def estimate_fisher(self, step: Step) -> Tensor:
         return task_fisher(step, self.fisher, self.samples, self.generator)
 
     def after_training_exp(self, step: Step) -> None:
         # The estimate first: it may replace the tensors of a layer that has two names by others of the same values.
-        anchor, fisher = shared_vector(step).detach(), self.estimate_fisher(step)
+        anchor, fisher = shared_vector(step), self.estimate_fisher(step)
         if self.storage == "per-task":
             self.kept |= {f"fisher.{self.task}": fisher, f"anchor.{self.task}": anchor}
             return

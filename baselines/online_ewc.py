@@ -6,6 +6,7 @@ from torch import Tensor
 
 from baselines.shared.finetuning import FineTuning
 from baselines.shared.fisher import FisherKind, shared_vector, task_fisher
+from baselines.shared.quadratic import Quadratic
 from methods import BNPolicy, Range, Step, methods
 
 
@@ -14,6 +15,9 @@ class OnlineEWC(FineTuning):
     """EWC with one running Fisher and the latest anchor (Schwarz et al., 2018, arXiv 1805.06370).
 
     F~_t = decay * F~_(t-1) + F_t;  L = CE + strength/2 * decay * sum_i F~_i (theta_i - theta*_i)^2.
+
+    theta are the shared parameters. The penalty's gradient is known without autograd, and is added after the backward
+    pass.
 
     Args:
         strength: the paper's lambda.
@@ -46,17 +50,27 @@ class OnlineEWC(FineTuning):
         self.fisher = fisher
         self.samples = samples
 
-    def before_backward(self, step: Step) -> None:
+    def before_training_exp(self, step: Step) -> None:
+        self.penalty: Quadratic | None = None
         if "fisher" in self.kept:
-            distance = (shared_vector(step) - self.kept["anchor"]).square()
-            step.loss += self.strength / 2 * self.decay * (self.kept["fisher"] * distance).sum()
+            strength = self.strength / 2 * self.decay
+            shared = step.shared_parameters().values()
+            self.penalty = Quadratic(shared, self.kept["fisher"], self.kept["anchor"], strength)
+
+    def before_backward(self, step: Step) -> None:
+        if self.penalty:
+            step.loss += self.penalty.value()
+
+    def after_backward(self, step: Step) -> None:
+        if self.penalty:
+            self.penalty.add_gradient()
 
     def estimate_fisher(self, step: Step) -> Tensor:
         return task_fisher(step, self.fisher, self.samples, self.generator)
 
     def after_training_exp(self, step: Step) -> None:
         # The estimate first: it may replace the tensors of a layer that has two names by others of the same values.
-        anchor, fisher = shared_vector(step).detach(), self.estimate_fisher(step)
+        anchor, fisher = shared_vector(step), self.estimate_fisher(step)
         if "fisher" in self.kept:
             fisher += self.decay * self.kept["fisher"]
         self.kept |= {"fisher": fisher, "anchor": anchor}

@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from baselines.shared.finetuning import FineTuning
-from baselines.shared.gradients import gradients_of
+from baselines.shared.quadratic import Quadratic
 from methods import BNPolicy, Range, Step, methods
+from methods.gradients import gradients_of
 
 
 @methods.register("si")
@@ -42,11 +43,12 @@ class SI(FineTuning):
     @torch.no_grad()
     def before_training_exp(self, step: Step) -> None:
         self.shared = list(step.shared_parameters().values())
-        self.sizes = [parameter.numel() for parameter in self.shared]
         start = self.theta()
         self.anchor = self.kept.get("anchor", start)
         self.importance = self.kept.get("importance", torch.zeros_like(start))
-        self.omega = torch.zeros_like(start)
+        self.penalty = Quadratic(self.shared, self.importance, self.anchor, self.strength)
+        # omega, and theta and g before the optimiser's step, each of them a tensor per parameter.
+        self.omega, self.before, self.gradient = ([torch.zeros_like(p) for p in self.shared] for _ in range(3))
 
     def theta(self) -> Tensor:
         """A copy of the shared parameters, [P]."""
@@ -54,20 +56,18 @@ class SI(FineTuning):
 
     @torch.no_grad()
     def after_backward(self, step: Step) -> None:
-        self.before = self.theta()
-        gradients = gradients_of(self.shared)
-        self.gradient = parameters_to_vector(gradients)
-        pull = 2 * self.strength * self.importance * (self.before - self.anchor)
-        for gradient, part in zip(gradients, pull.split(self.sizes), strict=True):
-            gradient += part.view_as(gradient)
+        torch._foreach_copy_(self.before, self.shared)
+        torch._foreach_copy_(self.gradient, gradients_of(self.shared))
+        self.penalty.add_gradient()
 
     @torch.no_grad()
     def after_update(self, step: Step) -> None:
-        self.omega -= self.gradient * (self.theta() - self.before)
+        moved = torch._foreach_sub(self.shared, self.before)
+        torch._foreach_addcmul_(self.omega, self.gradient, moved, value=-1)
 
     @torch.no_grad()
     def after_training_exp(self, step: Step) -> None:
         theta = self.theta()
         moved = (theta - self.anchor).square()
-        self.kept["importance"] = self.importance + (self.omega / (moved + self.damping)).relu()
+        self.kept["importance"] = self.importance + (parameters_to_vector(self.omega) / (moved + self.damping)).relu()
         self.kept["anchor"] = theta

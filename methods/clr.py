@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from methods import methods
+from methods.gradients import gradients_of, parts_like
 from methods.method import BatchNorm, Method, Part
 from methods.recipe import Range, Recipe
 from methods.step import Step
@@ -30,6 +31,9 @@ class CLR(Method):
     The pretrained backbone is frozen. A depthwise 3x3 convolution that starts as the identity follows every convolution
     whose kernel is not 1x1. These convolutions, batch normalisation (affine and statistics) and the head belong to the
     task, so tasks are independent and nothing is forgotten: 9 * C3 + 4 * C values a task.
+
+    L = CE + penalty * sum_j |w_j| over the trained tensors w_j. The gradient of a norm, w_j / |w_j| or 0 at w_j = 0, is
+    known without autograd, and is added after the backward pass.
 
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
@@ -61,9 +65,22 @@ class CLR(Method):
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if isinstance(module, (ReprogrammingKernel, BatchNorm)) else "frozen"
 
+    def before_training_exp(self, step: Step) -> None:
+        #: The number of the tensor to which each trained value belongs, [sum of the sizes].
+        self.owner = torch.cat([torch.full_like(w, j, dtype=torch.int64).flatten() for j, w in enumerate(step.trained)])
+
+    # All norms at once, since there are many small tensors.
+
+    @torch.no_grad()
     def before_backward(self, step: Step) -> None:
-        # All norms at once, since there are many small tensors.
-        step.loss += self.penalty * torch.stack(torch._foreach_norm(tuple(step.trained))).sum()
+        self.norms = torch.stack(torch._foreach_norm(step.trained))
+        step.loss += self.penalty * self.norms.sum()
+
+    @torch.no_grad()
+    def after_backward(self, step: Step) -> None:
+        tiny = torch.finfo(self.norms.dtype).tiny
+        divisors = parts_like(self.norms.clamp(min=tiny)[self.owner], step.trained)
+        torch._foreach_addcdiv_(gradients_of(step.trained), step.trained, divisors, value=self.penalty)
 
 
 @methods.register("clr-full")

@@ -20,8 +20,8 @@ _MOST_VALUES = 2**26
 
 
 def shared_vector(step: Step) -> Tensor:
-    """theta [P]: the trained parameters that all tasks share, heads left out. A copy, with a history."""
-    return parameters_to_vector(step.shared_parameters().values())
+    """theta [P]: the trained parameters that all tasks share, heads left out. A copy, without a history."""
+    return parameters_to_vector(step.shared_parameters().values()).detach()
 
 
 def task_fisher(step: Step, kind: FisherKind, samples: int, generator: torch.Generator) -> Tensor:

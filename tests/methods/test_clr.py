@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -174,6 +175,29 @@ def test_penalty_is_the_sum_of_norms_of_what_is_trained(
     for name in ("backbone.0.clr.weight", "backbone.1.weight"):
         direction = initial[name] / initial[name].norm()
         torch.testing.assert_close(plain[name] - penalised[name], 0.5 * 0.1 * direction, rtol=1e-3, atol=1e-6)
+
+
+def test_the_penalty_and_its_gradient_equal_autograds() -> None:
+    """In double precision: tensors of any size, one with its channels last in memory, one all zeros, one unused."""
+    random = torch.Generator().manual_seed(0)
+    shapes = [(4, 3, 2, 2), (1, 1, 3, 3), (5,), (6,), (7,)]
+    trained = [nn.Parameter(torch.rand(shape, generator=random, dtype=torch.float64) - 0.5) for shape in shapes]
+    trained[0] = nn.Parameter(trained[0].detach().contiguous(memory_format=torch.channels_last))
+    trained[2].data.zero_()
+    step = SimpleNamespace(trained=trained, loss=sum((i * w).sum() for i, w in enumerate(trained[:4])))
+    plain = [w.detach().clone().requires_grad_() for w in trained]
+    expected = sum((i * w).sum() for i, w in enumerate(plain[:4])) + 0.3 * sum(w.norm() for w in plain)
+    expected.backward()
+
+    method = CLR(penalty=0.3)
+    method.before_training_exp(step)
+    method.before_backward(step)
+    torch.testing.assert_close(step.loss.detach(), expected.detach(), rtol=1e-12, atol=0)
+    step.loss.backward()
+    assert trained[4].grad is None
+    method.after_backward(step)
+    for live, one in zip(trained, plain, strict=True):
+        torch.testing.assert_close(live.grad, one.grad, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("file", ["mobilenet_v2", "squeezenet1_1"])
