@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from baselines.shared.convolutions import norm_after, plain_convolutions
-from baselines.shared.gates import Gate, add_gate
+from baselines.shared.gates import Gate, Gates, add_gates
 from baselines.shared.usage import input_usage, weight_usage
-from methods import BatchNorm, Method, Part, Range, Recipe, Step, methods
+from methods import BatchNorm, Method, Network, Part, Range, Recipe, Step, methods
 
 
 @methods.register("hat")
@@ -51,26 +51,25 @@ class HAT(Method):
         self.smax = smax
         self.bn = bn
 
-    def adapt(self, network: nn.Module) -> None:
+    def adapt(self, network: Network) -> None:
         norms = norm_after(network)
         self.convs = plain_convolutions(network, "hat")
         self.gated = [norms.get(conv, conv) for conv in self.convs]
-        self.gates = [Gate(conv.out_channels, self.smax, self.generator).to(conv.weight) for conv in self.convs]
-        for layer, gate in zip(self.gated, self.gates, strict=True):
-            add_gate(layer, gate)
+        each = [Gate(conv.out_channels, self.generator).to(conv.weight) for conv in self.convs]
+        self.gates = Gates(each, self.smax)
+        add_gates(network.backbone, self.gated, self.gates)
 
     def part(self, module: nn.Module, name: str) -> Part:
         if isinstance(module, Gate) or (isinstance(module, BatchNorm) and self.bn == "per-task"):
             return "task"
         return "shared" if isinstance(module, nn.Conv2d) else "frozen"  # only convolutions can be protected
 
-    def values(self) -> Tensor:
-        """The gates of all layers, [C]."""
-        return torch.cat([gate.values() for gate in self.gates])
-
     def before_training_exp(self, step: Step) -> None:
-        self.used = self.kept.get("used", torch.zeros_like(self.values()))
-        outputs = self.used.split([conv.out_channels for conv in self.convs])
+        self.used = self.kept.get("used", torch.zeros_like(self.gates.values().detach()))
+        free = 1 - self.used
+        #: What the loss charges for an open gate, [C]. If less than one channel is left, the mean would become huge.
+        self.prices = self.strength * free / free.sum().clamp(min=1)
+        outputs = self.gates.split(self.used)
         layers: dict[nn.Module, Tensor] = dict(zip(self.gated, outputs, strict=True))
         inputs = input_usage(step.model.backbone, layers, step.task_data.images.shape[-1])
         self.factors: dict[Tensor, Tensor] = {}
@@ -89,27 +88,23 @@ class HAT(Method):
         self.set_slope(1 / self.smax + (self.smax - 1 / self.smax) * (done / last if last else 1))
 
     def set_slope(self, s: float) -> None:
-        for gate in self.gates:
-            gate.s = s
+        self.gates.s = s
 
     def before_backward(self, step: Step) -> None:
-        free = 1 - self.used
-        # If less than one channel is left, the mean would become huge.
-        step.loss += self.strength * (self.values() * free).sum() / free.sum().clamp(min=1)
+        step.loss += self.prices.dot(self.gates.values())
 
     @torch.no_grad()
     def after_backward(self, step: Step) -> None:
-        compensations = {gate.embedding: gate.compensation(self.smax) for gate in self.gates}
-        for parameter, factor in (self.factors | compensations).items():
+        for parameter, factor in self.factors.items():
             # The loss may not depend on it.
             if parameter.grad is not None:
                 parameter.grad *= factor
+        self.gates.compensate(self.smax)
 
     def after_update(self, step: Step) -> None:
-        for gate in self.gates:
-            gate.limit()
+        self.gates.limit()
 
     @torch.no_grad()
     def after_training_exp(self, step: Step) -> None:
         # The last step has left the slope at smax.
-        self.kept["used"] = torch.maximum(self.used, self.values())
+        self.kept["used"] = torch.maximum(self.used, self.gates.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_small
 
 from baselines.hat import HAT, Gate
+from baselines.shared.gates import Gates
 from benchmark.backbones.mini.network import MiniResNet
 from benchmark.learning.learner import Cell, learn, prepare, start
 from benchmark.learning.training import Training
@@ -121,10 +123,11 @@ def test_embedding_gradients_are_compensated(s: float, tiny_network: Network) ->
 
 def test_open_gates_get_a_gradient_in_single_precision() -> None:
     """s e = 40: the gate is 1 to the last bit; q is exp(-40) to five digits and more."""
-    gate = Gate(1, 40.0, torch.Generator())
+    gate = Gate(1, torch.Generator())
     gate.embedding.data.fill_(1)
-    gate.values().backward()
-    assert gate.values().item() == 1
+    gates = Gates([gate], 40.0)
+    gates.values().backward()
+    assert gates.values().item() == 1
     assert gate.embedding.grad.item() == pytest.approx(40 * 4.248354e-18, rel=1e-4)
 
 
@@ -134,7 +137,7 @@ def test_the_penalty_is_the_share_of_unused_channels_that_are_open(tiny_network:
     a = torch.cat([torch.sigmoid(2 * gate.embedding) for gate in step.gates])
     step.method.before_backward(step.strategy)
     expected = sum(a[i] * (1 - used[i]) for i in range(11)) / sum(1 - used[i] for i in range(11))
-    torch.testing.assert_close(step.strategy.loss, 3.0 * expected[None])
+    torch.testing.assert_close(step.strategy.loss, 3.0 * expected[None], rtol=1e-12, atol=0)
 
 
 def test_the_penalty_vanishes_when_everything_is_used(tiny_network: Network) -> None:
@@ -143,13 +146,38 @@ def test_the_penalty_vanishes_when_everything_is_used(tiny_network: Network) -> 
     assert step.strategy.loss.item() == 0
 
 
+def test_a_copy_of_the_network_has_gates_of_its_own(tiny_network: Network) -> None:
+    """Also one that is made after a pass in training."""
+    step = Step(tiny_network, s=3.0)
+    step.backward()
+    twin = copy.deepcopy(step.network)
+    before = step.network.features(IMAGES)
+    assert torch.equal(twin.features(IMAGES), before)
+    for name, parameter in twin.named_parameters():
+        if name.endswith("embedding"):
+            parameter.data -= 1
+    a = [torch.sigmoid(3 * (gate.embedding - 1)) for gate in step.gates]
+    torch.testing.assert_close(twin.features(IMAGES), step.plain_features(a), rtol=1e-10, atol=1e-12)
+    assert torch.equal(step.network.features(IMAGES), before)
+
+
+def test_a_gate_that_the_loss_does_not_depend_on(tiny_network: Network) -> None:
+    step = Step(tiny_network, s=3.0)
+    step.backward()
+    before = step.gates[1].embedding.grad.clone()
+    step.gates[0].embedding.grad = None
+    step.method.after_backward(step.strategy)
+    assert step.gates[0].embedding.grad is None
+    assert not torch.equal(step.gates[1].embedding.grad, before)
+
+
 @pytest.fixture
 def slopes(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The slope of the gates in each training step."""
     seen, original = [], HAT.before_backward
 
     def spy(self: HAT, strategy: SimpleNamespace, **kwargs: object) -> None:
-        seen.append({gate.s for gate in strategy.model.modules() if isinstance(gate, Gate)}.pop())
+        seen.append(self.gates.s)
         original(self, strategy, **kwargs)
 
     monkeypatch.setattr(HAT, "before_backward", spy)
