@@ -10,6 +10,7 @@ from torch.nn.utils.parametrize import ParametrizationList, register_parametriza
 
 from baselines.shared.convolutions import plain_convolutions
 from baselines.shared.finetuning import FineTuning
+from baselines.shared.kth import kth_smallest
 from baselines.shared.ownership import Ownership, owned_layers, owners_from_bits, owners_to_bits
 from methods import BatchNorm, Method, Network, Part, Range, Step, methods
 
@@ -69,14 +70,15 @@ class PackNet(Method):
         self.hold()
 
     def hold(self) -> None:
-        """Copy the present weights, to restore those that must not change."""
-        self.held = [weight.detach().clone() for weight, _ in self.layers]
+        """Keep the present values of the weights that must not change."""
+        for weight, ownership in self.layers:
+            ownership.hold(weight)
 
     @torch.no_grad()
     def after_update(self, step: Step) -> None:
         # Momentum and weight decay move a weight even without a gradient.
-        for (weight, ownership), held in zip(self.layers, self.held, strict=True):
-            weight.copy_(torch.where(ownership.own(), weight, held))
+        for weight, ownership in self.layers:
+            ownership.restore(weight)
 
     def after_training_epoch(self, step: Step) -> None:
         if step.epoch == max(1, round(self.train_share * step.epochs)):
@@ -90,7 +92,7 @@ class PackNet(Method):
             own = ownership.own()
             count = 0 if weight.is_meta else int(self.pruned * int(own.sum()))
             if count:
-                cutoff = weight[own].abs().kthvalue(count).values
+                cutoff = kth_smallest(weight[own].abs(), count)
                 smallest = own & (weight.abs() <= cutoff)
                 weight.masked_fill_(smallest, 0.0)
                 ownership.owner.masked_fill_(smallest, 0)

@@ -7,8 +7,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
 from baselines.shared.convolutions import plain_convolutions
+from baselines.shared.kth import kth_smallest
 from baselines.shared.masks import Mask, add_masks, masks_from_bits, masks_to_bits
 from baselines.shared.per_task import PerTask
 from methods import BatchNorm, Network, Part, Range, methods
@@ -27,11 +29,11 @@ class TopMask(Mask):
         self.kept = max(1, round(share * scores.numel()))
 
     def relevance(self, scores: Tensor) -> Tensor:
-        return scores.abs()
+        # |score|, and its gradient in one operation.
+        return leaky_relu(scores, -1.0)
 
     def step(self, relevance: Tensor) -> Tensor:
-        smallest_kept = relevance.flatten().kthvalue(relevance.numel() - self.kept + 1).values
-        return relevance >= smallest_kept
+        return relevance >= kth_smallest(relevance, relevance.numel() - self.kept + 1)
 
 
 @methods.register("supsup")

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from baselines.shared.bits import pack_bits, packable, unpack_bits
 from baselines.shared.convolutions import convolutions
 from methods import Network
+
+
+class _StraightThrough(torch.autograd.Function):
+    """weight * mask; the relevance gets the gradient of the mask."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, relevance: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(weight, mask)
+        return weight.where(mask, 0.0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        weight, mask = ctx.saved_tensors
+        of_weight, of_relevance, _ = ctx.needs_input_grad
+        return gradient.where(mask, 0.0) if of_weight else None, gradient * weight if of_relevance else None, None
 
 
 class Mask(nn.Module):
@@ -20,11 +37,15 @@ class Mask(nn.Module):
 
     Args:
         scores: initial values, of the weight's shape.
+
+    Attributes:
+        fixed: the scores are the mask, 0 and 1, as they were stored. Then answers need no step function.
     """
 
     def __init__(self, scores: Tensor):
         super().__init__()
         self.scores = nn.Parameter(scores)
+        self.fixed = False
 
     def relevance(self, scores: Tensor) -> Tensor:
         """The input of the step; differentiable in the scores."""
@@ -35,9 +56,14 @@ class Mask(nn.Module):
         raise NotImplementedError
 
     def forward(self, weight: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            # A training step may follow, after which the scores are no mask.
+            self.fixed = False
+        if self.fixed:
+            return weight * self.scores
         relevance = self.relevance(self.scores)
-        value = relevance.detach()
-        return weight * (self.step(value) + (relevance - value))
+        masked: Tensor = _StraightThrough.apply(weight, relevance, self.step(relevance.detach()))
+        return masked
 
 
 def add_masks(network: Network, mask: Callable[[Tensor], Mask]) -> None:
@@ -56,5 +82,8 @@ def masks_to_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Ten
 
 def masks_from_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of `masks_to_bits`: the scores are the masks, 0 and 1."""
-    scores = {name: unpack_bits(tensors[name], live.shape) for name, _, live in packable(network, tensors, Mask)}
+    scores = {}
+    for name, mask, live in packable(network, tensors, Mask):
+        scores[name] = unpack_bits(tensors[name], live.shape)
+        mask.fixed = True
     return tensors | scores

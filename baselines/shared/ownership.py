@@ -19,6 +19,7 @@ class Ownership(nn.Module):
 
     Attributes:
         owner: int16, of the weight's shape: the number of the task that keeps it, 0 if it is free.
+        held: in training, which weights are the task's, and all others as they are seen; see `hold`.
     """
 
     owner: Tensor
@@ -27,14 +28,30 @@ class Ownership(nn.Module):
         super().__init__()
         self.task = task
         self.register_buffer("owner", torch.zeros_like(weight, dtype=torch.int16))
+        self.held: tuple[Tensor, Tensor] | None = None
 
     def own(self) -> Tensor:
         """Which weights are the task's."""
         return self.owner == self.task
 
+    def hold(self, weight: Tensor) -> None:
+        """Hold the weights that are not the task's, until the owners change: the steps need not find them anew."""
+        self.held = self._divided(weight)
+
+    def restore(self, weight: Tensor) -> None:
+        """Undo what a step has done to weights that are not the task's."""
+        assert self.held is not None
+        own, others = self.held
+        torch.where(own, weight, others, out=weight)
+
     def forward(self, weight: Tensor) -> Tensor:
+        own, others = self.held or self._divided(weight)
+        return torch.where(own, weight, others)
+
+    def _divided(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Which weights are the task's, and the values of the others: those of earlier tasks, 0 for the rest."""
         earlier = (self.owner > 0) & (self.owner < self.task)
-        return torch.where(self.own(), weight, torch.where(earlier, weight.detach(), 0.0))
+        return self.own(), torch.where(earlier, weight.detach(), 0.0)
 
 
 def owned_layers(network: nn.Module) -> list[tuple[Tensor, Ownership]]:
