@@ -40,6 +40,11 @@ class LwF(FineTuning):
     def before_training_exp(self, step: Step) -> None:
         if self.task > 1:
             self.teacher = copy.deepcopy(step.model).eval().requires_grad_(False)
+            heads = step.model.heads
+            #: The units that the penalty leaves out, [heads, widest]: those that a narrower head does not have, and all
+            #: of the last head, which is the new task's.
+            self.left_out = heads.layout == len(heads.bias)
+            self.left_out[-1] = True
 
     def forward(self, step: Step) -> Tensor:
         self.features = step.model.features(step.images)
@@ -47,12 +52,11 @@ class LwF(FineTuning):
 
     def before_backward(self, step: Step) -> None:
         if self.task > 1:
-            # The last head is the new task's.
             with torch.no_grad():
-                old = self.teacher.heads.every(self.teacher.features(step.images))[:, :-1]
-            new = step.model.heads.every(self.features)[:, :-1]
-            targets = (old / self.temperature).softmax(-1)
-            log_answers = (new / self.temperature).log_softmax(-1)
-            # For a narrower head, 0 * -inf would not be a number.
-            cross_entropies = -(targets * log_answers.masked_fill(new.isneginf(), 0)).sum(-1)
-            step.loss += self.strength * cross_entropies.sum(1).mean()
+                old = self.teacher.heads.every(self.teacher.features(step.images))
+                targets = (old / self.temperature).softmax(-1)
+            new = step.model.heads.every(self.features)
+            # For a missing unit, 0 * -inf would not be a number.
+            log_answers = (new / self.temperature).log_softmax(-1).masked_fill(self.left_out, 0)
+            total = targets.flatten().dot(log_answers.flatten())
+            step.loss = step.loss.sub(total, alpha=self.strength / len(step.labels))

@@ -36,10 +36,13 @@ class InputMeans(nn.Module):
         """Take in a batch [N, C_in, H, W]."""
         rows, columns = self.stride
         phases = [images[:, :, i::rows, j::columns] for i in range(rows) for j in range(columns)]
-        # An image smaller than the stride has phases without pixels: the kernel sees padding there, so their mean is 0.
         means = self.get_buffer("means")
-        sums = [pixels.sum((0, 2, 3), dtype=means.dtype) / max(1, pixels[:, 0].numel()) for pixels in phases]
-        means.lerp_(torch.stack(sums), 1.0 if self.first else self.momentum)
+        # An image smaller than the stride has phases without pixels: the kernel sees padding there, so their mean is 0.
+        new = [
+            pixels.mean((0, 2, 3), dtype=means.dtype) if pixels.numel() else torch.zeros_like(means[0])
+            for pixels in phases
+        ]
+        means.lerp_(torch.stack(new), 1.0 if self.first else self.momentum)
         self.first = False
 
 
