@@ -13,11 +13,21 @@ from methods import methods
 
 
 class Spatial(nn.Conv2d):
-    """DW: a depthwise 3x3 convolution, same size, no bias, that starts at zero."""
+    """c + DW(c), as one convolution with the kernel of DW plus the identity.
+
+    DW is a depthwise 3x3 convolution, same size, no bias, that starts at zero.
+    """
+
+    identity: Tensor
 
     def __init__(self, channels: int):
         super().__init__(channels, channels, 3, padding=1, groups=channels, bias=False)
+        identity = nn.init.dirac_(torch.empty_like(self.weight), groups=channels)
+        self.register_buffer("identity", identity, persistent=False)
         nn.init.zeros_(self.weight)
+
+    def forward(self, c: Tensor) -> Tensor:
+        return self._conv_forward(c, self.weight + self.identity, None)
 
 
 class Gate(nn.Module):
@@ -35,7 +45,8 @@ class Gate(nn.Module):
 
 
 def _add_spatial(conv: nn.Module, inputs: tuple[Tensor, ...], c: Tensor) -> Tensor:
-    return c + conv.get_submodule("spatial")(c)
+    moved: Tensor = conv.get_submodule("spatial")(c)
+    return moved
 
 
 def _apply_gate(layer: nn.Module, inputs: tuple[Tensor, ...], u: Tensor) -> Tensor:

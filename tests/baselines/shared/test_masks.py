@@ -16,7 +16,7 @@ from baselines.shared.masks import Mask
 from baselines.shared.per_task import PerTask
 from baselines.supsup import SupSup
 from benchmark.backbones import backbones
-from benchmark.learning.evaluation import network_for
+from benchmark.learning.evaluation import evaluate, network_fingerprint, network_for
 from benchmark.learning.learner import Cell, learn, prepare, start
 from benchmark.learning.training import Training
 from benchmark.storage.state import tensor_bytes
@@ -98,6 +98,37 @@ def test_stored_bits_give_the_logits_of_the_trained_scores_bit_for_bit(
     masks = [m.step(m.relevance(m.scores.detach())) for m in trained[1].modules() if isinstance(m, Mask)]
     restored = [m.scores for m in network_for(cell, state, 2, 2).modules() if isinstance(m, Mask)]
     assert all(torch.equal(mask.float(), scores) for mask, scores in zip(masks, restored, strict=True))
+
+
+@pytest.mark.parametrize("name", ["supsup", "piggyback"])
+def test_answers_need_no_step_function_and_training_after_them_does(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mask restored from its bits is used as it is, until the scores may change."""
+    cell, task = make_cell(name), tiny_tasks[0]
+    training = Training(methods.get(name).recipe, epochs=1, batch_size=8)
+    state = learn(cell, start(cell), task, training).state
+    network = network_for(cell, state, 1, 3)
+    masks = [module for module in network.modules() if isinstance(module, Mask)]
+    steps: list[Mask] = []
+    for mask in masks:
+        original = mask.step
+        monkeypatch.setattr(mask, "step", lambda value, m=mask, f=original: (steps.append(m), f(value))[1])
+    network_fingerprint(network, "data")
+    accuracy = evaluate(network, task.test, torch.device("cpu"))
+    assert not steps
+    with torch.no_grad():
+        right = (network(task.test.images).argmax(1) == task.test.labels).sum().item()
+    assert accuracy == right / len(task.test)
+    assert not steps
+    network.train().features(task.test.images).sum().backward()
+    assert steps == masks
+    for mask in masks:
+        mask.scores.data = torch.randn_like(mask.scores)
+    with torch.no_grad():
+        seen = network.backbone[0].weight
+    original = network.backbone[0].parametrizations.weight.original
+    assert torch.equal(seen, original * masks[0].step(masks[0].relevance(masks[0].scores.detach())))
 
 
 @pytest.mark.parametrize("name", ["supsup", "piggyback"])

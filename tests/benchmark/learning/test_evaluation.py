@@ -52,6 +52,31 @@ def test_every_image_counts_once_whatever_the_batches(brightest, count):
     assert evaluate(brightest, LabelledImages(pixels.view(count, 3, 1, 1), labels), CPU) == (count - 1) / count
 
 
+def test_a_weight_that_is_computed_is_computed_once_for_all_batches(brightest):
+    """600 images are several batches. The next evaluation sees a new value."""
+
+    class Sign(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("sign", torch.tensor(1.0))
+            self.reads = 0
+
+        def forward(self, weight):
+            self.reads += 1
+            return self.sign * weight
+
+    layer, sign = nn.Linear(3, 3, bias=False), Sign()
+    layer.weight.data = torch.eye(3)
+    nn.utils.parametrize.register_parametrization(layer, "weight", sign)
+    brightest.backbone = nn.Sequential(nn.Flatten(), layer).eval()
+    pixels = torch.tensor([[9, 1, 1]], dtype=torch.uint8).repeat(600, 1).view(600, 3, 1, 1)
+    data, sign.reads = LabelledImages(pixels, torch.zeros(600, dtype=torch.int64)), 0
+    assert evaluate(brightest, data, CPU) == 1
+    assert sign.reads == 1
+    sign.sign.fill_(-1)
+    assert evaluate(brightest, data, CPU) == 0
+
+
 CHECKSUMS = {"task-1": "a", "task-2": "b", "shared-2": "s", "memory-2": "m"}
 
 
