@@ -33,6 +33,9 @@ class ConFiT(FineTuning):
     def adapt(self, network: Network) -> None:
         add_input_means(network, first=self.task == 1)
 
+    def switch_task(self, network: Network) -> None:
+        """Nothing: only training asks which task is the first."""
+
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if isinstance(module, InputMeans) else super().part(module, name)
 

@@ -56,7 +56,8 @@ class DERpp(FineTuning):
             self.kept[_LOGITS] = self.widened(self.kept[_LOGITS])
 
     def widened(self, logits: Tensor) -> Tensor:
-        return pad(logits, (0, self.width - logits.shape[1]))
+        missing = self.width - logits.shape[1]
+        return pad(logits, (0, missing)) if missing else logits
 
     def forward(self, step: Step) -> Tensor:
         if self.task == 1:

@@ -59,6 +59,9 @@ class HAT(Method):
         self.gates = Gates(each, self.smax)
         add_gates(network.backbone, self.gated, self.gates)
 
+    def switch_task(self, network: Network) -> None:
+        """Nothing: all embeddings that `adapt` draws are restored."""
+
     def part(self, module: nn.Module, name: str) -> Part:
         if isinstance(module, Gate) or (isinstance(module, BatchNorm) and self.bn == "per-task"):
             return "task"

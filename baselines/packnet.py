@@ -56,6 +56,10 @@ class PackNet(Method):
         for conv in plain_convolutions(network, "packnet"):
             register_parametrization(conv, "weight", Ownership(conv.weight.detach(), self.task))
 
+    def switch_task(self, network: Network) -> None:
+        for _, ownership in owned_layers(network):
+            ownership.task = self.task
+
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if isinstance(module, BatchNorm) and self.bn == "per-task" else "shared"
 

@@ -57,6 +57,9 @@ class Piggyback(PerTask):
     def adapt(self, network: Network) -> None:
         add_masks(network, lambda weight: ThresholdMask(torch.full_like(weight, _START), self.threshold))
 
+    def switch_task(self, network: Network) -> None:
+        """Nothing: `restored` has the scores of every weight."""
+
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return masks_to_bits(network, tensors)
 

@@ -56,10 +56,20 @@ class PSP(FineTuning):
 
     def adapt(self, network: Network) -> None:
         for conv in convolutions(network):
-            signs = torch.ones(conv.weight.shape[1:], device="cpu")
-            if self.task > 1:
-                signs -= 2 * torch.randint(2, signs.shape, generator=self.generator, device="cpu")
+            signs = self.draw(conv.weight.shape[1:])
             register_parametrization(conv, "weight", Context(signs.to(conv.weight), self.contexts == "stored"))
+
+    def switch_task(self, network: Network) -> None:
+        for module in network.modules():
+            if isinstance(module, Context):
+                module.signs.copy_(self.draw(module.signs.shape))
+
+    def draw(self, shape: torch.Size) -> Tensor:
+        """The signs of the task for the next convolution, on the CPU."""
+        signs = torch.ones(shape, device="cpu")
+        if self.task > 1:
+            signs -= 2 * torch.randint(2, shape, generator=self.generator, device="cpu")
+        return signs
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if isinstance(module, Context) else super().part(module, name)

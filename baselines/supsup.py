@@ -78,6 +78,9 @@ class SupSup(PerTask):
             return "task" if name.endswith(("running_mean", "running_var")) else "frozen"
         return super().part(module, name)
 
+    def switch_task(self, network: Network) -> None:
+        """Nothing: `restored` has all scores that `adapt` draws."""
+
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return masks_to_bits(network, tensors)
 

@@ -49,6 +49,9 @@ class MyMethod(Method):
     def adapt(self, network: Network) -> None:
         """Add modules of your own to network.backbone, if there are any."""
 
+    def switch_task(self, network: Network) -> None:
+        """What `adapt` makes from self.task or self.generator: see "Modules of your own" in CONTRIBUTING.md."""
+
     def part(self, module: nn.Module, name: str) -> Part:
         """Of each tensor: "frozen", "shared" by all tasks, or of this "task" alone."""
         return self.bn if isinstance(module, BatchNorm) else "shared"

@@ -42,6 +42,13 @@ class Heads(nn.Module):
         padded = nn.utils.rnn.pad_sequence(layout, batch_first=True, padding_value=len(columns))
         self.layout = padded.to(self.bias.device)
 
+    def clear(self) -> None:
+        """Remove all heads."""
+        self.rows = {}
+        self.weight = nn.Parameter(self.weight.detach()[:0])
+        self.bias = nn.Parameter(self.bias.detach()[:0])
+        self.layout = self.layout[:0, :0]
+
     def forward(self, features: Tensor, key: str) -> Tensor:
         """Features [N, D] -> logits of one head [N, its classes]."""
         if len(self.rows) == 1:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from methods.data import Samples
 from methods.kept import Kept
+from methods.own import TasksOwn
 from methods.recipe import Range, Recipe
 from methods.step import Step
 
@@ -74,6 +75,9 @@ class Method(SupervisedPlugin):
         task: the number of the task being learned or evaluated, from 1.
         generator: the method's own random numbers, on the CPU, seeded by the run's seed and the task's name: they are
             the same at any position of the task in the stream.
+        left_on_cpu: beginnings of names in `kept` whose tensors stay on the CPU while a task is learned, because they
+            may be large and a step needs little of them.
+        asked: whether `task` or `generator` was read; the harness sets it back.
     """
 
     name: ClassVar[str]
@@ -87,16 +91,19 @@ class Method(SupervisedPlugin):
     bound: ClassVar[bool] = False
     grows_evenly: ClassVar[bool] = True
 
-    task: int
-    generator: torch.Generator
+    task: TasksOwn[int] = TasksOwn()
+    generator: TasksOwn[torch.Generator] = TasksOwn()
+    left_on_cpu: tuple[str, ...] = ()
+    asked: bool = False
 
     @property
     def kept(self) -> dict[str, Tensor]:
         """What the method keeps for learning later tasks: name -> tensor, the state's memory part.
 
         Everything in it is stored, counted and restored. Names that begin with "replay." count as stored samples. While
-        a task is learned the tensors are on the training device (scalars on the CPU). A value that is not a tensor is
-        refused with a TypeError. It is available from `training_data` to `stored`, but not when a task only answers.
+        a task is learned the tensors are on the training device. Scalars are on the CPU, and so is what `left_on_cpu`
+        names: that is the state's own, and must not be written into. A value that is not a tensor is refused with a
+        TypeError. It is available from `training_data` to `stored`, but not when a task only answers.
         """
         return self._kept
 
@@ -116,6 +123,17 @@ class Method(SupervisedPlugin):
 
         Torch's random state is the same here for all tasks of a seed; the state of `generator` is the task's own. The
         result must depend only on these, the network and `task`.
+        """
+
+    def switch_task(self, network: Network) -> None:
+        """Change a network that answered for another task into what `adapt` makes for `task`.
+
+        Evaluations keep one network and put the tensors of one task after the other into it. That is safe where `adapt`
+        and `part` read neither `task` nor `generator`, and `restored` is not overridden. Any other method gets a new
+        network for each evaluation, unless it has this: then the harness calls this instead of `adapt`, and puts the
+        values of `restored` into the network. So only what else depends on the task must be changed here. Modules and
+        shapes, and the operations for an image, must be the same for all tasks, and `restored` must not use the values
+        that it replaces. Where `adapt` or `restored` is overridden again, this does not count.
         """
 
     def part(self, module: nn.Module, name: str) -> Part:

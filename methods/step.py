@@ -21,7 +21,7 @@ class Step(Protocol):
     Attributes:
         model: the network that learns, with the heads that the method trains.
         task_data: the task's training images and labels, on the CPU.
-        device: the device of the network, the minibatches and `Method.kept`.
+        device: the device of the network, the minibatches and most of `Method.kept`.
         optimizer: this task's optimiser; its learning rate follows the recipe's schedule.
         trained: the parameters that the optimiser holds, heads included. A parameter that the loss does not depend on
             has no gradient (`grad` is None).

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from methods import MemorySize, Method, Samples, Step
 from methods.method import REPLAY
+from methods.rows import Rows
 
 DEFAULT_MEMORY = MemorySize(images=500)
 
@@ -18,7 +19,7 @@ class Memory:
 
     They are a uniform sample of all images that were added (reservoir sampling: Vitter, 1985), or, if `balanced`, as
     many images of each class as possible, the same number of all classes. Pixels are stored as they are, labels and
-    task numbers in two bytes each.
+    task numbers in two bytes each. They stay on the CPU, and what is drawn goes to the training device.
 
     Args:
         method: whose `kept`, `generator` and `task` are used.
@@ -30,9 +31,14 @@ class Memory:
         self.method = method
         self.size = size
         self.balanced = balanced
+        self._drawn_from: Rows | None = None
+        method.left_on_cpu = (*method.left_on_cpu, REPLAY)
 
     def rows(self) -> dict[str, Tensor]:
-        """Everything as it is stored: "images" uint8 [N, 3, S, S], "labels" and "tasks" int16 [N], others."""
+        """Everything as it is stored, on the CPU: "images" uint8 [N, 3, S, S], "labels" and "tasks" int16 [N], others.
+
+        Do not write into them: they are those of the state.
+        """
         kept = self.method.kept
         return {name.removeprefix(REPLAY): rows for name, rows in kept.items() if name.startswith(REPLAY)}
 
@@ -40,16 +46,26 @@ class Memory:
         """`count` stored samples at random, with replacement.
 
         Returns:
-            name -> rows: "images" uint8 [count, 3, S, S], augmented like the task's own, "labels" and "tasks" int64
-            [count], and what else was stored for each sample.
+            name -> rows on the training device: "images" uint8 [count, 3, S, S], augmented like the task's own,
+            "labels" and "tasks" int64 [count], and what else was stored for each sample.
         """
         stored = self.rows()
         chosen = torch.randint(len(stored["labels"]), (count,), generator=self.method.generator)
-        chosen = chosen.to(stored["labels"].device, non_blocking=True)
-        drawn = {name: rows[chosen] for name, rows in stored.items()}
+        drawn = self._rows_of(stored, step.device).take(chosen)
         # The same layout as the loop's own images, because convolutions are faster on it.
         images = step.augment_replay(drawn["images"]).contiguous(memory_format=torch.channels_last)
         return drawn | {"images": images, "labels": drawn["labels"].long(), "tasks": drawn["tasks"].long()}
+
+    def _rows_of(self, stored: dict[str, Tensor], device: torch.device) -> Rows:
+        """Where to draw from; it is the same for all steps as long as nothing that is stored changes."""
+        known = self._drawn_from
+        if (
+            known is None
+            or known.tensors.keys() != stored.keys()
+            or any(known.tensors[name] is not rows for name, rows in stored.items())
+        ):
+            known = self._drawn_from = Rows(stored, device)
+        return known
 
     @torch.no_grad()
     def add(
@@ -63,7 +79,7 @@ class Memory:
 
         Args:
             data: the images, and labels 0 .. classes-1.
-            device: where the stored samples are from now on.
+            device: where `more` gets the images.
             more: what else is stored: images that enter [n, 3, S, S] -> name -> rows, n of each.
             more_bytes: its size for one sample.
         """
@@ -71,14 +87,15 @@ class Memory:
         if self.size is not None:
             capacity = self.size.capacity(images[0].nbytes + 4 + more_bytes)
             stay, enter = self._choose(labels, rows, capacity)
+            if not len(enter) and len(stay) == len(rows["labels"]):
+                return
             images, labels = images[enter], labels[enter]
             rows = {name: old[stay.to(old.device)] for name, old in rows.items()}
-        images, labels = images.to(device), labels.to(device)
         tasks = torch.full_like(labels, self.method.task, dtype=torch.int16)
         new = {"images": images, "labels": labels.to(torch.int16), "tasks": tasks}
-        for name, added in (new | more(images) if more else new).items():
-            old = rows.get(name, added[:0]).to(device)
-            self.method.kept[REPLAY + name] = torch.cat([old, added])
+        for name, added in (new | more(images.to(device)) if more else new).items():
+            added = added.to(images.device)
+            self.method.kept[REPLAY + name] = torch.cat([rows.get(name, added[:0]), added])
 
     def _choose(self, labels: Tensor, rows: dict[str, Tensor], capacity: int) -> tuple[Tensor, Tensor]:
         """Which stored samples stay, and which new ones enter."""

@@ -15,8 +15,10 @@ from benchmark.checks.costs import COST_CHECKS
 from benchmark.checks.options import OPTION_CHECKS, place_of
 from benchmark.checks.subject import CPU, MethodSubject, file_of, flat
 from benchmark.checks.tiny import SpareBackbone, three_tasks, tiny_network
+from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import is_independent, learn, prepare, start
+from benchmark.learning.operations import inference_operations_per_image
 from benchmark.storage.state import load, pack, save
 from methods.configured import configure
 from methods.heads import is_head
@@ -145,6 +147,27 @@ def answers_again(subject: MethodSubject) -> None:
         )
 
 
+def switches_tasks(subject: MethodSubject) -> None:
+    """A network that answered for another task gives the same bits as a new one, for the same operations."""
+    cell = subject.cell()
+    kept = Answering(cell)
+    for state in subject.states[2:]:
+        for number, task in enumerate(subject.tasks[: state.learned], 1):
+            classes, images = len(task.classes), task.test.images
+            new = network_for(cell, state, number, classes)
+            with torch.no_grad():
+                same = torch.equal(new(images), kept.network(state, number, classes)(images))
+            if not same:
+                raise WrongError(
+                    f"task {number} answers otherwise in a network that answered for another task before; let "
+                    "switch_task change all that adapt makes from self.task and self.generator, or leave it out"
+                )
+            if kept.operations(state, number, classes, 8) != inference_operations_per_image(new, classes, 8):
+                raise WrongError(
+                    f"task {number} needs other operations for an image than the tasks before; leave switch_task out"
+                )
+
+
 def resumes(subject: MethodSubject) -> None:
     """After the state is written and read, learning gives the same bits as without interruption."""
     checksums: dict[str, str] = {}
@@ -261,6 +284,7 @@ METHOD_CHECKS: tuple[Check[MethodSubject], ...] = (
     Check("leaves alone what is frozen", frozen_stays),
     Check("everything that crosses a task is in the state", state_is_all),
     Check("a fresh instance answers the same", answers_again),
+    Check("answers the same in a kept network", switches_tasks),
     Check("goes on after a stop as without one", resumes),
     Check("isolates_tasks is true to its word", isolates),
     Check("an independent task does not know its number", knows_no_number),

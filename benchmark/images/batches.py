@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from methods.data import Samples
+from methods.rows import fits
 
 # Pixels of a batch in a pass that trains nothing, and the number of images if these are large.
 _PIXELS_IN_ORDER, _LEAST_IN_ORDER = 1 << 20, 64
@@ -47,7 +48,7 @@ class Batches:
         dry: bool = False,
     ):
         self.data = data
-        if _fits(data, device):
+        if fits(data.images.nbytes, device):
             self.data = Samples(data.images.to(device), data.labels.to(device))
             data.release()
         self.generator = generator
@@ -115,8 +116,3 @@ def in_order(data: Samples, device: torch.device) -> Iterator[tuple[Tensor, Tens
 def _channels_last(images: Tensor) -> Tensor:
     """The images in channels-last layout, on which convolutions are faster on CPUs and GPUs."""
     return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
-
-
-def _fits(data: Samples, device: torch.device) -> bool:
-    """Whether the data take so little of a GPU's free RAM that they can stay there."""
-    return device.type == "cuda" and data.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4

@@ -80,9 +80,20 @@ def prepare(cell: Cell, task: int) -> Workbench:
         task: the number of the task to learn or evaluate, from 1.
     """
     method = cell.make_method()
+    _set_task(cell, method, task)
+    return Workbench(cell.pristine, method, cell.device, cell.most_classes, derive(cell.seed, "adapt"))
+
+
+def switch_task(cell: Cell, bench: Workbench, task: int) -> None:
+    """Make a workbench that serves all tasks one of another task; the values are still to be restored."""
+    _set_task(cell, bench.method, task)
+    torch.manual_seed(derive(cell.seed, "adapt"))
+    bench.switch_task()
+
+
+def _set_task(cell: Cell, method: Method, task: int) -> None:
     method.task = task
     method.generator = torch.Generator().manual_seed(cell.derive(task, "adapt"))
-    return Workbench(cell.pristine, method, cell.device, cell.most_classes, derive(cell.seed, "adapt"))
 
 
 def start(cell: Cell) -> State:
@@ -128,9 +139,7 @@ def learn(
         bench.restore({name: value for name, value in state.tasks[number - 1].items() if not is_head(name)})
     bench.network.use_head(key, len(task.classes))
     method.generator = generator("method")
-    # In a simulation, tensors with values stay where they are: a device without data cannot hold the values.
-    moves = cell.device.type != "meta"
-    method.kept = {k: v.to(cell.device, copy=True) if v.ndim and moves else v.clone() for k, v in state.memory.items()}
+    method.kept = {name: _kept(method, name, tensor, cell.device) for name, tensor in state.memory.items()}
 
     began = time.perf_counter()
     torch.manual_seed(cell.derive(number, "training"))
@@ -166,10 +175,25 @@ def learn(
         own |= bench.take_head(key)
         if method.trains_old_heads:
             tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
-    memory = {name: detached(tensor) for name, tensor in method.kept.items()}
+    memory = {name: _memory(method, name, tensor) for name, tensor in method.kept.items()}
     learned = State(number, _shared(bench), {**tasks, number: own}, memory)
     operations = strategy.operations + (features.operations if features else 0)
     return Learned(learned, operations, strategy.steps, seconds, strategy.losses, features is not None)
+
+
+def _kept(method: Method, name: str, tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the memory as the method gets it: a copy on the device, unless it stays on the CPU."""
+    if name.startswith(method.left_on_cpu):
+        return tensor
+    # In a simulation, tensors with values stay where they are: a device without data cannot hold the values.
+    moves = tensor.ndim and device.type != "meta"
+    return tensor.to(device, copy=True) if moves else tensor.clone()
+
+
+def _memory(method: Method, name: str, tensor: Tensor) -> Tensor:
+    """The inverse of `_kept`. What stays on the CPU may be large: it is only copied if it is a part of something."""
+    stays = name.startswith(method.left_on_cpu) and tensor.device.type != "cuda" and not tensor.requires_grad
+    return tensor if stays and tensor.untyped_storage().nbytes() == tensor.nbytes else detached(tensor)
 
 
 def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes: int) -> None:

@@ -39,10 +39,9 @@ def training_memory(pristine: Network, classes: int, image_size: int, batch_size
 
 
 class PeakMemory:
-    """`bytes`, set after the block: its peak RAM above the level before it; None if unknown.
+    """`bytes`, set after the block: its peak memory above the level before it; None if unknown.
 
-    On a GPU, `bytes` is the peak that torch allocated there. On Linux, it is the resident RAM of the process, which
-    the kernel tracks.
+    On a GPU, it is what torch allocated there. On Linux, it is the process's resident RAM, which the kernel tracks.
     """
 
     bytes: int | None
@@ -56,8 +55,9 @@ def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+        allocated = torch.cuda.memory_allocated(device)
         yield peak
-        peak.bytes = torch.cuda.max_memory_allocated(device)
+        peak.bytes = max(0, torch.cuda.max_memory_allocated(device) - allocated)
         return
     before = _resident("VmRSS") if _reset_peak() else None
     yield peak

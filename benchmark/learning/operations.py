@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -76,18 +77,24 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
 
 def _fine_tuned(pristine: Network, classes: int) -> Network:
     """Return a copy without data and with a head. All of it is trained."""
-    network = copy.deepcopy(pristine)
+    network = _without_data(pristine)
     network.heads.add("1", classes)
     network.use_head("1", classes)
-    return network.to("meta").train().requires_grad_(True)
+    return network.train().requires_grad_(True)
+
+
+def _without_data(network: Network) -> Network:
+    """Return a copy on tensors without data; no value is copied."""
+    twins: dict[int, Any] = {id(buffer): buffer.to("meta") for buffer in network.buffers()}
+    twins |= {id(p): nn.Parameter(p.to("meta"), p.requires_grad) for p in network.parameters()}
+    return copy.deepcopy(network, twins)
 
 
 def inference_operations_per_image(network: Network, classes: int, image_size: int) -> int:
     """Return the operations of one image's forward pass, with hooks and a head of `classes` units."""
-    network = copy.deepcopy(network)
+    network = _without_data(network).eval()
     network.heads.add("counted", classes)
     network.use_head("counted", classes)
-    network.to("meta").eval()
     images = torch.empty(1, 3, image_size, image_size, dtype=torch.uint8, device="meta")
     with OperationCounter() as counter, torch.no_grad():
         network(images)

@@ -35,6 +35,7 @@ class Workbench:
         refuse_hooked_weights(pristine)
         self.network = copy.deepcopy(pristine)
         torch.manual_seed(seed)
+        method.asked = False
         with _evaluating(self.network):
             method.adapt(self.network)
         subsample_first(self.network)
@@ -45,6 +46,7 @@ class Workbench:
         for name, part in self.parts.items():
             if part not in get_args(Part):
                 raise ValueError(f"{type(method).__name__} puts {name} into the unknown part '{part}'")
+        self._same_for_all_tasks = not method.asked
         trained = {
             name: self.parts[name] != "frozen" and method.trains(owner, name)
             for name, owner, _ in self.network.tensors()
@@ -70,6 +72,19 @@ class Workbench:
         own_forward = type(self.method).forward is not Method.forward
         return set(self.parts.values()) <= {"frozen"} and not looks and not own_forward
 
+    @property
+    def serves_all_tasks(self) -> bool:
+        """Whether the network of another task only needs `Method.switch_task` and other values: see there."""
+        switch, adapt, restored = (_definer(self.method, name) for name in ("switch_task", "adapt", "restored"))
+        if switch is not Method:
+            return issubclass(switch, adapt) and issubclass(switch, restored)
+        return self._same_for_all_tasks and restored is Method
+
+    def switch_task(self) -> None:
+        """Let the method change the network for the task that it has now."""
+        with _evaluating(self.network):
+            self.method.switch_task(self.network)
+
     def head_key(self, task: int) -> str:
         """Return the name of the head that answers for a task."""
         return "shared" if self.method.shared_head else str(task)
@@ -84,14 +99,21 @@ class Workbench:
         """Return copies of a head's tensors, named heads.KEY.weight and heads.KEY.bias."""
         return {name: detached(tensor) for name, tensor in self.network.heads.take(key).items()}
 
-    def restore(self, stored: Mapping[str, Tensor]) -> None:
-        """Restore the stored tensors of a part. Restore the shared part before that of a task."""
+    def restore(self, stored: Mapping[str, Tensor]) -> set[str]:
+        """Restore the stored tensors of a part; return their names. Restore the shared part before that of a task."""
         with _evaluating(self.network):
-            self.network.place(self.method.restored(self.network, dict(stored)))
+            values = self.method.restored(self.network, dict(stored))
+            self.network.place(values)
+        return set(values)
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Return (name, parameter) of all that the optimiser may change."""
         return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+
+
+def _definer(method: Method, name: str) -> type[Method]:
+    """The class that a method has an attribute from."""
+    return next(cls for cls in type(method).__mro__ if name in vars(cls) and issubclass(cls, Method))
 
 
 @contextmanager

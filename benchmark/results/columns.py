@@ -366,8 +366,8 @@ COLUMNS: tuple[Column, ...] = (
         name="peak_memory_bytes",
         csv=("compute",),
         formula=costs.peak_memory_bytes,
-        meaning="the most memory that learning a task took: on a GPU what torch allocated, on Linux the growth of the "
-        "process's resident memory; empty elsewhere",
+        meaning="the most memory that learning a task took, beyond what was taken before: on a GPU what torch "
+        "allocated, on Linux the process's resident memory; empty elsewhere",
         headers={"compute": "Peak memory"},
         form="bytes",
         better="lower",

@@ -14,7 +14,8 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmark.backbones.base import fingerprint
-from benchmark.learning.evaluation import evaluate, network_for
+from benchmark.learning.answering import Answering
+from benchmark.learning.evaluation import evaluate
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.seeds import RULE
 from benchmark.learning.strategy import DivergedError
@@ -215,8 +216,9 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, tell: List
     for number, task in enumerate(stream.tasks, 1):
         tell(TaskBegan(method.label, number, task.name))
         state = learn(cell, state, task, training, lambda: tell(EpochDone(method.label))).state
+    answering = Answering(cell)
     accuracies = [
-        evaluate(network_for(cell, state, number, len(task.classes)), task.validation, device)
+        evaluate(answering.network(state, number, len(task.classes)), task.validation, device)
         for number, task in enumerate(stream.tasks, 1)
     ]
     return sum(accuracies) / len(accuracies)

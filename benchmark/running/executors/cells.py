@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import atexit
 import gc
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from benchmark.learning.evaluation import evaluate, evaluation_fingerprint, network_fingerprint, network_for
 from benchmark.learning.learner import Cell, frozen_bytes, is_independent, learn, start
 from benchmark.learning.memory import peak_memory
-from benchmark.learning.operations import inference_operations_per_image
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Listener, TaskBegan
+from benchmark.running.executors.evaluations import Evaluations
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.parallel_tasks import Alone, find_alone, save_alone, unite
 from benchmark.storage.records import CellKey, Records
@@ -52,10 +50,6 @@ class Job:
 
 class KeepsError(RuntimeError):
     """A task that was learned alone has left something for the next one."""
-
-
-class EvaluationChangedError(RuntimeError):
-    """A repeated evaluation gave a different result."""
 
 
 class Cells:
@@ -117,6 +111,9 @@ class Cells:
     def _stream(self, key: CellKey) -> Stream:
         return reordered(self._prepared.stream, self._orders[key[2]])
 
+    def _evaluations(self, key: CellKey) -> Evaluations:
+        return Evaluations(self._cell(key), self._stream(key), self.settings.precision, self._verify)
+
     def _training(self, key: CellKey) -> Training:
         settings = self.settings
         return Training(
@@ -130,8 +127,8 @@ class Cells:
 
     def _learn_all(self, job: Job, tell: Listener) -> None:
         """Call learn() for each task of the stream, starting after the last task in the folder."""
-        cell, tasks, folder = self._cell(job.key), len(self._stream(job.key)), self._folder.cell(*job.key)
-        epochs = self._prepared.epochs(job.key[0])
+        evaluations, tasks, folder = self._evaluations(job.key), len(self._stream(job.key)), self._folder.cell(*job.key)
+        cell, epochs = evaluations.cell, self._prepared.epochs(job.key[0])
         unite(folder)
         state, records = load(folder, lambda: start(cell))
         if self._take_over(job, state.learned) and unite(folder):
@@ -139,7 +136,7 @@ class Cells:
         tell(CellBegan(job.name, tasks, state.learned, epochs))
         while state.learned < tasks:
             numbers = range(1, state.learned + 2)
-            state, packed, record = self._learn(job, state, records, numbers, tell)
+            state, packed, record = self._learn(job, evaluations, state, records, numbers, tell)
             self._folder.check()
             self._folder.check_records(job.key, range(1, len(records) + 1))
             save(folder, packed, record, self._keep_states)
@@ -197,7 +194,7 @@ class Cells:
             KeepsError: later tasks need this one.
         """
         # Only the number of the earlier tasks matters.
-        state, packed, record = self._learn(job, State(number - 1, {}), [], [number], tell)
+        state, packed, record = self._learn(job, self._evaluations(job.key), State(number - 1, {}), [], [number], tell)
         if state.shared or state.memory:
             # The whole task is learned again.
             tell(CellBegan(job.name, 1, 0, self._prepared.epochs(job.key[0])))
@@ -206,11 +203,18 @@ class Cells:
         return Alone(packed, record)
 
     def _learn(
-        self, job: Job, before: State, records: Records, numbers: Sequence[int], tell: Listener
+        self,
+        job: Job,
+        evaluations: Evaluations,
+        before: State,
+        records: Records,
+        numbers: Sequence[int],
+        tell: Listener,
     ) -> tuple[State, PackedState, dict[str, Any]]:
         """Learn the next task.
 
         Args:
+            evaluations: the cell's.
             before: the state before the task.
             records: the records of the tasks in that state.
             numbers: the tasks to evaluate; the new one is the last.
@@ -218,8 +222,7 @@ class Cells:
         Returns:
             The state after the task, its files, and the measurements.
         """
-        cell, stream = self._cell(job.key), self._stream(job.key)
-        task = stream.tasks[before.learned]
+        cell, task = evaluations.cell, self._stream(job.key).tasks[before.learned]
         tell(TaskBegan(job.name, before.learned + 1, task.name))
         with peak_memory(self.device) as peak:
             learned = learn(cell, before, task, self._training(job.key), lambda: tell(EpochDone(job.name)))
@@ -237,7 +240,7 @@ class Cells:
             "peak_memory_bytes": peak.bytes,
             "bytes_before": before.count_bytes(),
             "bytes": state.count_bytes() | {"frozen": self._frozen(cell, job.key[0])},
-            **self._evaluate(cell, state, packed.checksums, stream, known, numbers),
+            **evaluations.after(state, packed.checksums, known, numbers),
         }
         return state, packed, record
 
@@ -245,52 +248,3 @@ class Cells:
         if label not in self._frozen_bytes:
             self._frozen_bytes[label] = frozen_bytes(cell)
         return self._frozen_bytes[label]
-
-    def _evaluate(
-        self,
-        cell: Cell,
-        state: State,
-        checksums: Mapping[str, str],
-        stream: Stream,
-        known: dict[tuple[int, str], dict[str, Any]],
-        numbers: Sequence[int],
-    ) -> dict[str, Any]:
-        """Return the accuracies on tasks, the newest last. Results in `known` are not evaluated again.
-
-        Args:
-            checksums: the checksums of the state's files.
-            known: (task, fingerprint) -> result; new results are added. The task is in the key, because two tasks with
-                the same images may have the same files but give different answers.
-            numbers: the tasks.
-        """
-        evaluated, new = [], 0
-        began = time.perf_counter()
-        for number in numbers:
-            task = stream.tasks[number - 1]
-            parts = evaluation_fingerprint(checksums, number, task.fingerprint)
-            entry = known.get((number, parts))
-            if entry is None or number == numbers[-1] or self._verify:
-                network = network_for(cell, state, number, len(task.classes))
-                # The parts may differ only in values that the task does not use.
-                used = network_fingerprint(network, task.fingerprint)
-                entry = entry or known.get((number, used))
-                if entry is None or self._verify:
-                    accuracy = evaluate(network, task.test, self.device, self.settings.precision)
-                    if entry and entry["accuracy"] != accuracy:
-                        raise EvaluationChangedError(
-                            f"task {number} after {state.learned} tasks gives {accuracy}, and gave {entry['accuracy']} "
-                            "before, although nothing that it depends on has changed"
-                        )
-                    new += entry is None
-                    entry = {"task": number, "accuracy": accuracy, "images": len(task.test)}
-                entry = {**entry, "fingerprint": parts, "network": used}
-                known[number, parts] = known[number, used] = entry
-            evaluated.append(entry)
-        seconds = time.perf_counter() - began
-        operations = inference_operations_per_image(network, len(task.classes), task.image_size)
-        return {
-            "evaluated": evaluated,
-            "evaluations": new,
-            "evaluation_seconds": seconds,
-            "inference_flops_per_image": operations,
-        }

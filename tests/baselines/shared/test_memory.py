@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from baselines.derpp import DERpp
 from baselines.joint import Joint
 from baselines.shared.memory import DEFAULT_MEMORY, Memory, balanced_step
 from benchmark.config import Settings
-from benchmark.learning.learner import Cell
+from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.training import Training
 from benchmark.planning.estimate import StreamShape, estimate
 from benchmark.storage.state import State
 from benchmark.streams.base import Task
@@ -142,7 +144,7 @@ def test_is_stored_as_bytes() -> None:
 def test_draws_are_uniform_with_replacement() -> None:
     memory = Memory(method_of(1, seed=1), MemorySize(images=5))
     memory.method.kept = fill([5], [5], seed=0)
-    samples = memory.draw(SimpleNamespace(augment_replay=lambda images: images), 20_000)
+    samples = memory.draw(SimpleNamespace(augment_replay=lambda images: images, device=CPU), 20_000)
     assert samples.keys() == {"images", "labels", "tasks"}
     assert torch.equal(samples["images"][:, 0, 0, 0].long(), samples["labels"].long())
     assert chisquare(torch.bincount(samples["labels"], minlength=5).numpy()).pvalue > 0.001
@@ -164,7 +166,9 @@ def test_replayed_samples_pass_with_the_minibatch_in_the_loops_memory_layout() -
     batch = torch.zeros(7, 3, 4, 4, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     labels = torch.arange(7)
     own_logits = method.forward(
-        SimpleNamespace(model=network, images=batch, labels=labels, augment_replay=lambda images: 255 - images)
+        SimpleNamespace(
+            model=network, images=batch, labels=labels, augment_replay=lambda images: 255 - images, device=CPU
+        )
     )
     assert own_logits.tolist() == [[6.0]] * 7, "through the task's own head, as many logits as it has classes"
     drawn = method.replayed["labels"]
@@ -237,3 +241,32 @@ def test_a_method_of_a_few_lines_trains_on_a_balanced_memory(
     parameters, compute = estimate(settings, shape)
     assert parameters["replay_bytes"].item() == 18 * (3 * 32 * 32 + 4)
     assert compute["training_flops"].item() > 0
+
+
+@pytest.mark.parametrize("name", ["er", "derpp", "agem", "joint"])
+def test_stored_samples_are_handed_on_without_a_copy(
+    name: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `learn` gets is what a method finds in `kept`, and what it leaves there is the state; nothing is changed."""
+    options = {} if name == "joint" else {"memory": MemorySize(images=30)}
+    cell = make_cell(name, **options)
+    state, how = start(cell), Training(cell.make_method().recipe, epochs=1, batch_size=8)
+    seen: list[tuple[Method, dict[str, Tensor]]] = []
+    add = Memory.add
+
+    def look(memory: Memory, *args: Any, **kwargs: Any) -> None:
+        seen.append((memory.method, dict(memory.method.kept)))
+        add(memory, *args, **kwargs)
+
+    monkeypatch.setattr(Memory, "add", look)
+    for task in tiny_tasks:
+        given = {part: rows for part, rows in state.memory.items() if part.startswith("replay.")}
+        copies = {part: rows.clone() for part, rows in given.items()}
+        state = learn(cell, state, task, how).state
+        method, found = seen[-1]
+        # derpp widens its logits, which then are others.
+        assert all(found[part] is rows for part, rows in given.items() if part != "replay.logits")
+        assert all(torch.equal(rows, copies[part]) for part, rows in given.items())
+        left = {part: rows for part, rows in method.kept.items() if part.startswith("replay.")}
+        assert left.keys() >= {"replay.images", "replay.labels", "replay.tasks"}
+        assert all(state.memory[part] is rows for part, rows in left.items())

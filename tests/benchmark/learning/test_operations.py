@@ -120,6 +120,17 @@ def test_peak_memory_sees_what_a_block_held():
     assert 48 * 2**20 < peak.bytes < 128 * 2**20
 
 
+def test_peak_memory_of_a_gpu_is_what_came_on_top(monkeypatch: pytest.MonkeyPatch):
+    """700 bytes were there before; the peak of the block, 1000, is only counted from its start."""
+    peaks, levels = {"highest": 5000}, [700]
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peaks.update(highest=levels[0]))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: levels[0])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peaks["highest"])
+    with peak_memory(torch.device("cuda")) as peak:
+        peaks["highest"], levels[0] = 1000, 900
+    assert peak.bytes == 300
+
+
 def test_replay_doubles_every_task_after_the_first():
     def flops(tasks: int) -> int:
         settings = Settings(methods=("er:memory=16",), epochs=2, batch_size=8)
