@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 import torch
+from torch.nn.utils import parametrize
 
 from benchmark.images.batches import in_order
 from benchmark.images.labelled import LabelledImages
