@@ -3,54 +3,15 @@
 from __future__ import annotations
 
 import copy
-from contextlib import nullcontext
-from math import prod
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.learning.counter import OperationCounter
 from benchmark.storage.state import tensor_bytes
 from methods.errors import UserError, first_line
 from methods.network import Network
-
-
-def _convolution_backward(
-    grad_output: torch.Size,
-    images: torch.Size,
-    weight: torch.Size,
-    *settings: Any,
-    out_shape: Any = None,
-    **kwargs: Any,
-) -> int:
-    """Return the operations of a convolution's backward pass: torch's formula ignores groups for the weight's gradient.
-
-    The gradients of the input and of the weight need as many multiplications as the forward pass each: one for each
-    pair of an output value and a weight that it uses.
-    """
-    transposed, output_mask = settings[4], settings[7]
-    positions = images if transposed else grad_output
-    return 2 * sum(output_mask[:2]) * positions[0] * prod(positions[2:]) * prod(weight)
-
-
-class _WholeProgram(nullcontext[None]):
-    """Replaces torch's module tracker: its hooks fail if a module is called with a bare parameter."""
-
-    parents = frozenset({"Global"})
-
-
-class OperationCounter(FlopCounterMode):
-    """Counts floating-point operations of convolutions and matrix products; a multiplication and addition are 2.
-
-    Use as a context manager; `get_total_flops()` is the count.
-    """
-
-    def __init__(self) -> None:
-        mapping = {torch.ops.aten.convolution_backward: _convolution_backward}
-        super().__init__(display=False, custom_mapping=mapping)
-        self.mod_tracker = _WholeProgram()  # type: ignore[assignment]
 
 
 def training_operations_per_image(pristine: Network, classes: int, image_size: int) -> int:
