@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmark.images.batches import in_order
-from benchmark.learning.operations import OperationCounter
+from benchmark.learning.clock import Clock
 from benchmark.learning.precision import Precision, computing
 from methods.data import Samples
 from methods.network import Network
@@ -27,13 +27,24 @@ class Features:
 
 
 @torch.no_grad()
-def precompute(network: Network, data: Samples, device: torch.device, precision: Precision) -> Features:
-    """Pass all images once through the backbone, in evaluation mode."""
+def precompute(
+    network: Network, data: Samples, device: torch.device, precision: Precision, clock: Clock | None = None
+) -> Features:
+    """Pass all images once through the backbone, in evaluation mode.
+
+    Args:
+        clock: the clock of the training, if there is one.
+    """
+    clock = clock or Clock(device)
     features = torch.empty(len(data), network.feature_dim, dtype=network.scale.dtype, device=device)
     done = 0
     training = network.training
     network.eval()
-    with OperationCounter() as counter, computing(precision, device):
+    if device.type == "cuda":
+        # The first pass of a process loads kernels, which takes seconds.
+        with clock.stopped(), computing(precision, device):
+            network.features(data.images[:1].to(device))
+    with clock.counting() as counter, computing(precision, device):
         for images, _ in in_order(data, device):
             features[done : done + len(images)] = network.features(images)
             done += len(images)

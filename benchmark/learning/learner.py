@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from benchmark.images.augment import augmentation
 from benchmark.images.batches import Batches
+from benchmark.learning.clock import Clock, TrainingSeconds
 from benchmark.learning.compilation import compile_backbone
 from benchmark.learning.features import precompute
 from benchmark.learning.seeds import derive
@@ -60,7 +60,7 @@ class Learned:
         operations: floating-point operations: those of the steps as StepCounts counts them; those of the method's
             work before and after the epochs exactly.
         steps: number of training steps.
-        seconds: duration of the training.
+        timing: how long the training takes.
         losses: mean training loss of each epoch.
         features_cached: whether the backbone saw each image only once, and the epochs used its features.
     """
@@ -68,9 +68,14 @@ class Learned:
     state: State
     operations: int
     steps: int
-    seconds: float
+    timing: TrainingSeconds
     losses: list[float]
     features_cached: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long the training takes."""
+        return self.timing.training
 
 
 def prepare(cell: Cell, task: int) -> Workbench:
@@ -141,12 +146,12 @@ def learn(
     method.generator = generator("method")
     method.kept = {name: _kept(method, name, tensor, cell.device) for name, tensor in state.memory.items()}
 
-    began = time.perf_counter()
+    clock = Clock(cell.device)
     torch.manual_seed(cell.derive(number, "training"))
     data, features = method.training_data(task.train, bench.network), None
     # Augmented images differ in each epoch, so their features cannot be computed once.
     if bench.trains_head_only and not training.augment:
-        features = precompute(bench.network, data, cell.device, training.precision)
+        features = precompute(bench.network, data, cell.device, training.precision, clock)
     strategy = Strategy(
         bench=bench,
         task_data=task.train,
@@ -160,15 +165,14 @@ def learn(
         ),
         training=training,
         device=cell.device,
+        clock=clock,
         on_epoch=on_epoch,
         augment_replay=augmentation(training.augment, generator("augment replay")),
     )
     if training.compiled and features is None:
         compile_backbone(bench.network.backbone)
     strategy.train(SimpleNamespace(current_experience=number - 1, task_label=number - 1), eval_streams=[])
-    if cell.device.type == "cuda":
-        torch.cuda.synchronize(cell.device)
-    seconds = time.perf_counter() - began
+    timing = clock.read()
 
     tasks, own = dict(state.tasks), bench.take("task")
     if not method.shared_head:
@@ -178,7 +182,7 @@ def learn(
     memory = {name: _memory(method, name, tensor) for name, tensor in method.kept.items()}
     learned = State(number, _shared(bench), {**tasks, number: own}, memory)
     operations = strategy.operations + (features.operations if features else 0)
-    return Learned(learned, operations, strategy.steps, seconds, strategy.losses, features is not None)
+    return Learned(learned, operations, strategy.steps, timing, strategy.losses, features is not None)
 
 
 def _kept(method: Method, name: str, tensor: Tensor, device: torch.device) -> Tensor:

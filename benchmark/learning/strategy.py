@@ -13,8 +13,7 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 
 from benchmark.images.batches import Batches
-from benchmark.learning.compilation import uncompiled
-from benchmark.learning.operations import OperationCounter
+from benchmark.learning.clock import Clock
 from benchmark.learning.precision import computing
 from benchmark.learning.step_counts import StepCounts
 from benchmark.learning.training import Training, decay, make_optimizer
@@ -60,6 +59,7 @@ class Strategy(SupervisedTemplate, Step):
         batches: Batches,
         training: Training,
         device: torch.device,
+        clock: Clock,
         on_epoch: Callable[[], None],
         augment_replay: Callable[[Tensor], Tensor],
     ):
@@ -80,7 +80,7 @@ class Strategy(SupervisedTemplate, Step):
         self.augment_replay = augment_replay
         self.trained: list[nn.Parameter] = optimizer.param_groups[0]["params"]
         self.steps_per_epoch = len(batches.sizes)
-        self.counts = StepCounts()
+        self.counts = StepCounts(clock)
         self._around = 0
         # Whether a step of this epoch, or of any epoch, read the epoch number: then other epochs may cost more or less.
         self._epoch_asked = False
@@ -89,6 +89,8 @@ class Strategy(SupervisedTemplate, Step):
         self.losses: list[float] = []
         self._batches = batches
         self._training = training
+        # Avalanche has a `clock` too: it counts steps.
+        self._seconds = clock
         self._on_epoch = on_epoch
         self._hooks = _Hooks(self.plugins)
         # The losses of the epoch's steps stay on the device, so that nothing waits for it before the epoch ends. They
@@ -155,7 +157,7 @@ class Strategy(SupervisedTemplate, Step):
         return self.bench.method.forward(self)
 
     def _before_training_exp(self, **kwargs: Any) -> None:
-        with OperationCounter() as counter, uncompiled():
+        with self._seconds.counting() as counter:
             super()._before_training_exp(**kwargs)
         self._around += counter.get_total_flops()
 
@@ -166,7 +168,7 @@ class Strategy(SupervisedTemplate, Step):
                 f"the weights are not finite after task {self.bench.method.task}; a smaller --lr may help"
             )
         self.counts.end()
-        with OperationCounter() as counter, uncompiled():
+        with self._seconds.counting() as counter:
             super()._after_training_exp(**kwargs)
         self._around += counter.get_total_flops()
 
@@ -186,6 +188,7 @@ class Strategy(SupervisedTemplate, Step):
             images = len(self.mb_y)
             stands_for = len(self._batches.data) if self._training.dry else images
             self.counts.make(self._step, self.bench.network, images, stands_for)
+        self.counts.end_epoch()
         self._varies |= self._epoch_asked
 
     def _step(self) -> None:
@@ -216,7 +219,6 @@ class Strategy(SupervisedTemplate, Step):
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         super()._after_training_epoch(**kwargs)
-        self.counts.end_epoch()
         if not self._step_losses.is_meta:
             losses = self._step_losses.tolist()
             self._step_losses.zero_()
@@ -227,7 +229,8 @@ class Strategy(SupervisedTemplate, Step):
                         f"the training loss is {loss} in step {step} of epoch {len(self.losses)} of task "
                         f"{self.bench.method.task}; a smaller --lr may help"
                     )
-        self._on_epoch()
+        with self._seconds.stopped():
+            self._on_epoch()
 
 
 class _Hooks:

@@ -309,11 +309,24 @@ COLUMNS: tuple[Column, ...] = (
         name="training_seconds",
         csv=("compute",),
         formula=lambda own: own.total("training_seconds"),
-        meaning="wall-clock time of training",
+        meaning="wall-clock time of training when nothing disturbs it: an epoch counts as the fastest epoch that does "
+        "the same work, and work before and after the epochs as it was. Without counting operations, and without what "
+        "happens once in a process, as loading kernels (see below)",
         headers={"compute": "Training (s)"},
         form="significant",
         better="lower",
         measured=True,
+    ),
+    CostMetric(
+        name="training_spread_seconds",
+        csv=("compute",),
+        formula=costs.training_spread,
+        meaning="how much longer training takes if an epoch counts as the median of those that do the same work: large "
+        "where something disturbed it. Empty if no epoch of a task did the same work as another one",
+        headers={"compute": "Spread (s)"},
+        form="significant",
+        measured=True,
+        added=4,
     ),
     CostMetric(
         name="normalized_seconds",

@@ -104,6 +104,13 @@ def peak_memory_bytes(costs: Costs) -> int | None:
     return None if None in peaks else max(peaks)
 
 
+def training_spread(costs: Costs) -> float:
+    """The sum of the tasks' spreads of the training's seconds; NaN if the spread of a task is unknown."""
+    # A record of an older version has no such entry.
+    spreads = [[record.get("training_spread_seconds") for record in after] for after in costs.cells]
+    return mean(math.nan if None in own else sum(own) for own in spreads)
+
+
 def features_cached(costs: Costs) -> bool:
     """Whether the features of the training images were computed only once in each task."""
     # A record without this entry is from a version that never did so.

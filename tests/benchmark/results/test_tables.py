@@ -67,6 +67,7 @@ def test_columns_are_the_documented_ones():
         "evaluations",
         "peak_memory_bytes",
         "features_cached",
+        "training_spread_seconds",
     )
     assert schema.TASK_COLUMNS == (
         "task",
@@ -218,7 +219,8 @@ def test_compute_is_summed_over_tasks_and_set_against_fine_tuning():
     }
     table = compute_table(finished)
     assert tuple(table.columns) == schema.COMPUTE_COLUMNS
-    assert table.iloc[0].to_dict() == {
+    assert math.isnan(table["training_spread_seconds"][0]), "an older version learned it"
+    assert table.iloc[0].drop("training_spread_seconds").to_dict() == {
         "method": "sgd",
         "training_flops": 1000,
         "normalized_compute": 1.0,
@@ -245,7 +247,17 @@ def test_compute_says_where_features_were_computed_once(cached, tmp_path):
     table = compute_table({("linear-probe", seed, 0): after for seed in (0, 1)})
     assert table["features_cached"].tolist() == [cached]
     RunFolder(tmp_path).write_csv("compute", table)
-    assert (tmp_path / "compute.csv").read_text().endswith(f",{cached}\n")
+    assert (tmp_path / "compute.csv").read_text().endswith(f",{cached},\n")
+
+
+def test_the_spread_of_seconds_is_summed_over_tasks_and_known_only_with_that_of_each():
+    def spread(*tasks: float | None) -> list[dict]:
+        return [cost(300, 2.0, 9, 1) | {"training_spread_seconds": seconds} for seconds in tasks]
+
+    cells = {("clr", 0, 0): spread(0.5, 0.25), ("clr", 1, 0): spread(0.0, 0.25), ("er", 0, 0): spread(0.5, None)}
+    table = compute_table(cells)
+    assert table["training_spread_seconds"][0] == 0.5
+    assert math.isnan(table["training_spread_seconds"][1])
 
 
 def test_a_method_that_an_older_version_learned_in_part_cached_no_features():
