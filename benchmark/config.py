@@ -284,6 +284,7 @@ class Execution:
         reference: the label of the method that the others are compared with, or "all" to compare every two; None for
             the first method, or for the reference of a resumed run.
         tracker: "tensorboard", "wandb" or "mlflow", which also gets curves and tables.
+        seconds: whether tables show seconds also if cells ran side by side, and so slowed each other down.
     """
 
     jobs: int | None = setting(
@@ -312,6 +313,7 @@ class Execution:
         help="test each method against this one, called as in the tables, or `all` for every two; default: the first",
     )
     tracker: Literal["tensorboard", "wandb", "mlflow"] | None = setting(None, help="send curves and tables there")
+    seconds: bool = setting(False, help="show seconds in tables also where cells ran side by side")
     tuned: Tuned | None = None
 
     def __post_init__(self) -> None:

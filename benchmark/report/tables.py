@@ -38,15 +38,15 @@ def summary_display(results: Results) -> Table:
         caption += " The drop is what the first task of each order has lost since it was learned."
     if statistics.leaders:
         caption += f" {_bold_means(statistics)}"
-    if results.time_unit.note:
-        caption += f" {results.time_unit.note}"
+    if note := _about_seconds(results):
+        caption += f" {note}"
     if budgets:
         caption += f" {budgets.caption}"
     statuses = bool((results.summary["status"] != SUCCEEDED).any())
     return _table(
         "summary",
         caption,
-        results.summary,
+        _shown(results.summary, results),
         statuses=statuses,
         leaders=statistics.leaders,
         over_orders=statistics.orders,
@@ -68,7 +68,7 @@ def compute_display(compute: pd.DataFrame, note: str = "") -> Table:
 
     Args:
         compute: the rows.
-        note: what a reader must know about the ratios of times.
+        note: what a reader must know about seconds.
     """
     caption = "What each method computes."
     once = compute.loc[compute["features_cached"].astype(bool), "method"]
@@ -136,9 +136,24 @@ def display_tables(results: Results) -> tuple[Table, ...]:
     tables = (
         summary_display(results),
         storage_display(results.parameters),
-        compute_display(results.compute, results.time_unit.note),
+        compute_display(_shown(results.compute, results), _about_seconds(results)),
     )
     return (*tables, budgets) if budgets else tables
+
+
+def _shown(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """The columns that the run's tables show."""
+    return frame if results.shows_seconds else frame[[name for name in frame if not name.endswith("_seconds")]]
+
+
+def _about_seconds(results: Results) -> str:
+    """What a reader must know about the seconds in tables, or why there are none; may be empty."""
+    if results.shows_seconds:
+        return results.time_unit.note
+    return (
+        "Seconds are left out: cells ran side by side and slowed each other down. The option seconds of run and report "
+        "shows them."
+    )
 
 
 def _table(

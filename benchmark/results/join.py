@@ -19,7 +19,7 @@ from benchmark.results.reference import check_reference
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.lock import building
 from benchmark.storage.manifest import DIVERGED, FAILED, INCOMPLETE, SUCCEEDED, Entry, Manifest
-from benchmark.storage.provenance import learning_processes
+from benchmark.storage.provenance import learning_processes, shows_seconds
 from benchmark.storage.records import CellKey, read_records, record_path
 from methods.errors import UserError
 
@@ -235,6 +235,7 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         "comparable_seconds": all(
             manifest["hardware"] == first["hardware"] and manifest.comparable_seconds for manifest in manifests
         ),
+        "show_seconds": all(map(shows_seconds, manifests)),
         "versions": first["versions"],
         "commit": first["commit"],
         "hardware": first["hardware"],

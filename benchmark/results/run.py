@@ -23,6 +23,7 @@ from benchmark.results.tables import (
 )
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.manifest import Manifest
+from benchmark.storage.provenance import shows_seconds
 from benchmark.storage.records import read_records
 
 
@@ -71,6 +72,11 @@ class Results:
     def over_orders(self) -> bool:
         """Whether repetitions differ in their orders, so that each order has another first task."""
         return "order" in factors_of(repetitions_of(self.matrices))
+
+    @property
+    def shows_seconds(self) -> bool:
+        """Whether tables show seconds; the CSV files always have them."""
+        return shows_seconds(self.manifest)
 
     @property
     def time_unit(self) -> TimeUnit:

@@ -94,6 +94,7 @@ def _run(
         if text := difference_warning(manifest, process, folder.name):
             tell(Warned(text))
     manifest["reference"] = execution.reference or manifest["reference"]
+    manifest["show_seconds"] = execution.seconds or manifest.get("show_seconds", False)
     run_folder = replace(run_folder, id=manifest["id"])
     plan = Plan(
         prepared.settings,
@@ -111,6 +112,7 @@ def _run(
     cells = plan.cells(prepared)
     independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
+    process["workers"] = executor.workers
     with tracked(execution.tracker, run_folder, manifest, tell) as (tell, publish):
         # An evaluation that is copied from another cell is not repeated, so it is not verified.
         share = not execution.verify_evaluations

@@ -79,6 +79,13 @@ def comparable_seconds(entries: Sequence[Process]) -> bool:
     return not {"device", "hardware"} & {name.partition(".")[0] for name in differences(entries)}
 
 
+def shows_seconds(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run's tables show seconds: its cells ran one after the other, as far as is known, or the user asked."""
+    return bool(manifest.get("show_seconds")) or all(
+        entry.get("workers", 1) == 1 for entry in learning_processes(manifest)
+    )
+
+
 def differences(entries: Sequence[Process]) -> dict[str, list[str]]:
     """How processes differ: "hardware.threads" -> the values that occur, in the order of the processes."""
     found = [dict(_flat({key: entry[key] for key in _COMPARED if key in entry})) for entry in entries]

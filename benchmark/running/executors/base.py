@@ -15,7 +15,14 @@ from methods.errors import UserError, first_line
 
 
 class Executor(Protocol):
-    """Runs jobs."""
+    """Runs jobs.
+
+    Attributes:
+        workers: the most jobs that run at the same time.
+    """
+
+    @property
+    def workers(self) -> int: ...
 
     def run(self, jobs: deque[Job], tell: Listener) -> None:
         """Do all jobs, from the front. Every job begins, perhaps more than once, and ends once.

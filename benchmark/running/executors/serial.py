@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import ClassVar
 
 from benchmark.progress.events import JobBegan, JobEnded, Listener
 from benchmark.running.executors.base import guarded
@@ -19,6 +20,7 @@ class SerialExecutor:
     """
 
     cells: Cells
+    workers: ClassVar[int] = 1
 
     def run(self, jobs: deque[Job], tell: Listener) -> None:
         while jobs:

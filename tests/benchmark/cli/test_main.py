@@ -461,6 +461,22 @@ def test_report_makes_the_same_files_again(finished, capsys):
     assert "report.html are in results/finished" in capsys.readouterr().out
 
 
+def test_report_shows_the_seconds_of_cells_that_ran_side_by_side_if_it_is_asked(finished):
+    manifest, before = finished / "manifest.json", (finished / "manifest.json").read_text()
+    assert [process["workers"] for process in json.loads(before)["processes"]] == [1]
+    tables, raw = [], (finished / "compute.csv").read_text()
+    manifest.write_text(before.replace('"workers": 1', '"workers": 2'))
+    # What was asked is kept.
+    for command in ("report finished", "report finished --seconds", "report finished"):
+        assert main(command.split()) == 0
+        tables.append("Training (s)" in (finished / "summary.md").read_text())
+        assert ("Training (s)" in (finished / "report.html").read_text()) == tables[-1]
+        assert (finished / "compute.csv").read_text() == raw
+    assert tables == [False, True, True]
+    manifest.write_text(before)
+    main(["report", "finished"])
+
+
 def test_a_finished_run_is_not_trained_again(finished, capsys, monkeypatch):
     monkeypatch.setattr("benchmark.running.executors.cells.learn", lambda *arguments: pytest.fail("it was"))
     before = (finished / "summary.csv").read_bytes()

@@ -11,6 +11,7 @@ from benchmark.report.table import EMPTY, MINUS, Cell, Table, bytes_text, flops_
 from benchmark.report.tables import compute_display, display_tables, rank_display, summary_display
 from benchmark.report.text import to_text
 from benchmark.results.blocks import Block
+from benchmark.results.columns import TIMES
 from benchmark.results.paired_tests import Statistics
 from benchmark.results.run import results_of
 from benchmark.results.schema import ACCURACY_COLUMNS, PAIR_COLUMNS, RANK_COLUMNS, SUMMARY_COLUMNS, TASK_COLUMNS
@@ -127,6 +128,48 @@ def test_summary_has_the_contracts_columns_and_the_given_order(summary):
     assert tuple(summary.columns) == SUMMARY_COLUMNS
     assert list(summary["method"]) == ["ewc:fisher=exact_50%", "clr", "er"]
     assert list(summary["status"]) == ["incomplete", "succeeded", "failed"]
+
+
+def with_processes(run, *workers, **entries):
+    """The run as if processes with so many workers had learned it."""
+    processes = [{} if count is None else {"workers": count} for count in workers]
+    return replace(run, manifest=Manifest(run.manifest | {"processes": processes} | entries))
+
+
+TIMES_SHOWN = {f"Time ({TIMES} fine-tuning)", "Training (s)", "Evaluation (s)"}
+
+
+def shown_headers(run):
+    return {header for table in display_tables(run) for header in table.headers}
+
+
+@pytest.mark.parametrize("workers", [(2,), (1, 2), (None, 3)])
+def test_seconds_of_cells_that_ran_side_by_side_are_not_shown(run, workers):
+    before, crowded = shown_headers(run), with_processes(run, *workers)
+    assert before - shown_headers(crowded) == TIMES_SHOWN
+    summary, _, compute = display_tables(crowded)
+    for table in (summary, compute):
+        assert "cells ran side by side" in table.caption
+        assert len(table.headers) == len(table.rows[0])
+        assert "have no ratio" not in table.caption
+    assert compute.headers.count(f"{TIMES} fine-tuning") == 1, "that of operations"
+    assert "training_seconds" in crowded.tables["compute"]
+    assert "normalized_seconds" in crowded.tables["summary"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "entries"), [((1,), {}), ((1, 1), {}), ((None,), {}), ((2,), {"show_seconds": True})]
+)
+def test_seconds_are_shown_where_cells_ran_alone_and_where_the_user_asked(run, workers, entries):
+    alone = with_processes(run, *workers, **entries)
+    assert shown_headers(alone) >= TIMES_SHOWN
+    assert "side by side" not in summary_display(alone).caption
+
+
+def test_a_process_that_learned_nothing_does_not_hide_seconds(run):
+    """It only made the tables again, with any number of workers."""
+    processes = [{"workers": 1, "tasks_left": 3}, {"workers": 2, "tasks_left": 0}]
+    assert replace(run, manifest=Manifest(run.manifest | {"processes": processes})).shows_seconds
 
 
 def test_summary_is_the_mean_over_finished_seeds(summary):

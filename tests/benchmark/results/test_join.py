@@ -139,6 +139,22 @@ def compare(*options: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     return pd.read_csv(folder / "summary.csv").set_index("method"), json.loads((folder / "manifest.json").read_text())
 
 
+@pytest.mark.parametrize(
+    ("workers", "asked", "shown"),
+    [((1, 1), (False, False), True), ((1, 2), (False, False), False), ((1, 2), (False, True), True)],
+)
+def test_a_comparison_shows_seconds_if_all_its_runs_do(here, workers, asked, shown):
+    for name, method, count, ask in zip("ab", ("sgd", "er"), workers, asked, strict=True):
+        write_run(
+            here / name,
+            seeds(method, [0.5]),
+            processes=lambda _, n=count: [{"workers": n}],
+            show_seconds=lambda _, ask=ask: ask,
+        )
+    compare("a", "b")
+    assert ("Training (s)" in Path("results/c/summary.md").read_text()) == shown
+
+
 def refused(capsys, *options: str) -> str:
     assert main(["compare", *options]) == 2
     printed = capsys.readouterr()
