@@ -105,10 +105,10 @@ def peak_memory_bytes(costs: Costs) -> int | None:
 
 
 def training_spread(costs: Costs) -> float:
-    """The sum of the tasks' spreads of the training's seconds; NaN if the spread of a task is unknown."""
+    """The sum of the tasks' spreads of the training's seconds; NaN if that of a task is unknown."""
     # A record of an older version has no such entry.
-    spreads = [[record.get("training_spread_seconds") for record in after] for after in costs.cells]
-    return mean(math.nan if None in own else sum(own) for own in spreads)
+    known = all(record.get("training_spread_seconds") is not None for record in costs.records)
+    return costs.total("training_spread_seconds") if known else math.nan
 
 
 def features_cached(costs: Costs) -> bool:
