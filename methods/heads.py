@@ -54,11 +54,11 @@ class Heads(nn.Module):
         if len(self.rows) == 1:
             return self.flat(features)
         rows = self.rows[key]
-        return linear(features, self.weight[rows], self.bias[rows])
+        return _logits(features, self.weight[rows], self.bias[rows])
 
     def flat(self, features: Tensor) -> Tensor:
         """Features [N, D] -> logits of all heads side by side [N, sum of classes], in the order they were added."""
-        return linear(features, self.weight, self.bias)
+        return _logits(features, self.weight, self.bias)
 
     def every(self, features: Tensor) -> Tensor:
         """Features [N, D] -> logits [N, heads, widest]; -inf without a gradient beyond a narrower head."""
@@ -114,6 +114,21 @@ class Heads(nn.Module):
             for name, live in self.take(key).items():
                 if name in tensors:
                     live.copy_(tensors[name])
+
+
+def _logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`linear` in the format of the weight, also where autocast makes passes in bfloat16.
+
+    Bfloat16 has 8 significant bits. Logits rounded to it are often equal although they are not, and the lower class
+    would win.
+    """
+    features = features.to(weight.dtype)
+    kind = features.device.type
+    # Without autocast, a context would only cost time. Autocast does not know the device "meta".
+    if features.is_meta or not torch.is_autocast_enabled(kind):
+        return linear(features, weight, bias)
+    with torch.autocast(kind, enabled=False):
+        return linear(features, weight, bias)
 
 
 def is_head(name: str) -> bool:

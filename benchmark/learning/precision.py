@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch
 
-#: "fp32", or "bf16": convolutions, matrix products and later operations use bfloat16 if torch.autocast considers it
-#: safe. Weights, gradients and the optimiser's state stay in float32.
+#: "fp32", or "bf16": the backbone's convolutions, matrix products and later operations use bfloat16 if torch.autocast
+#: considers it safe. Heads, weights, gradients and the optimiser's state stay in float32.
 Precision = Literal["fp32", "bf16"]
 
 _NO_CONTEXT = nullcontext()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from methods.heads import Heads, head_width, is_head
@@ -101,3 +104,63 @@ def test_columns_of_all_heads_side_by_side(heads: Heads, features: torch.Tensor)
         expected = torch.full((8,), float("-inf"))
         expected[first : first + WIDTHS[str(task)]] = separate(heads, str(task), features[n])
         torch.testing.assert_close(logits[n], expected)
+
+
+@pytest.fixture
+def close() -> Heads:
+    """Two heads of two classes. For the features (256, 0.5) the logits are 256 and 256.5: bfloat16 has 256 and 258."""
+    heads = Heads(2)
+    for key in ("1", "2"):
+        heads.add(key, 2)
+    with torch.no_grad():
+        heads.weight.copy_(torch.tensor([[1.0, 0.0], [1.0, 1.0]]).repeat(2, 1))
+        heads.bias.zero_()
+    return heads
+
+
+TASKS = torch.tensor([2])
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        lambda heads, features: heads(features, "2"),
+        lambda heads, features: heads.flat(features)[:, 2:],
+        lambda heads, features: heads.every(features)[:, 1],
+        lambda heads, features: heads.own(features, TASKS),
+        lambda heads, features: heads.among_all(features, torch.tensor([2]))[:, 2:],
+    ],
+    ids=["forward", "flat", "every", "own", "among_all"],
+)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_in_bfloat16_the_logits_are_not_rounded(close: Heads, logits: Callable[..., Tensor], dtype: torch.dtype):
+    # The features have the same value in both formats: those of a pass, and those that were kept.
+    features = torch.tensor([[256.0, 0.5]], dtype=dtype, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = logits(close, features)
+        loss = cross_entropy(found, torch.tensor([0]))
+    assert found.dtype == torch.float32
+    assert found.tolist() == [[256.0, 256.5]]
+    # -log(1 / (1 + e^0.5)); with rounded logits it would be log 2.
+    assert loss.item() == pytest.approx(0.974077, abs=1e-6)
+    loss.backward()
+    assert close.weight.grad is not None
+    # The gradient of the first class's logit is p - 1, with p = 1 / (1 + e^0.5) = 0.377541.
+    assert close.weight.grad[2].tolist() == pytest.approx([256 * (0.377541 - 1), 0.5 * (0.377541 - 1)], rel=1e-5)
+    assert features.grad is not None
+    assert features.grad.dtype == dtype
+
+
+def test_one_head_alone_is_not_rounded_either():
+    heads = Heads(2)
+    heads.add("1", 2)
+    with torch.no_grad():
+        heads.weight.copy_(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+        heads.bias.zero_()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert heads(torch.tensor([[256.0, 0.5]]).bfloat16(), "1").tolist() == [[256.0, 256.5]]
+
+
+def test_heads_in_double_precision_stay_so(heads: Heads, features: torch.Tensor):
+    heads.double()
+    assert heads.flat(features.double()).dtype == torch.float64

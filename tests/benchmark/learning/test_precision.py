@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.config import Settings
+from benchmark.images.labelled import LabelledImages
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.precision import Precision, computes_bfloat16, computing
@@ -61,7 +62,8 @@ def test_only_the_passes_have_the_precision(
     state = start(cell)
     for task in tiny_tasks[:2]:
         state = learn(cell, state, task, how).state
-    assert set(convolved) == logits == {dtype}
+    assert set(convolved) == {dtype}
+    assert logits == {torch.float32}
     assert learning == {torch.float32}
     stored = [*state.shared.values(), *state.tasks[1].values(), *state.tasks[2].values(), *state.memory.values()]
     assert not any(tensor.dtype == torch.bfloat16 for tensor in stored)
@@ -80,6 +82,33 @@ def test_the_network_answers_in_the_same_precision_as_it_learned(
     assert convolved == [torch.bfloat16] * 2 + [torch.float32] * 2
     assert half == pytest.approx(single, abs=0.1)
     assert single > 0.6, "a third would be guessed"
+
+
+class Close(nn.Module):
+    """Features whose first value decides nothing, and whose second one is too small to be seen beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A convolution, which autocast computes in bfloat16; it also holds both values exactly.
+        self.convolution = nn.Conv2d(3, 2, 1, bias=False)
+        nn.init.zeros_(self.convolution.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.convolution(images).mean((2, 3))
+        return features + torch.tensor([256.0, 0.5], dtype=features.dtype)
+
+
+def test_of_two_close_classes_the_lower_one_does_not_win(tiny_tasks: tuple[Task, ...]) -> None:
+    network = Network(Close(), 2, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    network.heads.add("1", 2)
+    with torch.no_grad():
+        # The logits 256 and 256.5 are both 256 in bfloat16.
+        network.heads.weight.copy_(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+        network.heads.bias.zero_()
+    network.use_head("1", 2)
+    data = tiny_tasks[1].train
+    data = LabelledImages(data.images, torch.ones_like(data.labels))
+    assert evaluate(network.eval(), data, CPU, "bf16") == 1.0
 
 
 def test_changed_weights_are_used_at_once() -> None:
