@@ -151,7 +151,7 @@ class Settings:
         orders: the number of task orders; the first is the stream's. See `repetitions`.
         device: "auto", "cpu" or "cuda".
         augment: random changes of the training images, applied in this order; see benchmark.images.augment.
-        precision: the precision of forward passes; see benchmark.learning.precision.
+        precision: the precision of convolutions and matrix products; see benchmark.learning.precision.
         compile: whether backbones are compiled by torch.compile.
         equal_memory: the specification of a method; replay memories take as many bytes as its state grows by.
         equal_compute: the specification of a method; the others train for the epochs that cost the same as this method.
@@ -181,7 +181,9 @@ class Settings:
     augment: tuple[str, ...] = setting(
         (), metavar="LIST", group=_SPEED, read=parse_augment, help="random changes of training images: flip,crop"
     )
-    precision: Literal["fp32", "bf16"] = setting("fp32", group=_SPEED, help="of forward passes")
+    precision: Literal["fp32", "tf32", "bf16"] = setting(
+        "fp32", group=_SPEED, help="of convolutions and matrix products; tf32 needs a GPU"
+    )
     compile: bool = setting(False, group=_SPEED, help="compile the backbone (torch.compile)")
     equal_memory: Spec | None = setting(
         None, metavar="METHOD", group=_FAIR, help="replay memories of the bytes that METHOD adds in all"

@@ -12,7 +12,7 @@ from benchmark.images.batches import in_order
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.answering import Answering
 from benchmark.learning.learner import Cell
-from benchmark.learning.precision import Precision, computing
+from benchmark.learning.precision import Precision, arithmetic, computing
 from benchmark.storage.state import State, checksum_of
 from methods.network import Network
 
@@ -32,7 +32,7 @@ def evaluate(network: Network, data: LabelledImages, device: torch.device, preci
     """Return the share of `data` that a network in evaluation mode classifies correctly."""
     correct = torch.zeros((), dtype=torch.int64, device=device)
     # A weight that is computed from other tensors is computed once, not in each pass.
-    with computing(precision, device), parametrize.cached():
+    with arithmetic(precision), computing(precision, device), parametrize.cached():
         for images, labels in in_order(data, device):
             correct += (network(images).argmax(1) == labels).sum()
     return int(correct) / len(data)

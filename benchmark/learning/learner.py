@@ -14,6 +14,7 @@ from benchmark.images.batches import Batches
 from benchmark.learning.clock import Clock, TrainingSeconds
 from benchmark.learning.compilation import compile_backbone
 from benchmark.learning.features import precompute
+from benchmark.learning.precision import arithmetic
 from benchmark.learning.seeds import derive
 from benchmark.learning.strategy import Strategy
 from benchmark.learning.training import Training
@@ -130,6 +131,11 @@ def learn(
     Raises:
         DivergedError: the loss is no longer finite.
     """
+    with arithmetic(training.precision):
+        return _learn(cell, state, task, training, on_epoch)
+
+
+def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: Callable[[], None]) -> Learned:
     number = state.learned + 1
 
     def generator(purpose: str) -> torch.Generator:

@@ -1,26 +1,39 @@
-"""The floating-point format in which the network computes."""
+"""The floating-point formats in which the network computes."""
 
 from __future__ import annotations
 
 import platform
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
+from torch.backends import cuda, cudnn, mkldnn
 
-#: "fp32", or "bf16": the backbone's convolutions, matrix products and later operations use bfloat16 if torch.autocast
-#: considers it safe. Heads, weights, gradients and the optimiser's state stay in float32.
-Precision = Literal["fp32", "bf16"]
+from benchmark.storage.gpus import visible_gpus
+from methods.errors import UserError
+
+#: "fp32": float32 with all of its bits. "tf32": the same, but a GPU rounds the factors of convolutions and matrix
+#: products to 10 bits. "bf16": the backbone's convolutions, matrix products and later operations use bfloat16 if
+#: torch.autocast considers it safe; heads, weights, gradients and the optimiser's state stay in float32.
+Precision = Literal["fp32", "tf32", "bf16"]
+
+# GPUs from this compute capability on (Ampere) have TF32 and bfloat16.
+_AMPERE = (8, 0)
 
 _NO_CONTEXT = nullcontext()
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether PyTorch finds bfloat16 arithmetic in the GPU, or in this machine's processor."""
+    """Whether PyTorch finds bfloat16 arithmetic in the GPUs, or in this machine's processor."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        known = [gpu.capability for gpu in visible_gpus() if gpu.capability]
+        # Torch starts a CUDA context to answer, so it is asked only if there is no other way.
+        return min(known) >= _AMPERE if known else torch.cuda.is_bf16_supported(including_emulation=False)
     # All PyTorch versions since 2.7 have the functions used here. This one is exact on ARM.
-    if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if not mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return True
@@ -28,9 +41,30 @@ def computes_bfloat16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Refuse TF32 where nothing would be computed in it.
+
+    Raises:
+        UserError: the run computes on the CPU, or a GPU is too old.
+    """
+    if precision != "tf32":
+        return
+    if device.type != "cuda":
+        raise UserError(
+            "--precision tf32: this run computes on the CPU, and only GPUs have TF32; use --precision fp32, or a "
+            "machine with a GPU"
+        )
+    for gpu in visible_gpus():
+        if gpu.capability and gpu.capability < _AMPERE:
+            raise UserError(
+                f"--precision tf32: the {gpu.name} has no TF32, which GPUs have since Ampere (compute capability "
+                "8.0); use --precision fp32"
+            )
+
+
 def precision_warnings(precision: Precision, device: torch.device) -> tuple[str, ...]:
     """Return warnings about a precision on a device, one line each, to show before training."""
-    if precision == "fp32" or computes_bfloat16(device):
+    if precision != "bf16" or computes_bfloat16(device):
         return ()
     where = "GPU" if device.type == "cuda" else "processor"
     return (
@@ -41,7 +75,80 @@ def precision_warnings(precision: Precision, device: torch.device) -> tuple[str,
 
 def computing(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """Return the context in which forward passes have that precision on a device."""
-    if precision == "fp32":
+    if precision != "bf16":
         return _NO_CONTEXT
     # A cache of converted weights saves nothing, since a pass uses each once, and it is stale after the weights change.
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
+@contextmanager
+def arithmetic(precision: Precision) -> Iterator[None]:
+    """In the block torch computes in float32 exactly as `precision` says, and repeats give the same bits.
+
+    All that learns or evaluates does so in such a block. After it torch's settings, which are those of the whole
+    process, are as they were.
+    """
+    before = _Flags.now()
+    if precision == "tf32":
+        flags = _Flags(convolutions_tf32=True, products="high", formats=("tf32",) * len(before.formats))
+    else:
+        flags = _Flags(convolutions_tf32=False, products="highest", formats=("ieee",) * len(before.formats))
+    flags.set()
+    try:
+        yield
+    finally:
+        before.set()
+
+
+@dataclass(frozen=True)
+class _Flags:
+    """Settings of torch. By default convolutions on a GPU use TF32, and cuDNN may choose other algorithms each time.
+
+    Attributes:
+        convolutions_tf32, products: what all versions have for convolutions and for matrix products. Torch refuses to
+            read them where they contradict `formats`, as in torch.backends.cudnn.flags, so all are set.
+        formats: what versions since 2.9 have for each of `_operations`.
+        deterministic, benchmark: of cuDNN.
+    """
+
+    convolutions_tf32: bool
+    products: str
+    formats: tuple[str, ...]
+    deterministic: bool = True
+    benchmark: bool = False
+
+    @classmethod
+    def now(cls) -> _Flags:
+        """The present settings. Those that torch refuses to read are at their defaults, and only `formats` was set."""
+        convolutions_tf32, products = True, "highest"
+        with _unwarned(), suppress(RuntimeError):
+            convolutions_tf32 = cudnn.allow_tf32
+        with _unwarned(), suppress(RuntimeError):
+            products = torch.get_float32_matmul_precision()
+        formats = tuple(operation.fp32_precision for operation in _operations())
+        return cls(convolutions_tf32, products, formats, cudnn.deterministic, cudnn.benchmark)
+
+    def set(self) -> None:
+        """Make them torch's settings."""
+        cudnn.deterministic, cudnn.benchmark = self.deterministic, self.benchmark
+        # In this order, because the older settings change the newer ones.
+        with _unwarned():
+            cudnn.allow_tf32 = self.convolutions_tf32
+            torch.set_float32_matmul_precision(self.products)
+        for operation, value in zip(_operations(), self.formats, strict=True):
+            operation.fp32_precision = value
+
+
+def _operations() -> list[Any]:
+    """What has a format of its own since torch 2.9: operations on a GPU, and on the CPU."""
+    if not hasattr(cudnn, "conv"):
+        return []
+    return [cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul]
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Torch 2.9 warns of the older settings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -22,7 +22,7 @@ class Training:
         epochs: passes over the task's training images.
         batch_size: images per step.
         augment: names of random changes (benchmark.images.augment), applied to each minibatch in this order.
-        precision: the precision of the forward passes.
+        precision: see benchmark.learning.precision.
         compiled: whether the backbone is compiled (torch.compile).
         dry: do only the steps that are needed to know the cost: the first step, another one whenever the method starts
             to train other tensors, and one in each epoch if a step reads the epoch number.

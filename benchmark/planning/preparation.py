@@ -11,7 +11,7 @@ import torch
 from benchmark.backbones import backbone_of
 from benchmark.config import Settings
 from benchmark.learning.compilation import check_compiler
-from benchmark.learning.precision import precision_warnings
+from benchmark.learning.precision import check_precision, precision_warnings
 from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
 from benchmark.streams.base import Stream
 from benchmark.streams.build import build_stream
@@ -72,6 +72,7 @@ def prepare_run(
     configured = tuple(configure(spec, **settings.recipe) for spec in settings.methods)
     check_budgets(settings, configured)
     device = choose_device(settings.device)
+    check_precision(settings.precision, device)
     for text in precision_warnings(settings.precision, device):
         (warn or note)(text)
     if settings.compile:

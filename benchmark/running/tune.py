@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmark.backbones.base import fingerprint
@@ -83,8 +82,6 @@ class Tuning:
             The entries of the prepared methods in the file; a failed method has no entry.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
         found = self._content["methods"]
         for method in self.prepared.methods:
             if method.label in found:

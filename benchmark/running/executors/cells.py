@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from benchmark.learning.learner import Cell, frozen_bytes, is_independent, learn, start
 from benchmark.learning.memory import peak_memory
 from benchmark.learning.training import Training
@@ -77,9 +75,6 @@ class Cells:
         gc.collect()
         gc.freeze()
         atexit.register(gc.unfreeze)
-        # The same command must give the same bytes.
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
 
     def are_independent(self, label: str) -> bool:
         """Whether the tasks of a method can be learned in any order, or in parallel.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,11 +14,19 @@ from benchmark.config import Settings
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, learn, start
-from benchmark.learning.precision import Precision, computes_bfloat16, computing
+from benchmark.learning.precision import (
+    Precision,
+    arithmetic,
+    check_precision,
+    computes_bfloat16,
+    computing,
+)
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import prepare_run
+from benchmark.storage.gpus import Gpu
 from benchmark.streams.base import Task
 from methods import Method, methods
+from methods.errors import UserError
 from methods.network import Network
 
 CPU = torch.device("cpu")
@@ -187,3 +195,143 @@ def test_a_processor_without_bfloat16_is_told_once_before_anything_is_loaded(
         assert said[0] == warnings[0]
         assert "--precision bf16" in warnings[0]
         assert "several times as long as with --precision fp32" in warnings[0]
+
+
+def torch_settings() -> list[Any]:
+    """What torch says of float32 in convolutions and matrix products, in its older words and in its newer ones."""
+    backends = torch.backends
+    older = [backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32, torch.get_float32_matmul_precision()]
+    if not hasattr(backends.cudnn, "conv"):
+        return older
+    operations = (backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv, backends.mkldnn.matmul)
+    return [*older, *(operation.fp32_precision for operation in operations)]
+
+
+def cudnn_settings() -> tuple[bool, bool]:
+    return torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+
+
+EXACT: list[Any] = [False, False, "highest", "ieee", "ieee", "ieee", "ieee"]
+ROUNDED: list[Any] = [True, True, "high", "tf32", "tf32", "tf32", "tf32"]
+
+
+@pytest.fixture
+def careless() -> Iterator[list[Any]]:
+    """A program that lets torch compute as fast as it can."""
+    with torch.backends.cudnn.flags(benchmark=True, deterministic=False, allow_tf32=True):
+        torch.set_float32_matmul_precision("medium")
+        yield torch_settings()
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("precision", "expected"), [("fp32", EXACT), ("bf16", EXACT), ("tf32", ROUNDED)])
+def test_learning_and_evaluating_have_the_precision_and_nothing_else_has(
+    careless: list[Any],
+    precision: Precision,
+    expected: list[Any],
+    make_cell: Callable[..., Cell],
+    tiny_tasks: tuple[Task, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Any] = []
+
+    def look(*arguments: Any) -> None:
+        seen.append((torch_settings(), cudnn_settings()))
+
+    # Before, during and after the steps, and in an evaluation.
+    for hook in ("before_training_exp", "after_backward", "after_training_exp"):
+        monkeypatch.setattr(Method, hook, look)
+    cell, how = make_cell("sgd"), Training(methods.get("sgd").recipe, epochs=1, batch_size=40, precision=precision)
+    learned = learn(cell, start(cell), tiny_tasks[0], how)
+    assert len(seen) == 3
+    assert torch_settings() == careless
+    network = network_for(cell, learned.state, 1, 3)
+    network.backbone.register_forward_hook(look)
+    evaluate(network, tiny_tasks[0].test, CPU, precision)
+    assert len(seen) == 4
+    assert all(found == (expected[: len(careless)], (True, False)) for found in seen)
+    assert torch_settings() == careless
+    assert cudnn_settings() == (False, True)
+
+
+def test_the_settings_are_as_before_after_an_error(careless: list[Any]) -> None:
+    with pytest.raises(KeyError), arithmetic("fp32"):
+        raise KeyError
+    assert torch_settings() == careless
+    assert cudnn_settings() == (False, True)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="torch is older than 2.9")
+def test_settings_that_contradict_each_other_are_as_before() -> None:
+    """A program that uses only torch's newer settings, after which torch refuses to read the older ones."""
+    operations = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+    before = [operation.fp32_precision for operation in operations]
+    try:
+        torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision = "ieee", "tf32"
+        with arithmetic("fp32"):
+            assert torch_settings() == EXACT
+        assert [operation.fp32_precision for operation in operations] == ["ieee", "tf32"]
+        with pytest.raises(RuntimeError):
+            torch.get_float32_matmul_precision()
+    finally:
+        for operation, value in zip(operations, before, strict=True):
+            operation.fp32_precision = value
+
+
+class Older:
+    """torch.backends.cudnn before version 2.9, where operations have no formats of their own."""
+
+    allow_tf32 = True
+    deterministic = benchmark = False
+
+
+def test_older_versions_of_torch_have_fewer_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    cudnn = Older()
+    monkeypatch.setattr("benchmark.learning.precision.cudnn", cudnn)
+    asked = ["high"]
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: asked[-1])
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
+    with arithmetic("fp32"):
+        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (False, True, False)
+        assert asked == ["high", "highest"]
+    assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (True, False, False)
+    assert asked == ["high", "highest", "high"]
+    cudnn.allow_tf32 = False
+    with arithmetic("tf32"):
+        assert cudnn.allow_tf32
+        assert asked[-1] == "high"
+    assert not cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_tf32_is_refused_on_the_cpu_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch, device: Any):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    settings = Settings(methods=("sgd",), precision="tf32", device=device, tasks=1)
+    said: list[str] = []
+    with pytest.raises(UserError) as caught:
+        prepare_run(settings, said.append)
+    assert str(caught.value) == (
+        "--precision tf32: this run computes on the CPU, and only GPUs have TF32; use --precision fp32, or a machine "
+        "with a GPU"
+    )
+    assert said == []
+
+
+@pytest.mark.parametrize(("capability", "has_it"), [((7, 5), False), ((8, 0), True), ((9, 0), True), (None, True)])
+def test_an_old_gpu_has_neither_tf32_nor_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | None, has_it: bool
+):
+    gpus = [Gpu("NVIDIA H200", (9, 0)), Gpu("Tesla T4", capability)]
+    monkeypatch.setattr("benchmark.learning.precision.visible_gpus", lambda: gpus)
+    cuda = torch.device("cuda")
+    assert computes_bfloat16(cuda) is has_it
+    if has_it:
+        check_precision("tf32", cuda)
+        return
+    with pytest.raises(UserError) as caught:
+        check_precision("tf32", cuda)
+    assert str(caught.value) == (
+        "--precision tf32: the Tesla T4 has no TF32, which GPUs have since Ampere (compute capability 8.0); use "
+        "--precision fp32"
+    )
