@@ -85,7 +85,7 @@ def run(
     if execution.may_start_workers:
         warm_up()
     with loading() as (note, warn):
-        prepared = prepare_run(settings, note, warn=warn)
+        prepared = prepare_run(settings, note, warn=warn, elsewhere=execution.executor == "ray")
     with progress_bars(prepared.epochs_in_all(planned_cells(settings, RunFolder(folder)))) as progress:
         return _shown(learn(prepared, execution, folder, command, progress.handle))
 

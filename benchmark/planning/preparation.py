@@ -26,6 +26,7 @@ class Prepared:
 
     Attributes:
         methods: the methods, with the memory sizes of their budgets.
+        device: where this process computes.
         budgets: budgets by label; empty without --equal-memory and --equal-compute.
     """
 
@@ -56,6 +57,7 @@ def prepare_run(
     budgets: Mapping[str, Budget] | None = None,
     stream: Stream | None = None,
     warn: Callable[[str], None] | None = None,
+    elsewhere: bool = False,
 ) -> Prepared:
     """Load the stream and the backbone, and check the methods' options.
 
@@ -65,16 +67,19 @@ def prepare_run(
         budgets: the budgets, if known; if None, they are found here.
         stream: the stream, if built; if None, it is built here.
         warn: called with one line of text that the user must read; `note` if None.
+        elsewhere: whether only other machines, the nodes of a Ray cluster, learn. They choose the device, and this
+            process, which only prepares their work, computes on the CPU.
 
     Raises:
         UserError: a setting cannot be used.
     """
     configured = tuple(configure(spec, **settings.recipe) for spec in settings.methods)
     check_budgets(settings, configured)
-    device = choose_device(settings.device)
-    check_precision(settings.precision, device)
-    for text in precision_warnings(settings.precision, device):
-        (warn or note)(text)
+    device = torch.device("cpu") if elsewhere else choose_device(settings.device)
+    if not elsewhere:
+        check_precision(settings.precision, device)
+        for text in precision_warnings(settings.precision, device):
+            (warn or note)(text)
     if settings.compile:
         note("trying the compiler")
         check_compiler(device)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from benchmark.results.blocks import repetitions_text
 from benchmark.results.paired_tests import Statistics
 from benchmark.results.run import Results
 from benchmark.storage.manifest import SUCCEEDED, Manifest
-from benchmark.storage.provenance import differences, learning_processes
+from benchmark.storage.provenance import Process, differences, learning_processes
 from methods.names import printable
 
 _TEMPLATES = Path(__file__).parent / "template"
@@ -71,6 +71,9 @@ class _Chart:
 
 _BAND = "Over several seeds or orders a line is their mean, and its band reaches from the lowest to the highest."
 _OVERLAP = "A label that would hide another one is left out: hover over its point."
+# The entries of a process that the page tells beside its hardware and versions.
+_PLACE = ("device", "tf32", "workers", "gpus_per_cell")
+
 _CHARTS = (
     _Chart(
         "average_accuracy",
@@ -244,9 +247,19 @@ def _groups(manifest: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, 
         # Budgets have their own table.
         if isinstance(values, Mapping) and values and heading != "budgets":
             yield heading.capitalize(), list(_flat(values))
-    differing = differences(learning_processes(manifest))
+    learned = learning_processes(manifest)
+    place = [(name, text) for name in _PLACE if (text := _values(learned, name))]
+    if place:
+        yield "Where it was learned", place
+    differing = differences(learned)
     if differing:
         yield "What differs between the processes that learned it", [(k, "; ".join(v)) for k, v in differing.items()]
+
+
+def _values(processes: Sequence[Process], name: str) -> str:
+    """The values of an entry of processes, without repetitions; empty if none has it."""
+    values = [process[name] for process in processes if process.get(name) is not None]
+    return ", ".join(map(str, dict.fromkeys(values)))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from benchmark.results.reference import check_reference
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.lock import building
 from benchmark.storage.manifest import DIVERGED, FAILED, INCOMPLETE, SUCCEEDED, Entry, Manifest
-from benchmark.storage.provenance import learning_processes, shows_seconds
+from benchmark.storage.provenance import comparable_seconds, learning_processes, shows_seconds
 from benchmark.storage.records import CellKey, read_records, record_path
 from methods.errors import UserError
 
@@ -232,9 +232,8 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         "budgets": _budgets(cells) if len(equal) == 1 else {},
         "started": min(manifest["started"] for manifest in manifests),
         "finished": None if None in ends else max(ends),
-        "comparable_seconds": all(
-            manifest["hardware"] == first["hardware"] and manifest.comparable_seconds for manifest in manifests
-        ),
+        "comparable_seconds": all(manifest.comparable_seconds for manifest in manifests)
+        and comparable_seconds([process for manifest in manifests for process in learning_processes(manifest)]),
         "show_seconds": all(map(shows_seconds, manifests)),
         "versions": first["versions"],
         "commit": first["commit"],

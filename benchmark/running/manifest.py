@@ -91,10 +91,10 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
     if "runs" in old:
         raise UserError(f"{option} {name}: `compare` made that folder of other runs; give another {option}")
     for key in new["settings"]:
-        # For a run, check_device compares the devices themselves.
-        if key == "device" and kind == "run":
-            continue
         before, asked = old["settings"].get(key), new["settings"][key]
+        # For a run, check_device compares the devices themselves. A file of an older version may only say "auto".
+        if key == "device" and (kind == "run" or before == "auto"):
+            continue
         if before != asked:
             raise UserError(
                 f"{option} {name}: that {kind} exists with --{key.replace('_', '-')} {_shown(before)}, "

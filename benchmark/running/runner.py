@@ -20,7 +20,7 @@ from benchmark.report.write import write_report
 from benchmark.results.run import Results, collect
 from benchmark.running.config_file import write_config
 from benchmark.running.executors.cells import Job
-from benchmark.running.executors.choice import choose_executor
+from benchmark.running.executors.choice import Site, choose_executor, gpu_share, site_of
 from benchmark.running.executors.plan import Plan
 from benchmark.running.manifest import check_same, new_manifest
 from benchmark.running.matrix import Matrix, key_of
@@ -64,9 +64,9 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
     new = not folder.exists()
     run_folder = open_run(folder)
     try:
-        with locked(folder):
+        with locked(folder), site_of(execution, prepared) as site:
             remove_unfinished(folder)
-            return _run(prepared, execution, run_folder, manifest, tell)
+            return _run(prepared, execution, run_folder, manifest, site, tell)
     finally:
         # A run that could not begin leaves no folder. A folder that existed before belongs to the user.
         if new:
@@ -75,11 +75,12 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
 
 
 def _run(
-    prepared: Prepared, execution: Execution, run_folder: RunFolder, manifest: Manifest, tell: Listener
+    prepared: Prepared, execution: Execution, run_folder: RunFolder, manifest: Manifest, site: Site, tell: Listener
 ) -> Results:
     """Do the work of `run` in a locked folder; `manifest` is the one of a new run."""
-    folder = run_folder.path
-    process = new_process(manifest, prepared.device)
+    folder, settings = run_folder.path, prepared.settings
+    manifest |= site.machine
+    process = new_process(manifest, site.device, settings.precision)
     if run_folder.exists():
         old = run_folder.read_manifest()
         check_same(old, manifest, "--name", folder.name)
@@ -90,14 +91,16 @@ def _run(
     found = {key_of(entry): look(run_folder.cell(*key_of(entry))) for entry in manifest["cells"]}
     process["tasks_left"] = len(manifest["tasks"]) * len(found) - sum(len(cell.tasks) for cell in found.values())
     if process["tasks_left"]:
-        check_device(manifest, process, prepared.settings.device, folder.name)
-        if text := difference_warning(manifest, process, folder.name):
-            tell(Warned(text))
+        check_device(manifest, process, settings.device, folder.name)
+        for text in (*site.warnings, difference_warning(manifest, process, folder.name)):
+            if text:
+                tell(Warned(text))
     manifest["reference"] = execution.reference or manifest["reference"]
     manifest["show_seconds"] = execution.seconds or manifest.get("show_seconds", False)
     run_folder = replace(run_folder, id=manifest["id"])
     plan = Plan(
-        prepared.settings,
+        # Workers need not find out what "auto" means.
+        replace(settings, device=site.device),
         execution.plugins,
         Path.cwd(),
         folder.absolute(),
@@ -111,8 +114,8 @@ def _run(
     )
     cells = plan.cells(prepared)
     independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
-    executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"])
-    process["workers"] = executor.workers
+    executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"], site)
+    process |= {"workers": executor.workers, "gpus_per_cell": gpu_share(execution, site.device) or None}
     with tracked(execution.tracker, run_folder, manifest, tell) as (tell, publish):
         # An evaluation that is copied from another cell is not repeated, so it is not verified.
         share = not execution.verify_evaluations

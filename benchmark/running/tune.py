@@ -138,7 +138,8 @@ class Tuning:
                 "train_images": settings.train_images,
                 "epochs": settings.epochs,
                 "batch_size": settings.batch_size,
-                "device": settings.device,
+                # What "auto" means here: the file must not go on on another device.
+                "device": self.prepared.device.type,
                 "seed": settings.seeds[0],
                 "budget": self.budget,
             },

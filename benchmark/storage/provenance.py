@@ -14,13 +14,21 @@ from typing import Any
 
 import torch
 
+from benchmark.storage.gpus import driver_version, visible_gpus
+
 _PACKAGES = ("continual-benchmark", "torch", "torchvision", "avalanche-lib", "numpy", "pillow", "safetensors")
 
 # The entries of a process that are also in the manifest of a run that it begins.
 _COMMON = ("started", "command", "versions", "commit", "hardware")
 
 # The entries that can make numbers or seconds differ.
-_COMPARED = ("device", "versions", "commit", "hardware")
+_COMPARED = ("device", "tf32", "versions", "commit", "hardware")
+
+# The entries that can make seconds differ.
+_TIMED = ("device", "hardware", "gpus_per_cell")
+
+# What a process on the CPU does not use.
+_OF_GPUS = ("versions.cuda", "versions.cudnn", "hardware.gpus", "hardware.driver")
 
 # Because of these variables, git would look at another repository than the file's.
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
@@ -38,20 +46,48 @@ def provenance(command: Sequence[str]) -> dict[str, Any]:
     return {
         "started": now(),
         "command": list(command),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         "commit": commit(Path(__file__).resolve().parents[1]),
-        "hardware": _hardware(),
+        **machine(),
     }
 
 
-def new_process(manifest: Mapping[str, Any], device: torch.device) -> Process:
+def machine() -> dict[str, Any]:
+    """The versions and the hardware of this machine. It starts no CUDA context."""
+    return {"versions": _versions(), "hardware": _hardware()}
+
+
+def several(machines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several machines as one: what they do not have in common becomes a list, and their GPUs are in one list.
+
+    Args:
+        machines: as `machine` describes each.
+    """
+    parts = {part: [each[part] for each in machines] for part in ("versions", "hardware")}
+    united = {
+        part: {name: _united([each.get(name) for each in found]) for name in found[0]} for part, found in parts.items()
+    }
+    united["hardware"]["gpus"] = [gpu for each in parts["hardware"] for gpu in each["gpus"]]
+    return united
+
+
+def _united(values: Sequence[Any]) -> Any:
+    different = [value for number, value in enumerate(values) if value not in values[:number]]
+    return different[0] if len(different) == 1 else different
+
+
+def new_process(manifest: Mapping[str, Any], device: str, precision: str) -> Process:
     """This process's entry in the list of those that work on a run.
 
     Args:
         manifest: the manifest of a run that would begin now.
-        device: the device that it learns on.
+        device: "cpu" or "cuda": where it learns.
+        precision: the value of --precision.
     """
-    return {**{key: manifest[key] for key in _COMMON}, "device": device.type}
+    return {
+        **{key: manifest[key] for key in _COMMON},
+        "device": device,
+        "tf32": device == "cuda" and precision == "tf32",
+    }
 
 
 def processes(manifest: Mapping[str, Any]) -> list[Process]:
@@ -65,6 +101,8 @@ def learning_processes(manifest: Mapping[str, Any]) -> list[Process]:
     if "runs" in manifest:
         # In a comparison, they come from several runs.
         return entries
+    if "settings" in manifest:
+        entries = [_as_now(entry, manifest["settings"]) for entry in entries]
     left = [entry.get("tasks_left") for entry in entries]
     # It is not known for a process of an older version.
     return [
@@ -74,9 +112,31 @@ def learning_processes(manifest: Mapping[str, Any]) -> list[Process]:
     ]
 
 
+def _as_now(entry: Process, settings: Mapping[str, Any]) -> Process:
+    """A process of an older version with what follows from the rest: its device, and whether it used TF32.
+
+    Args:
+        entry: the process; one of this version is returned itself.
+        settings: those of its run.
+    """
+    if "tf32" in entry:
+        return entry
+    asked, gpus = settings.get("device", "auto"), entry.get("hardware", {}).get("gpus")
+    device = entry.get("device") or (asked if asked != "auto" else None)
+    if device is None and gpus is not None:
+        device = "cuda" if gpus else "cpu"
+    if device is None:
+        return entry
+    # Older versions left the precision of convolutions to torch, which uses TF32 on a GPU.
+    return {**entry, "device": device, "tf32": device == "cuda" and settings.get("precision", "fp32") == "fp32"}
+
+
 def comparable_seconds(entries: Sequence[Process]) -> bool:
-    """Whether processes computed on the same hardware, if that is known."""
-    return not {"device", "hardware"} & {name.partition(".")[0] for name in differences(entries)}
+    """Whether processes computed on the same hardware, as far as that is known, and each on hardware of one kind."""
+    if differences(entries, _TIMED) or any(map(_mixed, entries)):
+        return False
+    # A device that is not known may be a GPU or the CPU.
+    return len({"device" in entry for entry in entries}) <= 1
 
 
 def shows_seconds(manifest: Mapping[str, Any]) -> bool:
@@ -86,12 +146,36 @@ def shows_seconds(manifest: Mapping[str, Any]) -> bool:
     )
 
 
-def differences(entries: Sequence[Process]) -> dict[str, list[str]]:
-    """How processes differ: "hardware.threads" -> the values that occur, in the order of the processes."""
-    found = [dict(_flat({key: entry[key] for key in _COMPARED if key in entry})) for entry in entries]
+def _mixed(entry: Process) -> bool:
+    """Whether machines, or GPUs, of different kinds may have learned the cells of one process."""
+    lists = {f"hardware.{name}": value for name, value in entry.get("hardware", {}).items() if isinstance(value, list)}
+    return entry.get("workers", 1) > 1 and any(
+        len(set(value)) > 1 for name, value in lists.items() if _counts(name, entry)
+    )
+
+
+def _counts(name: str, entry: Process) -> bool:
+    """Whether a fact can change what a process computes: on the CPU, those of GPUs cannot."""
+    return entry.get("device") != "cpu" or name not in _OF_GPUS
+
+
+def differences(entries: Sequence[Process], keys: Sequence[str] = _COMPARED) -> dict[str, list[str]]:
+    """How processes differ: "hardware.threads" -> the values that occur, in the order of the processes.
+
+    Args:
+        entries: the processes.
+        keys: which of their entries to compare.
+    """
+    found = [_facts(entry, keys) for entry in entries]
     names = dict.fromkeys(name for values in found for name in values)
     values = {name: list(dict.fromkeys(each[name] for each in found if name in each)) for name in names}
     return {name: listed for name, listed in values.items() if len(listed) > 1}
+
+
+def _facts(entry: Process, keys: Sequence[str] = _COMPARED) -> dict[str, str]:
+    """The facts of a process, as "hardware.threads" -> its value as text."""
+    flat = _flat({key: entry[key] for key in keys if key in entry})
+    return {name: value for name, value in flat if _counts(name, entry)}
 
 
 def changes(before: Sequence[Process], process: Process) -> dict[str, tuple[list[str], str]]:
@@ -99,7 +183,7 @@ def changes(before: Sequence[Process], process: Process) -> dict[str, tuple[list
     differing = differences(before)
     found = {}
     for name, values in differences([*before, process]).items():
-        own = dict(_flat({key: process[key] for key in _COMPARED if key in process})).get(name)
+        own = _facts(process).get(name)
         others = differing.get(name) or [value for value in values if value != own]
         if own is not None and own not in others:
             found[name] = others, own
@@ -170,13 +254,25 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _versions() -> dict[str, str | None]:
+    packages = {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **packages, "cuda": torch.version.cuda, "cudnn": _cudnn()}
+
+
+def _cudnn() -> str | None:
+    # torch.backends.cudnn.version() would also check the GPUs, which starts a CUDA context.
+    library = getattr(torch._C, "_cudnn", None)
+    return ".".join(map(str, library.getRuntimeVersion())) if library else None
+
+
 def _hardware() -> dict[str, Any]:
     return {
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "gpus": [gpu.name for gpu in visible_gpus()],
+        "driver": driver_version(),
         "system": platform.platform(),
     }
 

@@ -2,24 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from benchmark.config import Execution
 from benchmark.images.machine import usable_memory
 from benchmark.learning.memory import training_memory
+from benchmark.learning.precision import check_precision
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
 from benchmark.running.executors.cells import Cells
 from benchmark.running.executors.plan import Plan
 from benchmark.running.executors.processes import ProcessExecutor
 from benchmark.running.executors.serial import SerialExecutor
+from benchmark.storage.provenance import several
 from methods.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.running.executors.ray_cluster import Node
 
 # RAM of a worker's process besides training, in bytes: the interpreter and its libraries.
 _PROCESS = 700 << 20
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a run's jobs are done.
+
+    Attributes:
+        device: what --device means there: "cpu" or "cuda".
+        nodes: the machines of the Ray cluster; none if the jobs are done on this machine.
+        machine: their versions and their hardware, as storage.provenance describes them; empty likewise.
+        warnings: what the user must read about the precision there, a line each.
+    """
+
+    device: str
+    nodes: Sequence[Node] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+
+@contextmanager
+def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
+    """Yield where the jobs are done. With Ray, the block is in the cluster, whose nodes decide about the device.
+
+    Raises:
+        UserError: there is no such cluster, or no node of it has what is asked for.
+    """
+    if execution.executor != "ray":
+        yield Site(prepared.device.type)
+        return
+    from benchmark.running.executors.ray_cluster import connect, leave, machines
+
+    settings = prepared.settings
+    nodes = connect(execution.address, torch.get_num_threads())
+    try:
+        any_gpu = any(node.gpus for node in nodes)
+        device = settings.device if settings.device != "auto" else "cuda" if any_gpu else "cpu"
+        check_precision(settings.precision, torch.device(device))
+        found, warnings = machines(device, settings.precision)
+        yield Site(device, nodes, several(found), warnings)
+    finally:
+        leave()
 
 
 def choose_executor(
@@ -29,6 +77,7 @@ def choose_executor(
     cells: Cells,
     independent: Collection[str],
     entries: Sequence[Mapping[str, Any]],
+    site: Site,
 ) -> tuple[Executor, bool]:
     """Return the executor for a run's options, and whether each independent task is its own job.
 
@@ -37,9 +86,10 @@ def choose_executor(
         prepared, cells: for jobs in this process.
         independent: labels of the methods with independent tasks.
         entries: the manifest's cells.
+        site: where the jobs are done.
 
     Raises:
-        UserError: there are too few GPUs, there is no such cluster, or the cluster does not reach the run's folder.
+        UserError: there are too few GPUs, or a cluster does not reach the run's folder.
     """
     # A task that is learned alone is evaluated only once, so there is nothing to verify.
     may_split = execution.parallel_tasks is not False and not execution.verify_evaluations
@@ -47,10 +97,10 @@ def choose_executor(
     # Finished cells count too, so that a resumed run uses the same number of threads as before.
     counted = _learned_once(entries, independent) if may_split and len(plan.orders) > 1 else entries
     jobs = sum(each if entry["method"] in independent else 1 for entry in counted)
-    share = _gpu_share(execution, prepared)
+    share = gpu_share(execution, site.device)
     executor: Executor
     if execution.executor == "ray":
-        executor, workers = _on_ray(execution, plan, jobs, share)
+        executor, workers = _on_ray(execution, plan, jobs, share, site.nodes)
     else:
         workers = min(jobs, execution.jobs or _affordable(prepared, share))
         gpus = _place(workers, share) if share else []
@@ -69,14 +119,11 @@ def _learned_once(entries: Sequence[Mapping[str, Any]], independent: Collection[
     return [*apart.values(), *(e for e in entries if e["method"] not in independent)]
 
 
-def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float) -> tuple[Executor, int]:
+def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float, nodes: Sequence[Node]) -> tuple[Executor, int]:
     """Return the executor on a Ray cluster, and its number of workers."""
-    from benchmark.running.executors.ray_cluster import RayExecutor, check_storage, connect
+    from benchmark.running.executors.ray_cluster import RayExecutor, check_storage
 
-    nodes = connect(execution.address, plan.threads)
     room = sum(node.gpus * _room(share) if share else node.cpus for node in nodes)
-    if not room:
-        raise UserError(f"--executor ray: no node has a {'GPU; add --device cpu' if share else 'CPU for tasks'}")
     check_storage(plan.folder, plan.directory)
     workers = min(jobs, execution.jobs or room)
     cpus = [node.cpus for node in nodes]
@@ -85,10 +132,10 @@ def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float) -> tuple[
     return RayExecutor(plan, workers, min(plan.threads, sum(cpus) / workers), share), workers
 
 
-def _gpu_share(execution: Execution, prepared: Prepared) -> float:
+def gpu_share(execution: Execution, device: str) -> float:
     """Return the GPU share of each worker; 0 if no GPU is used."""
     share = execution.gpus_per_cell
-    if prepared.device.type == "cuda":
+    if device == "cuda":
         return share or 1.0
     if share:
         raise UserError(f"--gpus-per-cell {share:g}: this run uses no GPU; leave it out, or add --device cuda")

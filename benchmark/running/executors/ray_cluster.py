@@ -7,28 +7,33 @@ import os
 import socket
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 # Ray prints when its processes die, even without `log_to_driver`. Here this is reported as the cause of a failure.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
 
 import ray
+import torch
 from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, WorkerCrashedError
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmark.files import OWN
+from benchmark.learning.precision import Precision, precision_warnings
 from benchmark.progress.events import Event, Failure, JobBegan, JobEnded, Listener
 from benchmark.running.executors.base import attempt
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.plan import Plan
+from benchmark.storage.provenance import machine
 from benchmark.workers import short_folder
 from methods.errors import UserError, first_line
+
+T = TypeVar("T")
 
 # How often a job is started again if its node or process dies: its learned tasks are in the run's folder.
 _RETRIES = 3
@@ -90,8 +95,13 @@ def connect(address: str | None, threads: int) -> list[Node]:
             f"--address {address}: no Ray cluster can be joined there ({first_line(error)}); give the HOST:PORT that "
             "`ray start --head` told, with RAY_AUTH_MODE=token if it wants a token, or, on one of its nodes, auto"
         ) from error
-    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    resources = [node["Resources"] for node in _alive()]
     return [Node(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in resources]
+
+
+def leave() -> None:
+    """Leave the cluster, if this process is in it, and end it if it was started here."""
+    ray.shutdown()
 
 
 @contextmanager
@@ -136,30 +146,77 @@ def check_storage(folder: Path, directory: Path) -> None:
     Raises:
         UserError: a node does not; the message names it.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
     with tempfile.NamedTemporaryFile(dir=folder, prefix=OWN, suffix=".tmp") as mark:
-        # Not a decorator: Ray would send the code, and not check that the node has the program.
-        unreached = ray.remote(num_cpus=0)(_unreached)
-        places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-        answers = [unreached.options(scheduling_strategy=at).remote(Path(mark.name), directory) for at in places]
-        for node, answer in zip(nodes, answers, strict=True):
-            try:
-                path = ray.get(answer, timeout=_PATIENCE)
-            except GetTimeoutError as error:
-                raise UserError(
-                    f"--executor ray: node {node['NodeName']} has not answered for {_PATIENCE} s; free it, or take "
-                    "it out of the cluster"
-                ) from error
-            except RayError as error:
-                raise UserError(
-                    f"--executor ray: node {node['NodeName']} cannot run the benchmark ({first_line(error)}); "
-                    "install it there as it is here"
-                ) from error
+        for node, path in _answers(_alive(), _unreached, Path(mark.name), directory):
             if path:
                 raise UserError(
                     f"--executor ray: node {node['NodeName']} does not reach {path}; work, and write "
                     "with --out, on storage that all nodes share"
                 )
+
+
+def machines(device: str, precision: Precision) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the versions and the hardware of the nodes that learn, and warnings about the precision there.
+
+    Args:
+        device: "cuda" for the nodes that offer GPUs, "cpu" for those that offer CPUs.
+        precision: the value of --precision.
+
+    Raises:
+        UserError: no node offers that, or one does not answer.
+    """
+    wanted = {"cuda": "GPU", "cpu": "CPU"}[device]
+    nodes = [node for node in _alive() if int(node["Resources"].get(wanted, 0))]
+    if not nodes:
+        raise UserError(
+            f"--executor ray: no node has a {'GPU; add --device cpu' if device == 'cuda' else 'CPU for tasks'}"
+        )
+    found, warnings = [], dict[str, None]()
+    for node, (here, warned) in _answers(nodes, _describe, device, precision):
+        offers = node["Resources"]
+        own = {"threads": int(offers.get("CPU", 0)), "gpus": here["hardware"]["gpus"][: int(offers.get("GPU", 0))]}
+        found.append({**here, "hardware": here["hardware"] | own})
+        warnings |= dict.fromkeys(warned)
+    return found, list(warnings)
+
+
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _answers(
+    nodes: Sequence[dict[str, Any]], function: Callable[..., T], *arguments: Any
+) -> Iterator[tuple[dict[str, Any], T]]:
+    """Call a function on each of these nodes: yields the node and what it returned there.
+
+    Raises:
+        UserError: a node does not answer, or cannot run the program; the message names it.
+    """
+    # Not a decorator: Ray would send the code, and not check that the node has the program.
+    remote = ray.remote(num_cpus=0)(function)
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    answers = [remote.options(scheduling_strategy=at).remote(*arguments) for at in places]
+    for node, answer in zip(nodes, answers, strict=True):
+        try:
+            found = ray.get(answer, timeout=_PATIENCE)
+        except GetTimeoutError as error:
+            raise UserError(
+                f"--executor ray: node {node['NodeName']} has not answered for {_PATIENCE} s; free it, or take "
+                "it out of the cluster"
+            ) from error
+        except RayError as error:
+            raise UserError(
+                f"--executor ray: node {node['NodeName']} cannot run the benchmark ({first_line(error)}); "
+                "install it there as it is here"
+            ) from error
+        yield node, found
+
+
+def _describe(device: str, precision: Precision) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return, on a node, its versions and hardware, and warnings about the precision."""
+    # Ray hides the GPUs from a task that has asked for none, and sets this anew for the next task.
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    return machine(), precision_warnings(precision, torch.device(device))
 
 
 def _unreached(mark: Path, directory: Path) -> Path | None:

@@ -209,6 +209,24 @@ def test_settings_leave_out_what_is_a_table(tmp_path, run):
     assert page.texts[page.texts.index("lr") + 1] == "\N{EN DASH}"
 
 
+def test_it_says_where_it_was_learned(tmp_path, run):
+    first = {"device": "cuda", "tf32": False, "workers": 4, "gpus_per_cell": 0.25, "tasks_left": 4}
+    second = first | {"workers": 1, "gpus_per_cell": 1.0, "tasks_left": 2}
+    # It learned nothing.
+    third = first | {"device": "cpu", "gpus_per_cell": None, "tasks_left": 0}
+    text, _ = written(tmp_path, run, processes=[first, second, third])
+    (table,) = re.findall(r">Where it was learned</caption>(.*?)</table>", text, re.DOTALL)
+    rows = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', table)
+    assert rows == [("device", "cuda"), ("tf32", "False"), ("workers", "4, 1"), ("gpus_per_cell", "0.25, 1.0")]
+    text, _ = written(tmp_path, run, processes=[third | {"tasks_left": 4}])
+    (table,) = re.findall(r">Where it was learned</caption>(.*?)</table>", text, re.DOTALL)
+    rows = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', table)
+    assert rows == [("device", "cpu"), ("tf32", "False"), ("workers", "4")]
+    # An older version did not write it.
+    text, _ = written(tmp_path, run)
+    assert "Where it was learned" not in text
+
+
 def test_headers_say_what_their_columns_are(tmp_path, run):
     _, page = written(tmp_path, run)
     titles = page.values("title")

@@ -305,6 +305,61 @@ def test_seconds_of_other_hardware_are_not_set_against_each_other(here, cores, r
     assert pd.read_csv("results/c/compute.csv")["training_seconds"].tolist() == [2.0, 6.0]
 
 
+GPU_A, GPU_B = ["NVIDIA H200"], ["NVIDIA A100"]
+
+
+def learned_on(device: str | None, gpus: list[str] | None, **more: Any) -> dict[str, Any]:
+    """The only process of a run, as its manifest lists it; None for what an older version did not write."""
+    entry = {"hardware": {"cores": 8} | ({} if gpus is None else {"gpus": gpus}), "tasks_left": 4, **more}
+    return entry | ({} if device is None else {"device": device, "tf32": False})
+
+
+@pytest.mark.usefixtures("quick_report")
+@pytest.mark.parametrize(
+    ("first", "second", "asked", "divided"),
+    [
+        # On the same machine, which has a GPU.
+        (learned_on("cuda", GPU_A), learned_on("cuda", GPU_A), "auto", True),
+        (learned_on("cpu", GPU_A), learned_on("cuda", GPU_A), "auto", False),
+        (learned_on("cuda", GPU_A), learned_on("cuda", GPU_B), "auto", False),
+        (learned_on("cuda", GPU_A), learned_on("cuda", GPU_A * 2), "auto", False),
+        # On the CPU, GPUs and their driver do not matter.
+        (learned_on("cpu", GPU_A), learned_on("cpu", GPU_B), "auto", True),
+        # A whole GPU, and a part of one.
+        (learned_on("cuda", GPU_A, gpus_per_cell=1.0), learned_on("cuda", GPU_A, gpus_per_cell=0.25), "auto", False),
+        # An older version, whose device follows from the option, or from its GPUs.
+        (learned_on("cuda", GPU_A), learned_on(None, GPU_A), "auto", True),
+        (learned_on("cuda", GPU_A), learned_on(None, GPU_A), "cpu", False),
+        (learned_on("cpu", GPU_A), learned_on(None, GPU_A), "cpu", True),
+        (learned_on("cpu", []), learned_on(None, []), "auto", True),
+        # It may have been either.
+        (learned_on("cuda", GPU_A), learned_on(None, None), "auto", False),
+        (learned_on(None, None), learned_on(None, None), "auto", True),
+        # Several workers, each on another GPU; a single one has the first.
+        (learned_on("cuda", GPU_A + GPU_B, workers=2), learned_on("cuda", GPU_A + GPU_B, workers=2), "auto", False),
+        (learned_on("cuda", GPU_A + GPU_B, workers=1), learned_on("cuda", GPU_A + GPU_B, workers=1), "auto", True),
+        (learned_on("cuda", GPU_A * 2, workers=2), learned_on("cuda", GPU_A * 2, workers=2), "auto", True),
+    ],
+)
+def test_seconds_of_another_device_are_not_set_against_each_other(here, first, second, asked, divided):
+    for name, method, process, device in (("a", "sgd", first, "auto"), ("b", "clr", second, asked)):
+        write_run(
+            here / name,
+            seeds(method, [0.5]),
+            settings={"device": device},
+            processes=lambda old, process=process: [process],
+            hardware=lambda old, process=process: process["hardware"],
+        )
+    summary, manifest = compare("a", "b")
+    assert summary["normalized_seconds"].notna().all() == divided
+    assert manifest["comparable_seconds"] is divided
+    told = (
+        "Times have no ratio, since they were measured on different hardware."
+        in Path("results/c/summary.md").read_text()
+    )
+    assert told is not divided
+
+
 @pytest.mark.usefixtures("quick_report")
 @pytest.mark.parametrize("other", ["ewc", "lwf"])
 def test_budgets_are_those_of_all_runs_or_told_by_the_labels(here, other):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -284,6 +285,22 @@ def test_a_file_made_under_other_settings_is_not_added_to(tuning, tmp_path):
         f"give the same settings to resume it, or another --out"
     )
     assert (tmp_path / "tuned.json").read_bytes() == before
+
+
+def test_a_file_does_not_go_on_on_another_kind_of_device(tuning, tmp_path):
+    """Although both commands say --device auto."""
+    path = tmp_path / "tuned.json"
+    on_cpu = tuning("sgd:lr=0.1")
+    assert json.loads(path.read_text())["settings"]["device"] == "cpu"
+    on_gpu = replace(on_cpu.prepared, device=torch.device("cuda"))
+    with pytest.raises(UserError) as caught:
+        Tuning(on_gpu, 3, path)
+    assert str(caught.value).startswith(f"--out {path}: that file exists with --device cpu, not cuda; give the same")
+    # A file of an older version, in which it is not known what "auto" was.
+    content = json.loads(path.read_text())
+    content["settings"]["device"] = "auto"
+    path.write_text(json.dumps(content))
+    Tuning(on_gpu, 3, path)
 
 
 def test_the_table_says_what_was_gained():

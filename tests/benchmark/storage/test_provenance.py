@@ -11,10 +11,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from benchmark.cli.main import main
 from benchmark.storage import provenance
-from benchmark.storage.provenance import commit, differences, learning_processes
+from benchmark.storage.gpus import Gpu
+from benchmark.storage.provenance import commit, differences, learning_processes, several
 
 ROOT = Path(__file__).parents[3]
 
@@ -121,6 +123,65 @@ def test_only_processes_that_learned_something_are_compared(
     found = learning_processes({"processes": entries})
     assert found == [entries[number] for number in learned]
     assert differences(found) == differ
+
+
+def test_what_is_known_of_a_machine_starts_no_cuda_context(monkeypatch: pytest.MonkeyPatch):
+    def started(*arguments: object) -> None:
+        raise AssertionError("this would start a CUDA context")
+
+    for name in ("_lazy_init", "init"):
+        monkeypatch.setattr(torch.cuda, name, started)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(provenance, "visible_gpus", lambda: [Gpu("NVIDIA H200", (9, 0)), Gpu("Tesla T4", (7, 5))])
+    monkeypatch.setattr(provenance, "driver_version", lambda: "580.65.06")
+    found = provenance.provenance(["run"])
+    assert found["hardware"]["gpus"] == ["NVIDIA H200", "Tesla T4"]
+    assert found["hardware"]["driver"] == "580.65.06"
+    assert found["versions"]["cuda"] == torch.version.cuda
+    # Major, minor and patch, which torch writes as one number.
+    if torch.backends.cudnn.is_available():
+        major, minor, patch = map(int, found["versions"]["cudnn"].split("."))
+        monkeypatch.undo()
+        assert 10000 * major + 100 * minor + patch == torch.backends.cudnn.version()
+
+
+def test_several_machines_as_one():
+    one = {"versions": {"torch": "2.15", "cuda": "13.2"}, "hardware": {"cores": 8, "gpus": ["A", "A"]}}
+    other = {"versions": {"torch": "2.15", "cuda": "12.8"}, "hardware": {"cores": 64, "gpus": ["B"]}}
+    assert several([one, other, one]) == {
+        "versions": {"torch": "2.15", "cuda": ["13.2", "12.8"]},
+        "hardware": {"cores": [8, 64], "gpus": ["A", "A", "B", "A", "A"]},
+    }
+    assert several([one]) == one
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "tf32"),
+    [("cpu", "fp32", False), ("cuda", "fp32", False), ("cuda", "tf32", True), ("cuda", "bf16", False)],
+)
+def test_a_process_says_on_what_and_whether_in_tf32_it_learns(device: str, precision: str, tf32: bool):
+    manifest = provenance.provenance(["run"])
+    entry = provenance.new_process(manifest, device, precision)
+    assert (entry["device"], entry["tf32"]) == (device, tf32)
+    assert {name: entry[name] for name in manifest} == manifest
+
+
+@pytest.mark.parametrize(
+    ("settings", "entry", "known"),
+    [
+        # Torch decided about convolutions, and took TF32 where there is a GPU.
+        ({"device": "auto", "precision": "fp32"}, {"device": "cuda"}, {"device": "cuda", "tf32": True}),
+        ({"device": "auto", "precision": "bf16"}, {"device": "cuda"}, {"device": "cuda", "tf32": False}),
+        ({"device": "auto"}, {"hardware": {"gpus": ["A"]}}, {"device": "cuda", "tf32": True}),
+        ({"device": "auto"}, {"hardware": {"gpus": []}}, {"device": "cpu", "tf32": False}),
+        ({"device": "cpu"}, {"hardware": {"gpus": ["A"]}}, {"device": "cpu", "tf32": False}),
+        ({"device": "auto"}, {"hardware": {}}, {}),
+        ({"device": "auto", "precision": "fp32"}, {"device": "cuda", "tf32": False}, {"tf32": False}),
+    ],
+)
+def test_what_an_older_version_did_not_write(settings: dict[str, Any], entry: dict[str, Any], known: dict[str, Any]):
+    assert learning_processes({"settings": settings, "processes": [entry]}) == [entry | known]
 
 
 def run(out: Path) -> int:

@@ -13,7 +13,7 @@ from benchmark.config import Execution, Settings
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
 from benchmark.running.executors.cells import Cells
-from benchmark.running.executors.choice import choose_executor
+from benchmark.running.executors.choice import Site, choose_executor
 from benchmark.running.executors.plan import Plan
 from benchmark.running.executors.processes import ProcessExecutor
 from benchmark.running.executors.serial import SerialExecutor
@@ -64,7 +64,7 @@ def choose(tiny_network: Network, tiny_tasks: tuple[Task, ...], tmp_path: Path) 
             for seed in settings.seeds
             for order in range(orders)
         ]
-        return choose_executor(execution, plan, prepared, cells, {"clr"}, entries)
+        return choose_executor(execution, plan, prepared, cells, {"clr"}, entries, Site(device))
 
     return for_run
 

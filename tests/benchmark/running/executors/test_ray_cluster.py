@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -15,6 +16,7 @@ import torch
 
 from benchmark.cli.main import main
 from benchmark.config import Execution, Settings
+from benchmark.planning.preparation import Prepared, prepare_run
 from benchmark.running.executors import choice
 from benchmark.running.executors.plan import Plan
 from methods.errors import UserError
@@ -188,12 +190,133 @@ def test_what_jobs_take_of_a_cluster(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nodes: list[int], jobs: int | None, expected: tuple
 ):
     cluster = [ray_cluster.Node(cpus, 0) for cpus in nodes]
-    monkeypatch.setattr(ray_cluster, "connect", lambda address, threads: cluster)
     monkeypatch.setattr(ray_cluster, "check_storage", lambda folder, directory: None)
     plan = Plan(Settings(methods=("sgd",)), (), tmp_path, tmp_path, [[1]], keep_states=False, verify=False)
-    with pytest.raises(UserError, match=r"^--executor ray: no node has a GPU; add --device cpu$"):
-        choice._on_ray(Execution(jobs=jobs, executor="ray"), plan, 20, share=0.5)
-    executor, workers = choice._on_ray(Execution(jobs=jobs, executor="ray"), plan, 20, share=0.0)
+    executor, workers = choice._on_ray(Execution(jobs=jobs, executor="ray"), plan, 20, 0.0, cluster)
     assert isinstance(executor, ray_cluster.RayExecutor)
     assert (workers, executor.plan.threads, executor.cpus) == expected
     assert executor.workers == workers
+
+
+class Cluster:
+    """A cluster that is made up: its nodes offer resources, and say what machines they are."""
+
+    def __init__(self, *offers: dict[str, float]):
+        self.offers = offers
+        self.left = False
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [
+            {"Alive": True, "NodeID": str(number), "NodeName": f"node{number}", "Resources": offer}
+            for number, offer in enumerate(self.offers)
+        ]
+
+    def connect(self, address: str | None, threads: int) -> list[Any]:
+        return [ray_cluster.Node(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in self.offers]
+
+    def answers(self, nodes: list[dict[str, Any]], function: Any, *arguments: Any) -> Iterator[tuple[Any, Any]]:
+        assert function is ray_cluster._describe
+        for node in nodes:
+            hardware = {"processor": f"P{node['NodeID']}", "threads": 64, "gpus": ["NVIDIA H200"] * 8, "driver": "580"}
+            yield node, ({"versions": {"torch": "2.15"}, "hardware": hardware}, (f"{arguments}",))
+
+    def leave(self) -> None:
+        self.left = True
+
+
+LAPTOP, CPUS, GPUS = {"CPU": 4.0}, {"CPU": 16.0}, {"CPU": 8.0, "GPU": 2.0}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
+    """cluster(CPUS, GPUS) -> from now on, a cluster of these nodes is joined."""
+
+    def join(*offers: dict[str, float]) -> Cluster:
+        made = Cluster(*offers)
+        monkeypatch.setattr(ray_cluster, "connect", made.connect)
+        monkeypatch.setattr(ray_cluster, "leave", made.leave)
+        monkeypatch.setattr(ray_cluster, "_alive", made.nodes)
+        monkeypatch.setattr(ray_cluster, "_answers", made.answers)
+        return made
+
+    return join
+
+
+def on_ray(device: Any, precision: Any = "fp32") -> tuple[Execution, Prepared]:
+    """What is known before the cluster is joined; the driver has its own device."""
+    settings = Settings(methods=("sgd",), device=device, precision=precision)
+    own = torch.device("cpu")
+    return Execution(executor="ray"), Prepared(settings, (), None, None, own)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("offers", "asked", "device", "processors", "gpus"),
+    [
+        # A laptop without a GPU gives work to nodes that have some, and those without one do not learn.
+        ((LAPTOP, GPUS), "auto", "cuda", "P1", ["NVIDIA H200"] * 2),
+        ((GPUS, GPUS), "cuda", "cuda", ["P0", "P1"], ["NVIDIA H200"] * 4),
+        ((LAPTOP, CPUS), "auto", "cpu", ["P0", "P1"], []),
+        ((LAPTOP, GPUS), "cpu", "cpu", ["P0", "P1"], ["NVIDIA H200"] * 2),
+    ],
+)
+def test_the_nodes_decide_about_the_device(
+    cluster: Callable[..., Cluster],
+    monkeypatch: pytest.MonkeyPatch,
+    offers: tuple[dict[str, float], ...],
+    asked: str,
+    device: str,
+    processors: Any,
+    gpus: list[str],
+):
+    made = cluster(*offers)
+    # Whatever the driver has.
+    for own in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda own=own: own)
+        with choice.site_of(*on_ray(asked)) as site:
+            assert site.device == device
+            hardware = site.machine["hardware"]
+            assert (hardware["processor"], hardware["gpus"]) == (processors, gpus)
+            assert site.machine["versions"] == {"torch": "2.15"}
+            assert site.warnings == [f"('{device}', 'fp32')"]
+            assert choice.gpu_share(Execution(executor="ray"), site.device) == (1.0 if device == "cuda" else 0.0)
+        assert made.left
+
+
+@pytest.mark.parametrize(
+    ("offers", "asked", "precision", "says"),
+    [
+        ((LAPTOP, CPUS), "cuda", "fp32", "--executor ray: no node has a GPU; add --device cpu"),
+        (({"GPU": 1.0},), "cpu", "fp32", "--executor ray: no node has a CPU for tasks"),
+        ((LAPTOP, CPUS), "auto", "tf32", "--precision tf32: this run computes on the CPU, and only GPUs have TF32; "),
+    ],
+)
+def test_what_no_node_has_is_refused_and_the_cluster_left(
+    cluster: Callable[..., Cluster], offers: tuple[dict[str, float], ...], asked: str, precision: str, says: str
+):
+    made = cluster(*offers)
+    with pytest.raises(UserError) as caught, choice.site_of(*on_ray(asked, precision)):
+        pass
+    assert str(caught.value).startswith(says)
+    assert made.left
+
+
+def test_a_driver_without_a_gpu_does_not_refuse_that_of_the_nodes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    settings = Settings(methods=("sgd",), device="cuda", precision="tf32", tasks=1, train_images=20, test_images=10)
+    prepared = prepare_run(settings, lambda text: None, elsewhere=True)
+    assert prepared.device.type == "cpu"
+    with pytest.raises(UserError, match=r"^--device cuda: torch sees no GPU here"):
+        prepare_run(settings, lambda text: None)
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_the_manifest_says_what_the_nodes_are(place: Any, monkeypatch: pytest.MonkeyPatch):
+    """On a cluster that is started here, whose node pretends to be another machine than the driver."""
+    monkeypatch.setattr("benchmark.storage.provenance._hardware", lambda: {"processor": "the driver's", "gpus": []})
+    assert main(["run", *place.options, "sgd", "--name", "run", "--jobs", "1", "--executor", "ray"]) == 0
+    manifest = json.loads((place.path / "run" / "manifest.json").read_bytes())
+    (process,) = manifest["processes"]
+    assert (process["device"], process["workers"], process["gpus_per_cell"]) == ("cpu", 1, None)
+    assert process["hardware"] == manifest["hardware"]
+    assert process["hardware"]["processor"] != "the driver's"
+    assert process["hardware"]["threads"] == torch.get_num_threads()
