@@ -242,7 +242,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         elif isinstance(value, list):
-            yield f"{prefix}{key}", "+".join(map(str, value)) or "none"
+            # A cell has one GPU: how many there are of a model changes neither its numbers nor its seconds.
+            yield f"{prefix}{key}", "+".join(dict.fromkeys(map(str, value))) or "none"
         else:
             yield f"{prefix}{key}", "none" if value is None else str(value)
 

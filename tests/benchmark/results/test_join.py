@@ -322,7 +322,8 @@ def learned_on(device: str | None, gpus: list[str] | None, **more: Any) -> dict[
         (learned_on("cuda", GPU_A), learned_on("cuda", GPU_A), "auto", True),
         (learned_on("cpu", GPU_A), learned_on("cuda", GPU_A), "auto", False),
         (learned_on("cuda", GPU_A), learned_on("cuda", GPU_B), "auto", False),
-        (learned_on("cuda", GPU_A), learned_on("cuda", GPU_A * 2), "auto", False),
+        # A cell has one of them.
+        (learned_on("cuda", GPU_A), learned_on("cuda", GPU_A * 2), "auto", True),
         # On the CPU, GPUs and their driver do not matter.
         (learned_on("cpu", GPU_A), learned_on("cpu", GPU_B), "auto", True),
         # A whole GPU, and a part of one.

@@ -203,6 +203,8 @@ def test_a_run_that_goes_on_elsewhere_says_so(
     (begun,) = first["processes"]
     assert begun["tasks_left"] == 4
     assert begun["device"] in ("cpu", "cuda")
+    assert (begun["tf32"], begun["workers"]) == (False, 1)
+    assert begun["gpus_per_cell"] == (None if begun["device"] == "cpu" else 1)
     for key in ("started", "command", "versions", "commit", "hardware"):
         assert begun[key] == first[key]
     assert pd.read_csv(tmp_path / "run" / "compute.csv")["normalized_seconds"].notna().all()
