@@ -51,8 +51,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
         return
     if device.type != "cuda":
         raise UserError(
-            "--precision tf32: this run computes on the CPU, and only GPUs have TF32; use --precision fp32, or a "
-            "machine with a GPU"
+            "--precision tf32: this run computes on the CPU, and only GPUs have TF32; use --precision fp32, or a GPU"
         )
     for gpu in visible_gpus():
         if gpu.capability and gpu.capability < _AMPERE:

@@ -312,8 +312,7 @@ def test_tf32_is_refused_on_the_cpu_before_anything_is_loaded(monkeypatch: pytes
     with pytest.raises(UserError) as caught:
         prepare_run(settings, said.append)
     assert str(caught.value) == (
-        "--precision tf32: this run computes on the CPU, and only GPUs have TF32; use --precision fp32, or a machine "
-        "with a GPU"
+        "--precision tf32: this run computes on the CPU, and only GPUs have TF32; use --precision fp32, or a GPU"
     )
     assert said == []
 
