@@ -142,7 +142,8 @@ def _operations() -> list[Any]:
     """What has a format of its own since torch 2.9: operations on a GPU, and on the CPU."""
     if not hasattr(cudnn, "conv"):
         return []
-    return [cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul]
+    names = {cudnn: ("conv", "rnn"), cuda: ("matmul",), mkldnn: ("conv", "rnn", "matmul")}
+    return [getattr(backend, name) for backend, own in names.items() for name in own]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,7 +98,7 @@ def _uuid(library: ctypes.CDLL, number: int) -> str:
     return "" if failed else _text(library.nvmlDeviceGetUUID, handle) or ""
 
 
-def _text(ask: ctypes._CFuncPtr, *about: ctypes.c_void_p) -> str | None:
+def _text(ask: Callable[..., int], *about: ctypes.c_void_p) -> str | None:
     """The text that a function of the library writes; None if it fails."""
     text = ctypes.create_string_buffer(_LONGEST)
     return None if ask(*about, text, _LONGEST) else text.value.decode(errors="replace")

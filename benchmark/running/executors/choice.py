@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -40,7 +40,7 @@ class Site:
         warnings: what the user must read about the precision there, a line each.
     """
 
-    device: str
+    device: Literal["cpu", "cuda"]
     nodes: Sequence[Node] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
@@ -54,7 +54,7 @@ def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
         UserError: there is no such cluster, or no node of it has what is asked for.
     """
     if execution.executor != "ray":
-        yield Site(prepared.device.type)
+        yield Site("cuda" if prepared.device.type == "cuda" else "cpu")
         return
     from benchmark.running.executors.ray_cluster import connect, leave, machines
 
@@ -62,7 +62,8 @@ def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
     nodes = connect(execution.address, torch.get_num_threads())
     try:
         any_gpu = any(node.gpus for node in nodes)
-        device = settings.device if settings.device != "auto" else "cuda" if any_gpu else "cpu"
+        meant: Literal["cpu", "cuda"] = "cuda" if any_gpu else "cpu"
+        device = meant if settings.device == "auto" else settings.device
         check_precision(settings.precision, torch.device(device))
         found, warnings = machines(device, settings.precision)
         yield Site(device, nodes, several(found), warnings)
