@@ -11,6 +11,7 @@ import torch
 from benchmark.backbones import backbone_of
 from benchmark.config import Settings
 from benchmark.learning.compilation import check_compiler
+from benchmark.learning.gpus import ask
 from benchmark.learning.precision import check_precision, precision_warnings
 from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
 from benchmark.streams.base import Stream
@@ -58,6 +59,7 @@ def prepare_run(
     stream: Stream | None = None,
     warn: Callable[[str], None] | None = None,
     elsewhere: bool = False,
+    in_worker: bool = False,
 ) -> Prepared:
     """Load the stream and the backbone, and check the methods' options.
 
@@ -69,6 +71,7 @@ def prepare_run(
         warn: called with one line of text that the user must read; `note` if None.
         elsewhere: whether only other machines, the nodes of a Ray cluster, learn. They choose the device, and this
             process, which only prepares their work, computes on the CPU.
+        in_worker: whether cells are learned in this process. If not, this process never touches a GPU.
 
     Raises:
         UserError: a setting cannot be used.
@@ -76,13 +79,7 @@ def prepare_run(
     configured = tuple(configure(spec, **settings.recipe) for spec in settings.methods)
     check_budgets(settings, configured)
     device = torch.device("cpu") if elsewhere else choose_device(settings.device)
-    if not elsewhere:
-        check_precision(settings.precision, device)
-        for text in precision_warnings(settings.precision, device):
-            (warn or note)(text)
-    if settings.compile:
-        note("trying the compiler")
-        check_compiler(device)
+    _check_device(settings, device, note, warn or note, in_worker, elsewhere)
     source = backbone_of(settings.backbone)
     note(f"loading backbone {settings.backbone}")
     backbone = source.network(warn=warn or note)
@@ -102,6 +99,29 @@ def prepare_run(
             note("weighing the methods against each other")
         budgets = fair_budgets(settings, configured, stream, backbone)
     return Prepared(settings, with_budgets(configured, budgets), stream, backbone, device, budgets)
+
+
+def _check_device(
+    settings: Settings,
+    device: torch.device,
+    note: Callable[[str], None],
+    warn: Callable[[str], None],
+    in_worker: bool,
+    elsewhere: bool,
+) -> None:
+    """Check that the device can do what the settings ask of it; see prepare_run."""
+    apart = device.type == "cuda" and not in_worker
+    if settings.precision != "fp32" and not elsewhere:
+        check_precision(settings.precision, device)
+        asked = settings.precision, device
+        for text in ask(precision_warnings, *asked) if apart else precision_warnings(*asked):
+            warn(text)
+    if settings.compile:
+        note("trying the compiler")
+        if apart:
+            ask(check_compiler, device)
+        else:
+            check_compiler(device)
 
 
 def choose_device(name: str) -> torch.device:

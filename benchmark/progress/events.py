@@ -78,6 +78,8 @@ class Failure:
         diverged: whether the loss was no longer finite.
         stops: whether no other job could keep what it learns either.
         keeps: whether the only problem is that the task was learned alone.
+        memory: whether the GPU had too little free memory.
+        broken: whether the process can no longer use its GPU.
     """
 
     cause: str
@@ -85,6 +87,8 @@ class Failure:
     diverged: bool = False
     stops: bool = False
     keeps: bool = False
+    memory: bool = False
+    broken: bool = False
 
 
 @dataclass(frozen=True)

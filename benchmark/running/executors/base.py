@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from typing import Protocol
 
-from benchmark.files import StorageError
-from benchmark.learning.strategy import DivergedError
 from benchmark.progress.events import Failure, Listener
-from benchmark.running.executors.cells import Cells, Job, KeepsError
+from benchmark.running.executors.cells import Cells, Job
+from benchmark.running.executors.failures import failure_of
 from benchmark.running.executors.plan import Plan
-from methods.errors import UserError, first_line
 
 
 class Executor(Protocol):
@@ -43,7 +40,7 @@ def attempt(plan: Plan, job: Job, tell: Listener) -> Failure | None:
         try:
             _at_work = plan, plan.cells(plan.prepare())
         except Exception as error:
-            return _failure(error)
+            return failure_of(error)
     return guarded(_at_work[1], job, tell)
 
 
@@ -52,16 +49,5 @@ def guarded(cells: Cells, job: Job, tell: Listener) -> Failure | None:
     try:
         cells.do(job, tell)
     except Exception as error:
-        return _failure(error)
+        return failure_of(error)
     return None
-
-
-def _failure(error: Exception) -> Failure:
-    """Return the failure for the exception that is being handled."""
-    return Failure(
-        str(error) if isinstance(error, (UserError, DivergedError)) else first_line(error),
-        traceback.format_exc(),
-        diverged=isinstance(error, DivergedError),
-        stops=isinstance(error, StorageError),
-        keeps=isinstance(error, KeepsError),
-    )

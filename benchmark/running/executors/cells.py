@@ -83,7 +83,9 @@ class Cells:
             UserError: the method cannot learn with this backbone.
         """
         try:
-            return is_independent(self._cell((label, self.settings.seeds[0], 0)))
+            cell = self._cell((label, self.settings.seeds[0], 0))
+            # The process that gives out jobs asks this, and never touches a GPU.
+            return is_independent(replace(cell, device=torch.device("cpu")))
         except UserError:
             # The method cannot be used on this backbone.
             raise

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmark.config import Settings
+from benchmark.learning.gpus import limit_memory
 from benchmark.planning.budgets import Budget
 from benchmark.planning.preparation import Prepared, prepare_run
 from benchmark.running.executors.cells import Cells
@@ -49,6 +50,7 @@ class Plan:
     stream: bytes | None = None
     names: tuple[str, ...] = ()
     id: str | None = None
+    share: float = 0.0
 
     def with_stream(self, stream: Stream) -> Plan:
         """Return the plan for workers on this machine, which need not build a stream with images in files."""
@@ -74,6 +76,8 @@ class Plan:
         """Load in a worker what the run needs."""
         os.chdir(self.directory)
         torch.set_num_threads(self.threads)
+        if self.share:
+            limit_memory(self.share)
         for path in self.plugins:
             load_plugin(path)
         stream = None
@@ -81,4 +85,4 @@ class Plan:
             # The stream comes from the parent process. Its files may have been deleted since.
             with suppress(OSError, ValueError, TypeError):
                 stream = pickle.loads(self.stream)  # noqa: S301
-        return prepare_run(self.settings, note=lambda text: None, budgets=self.budgets, stream=stream)
+        return prepare_run(self.settings, note=lambda text: None, budgets=self.budgets, stream=stream, in_worker=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import ClassVar
 
-from benchmark.progress.events import Event, Failure, JobBegan, JobEnded, Listener
+from benchmark.progress.events import Event, Failure, JobEnded, Listener
 from benchmark.running.executors.base import attempt
 from benchmark.running.executors.cells import Job
+from benchmark.running.executors.crew import do_all
 from benchmark.running.executors.plan import Plan
 from benchmark.workers import begin_worker, context
 
@@ -36,10 +38,10 @@ _SIGNALS = {
 class ProcessExecutor:
     """Workers in separate processes, each with its share of the threads and GPUs.
 
-    If a worker dies, only its current task is lost. Its job is given once to another worker.
+    If a worker dies or loses its GPU, only its current task is lost; see do_all.
 
     Attributes:
-        plan: the run's plan.
+        plan: the run's plan, with the share of a GPU.
         workers: number of workers.
         gpus: the GPU number of each worker; empty if no GPU is used.
     """
@@ -47,55 +49,41 @@ class ProcessExecutor:
     plan: Plan
     workers: int
     gpus: Sequence[int] = ()
+    retries: ClassVar[int] = _RETRIES
+
+    @property
+    def devices(self) -> Sequence[int]:
+        return self.gpus or [0] * self.workers
 
     def run(self, jobs: deque[Job], tell: Listener) -> None:
-        deaths = Counter[Job]()
-        places = deque(range(self.workers))
-        busy: dict[object, _Worker] = {}
-        idle: list[_Worker] = []
-        try:
-            while jobs or busy:
-                while jobs and (idle or places):
-                    worker = idle.pop() if idle else self._start(places.popleft())
-                    worker.give(jobs.popleft())
-                    busy[worker.pipe] = worker
-                    tell(JobBegan(worker.job.name))
-                for pipe in connection.wait([worker.pipe for worker in busy.values()]):
-                    worker = busy[pipe]
-                    event = worker.receive()
-                    if event is not None:
-                        if isinstance(event, JobEnded):
-                            idle.append(busy.pop(pipe))
-                        tell(event)
-                        continue
-                    del busy[pipe]
-                    worker.bury()
-                    places.append(worker.place)
-                    deaths[worker.job] += 1
-                    if deaths[worker.job] <= _RETRIES:
-                        jobs.appendleft(worker.job)
-                    else:
-                        tell(JobEnded(worker.job.name, worker.obituary()))
-        finally:
-            for worker in [*idle, *busy.values()]:
-                worker.process.terminate()
-            for worker in [*idle, *busy.values()]:
-                worker.bury()
+        do_all(jobs, self, tell)
 
-    def _start(self, place: int) -> _Worker:
+    def start(self, place: int, alone: bool) -> _Worker:
         ours, theirs = context().Pipe()
-        arguments = (theirs, self.plan, self.gpus[place] if self.gpus else None)
+        plan = replace(self.plan, share=1.0) if alone and self.gpus else self.plan
+        arguments = (theirs, plan, self.gpus[place] if self.gpus else None)
         process = context().Process(target=_work, args=arguments, daemon=True)  # type: ignore[attr-defined]
         process.start()
         theirs.close()
-        return _Worker(place, process, ours)
+        return _Worker(place, alone, process, ours)
+
+    def wait(self, busy: Sequence[_Worker], tell: Listener) -> Iterator[tuple[_Worker, JobEnded | None]]:
+        workers = {worker.pipe: worker for worker in busy}
+        for pipe in connection.wait(list(workers)):
+            worker = workers[pipe]  # type: ignore[index]
+            event = worker.receive()
+            if event is None or isinstance(event, JobEnded):
+                yield worker, event
+            else:
+                tell(event)
 
 
 @dataclass
 class _Worker:
-    """A process and its last job."""
+    """A process; see Worker."""
 
     place: int
+    alone: bool
     process: BaseProcess
     pipe: Connection
     job: Job = field(init=False)
@@ -113,13 +101,15 @@ class _Worker:
         except (EOFError, OSError):
             return None
 
+    def stop(self) -> None:
+        # Not asked to end, because after an error of the GPU that can take long, or print.
+        self.process.kill()
+
     def bury(self) -> None:
-        """Release the resources of a process that has ended or is about to end."""
         self.process.join()
         self.pipe.close()
 
     def obituary(self) -> Failure:
-        """Return the failure of the last job, after the process has ended."""
         return Failure(f"the process that learned {self.job.key[0]} {_how_it_ended(self.process.exitcode or 0)}, twice")
 
 

@@ -44,8 +44,8 @@ def test_the_files_are_those_of_one_process_even_if_a_worker_is_killed(
 
     place.tell("die")
     heard, workers = make_listener(), list[Any]()
-    start = ProcessExecutor._start
-    monkeypatch.setattr(ProcessExecutor, "_start", lambda *of: workers.append(start(*of)) or workers[-1])
+    start = ProcessExecutor.start
+    monkeypatch.setattr(ProcessExecutor, "start", lambda *of: workers.append(start(*of)) or workers[-1])
     assert place.do(ProcessExecutor(place.plan("workers", *labels), 2), jobs, heard) == done
     assert not (place.path / "die").exists()
     # All three were waited for, the one that died too, and nothing of them is left open.
