@@ -214,7 +214,7 @@ def _reachable(settings: Settings, execution: Execution) -> Execution:
             f"jobs: {here[0]} is defined in this notebook, where workers cannot find it; write it to a file and give "
             "plugin=FILE, or leave jobs and executor out"
         )
-    return replace(execution, jobs=1)
+    return replace(execution, jobs=1, in_process=True)
 
 
 def _bold(text: str, best: bool) -> str:

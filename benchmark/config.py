@@ -277,7 +277,8 @@ class Execution:
         jobs: the number of cells, or independent tasks, that run at once; None for as many as the machine has room for.
         executor: "local" for processes on this machine, or "ray".
         address: a Ray cluster's address; None to start one on this machine.
-        gpus_per_cell: the share of a GPU that a cell gets.
+        gpus_per_cell: the share of a GPU that a cell gets; None for a share that fits the cells' size, and with Ray a
+            whole GPU.
         parallel_tasks: whether independent tasks of a cell run at once; None: only with several jobs.
         keep_states: whether to keep the shared and memory parts after every task.
         verify_evaluations: whether to repeat known evaluations and compare the results.
@@ -287,6 +288,7 @@ class Execution:
             the first method, or for the reference of a resumed run.
         tracker: "tensorboard", "wandb" or "mlflow", which also gets curves and tables.
         seconds: whether tables show seconds also if cells ran side by side, and so slowed each other down.
+        in_process: whether all cells are learned in this process, because workers cannot import what the run needs.
     """
 
     jobs: int | None = setting(
@@ -297,7 +299,7 @@ class Execution:
         None, metavar="HOST:PORT", group=_WORKERS, help="of a Ray cluster, or auto; default: one made here"
     )
     gpus_per_cell: float | None = setting(
-        None, metavar="SHARE", group=_WORKERS, help="0.25: four cells on a GPU; default 1"
+        None, metavar="SHARE", group=_WORKERS, help="0.25: four cells on a GPU; default: up to four, if they are small"
     )
     parallel_tasks: bool | None = setting(
         None,
@@ -317,6 +319,7 @@ class Execution:
     tracker: Literal["tensorboard", "wandb", "mlflow"] | None = setting(None, help="send curves and tables there")
     seconds: bool = setting(False, help="show seconds in tables also where cells ran side by side")
     tuned: Tuned | None = None
+    in_process: bool = False
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:

@@ -16,6 +16,7 @@ from benchmark.learning.precision import check_precision, precision_warnings
 from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
 from benchmark.streams.base import Stream
 from benchmark.streams.build import build_stream
+from benchmark.workers import warm_up
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
 from methods.network import Network
@@ -79,6 +80,9 @@ def prepare_run(
     configured = tuple(configure(spec, **settings.recipe) for spec in settings.methods)
     check_budgets(settings, configured)
     device = torch.device("cpu") if elsewhere else choose_device(settings.device)
+    if device.type == "cuda" and not (in_worker or tuning):
+        # On a GPU, one job has a worker too. The workers' server imports what they need in the meantime.
+        warm_up()
     _check_device(settings, device, note, warn or note, in_worker, elsewhere)
     source = backbone_of(settings.backbone)
     note(f"loading backbone {settings.backbone}")

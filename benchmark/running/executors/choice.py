@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from benchmark.config import Execution
 from benchmark.images.machine import usable_memory
+from benchmark.learning.gpus import gpus, memory_fraction
 from benchmark.learning.memory import training_memory
 from benchmark.learning.precision import check_precision
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
 from benchmark.running.executors.cells import Cells
+from benchmark.running.executors.gpu_share import cells_per_gpu
 from benchmark.running.executors.plan import Plan
 from benchmark.running.executors.processes import ProcessExecutor
 from benchmark.running.executors.serial import SerialExecutor
@@ -102,14 +105,14 @@ def choose_executor(
     executor: Executor
     if execution.executor == "ray":
         executor, workers = _on_ray(execution, plan, jobs, share, site.nodes)
+    elif share and not execution.in_process:
+        executor, workers = _on_gpus(execution, plan, prepared, jobs)
     else:
-        workers = min(jobs, execution.jobs or _affordable(prepared, share))
-        gpus = _place(workers, share) if share else []
+        workers = min(jobs, execution.jobs or _affordable(prepared))
         if workers == 1:
             executor = SerialExecutor(cells)
         else:
-            plan = plan.sharing([plan.threads], workers).with_stream(prepared.stream)
-            executor = ProcessExecutor(plan, workers, gpus)
+            executor = ProcessExecutor(plan.sharing([plan.threads], workers).with_stream(prepared.stream), workers)
     split = may_split and (workers > 1 or bool(execution.parallel_tasks))
     return executor, split
 
@@ -128,13 +131,13 @@ def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float, nodes: Se
     check_storage(plan.folder, plan.directory)
     workers = min(jobs, execution.jobs or room)
     cpus = [node.cpus for node in nodes]
-    plan = plan.sharing(cpus, workers)
+    plan = replace(plan.sharing(cpus, workers), share=share)
     # If there are more workers than CPUs, each asks for less than one CPU, so that Ray can place all of them.
     return RayExecutor(plan, workers, min(plan.threads, sum(cpus) / workers), share), workers
 
 
 def gpu_share(execution: Execution, device: str) -> float:
-    """Return the GPU share of each worker; 0 if no GPU is used."""
+    """Return the GPU share of each worker that was asked for, or 1; 0 if no GPU is used."""
     share = execution.gpus_per_cell
     if device == "cuda":
         return share or 1.0
@@ -143,27 +146,40 @@ def gpu_share(execution: Execution, device: str) -> float:
     return 0.0
 
 
-def _affordable(prepared: Prepared, share: float) -> int:
-    """Return how many workers fit on the GPUs; without GPUs, how many the threads and the RAM allow."""
-    if share:
-        return torch.cuda.device_count() * _room(share)
+def _on_gpus(execution: Execution, plan: Plan, prepared: Prepared, jobs: int) -> tuple[Executor, int]:
+    """Return the executor on this machine's GPUs, and its number of workers.
+
+    One job has a worker too: after an error of the GPU, another process can go on.
+    """
+    found, share = gpus(), execution.gpus_per_cell
+    if not found:
+        raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
+    room = _room(share) if share else cells_per_gpu(prepared, found)
+    workers = min(jobs, execution.jobs or len(found) * room)
+    if workers > len(found) * room:
+        asked = f"with --gpus-per-cell {share:g}" if share else "without --gpus-per-cell"
+        raise UserError(
+            f"--jobs {workers} {asked} is more than the {len(found) * room} that there is room for; this machine has "
+            f"{len(found)} GPU{'s' if len(found) > 1 else ''}"
+        )
+    if share is None:
+        # Fewer workers than there is room for are spread over all GPUs.
+        room = math.ceil(workers / len(found))
+        share = 1 / room
+    # What a worker could not use is refused here.
+    memory_fraction(share, min(gpu.memory for gpu in found))
+    plan = replace(plan.sharing([plan.threads], workers).with_stream(prepared.stream), share=share)
+    return ProcessExecutor(plan, workers, [worker // room for worker in range(workers)]), workers
+
+
+def _affordable(prepared: Prepared) -> int:
+    """Return how many workers the threads and the RAM allow."""
     task = prepared.stream.tasks[0]
     batch = prepared.settings.batch_size
     # Twice, because replay passes a second batch through the network.
     need = _PROCESS + 2 * training_memory(prepared.backbone, len(task.classes), task.image_size, batch)
     memory = usable_memory() or need
     return max(1, min(torch.get_num_threads(), int(memory * 0.8 / need)))
-
-
-def _place(workers: int, share: float) -> list[int]:
-    """Return the GPU of each worker."""
-    count = torch.cuda.device_count()
-    if workers > count * _room(share):
-        raise UserError(
-            f"--jobs {workers} with --gpus-per-cell {share:g} is more than the {count * _room(share)} that there is "
-            f"room for; this machine has {count} GPU{'s' if count > 1 else ''}"
-        )
-    return [worker // _room(share) for worker in range(workers)]
 
 
 def _room(share: float) -> int:

@@ -78,7 +78,7 @@ class ProcessExecutor:
                 tell(event)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     """A process; see Worker."""
 

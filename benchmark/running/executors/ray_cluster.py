@@ -9,7 +9,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,15 +19,16 @@ os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
 import ray
 import torch
 from ray._private import ray_constants
-from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, WorkerCrashedError
+from ray.exceptions import ActorDiedError, GetTimeoutError, OutOfMemoryError, RayError, RayTaskError
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmark.files import OWN
 from benchmark.learning.precision import Precision, precision_warnings
-from benchmark.progress.events import Event, Failure, JobBegan, JobEnded, Listener
+from benchmark.progress.events import Event, Failure, JobEnded, Listener
 from benchmark.running.executors.base import attempt
 from benchmark.running.executors.cells import Job
+from benchmark.running.executors.crew import do_all
 from benchmark.running.executors.plan import Plan
 from benchmark.storage.provenance import machine
 from benchmark.workers import short_folder
@@ -233,12 +234,12 @@ def _unreached(mark: Path, directory: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class RayExecutor:
-    """Runs jobs as tasks of Ray.
+    """Runs jobs in actors of Ray. An actor keeps its share of a GPU for many jobs.
 
     Attributes:
-        plan: the run's plan.
+        plan: the run's plan, with the share of a GPU.
         workers: largest number of jobs at the same time.
-        cpus, gpus: the share that Ray reserves for each job; 0 GPUs if no GPU is used.
+        cpus, gpus: the share that Ray reserves for each worker; 0 GPUs if no GPU is used.
     """
 
     plan: Plan
@@ -249,49 +250,101 @@ class RayExecutor:
     def run(self, jobs: deque[Job], tell: Listener) -> None:
         # The queue is on the node of this process, so that it is lost only together with this process.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-        plan = ray.put(self.plan)
-        # A process keeps its first GPU, but Ray may assign another one to its next job: use a new process for each.
-        calls = 1 if self.gpus else 0
-        do = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_calls=calls, max_retries=_RETRIES)(_do)
-        running: dict[ray.ObjectRef[Any], Job] = {}
+        do_all(jobs, _Actors(self, Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})), tell)
+
+
+class _Actors:
+    """The workers on a cluster; see Crew.
+
+    Args:
+        executor: says what each may use.
+        told: receives their events.
+    """
+
+    retries = _RETRIES
+
+    def __init__(self, executor: RayExecutor, told: Queue):
+        self._executor = executor
+        self._told = told
+        whole = replace(executor.plan, share=1.0) if executor.gpus else executor.plan
+        self._plans = {False: ray.put(executor.plan), True: ray.put(whole)}
+        # Ray finds the GPU of each worker, also one that nobody else uses.
+        self.devices = range(executor.workers)
+
+    def start(self, place: int, alone: bool) -> _Worker:
+        gpus = 1 if alone and self._executor.gpus else self._executor.gpus
+        # Not a decorator: Ray would send the code, and not check that the node has the program.
+        actor = ray.remote(num_cpus=self._executor.cpus, num_gpus=gpus)(_Actor)
+        return _Worker(place, alone, actor.remote(self._plans[alone], self._told))
+
+    def wait(self, busy: Sequence[_Worker], tell: Listener) -> Iterator[tuple[_Worker, JobEnded | None]]:
+        done, _ = ray.wait([worker.reference for worker in busy], num_returns=1, timeout=_WAIT)
+        for event in _all(self._told):
+            tell(event)
+        for worker in busy:
+            if worker.reference in done:
+                yield worker, worker.outcome()
+
+
+class _Actor:
+    """Does jobs on a node."""
+
+    def __init__(self, plan: Plan, told: Queue):
+        self._plan = plan
+        self._told = told
+
+    def do(self, job: Job) -> Failure | None:
+        return attempt(self._plan, job, self._told.put)
+
+
+@dataclass(eq=False)
+class _Worker:
+    """An actor; see Worker."""
+
+    place: int
+    alone: bool
+    actor: Any
+    job: Job = field(init=False)
+    reference: ray.ObjectRef[Any] = field(init=False)
+    error: RayError = field(init=False)
+
+    def give(self, job: Job) -> None:
+        self.job, self.reference = job, self.actor.do.remote(job)
+
+    def outcome(self) -> JobEnded | None:
+        """Return how the job has ended; None if the actor has died."""
         try:
-            while jobs or running:
-                while jobs and len(running) < self.workers:
-                    job = jobs.popleft()
-                    running[do.remote(plan, job, told)] = job
-                    tell(JobBegan(job.name))
-                done, _ = ray.wait(list(running), num_returns=1, timeout=_WAIT)
-                for event in _all(told):
-                    tell(event)
-                for reference in done:
-                    tell(JobEnded(running.pop(reference).name, _outcome(reference)))
-        finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
-            ray.shutdown()
+            return JobEnded(self.job.name, ray.get(self.reference))
+        except RayTaskError as error:
+            return JobEnded(self.job.name, _given_up(error))
+        except RayError as error:
+            self.error = error
+            # It may be only unreachable, and must not go on beside its successor.
+            self.stop()
+            return None
+
+    def stop(self) -> None:
+        ray.kill(self.actor)
+
+    def bury(self) -> None:
+        """Ray does it."""
+
+    def obituary(self) -> Failure:
+        return _given_up(self.error)
 
 
-def _do(plan: Plan, job: Job, told: Queue) -> Failure | None:
-    """Do a job in a worker."""
-    return attempt(plan, job, told.put)
-
-
-def _outcome(reference: ray.ObjectRef[Any]) -> Failure | None:
-    try:
-        return ray.get(reference)
-    except RayError as error:
-        return Failure(f"Ray gave it up{_death(error)}: {first_line(error)}")
+def _given_up(error: RayError) -> Failure:
+    return Failure(f"Ray gave it up{_death(error)}: {first_line(error)}")
 
 
 def _death(error: RayError) -> str:
     """Return how a job's worker died, if Ray knows it."""
     if isinstance(error, OutOfMemoryError):
         return ", for the memory of its node was full; fewer --jobs or a smaller --batch-size need less"
-    if isinstance(error, WorkerCrashedError):
+    if isinstance(error, ActorDiedError):
         return (
-            f", for {_RETRIES + 1} processes that learned it died, by a crash as a segmentation fault, or killed as "
-            "the system does when memory runs out"
+            f", for {_RETRIES + 1} processes that learned it died, with their node, by a crash as a segmentation "
+            "fault, or killed as the system does when memory runs out"
         )
     return ""
 

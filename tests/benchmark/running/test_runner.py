@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +22,13 @@ import torch
 
 from benchmark.cli.main import main
 from benchmark.config import Execution, Settings
+from benchmark.learning.gpus import Gpu
 from benchmark.planning.preparation import Prepared
+from benchmark.progress.events import Listener
 from benchmark.running import runner
+from benchmark.running.executors.cells import Job
+from benchmark.running.executors.processes import ProcessExecutor
+from benchmark.running.executors.serial import SerialExecutor
 from benchmark.running.runner import run
 from benchmark.storage.folder import RunFolder
 from benchmark.streams.base import Stream, Task
@@ -272,3 +279,42 @@ def test_a_container_with_little_time_has_few_threads(
     torch.set_num_threads(3)
     runner._limit_threads()
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.usefixtures("quick_report", "one_thread")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_process_that_gives_out_jobs_never_touches_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: Callable, jobs: str
+) -> None:
+    """On a machine with a GPU that is made up: cells are learned on the CPU instead, and the rest is as always."""
+    options = ["--methods", "clr,bn-only,er", "--tasks", "2", "--train-images", "40", "--test-images", "20"]
+    options += ["--epochs", "1", "--out", str(tmp_path), "--jobs", jobs, "--precision", "bf16", "--name"]
+    with monkeypatch.context() as one:
+        one.setattr("benchmark.learning.precision.computes_bfloat16", lambda device: True)
+        assert main(["run", *options, "cpu", "--device", "cpu", "--jobs", "1"]) == 0
+
+    def touch() -> None:
+        touched.append(traceback.format_stack())
+        raise RuntimeError("CUDA begins")
+
+    def learn(executor: ProcessExecutor, waiting: deque[Job], tell: Listener) -> None:
+        assert (executor.workers, executor.plan.share) == (int(jobs), 1 / int(jobs))
+        settings = replace(executor.plan.settings, device="cpu", compile=False)
+        plan = replace(executor.plan, settings=settings, share=0.0)
+        SerialExecutor(plan.cells(plan.prepare())).run(waiting, tell)
+
+    touched: list[list[str]] = []
+    asked: list[str] = []
+    monkeypatch.setattr("torch.cuda._lazy_init", touch)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: "made up")
+    monkeypatch.setattr("benchmark.planning.preparation.ask", lambda f, *given: asked.append(f.__name__) or ())
+    monkeypatch.setattr("benchmark.planning.preparation.warm_up", lambda: None)
+    monkeypatch.setattr("benchmark.running.executors.choice.gpus", lambda: [Gpu("made up", 80 << 30)])
+    monkeypatch.setattr(ProcessExecutor, "run", learn)
+    assert main(["run", *options, "gpu", "--device", "cuda", "--compile"]) == 0
+    assert touched == []
+    # These use the GPU, in another process.
+    assert asked == ["precision_warnings", "check_compiler"]
+    assert exact(tmp_path / "gpu") == exact(tmp_path / "cpu")

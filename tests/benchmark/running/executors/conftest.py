@@ -35,13 +35,17 @@ class Mortal(FineTuning):
     """Kills its process in the middle of task 2 while a file lies there, which it removes before."""
 
     lasting = False
+    order = "die"
 
     def after_training_epoch(self, strategy, **kwargs):
-        order = HERE / "die"
+        order = HERE / self.order
         if self.task == 2 and order.exists():
             if not self.lasting:
                 order.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+            self.fall()
+
+    def fall(self):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @methods.register("doomed")
@@ -49,6 +53,64 @@ class Doomed(Mortal):
     """Kills its process again and again."""
 
     lasting = True
+
+
+@methods.register("wrong")
+class Wrong(Mortal):
+    """Meets an error of the GPU, after which its process could not use it again, and hides it."""
+
+    order = "assert"
+
+    def fall(self):
+        (HERE / "broken").write_text(str(os.getpid()))
+        try:
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered\\nSearch for it")
+        except RuntimeError:
+            raise KeyError("label") from None
+
+    def before_training_exp(self, step):
+        if (HERE / "broken").exists():
+            assert (HERE / "broken").read_text() != str(os.getpid()), "this process cannot use the GPU"
+
+
+@methods.register("always-wrong")
+class AlwaysWrong(Wrong):
+    lasting = True
+
+
+@methods.register("large")
+class Large(Mortal):
+    """Finds too little memory on the GPU, and notes who else learns when it has enough."""
+
+    order = "fill"
+
+    def fall(self):
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB of which 0 is free."
+        )
+
+    def after_training_epoch(self, strategy, **kwargs):
+        super().after_training_epoch(strategy, **kwargs)
+        (HERE / "beside").write_text(",".join(path.name for path in HERE.glob("small-*")))
+
+
+@methods.register("too-large")
+class TooLarge(Large):
+    lasting = True
+
+
+@methods.register("small")
+class Small(Wrong):
+    """Leaves a file there while it learns. Its process must not be broken."""
+
+    order = "nothing"
+
+    def before_training_exp(self, step):
+        super().before_training_exp(step)
+        (HERE / f"small-{os.getpid()}").touch()
+
+    def after_training_exp(self, step):
+        (HERE / f"small-{os.getpid()}").unlink()
 
 
 @methods.register("endless")

@@ -76,6 +76,17 @@ def test_a_worker_maps_the_images_that_are_in_files(tmp_path: Path, monkeypatch:
     assert plan.prepare().stream.fingerprint == stream.fingerprint, "it is built again"
 
 
+@pytest.mark.parametrize(("share", "limits"), [(0.0, []), (0.25, [0.25]), (1.0, [1.0])])
+def test_a_worker_limits_its_memory_before_it_loads_anything(
+    monkeypatch: pytest.MonkeyPatch, share: float, limits: list[float]
+):
+    done: list[Any] = []
+    monkeypatch.setattr("benchmark.running.executors.plan.limit_memory", done.append)
+    monkeypatch.setattr("benchmark.running.executors.plan.prepare_run", lambda *given, **options: done.append("load"))
+    replace(make_plan(share=share), directory=Path.cwd()).prepare()
+    assert done == [*limits, "load"]
+
+
 def test_images_in_memory_are_not_sent(tiny_tasks: tuple[Task, ...]):
     assert make_plan().with_stream(Stream("tiny", tiny_tasks)).stream is None
 

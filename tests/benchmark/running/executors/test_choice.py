@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmark.config import Execution, Settings
+from benchmark.learning.gpus import Gpu
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
 from benchmark.running.executors.cells import Cells
@@ -35,7 +36,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def become(threads: int, memory: int = 1_000_000, gpus: int = 0) -> None:
         monkeypatch.setattr("benchmark.images.machine._OWN", Path("nowhere"))
         monkeypatch.setattr("torch.get_num_threads", lambda: threads)
-        monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+        # Each has 8 GB, enough for 4 cells on tiny networks, which need little more than the 600 MB of CUDA itself.
+        found = [Gpu("small", 8 << 30)] * gpus
+        monkeypatch.setattr("benchmark.running.executors.choice.gpus", lambda: found)
+        monkeypatch.setattr("benchmark.running.executors.gpu_share.usable_cores", lambda: threads)
         pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": memory * MEGABYTE // 4096}
         monkeypatch.setattr("os.sysconf", pages.__getitem__)
         # With a second batch, and the interpreter's 700 MB, a worker needs 1000 MB.
@@ -118,13 +122,19 @@ def test_a_container_may_allow_less_memory_than_the_machine_has(
 @pytest.mark.parametrize(
     ("gpus", "share", "jobs", "placed"),
     [
-        (1, None, None, [0]),
-        (2, None, None, [0, 1]),
+        # Up to four small cells share a GPU.
+        (1, None, None, [0, 0, 0, 0]),
+        (2, None, None, [0, 0, 0, 0, 1, 1, 1, 1]),
+        (2, None, 5, [0, 0, 0, 1, 1]),
+        (2, None, 2, [0, 1]),
+        (2, None, 1, [0]),
+        (2, 1.0, None, [0, 1]),
         (2, 0.5, None, [0, 0, 1, 1]),
         (2, 0.4, None, [0, 0, 1, 1]),  # a fifth of each GPU is left over
         (2, 0.25, 5, [0, 0, 0, 0, 1]),
         (3, 1.0, 2, [0, 1]),
         (1, 0.1, 10, [0] * 10),
+        (1, 0.25, 1, [0]),
     ],
 )
 def test_gpus_are_shared_out(
@@ -132,17 +142,32 @@ def test_gpus_are_shared_out(
 ):
     machine(threads=20, gpus=gpus)
     executor, _ = choose(Execution(jobs=jobs, gpus_per_cell=share), seeds=20, device="cuda")
-    if len(placed) == 1:
-        assert isinstance(executor, SerialExecutor)
-    else:
-        assert workers(executor) == (len(placed), 20 // len(placed), placed)
+    assert workers(executor) == (len(placed), 20 // len(placed), placed)
+    assert executor.plan.share == (share or 1 / placed.count(0))
+
+
+def test_one_job_on_a_gpu_has_a_worker(machine: Callable, choose: Choose):
+    """The process that gives out jobs never touches the GPU, and outlives its errors."""
+    machine(threads=8, gpus=1)
+    executor, split = choose(Execution(jobs=1), seeds=2, device="cuda")
+    assert workers(executor) == (1, 8, [0])
+    assert not split
+    assert workers(choose(Execution(), device="cuda")[0]) == (1, 8, [0])
+    # Workers cannot import what a notebook has defined.
+    assert isinstance(choose(Execution(jobs=1, in_process=True), device="cuda")[0], SerialExecutor)
+
+
+def test_a_gpu_that_torch_does_not_see_is_refused(machine: Callable, choose: Choose):
+    machine(threads=8)
+    with pytest.raises(UserError, match=r"^--device cuda: torch sees no GPU here; use --device cpu$"):
+        choose(Execution(), device="cuda")
 
 
 @pytest.mark.parametrize(
     ("execution", "device", "says"),
     [
         (
-            Execution(jobs=3),
+            Execution(jobs=3, gpus_per_cell=1.0),
             "cuda",
             "--jobs 3 with --gpus-per-cell 1 is more than the 2 that there is room for; this machine has 2 GPUs",
         ),
@@ -150,6 +175,17 @@ def test_gpus_are_shared_out(
             Execution(jobs=5, gpus_per_cell=0.4),
             "cuda",
             "--jobs 5 with --gpus-per-cell 0.4 is more than the 4 that there is room for; this machine has 2 GPUs",
+        ),
+        (
+            Execution(jobs=9),
+            "cuda",
+            "--jobs 9 without --gpus-per-cell is more than the 8 that there is room for; this machine has 2 GPUs",
+        ),
+        (
+            Execution(gpus_per_cell=0.05),
+            "cuda",
+            "--gpus-per-cell 0.05: this share of the GPU has 410 MB of memory, and CUDA itself needs 600 MB in each "
+            "process; give more than 0.073",
         ),
         (
             Execution(gpus_per_cell=0.5),

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,17 +38,19 @@ def test_the_bytes_are_those_of_one_process_even_if_a_worker_is_killed(
 ):
     def run(name: str, *options: str) -> str:
         """What the user sees."""
-        assert main(["run", *place.options, "mortal,er,clr", "--name", name, *options]) == 0
+        assert main(["run", *place.options, "mortal,wrong,large,er,clr", "--name", name, *options]) == 0
         out, err = capfd.readouterr()
         assert err == ""
         return out.replace(name, "NAME")
 
     expected = run("alone", "--jobs", "1")
-    place.tell("die")
+    # One worker dies, one loses its GPU, and one has too little memory there.
+    for word in ("die", "assert", "fill"):
+        place.tell(word)
     # One for each of the workers.
     torch.set_num_threads(2)
     assert run("cluster", "--jobs", "2", "--executor", "ray") == expected
-    assert not (place.path / "die").exists()
+    assert not {"die", "assert", "fill"} & {path.name for path in place.path.iterdir()}
     assert exact(place.path / "cluster") == exact(place.path / "alone")
     assert states(place.path / "cluster") == states(place.path / "alone")
 
@@ -161,17 +164,44 @@ def test_what_is_no_ray_is_told_at_once(says: bytes):
     )
 
 
-def test_a_job_that_ray_gives_up_has_a_cause(monkeypatch: pytest.MonkeyPatch):
-    def lost(reference: object) -> None:
-        raise ray.exceptions.WorkerCrashedError
+@pytest.mark.parametrize(
+    ("gpus", "alone", "expected"),
+    [
+        # (CPUs and GPUs that Ray sets aside, the share of a GPU's memory)
+        (0.25, False, (2, 0.25, 0.25)),
+        (0.25, True, (2, 1, 1.0)),
+        (0.0, False, (2, 0, 0.0)),
+        (0.0, True, (2, 0, 0.0)),
+    ],
+)
+def test_a_worker_keeps_its_share_of_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gpus: float, alone: bool, expected: tuple
+):
+    class Ray:
+        put = staticmethod(lambda plan: plan)
 
-    monkeypatch.setattr(ray_cluster.ray, "get", lost)
-    failure = ray_cluster._outcome(None)
-    assert failure is not None
-    assert failure.cause.startswith(
-        "Ray gave it up, for 4 processes that learned it died, by a crash as a segmentation fault, or killed as the "
-        "system does when memory runs out: WorkerCrashedError: The worker died unexpectedly"
+        @staticmethod
+        def remote(num_cpus: float, num_gpus: float) -> Callable:
+            def of(cls: type) -> Any:
+                return SimpleNamespace(remote=lambda plan, told: (num_cpus, num_gpus, plan.share))
+
+            return of
+
+    monkeypatch.setattr(ray_cluster, "ray", Ray)
+    plan = Plan(Settings(methods=("sgd",)), (), tmp_path, tmp_path, [[1]], keep_states=False, verify=False, share=gpus)
+    actors = ray_cluster._Actors(ray_cluster.RayExecutor(plan, 3, 2, gpus), None)
+    assert actors.start(1, alone).actor == expected
+    assert list(actors.devices) == [0, 1, 2]
+
+
+def test_a_job_that_ray_gives_up_has_a_cause():
+    died = ray_cluster._given_up(ray.exceptions.ActorDiedError())
+    assert died.cause.startswith(
+        "Ray gave it up, for 4 processes that learned it died, with their node, by a crash as a segmentation fault, or "
+        "killed as the system does when memory runs out: ActorDiedError: The actor died unexpectedly"
     )
+    full = ray_cluster._given_up(ray.exceptions.OutOfMemoryError("full"))
+    assert full.cause.startswith("Ray gave it up, for the memory of its node was full; fewer --jobs")
 
 
 @pytest.mark.parametrize(
