@@ -269,7 +269,7 @@ def test_what_a_notebook_defines_has_one_job(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "script.py", raising=False)
     assert meant(Mine)[1].jobs is None, "a script, which workers can run"
     monkeypatch.delattr(sys.modules["__main__"], "__file__")
-    assert meant(Mine)[1].jobs == 1
-    assert meant("clr")[1].jobs is None
+    assert (meant(Mine)[1].jobs, meant(Mine)[1].in_process) == (1, True)
+    assert (meant("clr")[1].jobs, meant("clr")[1].in_process) == (None, False)
     with pytest.raises(UserError, match="jobs: method 'mine' is defined in this notebook, where workers"):
         run(methods=[Mine], jobs=2)

@@ -22,8 +22,12 @@ _OF_GPU = re.compile(
     re.IGNORECASE,
 )
 
-# So CUDA and its libraries say that the GPU's memory is full, where torch does not say it with a type of its own.
-_OF_MEMORY = re.compile(r"CUDA( driver)? error: out of memory|CU(BLAS|DNN|FFT|SOLVER|SPARSE|RAND)_STATUS_ALLOC_FAILED")
+# So CUDA and its libraries say that the GPU's memory is full, where torch does not say it with a type of its own. cuDNN
+# finds no engine if none has the memory that it needs.
+_OF_MEMORY = re.compile(
+    r"CUDA( driver)? error: out of memory|\bCU(BLAS|DNN|FFT|SOLVER|SPARSE|RAND)_STATUS_ALLOC_FAILED"
+    r"|unable to find an engine to execute this computation"
+)
 
 
 def failure_of(error: Exception) -> Failure:

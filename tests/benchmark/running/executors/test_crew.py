@@ -82,7 +82,7 @@ def do(crew: Crew, names: str) -> tuple[str, dict[str, str | None]]:
 
 def test_workers_do_one_job_after_another():
     log, ends = do(Crew([0, 0], a=[BAD]), "abcd")
-    assert log == "a@0, b@1, c@0, d@1, stop 1, stop 0" or log == "a@0, b@1, c@0, d@1, stop 0, stop 1"
+    assert log == "a@0, b@1, c@0, d@1, stop 0, stop 1"
     assert ends == {"a": "bad", "b": None, "c": None, "d": None}
 
 
@@ -121,7 +121,8 @@ def test_a_job_that_is_too_large_alone_fails():
 @pytest.mark.parametrize("trouble", [DIES, BROKEN])
 def test_a_large_job_in_trouble_is_alone_again(trouble: Failure | str):
     log, ends = do(Crew([0, 0], a=[FULL, trouble, None]), "ab")
-    assert log.replace("stop 0, a", "a").endswith("a@0 alone, a@0 alone, stop 0")
+    assert log.count("a@") == 3
+    assert log.count(" alone") == 2
     assert ends == {"a": None, "b": None}
 
 

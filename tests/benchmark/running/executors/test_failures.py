@@ -74,6 +74,10 @@ def test_after_an_error_of_the_gpu_a_process_cannot_use_it(error: Exception):
             RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
             "RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         ),
+        (
+            RuntimeError("GET was unable to find an engine to execute this computation"),
+            "RuntimeError: GET was unable to find an engine to execute this computation",
+        ),
     ],
 )
 def test_too_little_memory_is_noticed(error: Exception, says: str):
