@@ -301,7 +301,9 @@ def test_the_process_that_gives_out_jobs_never_touches_a_gpu(
         assert (executor.workers, executor.plan.share) == (int(jobs), 1 / int(jobs))
         settings = replace(executor.plan.settings, device="cpu", compile=False)
         plan = replace(executor.plan, settings=settings, share=0.0)
-        SerialExecutor(plan.cells(plan.prepare())).run(waiting, tell)
+        with monkeypatch.context() as worker:
+            worker.setattr("torch.cuda.is_available", lambda: False)
+            SerialExecutor(plan.cells(plan.prepare())).run(waiting, tell)
 
     touched: list[list[str]] = []
     asked: list[str] = []
