@@ -20,7 +20,7 @@ from benchmark.report.write import write_report
 from benchmark.results.run import Results, collect
 from benchmark.running.config_file import write_config
 from benchmark.running.executors.cells import Job
-from benchmark.running.executors.choice import Site, choose_executor, gpu_share, site_of
+from benchmark.running.executors.choice import Site, choose_executor, site_of
 from benchmark.running.executors.plan import Plan
 from benchmark.running.manifest import check_same, new_manifest
 from benchmark.running.matrix import Matrix, key_of
@@ -115,7 +115,7 @@ def _run(
     cells = plan.cells(prepared)
     independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"], site)
-    process |= {"workers": executor.workers, "gpus_per_cell": gpu_share(execution, site.device) or None}
+    process |= {"workers": executor.workers, "gpus_per_cell": executor.share or None}
     with tracked(execution.tracker, run_folder, manifest, tell) as (tell, publish):
         # An evaluation that is copied from another cell is not repeated, so it is not verified.
         share = not execution.verify_evaluations

@@ -16,10 +16,14 @@ class Executor(Protocol):
 
     Attributes:
         workers: the most jobs that run at the same time.
+        share: the share of a GPU that each of them has; 0 if no GPU is used.
     """
 
     @property
     def workers(self) -> int: ...
+
+    @property
+    def share(self) -> float: ...
 
     def run(self, jobs: deque[Job], tell: Listener) -> None:
         """Do all jobs, from the front. Every job begins, perhaps more than once, and ends once.

@@ -101,7 +101,7 @@ def choose_executor(
     # Finished cells count too, so that a resumed run uses the same number of threads as before.
     counted = _learned_once(entries, independent) if may_split and len(plan.orders) > 1 else entries
     jobs = sum(each if entry["method"] in independent else 1 for entry in counted)
-    share = gpu_share(execution, site.device)
+    share = _gpu_share(execution, site.device)
     executor: Executor
     if execution.executor == "ray":
         executor, workers = _on_ray(execution, plan, jobs, share, site.nodes)
@@ -110,7 +110,7 @@ def choose_executor(
     else:
         workers = min(jobs, execution.jobs or _affordable(prepared))
         if workers == 1:
-            executor = SerialExecutor(cells)
+            executor = SerialExecutor(cells, share)
         else:
             executor = ProcessExecutor(plan.sharing([plan.threads], workers).with_stream(prepared.stream), workers)
     split = may_split and (workers > 1 or bool(execution.parallel_tasks))
@@ -136,7 +136,7 @@ def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float, nodes: Se
     return RayExecutor(plan, workers, min(plan.threads, sum(cpus) / workers), share), workers
 
 
-def gpu_share(execution: Execution, device: str) -> float:
+def _gpu_share(execution: Execution, device: str) -> float:
     """Return the GPU share of each worker that was asked for, or 1; 0 if no GPU is used."""
     share = execution.gpus_per_cell
     if device == "cuda":

@@ -52,6 +52,10 @@ class ProcessExecutor:
     retries: ClassVar[int] = _RETRIES
 
     @property
+    def share(self) -> float:
+        return self.plan.share
+
+    @property
     def devices(self) -> Sequence[int]:
         return self.gpus or [0] * self.workers
 

@@ -247,6 +247,10 @@ class RayExecutor:
     cpus: float
     gpus: float
 
+    @property
+    def share(self) -> float:
+        return self.gpus
+
     def run(self, jobs: deque[Job], tell: Listener) -> None:
         # The queue is on the node of this process, so that it is lost only together with this process.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

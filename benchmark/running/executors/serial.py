@@ -17,9 +17,11 @@ class SerialExecutor:
 
     Attributes:
         cells: does the jobs.
+        share: 1 if it uses a GPU, else 0.
     """
 
     cells: Cells
+    share: float = 0.0
     workers: ClassVar[int] = 1
 
     def run(self, jobs: deque[Job], tell: Listener) -> None:
