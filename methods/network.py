@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,23 @@ class Network(nn.Module):
         #: Images that have passed through the backbone so far; three times those whose gradients are wanted.
         self.passed = 0
         self._still: list[nn.Module] = []
+        self._compiled: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the backbone, which does nearly all the work; copies that are made later, as a teacher, are too.
+
+        Args:
+            args, kwargs: of torch.compile.
+        """
+        self._compiled = args, kwargs
+        self.backbone.compile(*args, **kwargs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # torch does not compile the copy of a compiled module.
+        if self._compiled is not None:
+            args, kwargs = self._compiled
+            self.compile(*args, **kwargs)
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 images [N, 3, S, S] -> features [N, D]."""

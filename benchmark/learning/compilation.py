@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 import torch
-from torch import nn
 
 from methods.errors import UserError, first_line
+from methods.network import Network
 
 # Each method's modules and each smaller last batch need their own graph. Torch's own limit is too low for that.
 _GRAPHS = 256
@@ -26,11 +26,11 @@ def check_compiler(device: torch.device) -> None:
         raise UserError(f"--compile: torch cannot compile here ({first_line(error)}); leave it out") from error
 
 
-def compile_backbone(backbone: nn.Module) -> None:
-    """Compile a backbone with its hooks at its first call; equal backbones share the result."""
+def compile_network(network: Network) -> None:
+    """Compile a network's backbone with its hooks at its first call; equal backbones share the result."""
     torch._dynamo.config.recompile_limit = _GRAPHS
     torch._dynamo.config.accumulated_recompile_limit = _GRAPHS
-    backbone.compile(dynamic=False)
+    network.compile(dynamic=False)
 
 
 def uncompiled() -> AbstractContextManager[object]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmark.images.augment import augmentation
 from benchmark.images.batches import Batches
 from benchmark.learning.clock import Clock, TrainingSeconds
-from benchmark.learning.compilation import compile_backbone
+from benchmark.learning.compilation import compile_network
 from benchmark.learning.features import precompute
 from benchmark.learning.precision import arithmetic
 from benchmark.learning.seeds import derive
@@ -176,7 +176,7 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
         augment_replay=augmentation(training.augment, generator("augment replay")),
     )
     if training.compiled and features is None:
-        compile_backbone(bench.network.backbone)
+        compile_network(bench.network)
     strategy.train(SimpleNamespace(current_experience=number - 1, task_label=number - 1), eval_streams=[])
     timing = clock.read()
 
