@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from baselines.shared.finetuning import FineTuning
 from baselines.shared.memory import DEFAULT_MEMORY, Memory
+from baselines.shared.vectors import vector_of
 from methods import BNPolicy, MemorySize, Step, methods
 from methods.gradients import gradients_of
 
@@ -26,6 +27,7 @@ class AGEM(FineTuning):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
+    any_layout = True
     trains_old_heads = True
 
     def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
@@ -47,7 +49,7 @@ class AGEM(FineTuning):
         if self.task == 1:
             return
         gradients, references = gradients_of(step.trained), self.references
-        g, g_ref = (torch.cat([part.flatten() for part in parts]) for parts in (gradients, references))
+        g, g_ref = vector_of(gradients), vector_of(references)
         # A clamp, because a comparison would wait for the device; g_ref may be all zero.
         excess = g.dot(g_ref).clamp(max=0) / g_ref.dot(g_ref).clamp(min=torch.finfo(g.dtype).tiny)
         torch._foreach_mul_(references, excess)

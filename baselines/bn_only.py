@@ -16,6 +16,7 @@ class BNOnly(Method):
     Without batch normalisation in the backbone this is a linear probe.
     """
 
+    any_layout = True
     recipe = Recipe(optimizer="adam", lr=0.01)
     search = {"lr": Range(1e-3, 0.1)}
     isolates_tasks = True

@@ -35,6 +35,7 @@ class BPN(PerTask):
         bn: batch normalisation "frozen" as the backbone's, or "per-task": its own shift then cancels a bias before it.
     """
 
+    any_layout = True
     own = (Bias,)
 
     def __init__(self, bn: Literal["per-task", "frozen"] = "frozen"):

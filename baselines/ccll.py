@@ -70,6 +70,7 @@ class CCLL(Anchored):
             backbone as given, fixed from the first task on.
     """
 
+    any_layout = True
     recipe = replace(Anchored.recipe, lr=0.1)
     own = (Spatial, Gate)
 

@@ -25,6 +25,7 @@ class ConFiT(FineTuning):
     when it is restored.
     """
 
+    any_layout = True
     continues = True
 
     def __init__(self) -> None:

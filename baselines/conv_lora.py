@@ -42,6 +42,7 @@ class ConvLoRA(PerTask):
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
+    any_layout = True
     own = (LowRank,)
     search = {"lr": Range(1e-3, 0.1), "rank": (1, 2, 4, 8, 16)}
 

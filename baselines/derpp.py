@@ -29,6 +29,7 @@ class DERpp(FineTuning):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
+    any_layout = True
     trains_old_heads = True
     # Fewer and fewer of a task's images enter the memory, and only these get logits.
     grows_evenly = False

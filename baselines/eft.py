@@ -41,6 +41,7 @@ class EFT(Anchored):
             backbone as given, fixed from the first task on.
     """
 
+    any_layout = True
     own = (Grouped,)
     continues = True
 

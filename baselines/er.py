@@ -23,6 +23,7 @@ class ER(FineTuning):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
+    any_layout = True
     trains_old_heads = True
 
     def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):

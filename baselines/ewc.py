@@ -30,6 +30,7 @@ class EWC(FineTuning):
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
+    any_layout = True
     search = {**FineTuning.search, "strength": Range(0.1, 100.0)}
 
     def __init__(

@@ -36,6 +36,7 @@ class HAT(Method):
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
+    any_layout = True
     # Without momentum, as in the paper: with it, all gates of a small layer can close before the weights have learned.
     # Compensated gradients of the embeddings are large; with a lower limit the weights would hardly move.
     recipe = Recipe(lr=0.2, momentum=0.0, clip=5.0)

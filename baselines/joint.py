@@ -19,6 +19,7 @@ class Joint(FineTuning):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
+    any_layout = True
     trains_old_heads = True
     starts_over = True
     bound = True

@@ -16,6 +16,7 @@ class LinearProbe(Method):
     Features of the training images are computed once per task.
     """
 
+    any_layout = True
     recipe = Recipe(lr=0.1)
     search = {"lr": Range(1e-2, 1.0)}
     isolates_tasks = True

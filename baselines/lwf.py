@@ -25,6 +25,7 @@ class LwF(FineTuning):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
+    any_layout = True
     trains_old_heads = True
     search = {**FineTuning.search, "strength": Range(0.1, 10.0)}
 

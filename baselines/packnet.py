@@ -36,6 +36,8 @@ class PackNet(Method):
             each task has its own, affine and statistics, 4C values.
     """
 
+    # With channels-last weights the first task would start as the backbone but for rounding.
+    any_layout = False
     recipe = FineTuning.recipe
     isolates_tasks = True
     grows_evenly = False

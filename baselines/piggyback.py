@@ -43,6 +43,7 @@ class Piggyback(PerTask):
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
+    any_layout = True
     own = (Mask,)
     # A step of Adam moves a score by about lr, and all of them start 0.005 from the threshold.
     recipe = Recipe(optimizer="adam", lr=0.001)

@@ -50,6 +50,8 @@ class PSP(FineTuning):
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
+    any_layout = True
+
     def __init__(self, contexts: Literal["seed", "stored"] = "seed", bn: BNPolicy = "shared"):
         super().__init__(bn)
         self.contexts = contexts

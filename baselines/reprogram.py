@@ -45,6 +45,7 @@ class Reprogram(Method):
         size: height and width of theta, which is stretched bilinearly to the images' size.
     """
 
+    any_layout = True
     recipe = Recipe(optimizer="adam", lr=0.01)
     isolates_tasks = True
     search = {"lr": Range(1e-3, 0.3), "size": (8, 16, 32, 64)}

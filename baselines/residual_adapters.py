@@ -44,6 +44,7 @@ class ResidualAdapters(PerTask):
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
     """
 
+    any_layout = True
     own = (Adapter,)
     search = {"lr": Range(1e-3, 0.1), "form": ("series", "parallel")}
 

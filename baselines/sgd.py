@@ -13,3 +13,5 @@ class SGD(FineTuning):
     Args:
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
+
+    any_layout = True

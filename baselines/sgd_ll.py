@@ -17,6 +17,7 @@ class SGDLastLayer(Method):
     computed once per task.
     """
 
+    any_layout = True
     recipe = Recipe(lr=0.03)
     shared_head = True
 

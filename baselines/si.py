@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector
 
 from baselines.shared.finetuning import FineTuning
 from baselines.shared.quadratic import Quadratic
+from baselines.shared.vectors import vector_of
 from methods import BNPolicy, Range, Step, methods
 from methods.gradients import gradients_of
 
@@ -29,6 +29,7 @@ class SI(FineTuning):
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
     """
 
+    any_layout = True
     search = {**FineTuning.search, "strength": Range(0.01, 10.0)}
 
     def __init__(self, strength: float = 0.1, damping: float = 1e-3, bn: BNPolicy = "shared"):
@@ -52,7 +53,7 @@ class SI(FineTuning):
 
     def theta(self) -> Tensor:
         """A copy of the shared parameters, [P]."""
-        return parameters_to_vector(self.shared)
+        return vector_of(self.shared)
 
     @torch.no_grad()
     def after_backward(self, step: Step) -> None:
@@ -69,5 +70,5 @@ class SI(FineTuning):
     def after_training_exp(self, step: Step) -> None:
         theta = self.theta()
         moved = (theta - self.anchor).square()
-        self.kept["importance"] = self.importance + (parameters_to_vector(self.omega) / (moved + self.damping)).relu()
+        self.kept["importance"] = self.importance + (vector_of(self.omega) / (moved + self.damping)).relu()
         self.kept["anchor"] = theta

@@ -13,6 +13,7 @@ from methods.method import Method, Part
 class SingleTask(Method):
     """A copy of the backbone per task, fine-tuned on that task alone: nothing is shared, nothing is forgotten."""
 
+    any_layout = True
     recipe = FineTuning.recipe
     isolates_tasks = True
     bound = True

@@ -51,6 +51,7 @@ class SupSup(PerTask):
             are replaced; "pretrained": they stay as they are.
     """
 
+    any_layout = True
     own = (Mask,)
     search = {"lr": Range(1e-3, 0.1), "sparsity": (0.3, 0.5, 0.7)}
 

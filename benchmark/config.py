@@ -6,7 +6,7 @@ import importlib.util
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from itertools import chain, product
 from typing import Any, Literal
 
@@ -153,6 +153,7 @@ class Settings:
         augment: random changes of the training images, applied in this order; see benchmark.images.augment.
         precision: the precision of convolutions and matrix products; see benchmark.learning.precision.
         compile: whether backbones are compiled by torch.compile.
+        memory_format: how images and weights lie in memory; see benchmark.images.layout.
         equal_memory: the specification of a method; replay memories take as many bytes as its state grows by.
         equal_compute: the specification of a method; the others train for the epochs that cost the same as this method.
     """
@@ -185,6 +186,9 @@ class Settings:
         "fp32", group=_SPEED, help="of convolutions and matrix products; tf32 needs a GPU"
     )
     compile: bool = setting(False, group=_SPEED, help="compile the backbone (torch.compile)")
+    memory_format: Literal["channels-last", "contiguous"] = setting(
+        "channels-last", group=_SPEED, help="how images and weights lie in memory"
+    )
     equal_memory: Spec | None = setting(
         None, metavar="METHOD", group=_FAIR, help="replay memories of the bytes that METHOD adds in all"
     )
@@ -384,6 +388,17 @@ class Sources:
     )
     preset: Literal["paper"] | None = setting(None, help="many options at once; those that are given win")
     tuned: str | None = setting(None, metavar="FILE", help="take the methods' options that `tune` wrote there")
+
+
+def setting_of(settings: Mapping[str, Any], name: str) -> Any:
+    """A setting of a run, as its manifest has it. Older versions computed as the default of a setting that came later.
+
+    Args:
+        settings: the manifest's.
+        name: the setting's; None is what a file has that does not know it.
+    """
+    later = next((field.default for field in fields(Settings) if field.name == name), None)
+    return settings.get(name, None if later is MISSING else _plain(later))
 
 
 def _plain(value: Any) -> Any:

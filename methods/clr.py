@@ -39,6 +39,7 @@ class CLR(Method):
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
     """
 
+    any_layout = True
     recipe = Recipe(optimizer="adam", lr=0.01)
     search = {"lr": Range(1e-3, 0.1)}
     isolates_tasks = True
@@ -91,6 +92,8 @@ class CLRFull(CLR):
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
     """
 
+    any_layout = True
+
     def kernel_size(self, conv: nn.Conv2d) -> int | None:
         return 3
 
@@ -102,6 +105,8 @@ class CLRMixed(CLR):
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
     """
+
+    any_layout = True
 
     def kernel_size(self, conv: nn.Conv2d) -> int | None:
         return 1 if conv.kernel_size == (1, 1) else 3

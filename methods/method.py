@@ -69,6 +69,10 @@ class Method(SupervisedPlugin):
             learned in parallel, and once for all orders: what is learned must then not depend on the number in `task`.
         continues: a task's own tensors start at those that the task before left, instead of at their initial values.
         starts_over: each task is learned from the backbone as given; what was learned before is replaced.
+        any_layout: the class's own code works however the values of weights and gradients lie in memory: it uses
+            `flatten()` or `reshape(...)` of them, not `view(...)` or torch's `parameters_to_vector`, which want
+            contiguous tensors. Then convolutions are faster, because their weights lie as the images do. A derived
+            class has to say it again.
         bound: it is no method to choose, but shows what could be reached: it is never called the best.
         grows_evenly: from the third task on each adds as much storage and compute as the one before, so that a stream's
             cost can be known from its first tasks.
@@ -88,6 +92,7 @@ class Method(SupervisedPlugin):
     isolates_tasks: ClassVar[bool] = False
     continues: ClassVar[bool] = False
     starts_over: ClassVar[bool] = False
+    any_layout: ClassVar[bool] = False
     bound: ClassVar[bool] = False
     grows_evenly: ClassVar[bool] = True
 
@@ -95,6 +100,11 @@ class Method(SupervisedPlugin):
     generator: TasksOwn[torch.Generator] = TasksOwn()
     left_on_cpu: tuple[str, ...] = ()
     asked: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A derived class has code of its own, and says it again.
+        cls.any_layout = vars(cls).get("any_layout", False)
 
     @property
     def kept(self) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ class Step(Protocol):
         loss: the minibatch's loss so far, a scalar with a history. Available from `before_backward` on, where you may
             add to it (`step.loss += ...`).
         augment_replay: stored images [N, 3, S, S] -> the same, changed at random like the task's own images
-            (--augment).
+            (--augment), in the same memory format.
         steps_per_epoch: minibatches of an epoch.
     """
 

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from torch.nn.utils import parameters_to_vector
 
+from baselines.shared.vectors import vector_of
 from methods import Step
 
 #: The labels of the expectation: "exact": all classes, weighted by the model's probabilities; "sampled": one label per
@@ -21,7 +21,7 @@ _MOST_VALUES = 2**26
 
 def shared_vector(step: Step) -> Tensor:
     """theta [P]: the trained parameters that all tasks share, heads left out. A copy, without a history."""
-    return parameters_to_vector(step.shared_parameters().values()).detach()
+    return vector_of(step.shared_parameters().values()).detach()
 
 
 def task_fisher(step: Step, kind: FisherKind, samples: int, generator: torch.Generator) -> Tensor:
@@ -52,7 +52,7 @@ def fisher_diagonal(
         generator: draws the labels of "sampled", on the CPU.
 
     Returns:
-        [sum of the parameters' sizes], laid out as torch.nn.utils.parameters_to_vector does.
+        [sum of the parameters' sizes], laid out as `vector_of` does.
     """
 
     def log_likelihood(theta: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def fisher_diagonal(
             for name, score in scores(theta, x, label).items():
                 total[name] += torch.einsum("n,n...->...", weight, score.square())
     network.train(training)
-    return torch.cat([value.flatten() for value in total.values()]) / len(images)
+    return vector_of(total.values()) / len(images)
 
 
 def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:

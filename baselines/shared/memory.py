@@ -52,8 +52,7 @@ class Memory:
         stored = self.rows()
         chosen = torch.randint(len(stored["labels"]), (count,), generator=self.method.generator)
         drawn = self._rows_of(stored, step.device).take(chosen)
-        # The same layout as the loop's own images, because convolutions are faster on it.
-        images = step.augment_replay(drawn["images"]).contiguous(memory_format=torch.channels_last)
+        images = step.augment_replay(drawn["images"])
         return drawn | {"images": images, "labels": drawn["labels"].long(), "tasks": drawn["tasks"].long()}
 
     def _rows_of(self, stored: dict[str, Tensor], device: torch.device) -> Rows:
@@ -127,10 +126,16 @@ def answer_together(step: Step, task: int, replayed: dict[str, Tensor]) -> tuple
         task's head and -inf beyond its classes.
     """
     network, count = step.model, len(step.labels)
-    images = torch.cat([step.images, replayed["images"]])
+    images = _as_laid_out(step.images, torch.cat([step.images, replayed["images"]]))
     tasks = torch.cat([torch.full_like(step.labels, task), replayed["tasks"]])
     logits = network.heads.own(network.features(images), tasks)
     return logits[:count, : network.classes], logits[count:]
+
+
+def _as_laid_out(images: Tensor, others: Tensor) -> Tensor:
+    """`others` in the memory format of `images`, because convolutions are faster on the loop's own."""
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    return others.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def reservoir_step(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.images.layout import MemoryFormat, from_rows, laid_out, rows_of
 from methods.data import Samples
 from methods.rows import fits
 
@@ -36,6 +37,7 @@ class Batches:
         device: where the batches go.
         augment: changes the images of a batch, on the device.
         dry: only the first batch of each epoch.
+        memory_format: how the images of a batch lie in memory.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Batches:
         device: torch.device,
         augment: Callable[[Tensor], Tensor] = lambda images: images,
         dry: bool = False,
+        memory_format: MemoryFormat = "channels-last",
     ):
         self.data = data
         if fits(data.images.nbytes, device):
@@ -54,6 +57,7 @@ class Batches:
         self.generator = generator
         self.device = device
         self.augment = augment
+        self.memory_format = memory_format
         count = len(data)
         sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
         if len(sizes) > 1 and sizes[-1] == 1:
@@ -69,10 +73,11 @@ class Batches:
         ends = accumulate(map(sum, chunks), initial=0)
         chosen = [order[first:last] for first, last in pairwise(ends)]
         for (images, labels), sizes in zip(self._read_ahead(chosen), chunks, strict=True):
-            images = images.to(self.device, non_blocking=True)
+            # A GPU changes the format in no time.
+            images = laid_out(images.to(self.device, non_blocking=True), self.memory_format)
             labels = labels.to(self.device, non_blocking=True)
             for batch, batch_labels in zip(images.split(sizes), labels.split(sizes), strict=True):
-                yield self.augment(batch), batch_labels
+                yield laid_out(self.augment(batch), self.memory_format), batch_labels
 
     def _read_ahead(self, chosen: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """The chunks; each is read while the training uses the previous one."""
@@ -90,29 +95,27 @@ class Batches:
         images, labels = self.data.images, self.data.labels
         if images.device.type != "cpu":
             chosen = chosen.to(images.device, non_blocking=True)
-            return _channels_last(images.index_select(0, chosen)), labels.index_select(0, chosen)
+            return from_rows(rows_of(images).index_select(0, chosen), images), labels.index_select(0, chosen)
         # NumPy, because torch would start its own threads, which would slow down those that train.
-        channels_last = images.ndim == 4 and images.is_contiguous(memory_format=torch.channels_last)
-        rows = (images.permute(0, 2, 3, 1) if channels_last else images).numpy()
+        rows = rows_of(images).numpy()
         taken = np.empty((len(chosen), *rows.shape[1:]), rows.dtype)
         for first in range(0, len(chosen), _UNRELEASED):
             part = slice(first, first + _UNRELEASED)
             # Nothing is clipped, but with mode "raise" NumPy would write into a copy.
             np.take(rows, chosen[part].numpy(), axis=0, out=taken[part], mode="clip")
             self.data.release()
-        gathered, labels = torch.from_numpy(taken), labels[chosen]
-        gathered = gathered.permute(0, 3, 1, 2) if channels_last else _channels_last(gathered)
-        return (gathered.pin_memory(), labels.pin_memory()) if self.device.type == "cuda" else (gathered, labels)
+        gathered, labels = from_rows(torch.from_numpy(taken), images), labels[chosen]
+        if self.device.type == "cuda":
+            return gathered.pin_memory(), labels.pin_memory()
+        # Here, because this thread has time.
+        return laid_out(gathered, self.memory_format), labels
 
 
-def in_order(data: Samples, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def in_order(
+    data: Samples, device: torch.device, memory_format: MemoryFormat = "channels-last"
+) -> Iterator[tuple[Tensor, Tensor]]:
     """All images and labels, in large batches, for passes that train nothing."""
     size = max(_LEAST_IN_ORDER, _PIXELS_IN_ORDER // max(1, data.images[0, 0].numel()))
     for images, labels in zip(data.images.split(size), data.labels.split(size), strict=True):
-        yield _channels_last(images.to(device)), labels.to(device)
+        yield laid_out(images.to(device), memory_format), labels.to(device)
         data.release()
-
-
-def _channels_last(images: Tensor) -> Tensor:
-    """The images in channels-last layout, on which convolutions are faster on CPUs and GPUs."""
-    return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images

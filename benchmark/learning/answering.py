@@ -106,6 +106,7 @@ class Answering:
         self._operations = {}
         bench = prepare(self.cell, wanted.task)
         self._fill(bench, wanted, with_shared=True)
+        bench.lay_out(self.cell.memory_format)
         return bench
 
     def _fill(self, bench: Workbench, wanted: _Wanted, with_shared: bool) -> None:

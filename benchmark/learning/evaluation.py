@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 
 from benchmark.images.batches import in_order
 from benchmark.images.labelled import LabelledImages
+from benchmark.images.layout import MemoryFormat
 from benchmark.learning.answering import Answering
 from benchmark.learning.learner import Cell
 from benchmark.learning.precision import Precision, arithmetic, computing
@@ -28,12 +29,18 @@ def network_for(cell: Cell, state: State, task: int, classes: int) -> Network:
 
 
 @torch.inference_mode()
-def evaluate(network: Network, data: LabelledImages, device: torch.device, precision: Precision = "fp32") -> float:
+def evaluate(
+    network: Network,
+    data: LabelledImages,
+    device: torch.device,
+    precision: Precision = "fp32",
+    memory_format: MemoryFormat = "channels-last",
+) -> float:
     """Return the share of `data` that a network in evaluation mode classifies correctly."""
     correct = torch.zeros((), dtype=torch.int64, device=device)
     # A weight that is computed from other tensors is computed once, not in each pass.
     with arithmetic(precision), computing(precision, device), parametrize.cached():
-        for images, labels in in_order(data, device):
+        for images, labels in in_order(data, device, memory_format):
             correct += (network(images).argmax(1) == labels).sum()
     return int(correct) / len(data)
 

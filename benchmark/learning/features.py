@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmark.images.batches import in_order
+from benchmark.images.layout import MemoryFormat
 from benchmark.learning.clock import Clock
 from benchmark.learning.precision import Precision, computing
 from methods.data import Samples
@@ -28,7 +29,12 @@ class Features:
 
 @torch.no_grad()
 def precompute(
-    network: Network, data: Samples, device: torch.device, precision: Precision, clock: Clock | None = None
+    network: Network,
+    data: Samples,
+    device: torch.device,
+    precision: Precision,
+    clock: Clock | None = None,
+    memory_format: MemoryFormat = "channels-last",
 ) -> Features:
     """Pass all images once through the backbone, in evaluation mode.
 
@@ -45,7 +51,7 @@ def precompute(
         with clock.stopped(), computing(precision, device):
             network.features(data.images[:1].to(device))
     with clock.counting() as counter, computing(precision, device):
-        for images, _ in in_order(data, device):
+        for images, _ in in_order(data, device, memory_format):
             features[done : done + len(images)] = network.features(images)
             done += len(images)
     network.train(training)

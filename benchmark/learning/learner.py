@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark.images.augment import augmentation
 from benchmark.images.batches import Batches
+from benchmark.images.layout import MemoryFormat, laid_out
 from benchmark.learning.clock import Clock, TrainingSeconds
 from benchmark.learning.compilation import compile_network
 from benchmark.learning.features import precompute
@@ -38,6 +39,7 @@ class Cell:
         device: where to train and evaluate.
         tasks: the names of the stream's tasks, in the order of learning. Random numbers depend on a task's name, so
             that they are the same at any place in the stream. Without names, they depend on its number.
+        memory_format: how images and the weights of convolutions lie in memory; it changes results by rounding only.
     """
 
     pristine: Network
@@ -46,6 +48,7 @@ class Cell:
     seed: int
     device: torch.device
     tasks: tuple[str, ...] = ()
+    memory_format: MemoryFormat = "channels-last"
 
     def derive(self, task: int, purpose: str) -> int:
         """Return the seed for one purpose of a task. Tasks are numbered from 1."""
@@ -149,6 +152,7 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
     if method.continues and number > 1:
         bench.restore({name: value for name, value in state.tasks[number - 1].items() if not is_head(name)})
     bench.network.use_head(key, len(task.classes))
+    bench.lay_out(cell.memory_format)
     method.generator = generator("method")
     method.kept = {name: _kept(method, name, tensor, cell.device) for name, tensor in state.memory.items()}
 
@@ -157,7 +161,8 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
     data, features = method.training_data(task.train, bench.network), None
     # Augmented images differ in each epoch, so their features cannot be computed once.
     if bench.trains_head_only and not training.augment:
-        features = precompute(bench.network, data, cell.device, training.precision, clock)
+        features = precompute(bench.network, data, cell.device, training.precision, clock, cell.memory_format)
+    augment_replay = augmentation(training.augment, generator("augment replay"))
     strategy = Strategy(
         bench=bench,
         task_data=task.train,
@@ -168,12 +173,13 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
             cell.device,
             augmentation(training.augment, generator("augment")),
             training.dry,
+            cell.memory_format,
         ),
         training=training,
         device=cell.device,
         clock=clock,
         on_epoch=on_epoch,
-        augment_replay=augmentation(training.augment, generator("augment replay")),
+        augment_replay=lambda images: laid_out(augment_replay(images), cell.memory_format),
     )
     if training.compiled and features is None:
         compile_network(bench.network)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmark.backbones.parametrised import parametrisations, refuse_hooked_weights
 from benchmark.backbones.strided import subsample_first
+from benchmark.images.layout import MemoryFormat, lay_out
 from methods.method import STEP_HOOKS, BatchNorm, Method, Part, fills
 from methods.network import Network
 
@@ -85,6 +86,15 @@ class Workbench:
         with _evaluating(self.network):
             self.method.switch_task(self.network)
 
+    def lay_out(self, memory_format: MemoryFormat) -> None:
+        """Let the weights of convolutions lie in memory as the images do, if the method allows that.
+
+        Otherwise torch converts them in every pass, and their gradients back. A backbone may come in any format.
+        """
+        backbone = self.network.backbone
+        own = memory_format if self.method.any_layout else "contiguous"
+        lay_out((*backbone.parameters(), *backbone.buffers()), own)
+
     def head_key(self, task: int) -> str:
         """Return the name of the head that answers for a task."""
         return "shared" if self.method.shared_head else str(task)
@@ -126,5 +136,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def detached(tensor: Tensor) -> Tensor:
-    """Return a copy without history, on the CPU. A tensor without data stays on its device."""
-    return tensor.detach().clone() if tensor.is_meta else tensor.detach().cpu().clone()
+    """Return a contiguous copy without history, on the CPU. A tensor without data stays on its device."""
+    own = tensor.detach() if tensor.is_meta else tensor.detach().cpu()
+    # So that what is stored does not depend on the format in which it was computed.
+    return own.clone(memory_format=torch.contiguous_format)

@@ -14,6 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from benchmark.config import setting_of
 from benchmark.files import folder_name, writing
 from benchmark.results.reference import check_reference
 from benchmark.storage.folder import RunFolder
@@ -191,9 +192,9 @@ def join(sources: Sequence[Source]) -> dict[CellKey, SourceCell]:
 def training_mark(settings: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
     """The addition to the labels of a run that was trained differently from the reference: " (epochs=16)", or ""."""
     different = [
-        f"{key}={_shown(settings.get(key))}"
+        f"{key}={_shown(setting_of(settings, key))}"
         for key in {**reference, **settings}
-        if key not in _NOT_IN_LABELS and settings.get(key) != reference.get(key)
+        if key not in _NOT_IN_LABELS and setting_of(settings, key) != setting_of(reference, key)
     ]
     return f" ({', '.join(different)})" if different else ""
 

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from benchmark.backbones.base import fingerprint
-from benchmark.config import Settings
+from benchmark.config import Settings, setting_of
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.learning.seeds import RULE
 from benchmark.storage.folder import RunFolder
@@ -91,7 +91,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
     if "runs" in old:
         raise UserError(f"{option} {name}: `compare` made that folder of other runs; give another {option}")
     for key in new["settings"]:
-        before, asked = old["settings"].get(key), new["settings"][key]
+        before, asked = setting_of(old["settings"], key), new["settings"][key]
         # For a run, check_device compares the devices themselves. A file of an older version may only say "auto".
         if key == "device" and (kind == "run" or before == "auto"):
             continue

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from benchmark.learning.learner import Cell, frozen_bytes, is_independent, learn, start
 from benchmark.learning.memory import peak_memory
 from benchmark.learning.training import Training
@@ -103,7 +105,15 @@ class Cells:
     def _cell(self, key: CellKey) -> Cell:
         label, seed, _ = key
         make, stream = self._methods[label].make, self._stream(key)
-        return Cell(self._prepared.backbone, make, stream.most_classes, seed, self.device, stream.names)
+        return Cell(
+            self._prepared.backbone,
+            make,
+            stream.most_classes,
+            seed,
+            self.device,
+            stream.names,
+            self.settings.memory_format,
+        )
 
     def _stream(self, key: CellKey) -> Stream:
         return reordered(self._prepared.stream, self._orders[key[2]])

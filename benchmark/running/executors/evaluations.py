@@ -85,7 +85,7 @@ class Evaluations:
         }
 
     def _accuracy(self, network: Network, task: Task) -> float:
-        return evaluate(network, task.test, self.cell.device, self._precision)
+        return evaluate(network, task.test, self.cell.device, self._precision, self.cell.memory_format)
 
     def _compare(self, state: State, number: int, task: Task, known: float) -> None:
         accuracy = self._accuracy(network_for(self.cell, state, number, len(task.classes)), task)

@@ -173,6 +173,24 @@ def test_batches_are_channels_last_however_the_images_lie(
             assert images.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("images_per_chunk", [8, 1000])
+@pytest.mark.parametrize("augment", [lambda images: images, lambda images: images.transpose(2, 3)])
+def test_or_contiguous_with_the_same_values(
+    mapped: Callable[[int], LabelledImages],
+    augment: Callable[[Tensor], Tensor],
+    images_per_chunk: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for data in (mapped(24), numbered(24)):
+        chunks_of(monkeypatch, images_per_chunk, data)
+        for images, labels in Batches(data, 8, torch.Generator(), CPU, augment, memory_format="contiguous"):
+            assert images.is_contiguous()
+            assert torch.equal(images, augment(numbered(24).images)[labels])
+        for images, labels in in_order(data, CPU, "contiguous"):
+            assert images.is_contiguous()
+            assert torch.equal(images, numbered(24).images[labels])
+
+
 def test_features_are_batched_as_images_are(monkeypatch: pytest.MonkeyPatch) -> None:
     data = LabelledImages(torch.arange(40.0).view(20, 2), torch.arange(20))
     chunks_of(monkeypatch, 8, data)

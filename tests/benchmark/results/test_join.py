@@ -259,6 +259,8 @@ def test_other_training_is_told_by_the_labels(here):
         ({"augment": []}, " (augment=none)"),
         ({"precision": "bf16", "compile": True}, " (precision=bf16, compile=True)"),
         ({"equal_memory": "ewc"}, " (equal_memory=ewc)"),
+        ({"memory_format": "contiguous"}, " (memory_format=contiguous)"),
+        ({"memory_format": "channels-last"}, ""),
     ],
 )
 def test_what_a_label_says_of_other_training(settings, mark):

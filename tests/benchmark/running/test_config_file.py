@@ -131,7 +131,7 @@ def test_all_settings_come_back(here: Path):
         backbone=parse_spec("resnet18:until=layer3"),
         **{"tasks": 3, "image_size": 64, "train_images": 100, "test_images": 50, "epochs": 2, "batch_size": 16},
         **{"lr": 1e-5, "optimizer": "adam", "schedule": "cosine", "seeds": (9,), "orders": 2, "device": "cpu"},
-        **{"augment": ("crop", "flip"), "precision": "bf16", "compile": True},
+        **{"augment": ("crop", "flip"), "precision": "bf16", "compile": True, "memory_format": "contiguous"},
         equal_memory=parse_spec("clr"),
         equal_compute=parse_spec("sgd"),
     )

@@ -180,3 +180,31 @@ def test_a_run_that_was_killed_before_its_options_were_written_goes_on(
     assert Path("run/manifest.json").exists()
     assert go() == 0
     assert Path("run/config.toml").exists()
+
+
+def test_a_run_goes_on_in_its_memory_format_only(go: Callable[..., int], capsys: Any):
+    assert go("--memory-format", "contiguous") == 0
+    assert json.loads(Path("run/manifest.json").read_text())["settings"]["memory_format"] == "contiguous"
+    capsys.readouterr()
+    assert go() == 2
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .endswith(
+            "--name run: that run exists with --memory-format contiguous, not channels-last; give the same settings to "
+            "resume it, or another --name"
+        )
+    )
+    assert go("--memory-format", "contiguous") == 0
+
+
+def test_a_run_of_a_version_that_did_not_know_a_setting_has_its_default(go: Callable[..., int], capsys: Any):
+    assert go() == 0
+    path = Path("run/manifest.json")
+    manifest = json.loads(path.read_text())
+    assert manifest["settings"].pop("memory_format") == "channels-last"
+    path.write_text(json.dumps(manifest))
+    assert go() == 0
+    capsys.readouterr()
+    assert go("--memory-format", "contiguous") == 2
+    assert "that run exists with --memory-format channels-last, not contiguous" in capsys.readouterr().err
