@@ -63,14 +63,14 @@ def write_stream(folder: Path, tasks: int, train: int = 16, test: int = 8) -> No
                 Image.fromarray(random.integers(0, 256, (_SIZE, _SIZE, 3), dtype=np.uint8)).save(path)
 
 
-def run(method: str, stream: Path, results: Path) -> Cost:
+def run(method: str, stream: Path, results: Path, device: str = "cpu", backbone: str = "mini") -> Cost:
     """Run a method, given as a specification, on the stream.
 
     Raises:
         RuntimeError: it failed; the error has the command's output.
     """
     data = ["--stream", f"folder:{stream}", "--image-size", str(_SIZE), "--out", str(results)]
-    training = ["--epochs", "1", "--batch-size", "8", "--device", "cpu"]
+    training = ["--epochs", "1", "--batch-size", "8", "--device", device, "--backbone", backbone]
     name = method.replace(":", "-")
     said = io.StringIO()
     began = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmark.images.labelled import LabelledImages
+from benchmark.images.layout import MemoryFormat, laid_out, lay_out
 from benchmark.learning.learner import Cell, Learned, learn
 from benchmark.learning.precision import computing
 from benchmark.learning.training import Training, decay, make_optimizer
@@ -23,9 +25,16 @@ from methods.network import Network
 CPU = torch.device("cpu")
 
 
-def cell_of(method: str, network: Network, classes: int, seed: int = 0) -> Cell:
+def cell_of(
+    method: str,
+    network: Network,
+    classes: int,
+    seed: int = 0,
+    device: torch.device = CPU,
+    memory_format: MemoryFormat = "channels-last",
+) -> Cell:
     """The cell of a method, given as a specification, on `network`."""
-    return Cell(network, configure(method).make, classes, seed, CPU)
+    return Cell(network, configure(method).make, classes, seed, device, memory_format=memory_format)
 
 
 def noise_task(number: int, images: int, size: int, classes: int, channels: int = 3) -> Task:
@@ -66,26 +75,44 @@ class BareNetwork(nn.Module):
         return self.head(self.backbone(torch.addcmul(self.shift, images.float(), self.scale)))
 
 
-def bare_loop(model: nn.Module, data: LabelledImages, training: Training) -> tuple[list[float], float]:
+def bare_loop(
+    model: nn.Module,
+    data: LabelledImages,
+    training: Training,
+    device: torch.device = CPU,
+    memory_format: MemoryFormat = "channels-last",
+    on_epoch: Callable[[], None] = lambda: None,
+) -> tuple[list[float], float]:
     """Train what requires gradients without the harness, with the same optimiser, schedule and clipping.
+
+    Args:
+        model: is moved to `device`.
+        data: the images and their labels.
+        training: as the harness's.
+        device: where to train.
+        memory_format: how images and weights lie in memory.
+        on_epoch: called after each epoch.
 
     Returns:
         Seconds per step of each epoch after the first, and the mean loss of the last epoch.
     """
+    model.to(device)
+    lay_out((*model.parameters(), *model.buffers()), memory_format)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = make_optimizer(parameters, training.recipe, CPU)
+    optimizer = make_optimizer(parameters, training.recipe, device)
     schedule = LambdaLR(optimizer, decay(training))
     model.train()
     ends = []
     for _ in range(training.epochs):
         order = torch.randperm(len(data))
         # The data are small: shuffling all of them at once is the fastest way.
-        images = data.images[order].contiguous(memory_format=torch.channels_last)
-        batches = list(zip(*(part.split(training.batch_size) for part in (images, data.labels[order])), strict=True))
+        images = laid_out(data.images[order].to(device), memory_format)
+        labels_of = data.labels[order].to(device)
+        batches = list(zip(*(part.split(training.batch_size) for part in (images, labels_of)), strict=True))
         losses = []
         for batch, labels in batches:
             optimizer.zero_grad()
-            with computing(training.precision, CPU):
+            with computing(training.precision, device):
                 loss = cross_entropy(model(batch), labels)
             loss.backward()
             if training.recipe.clip:
@@ -93,6 +120,8 @@ def bare_loop(model: nn.Module, data: LabelledImages, training: Training) -> tup
             optimizer.step()
             losses.append(loss.detach())
         schedule.step()
+        # This waits for the device.
         mean_loss = float(torch.stack(losses).mean())
         ends.append(time.perf_counter())
+        on_epoch()
     return seconds_per_step(ends, len(batches)), mean_loss
