@@ -73,7 +73,7 @@ class Batches:
         ends = accumulate(map(sum, chunks), initial=0)
         chosen = [order[first:last] for first, last in pairwise(ends)]
         for (images, labels), sizes in zip(self._read_ahead(chosen), chunks, strict=True):
-            # A GPU changes the format in no time.
+            # Images for a GPU change their format there, which takes no time of the CPU.
             images = laid_out(images.to(self.device, non_blocking=True), self.memory_format)
             labels = labels.to(self.device, non_blocking=True)
             for batch, batch_labels in zip(images.split(sizes), labels.split(sizes), strict=True):
