@@ -123,7 +123,7 @@ def cells(loads: Sequence[Workload], chosen: argparse.Namespace, amount: Amount)
     few, many = (1, 2) if chosen.quick else (2, 42)
     images = ("--train-images", "20", "--test-images", "10") if chosen.quick else ()
     share = ("--gpus-per-cell", "0.5") if chosen.device == "cuda" else ()
-    ways = {"one after the other": ("--jobs", "1"), "side by side": ("--jobs", "2", *share)}
+    ways: dict[str, tuple[str, ...]] = {"one after the other": ("--jobs", "1"), "side by side": ("--jobs", "2", *share)}
     seconds = {}
     with tempfile.TemporaryDirectory() as temporary, patch.dict(os.environ, XDG_CACHE_HOME=temporary):
 
