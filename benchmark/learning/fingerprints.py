@@ -76,4 +76,4 @@ def _computed(network: Network, shared: Tensors) -> Iterator[tuple[str, Tensor]]
 
 def _add(digest: hashlib._Hash, name: str, value: Tensor) -> None:
     digest.update(name.encode())
-    digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    digest.update(value.detach().contiguous().flatten().view(torch.uint8).numpy().data)
