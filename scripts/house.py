@@ -29,6 +29,7 @@ FLOORS = (
     ("benchmark.results",),
     ("benchmark.report", "benchmark.trackers"),
     ("benchmark.planning",),
+    ("benchmark.checks.pretended",),
     ("benchmark.checks",),
     ("benchmark.running.executors",),
     ("benchmark.running",),
