@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from benchmark.backbones.base import Backbone
 from benchmark.checks.base import Check, WrongError, move_random_states, process_state, refuse_changes
+from benchmark.checks.gpu import GPU_CHECK
 from benchmark.checks.instance import Instances
 from benchmark.checks.options import OPTION_CHECKS
+from benchmark.checks.pretended.cuda import pretended_gpu
+from benchmark.checks.pretended.places import GPU
 from benchmark.checks.tiny import make_task
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
@@ -171,6 +174,14 @@ def learns(subject: BackboneSubject) -> None:
         )
 
 
+def runs_on_a_gpu(subject: BackboneSubject) -> None:
+    """On a GPU it mixes no devices and does not wait, neither forward nor backward."""
+    with pretended_gpu() as log:
+        network, images = subject.fresh().to(GPU).train(), subject.images.to(GPU)
+        with log.stepping(lambda: 1):
+            network.features(images).sum().backward()
+
+
 def leaves_the_process_alone(subject: BackboneSubject) -> None:
     """It does not change threads, default types and random states of the process."""
     before = process_state()
@@ -189,5 +200,6 @@ BACKBONE_CHECKS: tuple[Check[BackboneSubject], ...] = (
     Check("is in float32", is_float32),
     Check("has layers that methods know", has_layers),
     Check("can be trained", learns),
+    Check(GPU_CHECK.name, runs_on_a_gpu, GPU_CHECK.remedy),
     Check("leaves the rest of the process alone", leaves_the_process_alone),
 )

@@ -12,6 +12,7 @@ import torch
 
 from benchmark.checks.base import Check, WrongError, move_random_states, process_state, refuse_changes, same_bytes
 from benchmark.checks.costs import COST_CHECKS
+from benchmark.checks.gpu import GPU_CHECK
 from benchmark.checks.options import OPTION_CHECKS, place_of
 from benchmark.checks.subject import CPU, MethodSubject, file_of, flat
 from benchmark.checks.tiny import SpareBackbone, three_tasks, tiny_network
@@ -292,6 +293,7 @@ METHOD_CHECKS: tuple[Check[MethodSubject], ...] = (
     Check("another seed gives other bytes", other_seed),
     *COST_CHECKS,
     Check("computes in bfloat16", computes_in_bfloat16, "use .float(), or .to(x.dtype), where two types meet"),
+    GPU_CHECK,
     Check("copes with parameters without a gradient", copes_with_spare_layers, "skip parameters whose grad is None"),
     Check("leaves the rest of the process alone", leaves_the_process_alone),
 )

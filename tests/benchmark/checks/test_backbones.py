@@ -82,6 +82,16 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
     ),
     ("can be trained", own("return x.detach()"), "let gradients reach the weights"),
     (
+        "runs on a GPU, where a step does not wait",
+        own("return x if x.is_meta else x + self.zeros", "self.zeros = torch.zeros(128)"),
+        "in Mine.forward (",
+    ),
+    (
+        "runs on a GPU, where a step does not wait",
+        own("return x if x.is_meta else x / max(1.0, x.max().item())"),
+        "WaitError: reading a value (.item(), float(), int(), bool() or if) waits for the GPU in each step; make ",
+    ),
+    (
         "leaves the rest of the process alone",
         [(FIRST, f"torch.set_num_threads(7)\n        {FIRST}")],
         "torch's number of threads",

@@ -175,6 +175,16 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
         "in after_training_iteration (",
     ),
     (
+        "runs on a GPU, where a step does not wait",
+        [(START, START.replace("device=step.device", ""))],
+        "gets tensors on the GPU and, of the shape [5], on the CPU; make tensors on the device of others",
+    ),
+    (
+        "runs on a GPU, where a step does not wait",
+        [(CONDITION, f"if self.features.sum().item() > -1e9 and {CONDITION.removeprefix('if ')}")],
+        "WaitError: reading a value (.item(), float(), int(), bool() or if) waits for the GPU in each step",
+    ),
+    (
         "copes with parameters without a gradient",
         [('"""Right before the optimiser\'s step."""', "[p.grad.mul_(1) for p in step.trained]")],
         "skip parameters whose grad is None",
@@ -236,6 +246,14 @@ def test_it_says_where(broken) -> None:
     line = file.read_text().splitlines().index("        torch.ones(2) @ torch.ones(3)") + 1
     _, text = told(file, "learns three tasks and answers for each")
     assert text.startswith(f"in after_training_exp ({file}, line {line}): RuntimeError: ")
+
+
+def test_it_says_where_a_step_waits(broken) -> None:
+    """Whether the GPU is real or not, the line is that of the method."""
+    file = broken(TEMPLATE, [(FORWARD, f"{FORWARD}\n        step.labels.tolist()")])
+    line = file.read_text().splitlines().index("        step.labels.tolist()") + 1
+    _, text = told(file, "runs on a GPU, where a step does not wait")
+    assert text.startswith(f"in forward ({file}, line {line}): WaitError: tolist waits for the GPU in each step; ")
 
 
 def test_what_needs_another_check_is_skipped(broken) -> None:
