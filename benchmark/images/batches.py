@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmark.images.layout import MemoryFormat, from_rows, laid_out, rows_of
 from methods.data import Samples
-from methods.rows import fits
+from methods.rows import fits, sent
 
 # Pixels of a batch in a pass that trains nothing, and the number of images if these are large.
 _PIXELS_IN_ORDER, _LEAST_IN_ORDER = 1 << 20, 64
@@ -94,7 +94,7 @@ class Batches:
     def _read(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         images, labels = self.data.images, self.data.labels
         if images.device.type != "cpu":
-            chosen = chosen.to(images.device, non_blocking=True)
+            chosen = sent(chosen, images.device)
             return from_rows(rows_of(images).index_select(0, chosen), images), labels.index_select(0, chosen)
         # NumPy, because torch would start its own threads, which would slow down those that train.
         rows = rows_of(images).numpy()

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmark.checks.pretended.cuda import pretended_gpu
+from benchmark.checks.pretended.places import is_on_gpu
 from benchmark.images import batches as module
 from benchmark.images.batches import Batches, in_order
 from benchmark.images.labelled import LabelledImages
@@ -18,6 +20,7 @@ from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
 from benchmark.streams.base import Task
 from methods import Method
+from methods.data import Samples
 from methods.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -198,6 +201,21 @@ def test_features_are_batched_as_images_are(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(parts) == 5
     for features, labels in parts:
         assert torch.equal(features, torch.stack([2.0 * labels, 2.0 * labels + 1], dim=1))
+
+
+@pytest.mark.parametrize("free", [0, 1 << 30])
+def test_no_epoch_waits_for_the_gpu(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for the order of so many images that it is no small copy, whether the GPU holds them or not."""
+    monkeypatch.setattr(module, "CHUNK_BYTES", 3 << 18)
+    features, labels = torch.rand(30_000, 5), torch.arange(30_000)
+    with pretended_gpu(free) as log:
+        batches = Batches(Samples(features, labels), 1000, torch.Generator().manual_seed(0), torch.device("cuda"))
+        assert is_on_gpu(batches.data.images) == (free > 0)
+        log.waits.clear()
+        found = [labels for _, labels in batches]
+        assert all(map(is_on_gpu, found))
+        assert log.waits == []
+    assert torch.cat(found).sort().values.tolist() == labels.tolist()
 
 
 def test_tensors_without_data_have_batches_too() -> None:
