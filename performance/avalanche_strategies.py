@@ -23,13 +23,12 @@ from typing import Any
 from avalanche.training.supervised import DER, EWC, LwF, Replay
 from avalanche.training.templates import SupervisedTemplate
 
-from benchmark.learning.learner import learn, start
 from benchmark.learning.training import Training
 from benchmark.streams.base import Task
 from methods.configured import configure
 from methods.errors import first_line
 from performance.avalanche_loop import avalanche_loop
-from performance.loops import cell_of, harness_loop, noise_task
+from performance.loops import cell_of, harness_tasks, noise_task
 from performance.perceptron import SIZE, MultiHeadPerceptron, SingleHeadPerceptron, as_floats, perceptron
 from performance.timing import fastest, print_table, race, thread_counts, threads
 
@@ -72,13 +71,7 @@ Seconds = list[list[float]]
 
 def harness(pair: Pair, tasks: list[Task], training: Training, seed: int) -> Seconds:
     """Learn the tasks in the harness."""
-    cell = cell_of(pair.spec, perceptron(seed), _CLASSES, seed)
-    state, seconds = learn(cell, start(cell), tasks[0], training).state, []
-    for task in tasks[1:]:
-        own, learned = harness_loop(cell, state, task, training)
-        state = learned.state
-        seconds.append(own)
-    return seconds
+    return harness_tasks(cell_of(pair.spec, perceptron(seed), _CLASSES, seed), tasks, training)
 
 
 def avalanche(pair: Pair, model: type[Perceptron], tasks: list[Task], training: Training, seed: int) -> Seconds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from benchmark.images.labelled import LabelledImages
 from benchmark.images.layout import MemoryFormat, laid_out, lay_out
-from benchmark.learning.learner import Cell, Learned, learn
+from benchmark.learning.learner import Cell, Learned, learn, start
 from benchmark.learning.precision import computing
 from benchmark.learning.training import Training, decay, make_optimizer
 from benchmark.storage.state import State
@@ -60,6 +60,16 @@ def harness_loop(cell: Cell, state: State, task: Task, training: Training) -> tu
     ends: list[float] = []
     learned = learn(cell, state, task, training, lambda: ends.append(time.perf_counter()))
     return seconds_per_step(ends, learned.steps // training.epochs), learned
+
+
+def harness_tasks(cell: Cell, tasks: Sequence[Task], training: Training) -> list[list[float]]:
+    """Learn tasks in turn in the harness: of each task after the first, what `harness_loop` times."""
+    state, seconds = learn(cell, start(cell), tasks[0], training).state, []
+    for task in tasks[1:]:
+        own, learned = harness_loop(cell, state, task, training)
+        state = learned.state
+        seconds.append(own)
+    return seconds
 
 
 class BareNetwork(nn.Module):

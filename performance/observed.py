@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+from performance.command import run_command
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,12 @@ def observe(command: Sequence[str]) -> Observed:
     with tempfile.TemporaryDirectory() as temporary:
         notes = Path(temporary, "notes.json")
         began = time.time()
-        process = [sys.executable, "-m", "performance.observed", str(notes), *command]
-        said = Path(temporary, "said.txt")
-        # Not to a pipe: the server that forks workers keeps it open for a while after the command has ended.
-        with said.open("w") as stream:
-            status = subprocess.run(process, stdout=stream, stderr=subprocess.STDOUT).returncode
-        ended = time.time()
-        if status != 0:
-            raise RuntimeError(f"{' '.join(command)} failed: {said.read_text()}")
+        process = run_command([sys.executable, "-m", "performance.observed", str(notes), *command])
+        if process.status != 0:
+            raise RuntimeError(f"{' '.join(command)} failed: {process.said}")
         times: dict[str, float] = json.loads(notes.read_text())
     decoded = int(times.pop("decoded"))
-    return Observed({event: at - began for event, at in (times | {"end": ended}).items()}, decoded)
+    return Observed({event: at - began for event, at in times.items()} | {"end": process.seconds}, decoded)
 
 
 def _main(notes: Path, command: list[str]) -> int:

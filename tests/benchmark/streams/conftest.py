@@ -60,23 +60,6 @@ def zipped() -> Callable[[Path], Path]:
 
 
 @pytest.fixture
-def write_mnist() -> Callable[..., None]:
-    """write_mnist(folder, per_class): the four idx files; class c is filled with 20 c + split but for a white pixel."""
-
-    def write(folder: Path, per_class: int = 4) -> None:
-        folder.mkdir(parents=True)
-        labels = np.tile(np.arange(10, dtype=np.uint8), per_class)
-        for split, prefix in enumerate(("train", "t10k")):
-            images = np.broadcast_to((20 * labels + split)[:, None, None], (len(labels), 28, 28)).astype(np.uint8)
-            images[:, 3, 4] = 255
-            for kind, array in (("images-idx3-ubyte", images), ("labels-idx1-ubyte", labels)):
-                header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, dtype=">u4").tobytes()
-                (folder / f"{prefix}-{kind}").write_bytes(header + array.tobytes())
-
-    return write
-
-
-@pytest.fixture
 def write_cifar(monkeypatch) -> Callable[..., None]:
     """write_cifar(cls, root, per_class): files in CIFAR's format; images of class c are filled with 2 c + split."""
 
