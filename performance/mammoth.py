@@ -121,6 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = (chosen.data or default_root()).absolute()
     with tempfile.TemporaryDirectory() as temporary, patch.dict(os.environ, XDG_CACHE_HOME=temporary):
         try:
+            for option in ("iterations", "repetitions"):
+                value = getattr(chosen, option)
+                if value is not None and value < 1:
+                    raise UserError(f"--{option} {value} must be at least 1")
             mammoth = chosen.mammoth and Mammoth(chosen.mammoth.absolute(), chosen.python, data)
             stream = SplitMNIST.load(data, chosen.iterations)
             if mammoth:

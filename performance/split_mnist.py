@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
-from benchmark.config import Settings
+from benchmark.config import Settings, parse_methods
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared, prepare_run
 from benchmark.streams.base import Task
@@ -66,10 +67,11 @@ class SplitMNIST:
         """
         # A tenth of the images is held out for validation.
         images = None if iterations is None else ceil(iterations * BATCH / 0.9)
-        values = {"stream": f"split-mnist:root={data}", "backbone": "perceptron", "device": "cpu"}
-        numbers = {"image_size": load_plugin(str(PLUGIN)).SIZE, "train_images": images}
-        settings = Settings(("sgd",), **values, **numbers)
-        given = {**values, **numbers, "epochs": 1, "batch_size": BATCH, "jobs": 1, "plugin": PLUGIN}
+        size = load_plugin(str(PLUGIN)).SIZE
+        values: dict[str, Any] = {"stream": f"split-mnist:root={data}", "backbone": "perceptron", "device": "cpu"}
+        values |= {"image_size": size, "train_images": images}
+        settings = Settings(parse_methods("sgd"), **values)
+        given = {**values, "epochs": 1, "batch_size": BATCH, "jobs": 1, "plugin": PLUGIN}
         words = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items() if value is not None]
         return cls(prepare_run(settings, note=lambda text: None), tuple(word for pair in words for word in pair))
 

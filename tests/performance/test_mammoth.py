@@ -119,6 +119,8 @@ def test_a_run_without_bars_is_no_measurement(checkout: Callable, data: Path) ->
         ("", ("--python", "no-such-python"), "--python no-such-python is not there"),
         ("import no_such.package", (), r"--python \S+ has no package no_such,.*install it there"),
         ("raise ValueError('too old')", (), r"--mammoth \S+ fails at its first iteration \(ValueError: too old\)"),
+        ("", ("--iterations", "0"), r"--iterations 0 must be at least 1"),
+        ("", ("--repetitions", "-1"), r"--repetitions -1 must be at least 1"),
         ("raise SystemExit(7)", (), r"--mammoth \S+ fails at its first iteration \(exit status 7\)"),
     ],
 )
