@@ -93,7 +93,8 @@ def print_speeds(title: str, per_second: dict[str, dict[str, float]]) -> None:
 
 def compare(stream: SplitMNIST, mammoth: Mammoth | None, chosen: argparse.Namespace) -> None:
     """Measure the methods, and print both tables."""
-    training, whole = {}, {}
+    training: dict[str, dict[str, float]] = {}
+    whole: dict[str, dict[str, float]] = {}
     for method in _PAIRS:
         name = method.partition(":")[0]
         if name not in chosen.methods:
@@ -102,8 +103,9 @@ def compare(stream: SplitMNIST, mammoth: Mammoth | None, chosen: argparse.Namesp
         training[name] = {who: 1 / min(run.training for run in own) for who, own in runs.items()}
         seconds = {who: [run.whole / run.iterations for run in own if run.whole] for who, own in runs.items()}
         whole[name] = {who: 1 / min(own) for who, own in seconds.items() if own}
-        # All of them take half an hour.
-        print(f"{name} is measured", file=sys.stderr, flush=True)
+        # All of them take half an hour, and what is known should not be lost.
+        known = (", ".join(f"{who} {speed:.0f}" for who, speed in own[name].items()) for own in (training, whole))
+        print(f"{name}, it/s: {'; the whole command: '.join(known)}", file=sys.stderr, flush=True)
     print_speeds(f"training; target: over {_AS_IT_COMES} >= 5, over it with {_NO_WORKERS} >= 2", training)
     print_speeds("the whole command", whole)
 
