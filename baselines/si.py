@@ -43,7 +43,7 @@ class SI(FineTuning):
 
     @torch.no_grad()
     def before_training_exp(self, step: Step) -> None:
-        self.shared = list(step.shared_parameters().values())
+        self.shared: list[Tensor] = list(step.shared_parameters().values())
         start = self.theta()
         self.anchor = self.kept.get("anchor", start)
         self.importance = self.kept.get("importance", torch.zeros_like(start))

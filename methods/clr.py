@@ -69,19 +69,20 @@ class CLR(Method):
     def before_training_exp(self, step: Step) -> None:
         #: The number of the tensor to which each trained value belongs, [sum of the sizes].
         self.owner = torch.cat([torch.full_like(w, j, dtype=torch.int64).flatten() for j, w in enumerate(step.trained)])
+        self.trained: list[Tensor] = [*step.trained]
 
     # All norms at once, since there are many small tensors.
 
     @torch.no_grad()
     def before_backward(self, step: Step) -> None:
-        self.norms = torch.stack(torch._foreach_norm(step.trained))
+        self.norms = torch.stack(torch._foreach_norm(self.trained))
         step.loss += self.penalty * self.norms.sum()
 
     @torch.no_grad()
     def after_backward(self, step: Step) -> None:
         tiny = torch.finfo(self.norms.dtype).tiny
-        divisors = parts_like(self.norms.clamp(min=tiny)[self.owner], step.trained)
-        torch._foreach_addcdiv_(gradients_of(step.trained), step.trained, divisors, value=self.penalty)
+        divisors = parts_like(self.norms.clamp(min=tiny)[self.owner], self.trained)
+        torch._foreach_addcdiv_(gradients_of(self.trained), self.trained, divisors, value=self.penalty)
 
 
 @methods.register("clr-full")

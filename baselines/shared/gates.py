@@ -71,7 +71,7 @@ class Gates:
     @torch.no_grad()
     def limit(self) -> None:
         """Keep |e| at most 6."""
-        embeddings = [gate.embedding for gate in self.each]
+        embeddings: list[Tensor] = [gate.embedding for gate in self.each]
         torch._foreach_clamp_min_(embeddings, -_MOST_EMBEDDING)
         torch._foreach_clamp_max_(embeddings, _MOST_EMBEDDING)
 

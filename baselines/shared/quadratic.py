@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from methods.gradients import gradients_of, parts_like
 
@@ -23,8 +23,8 @@ class Quadratic:
         strength: the factor before the sum.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], importance: Tensor, centre: Tensor, strength: float):
-        self.parameters = list(parameters)
+    def __init__(self, parameters: Iterable[Tensor], importance: Tensor, centre: Tensor, strength: float):
+        self.parameters: list[Tensor] = list(parameters)
         self.importance = parts_like(importance, self.parameters)
         self.centre = parts_like(centre, self.parameters)
         self.strength = strength
