@@ -38,7 +38,7 @@ def test_the_bytes_are_those_of_one_process_even_if_a_worker_is_killed(
 ):
     def run(name: str, *options: str) -> str:
         """What the user sees."""
-        assert main(["run", *place.options, "mortal,wrong,large,er,clr", "--name", name, *options]) == 0
+        assert main(["run", *place.options, "mortal,wrong,large,clr", "--name", name, *options]) == 0
         out, err = capfd.readouterr()
         assert err == ""
         return out.replace(name, "NAME")
