@@ -35,7 +35,7 @@ class MyMethod(Method):
     isolates_tasks = False  # True: nothing that a task's answers depend on changes once it is learned
     continues = False  # True: tensors of the part "task" start where the last task left them
     starts_over = False  # True: each task starts from the backbone as given
-    any_layout = False  # True: no weight goes through view() or parameters_to_vector; convolutions are then faster
+    any_layout = False  # True: no weight goes through view() or parameters_to_vector; faster on a GPU
 
     # Each option has a type and is stored under its own name. A bad value is a ValueError, in a sentence.
     def __init__(self, strength: float = 0.1, bn: Literal["shared", "frozen"] = "shared"):

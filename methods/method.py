@@ -71,8 +71,8 @@ class Method(SupervisedPlugin):
         starts_over: each task is learned from the backbone as given; what was learned before is replaced.
         any_layout: the class's own code works however the values of weights and gradients lie in memory: it uses
             `flatten()` or `reshape(...)` of them, not `view(...)` or torch's `parameters_to_vector`, which want
-            contiguous tensors. Then convolutions are faster, because their weights lie as the images do. A derived
-            class has to say it again.
+            contiguous tensors. Then convolutions are faster on a GPU, where their weights lie as the images do. A
+            derived class has to say it again.
         bound: it is no method to choose, but shows what could be reached: it is never called the best.
         grows_evenly: from the third task on each adds as much storage and compute as the one before, so that a stream's
             cost can be known from its first tasks.

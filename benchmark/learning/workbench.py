@@ -16,6 +16,10 @@ from benchmark.images.layout import MemoryFormat, lay_out
 from methods.method import STEP_HOOKS, BatchNorm, Method, Part, fills
 from methods.network import Network
 
+#: Where the weights of convolutions lie as images do. On a GPU each conversion is a kernel of its own. On a CPU nothing
+#: is gained that can be measured: see performance/README.md.
+WEIGHTS_FOLLOW = ("cuda",)
+
 
 class Workbench:
     """A network prepared for one method: the method's modules are added, the tensors divided into parts.
@@ -87,12 +91,13 @@ class Workbench:
             self.method.switch_task(self.network)
 
     def lay_out(self, memory_format: MemoryFormat) -> None:
-        """Let the weights of convolutions lie in memory as the images do, if the method allows that.
+        """On a GPU, let the weights of convolutions lie in memory as the images do, if the method allows that.
 
         Otherwise torch converts them in every pass, and their gradients back. A backbone may come in any format.
         """
         backbone = self.network.backbone
-        own = memory_format if self.method.any_layout else "contiguous"
+        follows = self.method.any_layout and self.network.scale.device.type in WEIGHTS_FOLLOW
+        own = memory_format if follows else "contiguous"
         lay_out((*backbone.parameters(), *backbone.buffers()), own)
 
     def head_key(self, task: int) -> str:

@@ -14,6 +14,7 @@ from torch.nn.utils import parameters_to_vector
 from baselines.ewc import EWC
 from baselines.shared.finetuning import FineTuning
 from benchmark.images.layout import MemoryFormat
+from benchmark.learning import workbench
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
@@ -28,6 +29,12 @@ FORMATS: dict[MemoryFormat, torch.memory_format] = {
     "contiguous": torch.contiguous_format,
 }
 EMPTY = State(0, {})
+
+
+@pytest.fixture(autouse=True)
+def _weights_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights lie here as they do on a GPU."""
+    monkeypatch.setattr(workbench, "WEIGHTS_FOLLOW", ("cpu",))
 
 
 def states(cell: Cell, tasks: tuple[Task, ...], **changes: Any) -> list[State]:
