@@ -16,7 +16,7 @@ from torch import Tensor
 from baselines.online_ewc import OnlineEWC
 from baselines.piggyback import ThresholdMask
 from baselines.sgd import SGD
-from baselines.shared.gates import Gate
+from baselines.shared.gates import Gates
 from baselines.shared.memory import Memory
 from benchmark.checks.base import WrongError
 from benchmark.checks.gpu import launches_per_step, learn_on_gpu, runs_on_a_gpu
@@ -235,11 +235,11 @@ FAULTS: dict[str, tuple[str, Plant, type[Exception], str]] = {
         "piggyback",
         after(ThresholdMask, "step", lambda mask, values: torch.ones_like(values, device="cpu")),
         DeviceError,
-        "aten.add.Tensor gets",
+        "aten.where.self gets",
     ),
     "a gate on the CPU": (
         "hat",
-        after(Gate, "values", lambda gate, values: torch.ones(values.shape)),
+        after(Gates, "values", lambda gates, values: torch.ones(values.shape)),
         DeviceError,
         "aten.mul.Tensor gets",
     ),
@@ -253,7 +253,7 @@ FAULTS: dict[str, tuple[str, Plant, type[Exception], str]] = {
         "online-ewc",
         after(OnlineEWC, "before_training_exp", kept_here),
         DeviceError,
-        "aten.sub.Tensor gets",
+        "gets tensors on the GPU and, of the shape [214], on the CPU",
     ),
     "the losses of an epoch on the CPU": (
         "sgd",

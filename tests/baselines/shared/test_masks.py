@@ -16,7 +16,7 @@ from baselines.shared.masks import Mask
 from baselines.shared.per_task import PerTask
 from baselines.supsup import SupSup
 from benchmark.backbones import backbones
-from benchmark.learning.evaluation import evaluate, network_fingerprint, network_for
+from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, learn, prepare, start
 from benchmark.learning.training import Training
 from benchmark.storage.state import tensor_bytes
@@ -114,7 +114,6 @@ def test_answers_need_no_step_function_and_training_after_them_does(
     for mask in masks:
         original = mask.step
         monkeypatch.setattr(mask, "step", lambda value, m=mask, f=original: (steps.append(m), f(value))[1])
-    network_fingerprint(network, "data")
     accuracy = evaluate(network, task.test, torch.device("cpu"))
     assert not steps
     with torch.no_grad():
