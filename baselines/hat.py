@@ -75,7 +75,8 @@ class HAT(Method):
         self.prices = self.strength * free / free.sum().clamp(min=1)
         outputs = self.gates.split(self.used)
         layers: dict[nn.Module, Tensor] = dict(zip(self.gated, outputs, strict=True))
-        inputs = input_usage(step.model.backbone, layers, step.task_data.images.shape[-1])
+        channels, size = step.task_data.images.shape[1:3]
+        inputs = input_usage(step.model.backbone, layers, size, channels)
         self.factors: dict[Tensor, Tensor] = {}
         for conv, used in zip(self.convs, outputs, strict=True):
             # The forward pass may not use it.

@@ -22,7 +22,7 @@ def _perturb(backbone: nn.Module, inputs: tuple[Tensor]) -> Tensor:
 
 
 def stretch(theta: Tensor, size: int) -> Tensor:
-    """Bilinear interpolation of [3, s, s] to [3, size, size].
+    """Bilinear interpolation of [C, s, s] to [C, size, size].
 
     The rows and then the columns are interpolated by products with one matrix, because their gradient is deterministic
     on a GPU; the gradient of torch's bilinear interpolation is not.
@@ -37,9 +37,9 @@ class Reprogram(Method):
     """Adversarial reprogramming (Elsayed et al., 2018, arXiv 1806.11146).
 
     features = backbone(x + tanh(theta_t)) for a normalised image x and a perturbation theta_t that starts at zero:
-    3 * size^2 values a task. The backbone is frozen, batch normalisation included. Unlike in the paper, the task's
-    images fill the whole input of the network, not only its middle, and a linear head replaces the fixed mapping from
-    the classes that the network was trained for.
+    C * size^2 values a task, C = 3 colours. The backbone is frozen, batch normalisation included. Unlike in the paper,
+    the task's images fill the whole input of the network, not only its middle, and a linear head replaces the fixed
+    mapping from the classes that the network was trained for.
 
     Args:
         size: height and width of theta, which is stretched bilinearly to the images' size.
@@ -58,7 +58,7 @@ class Reprogram(Method):
 
     def adapt(self, network: Network) -> None:
         # A parameter of the backbone itself, because a child would become a layer if the backbone is an nn.Sequential.
-        theta = network.get_buffer("shift").new_zeros(3, self.size, self.size)
+        theta = network.get_buffer("shift").new_zeros(network.channels, self.size, self.size)
         network.backbone.register_parameter("theta", nn.Parameter(theta))
         network.backbone.register_forward_pre_hook(_perturb)
 

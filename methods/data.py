@@ -12,7 +12,8 @@ class Samples:
     """Images with labels: those of a task, or those that a method trains on instead.
 
     Attributes:
-        images: uint8 [N, 3, S, S]. All methods share them: never write into them.
+        images: uint8 [N, C, S, S]; C is 3, or 1 if the backbone wants grey images. All methods share them: never write
+            into them.
         labels: int64 [N]; for a task, values 0 .. classes-1.
     """
 

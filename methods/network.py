@@ -15,9 +15,9 @@ class Network(nn.Module):
     """A backbone with classification heads of exactly each task's width.
 
     Args:
-        backbone: normalised images [N, 3, S, S] -> features [N, D].
+        backbone: normalised images [N, C, S, S] -> features [N, D].
         feature_dim: D.
-        mean, std: per-channel normalisation of images scaled to 0..1.
+        mean, std: per-channel normalisation of images scaled to 0..1: C numbers each.
     """
 
     scale: Tensor
@@ -57,13 +57,18 @@ class Network(nn.Module):
             args, kwargs = self._compiled
             self.compile(*args, **kwargs)
 
+    @property
+    def channels(self) -> int:
+        """C, the channels of the images: 3 colours, or 1 for grey."""
+        return self.scale.numel()
+
     def features(self, images: Tensor) -> Tensor:
-        """uint8 images [N, 3, S, S] -> features [N, D]."""
+        """uint8 images [N, C, S, S] -> features [N, D]."""
         self.passed += len(images) * (3 if torch.is_grad_enabled() else 1)
         return self.backbone(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 images [N, 3, S, S] -> logits [N, classes of the current task]."""
+        """uint8 images [N, C, S, S] -> logits [N, classes of the current task]."""
         return self.answer(self.features(images))
 
     def answer(self, features: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from methods.network import Network
 class Step(Protocol):
     """The training of one task, at its present step.
 
-    B is the size of the minibatch, S the height and width of an image, D the length of a feature vector. All tensors
-    may be on the device "meta", which means without values: see `Method`.
+    B is the size of the minibatch, C the channels of an image and S its height and width, D the length of a feature
+    vector. All tensors may be on the device "meta", which means without values: see `Method`.
 
     Attributes:
         model: the network that learns, with the heads that the method trains.
@@ -27,7 +27,7 @@ class Step(Protocol):
             has no gradient (`grad` is None).
         loss: the minibatch's loss so far, a scalar with a history. Available from `before_backward` on, where you may
             add to it (`step.loss += ...`).
-        augment_replay: stored images [N, 3, S, S] -> the same, changed at random like the task's own images
+        augment_replay: stored images [N, C, S, S] -> the same, changed at random like the task's own images
             (--augment), in the same memory format.
         steps_per_epoch: minibatches of an epoch.
     """
@@ -43,7 +43,7 @@ class Step(Protocol):
 
     @property
     def images(self) -> Tensor:
-        """The minibatch: uint8 [B, 3, S, S]; or features [B, D] if these were computed once, see `Method.part`."""
+        """The minibatch: uint8 [B, C, S, S]; or features [B, D] if these were computed once, see `Method.part`."""
 
     @property
     def labels(self) -> Tensor:

@@ -24,7 +24,7 @@ def plain_convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
         method: its name, for the message.
 
     Raises:
-        UserError: a weight is computed from other tensors, so that a change of one changes others.
+        UserError: there is none, or a weight is computed from other tensors, so that a change of one changes others.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d) and is_parametrized(module):
@@ -33,7 +33,13 @@ def plain_convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
                 "computes its weight from other tensors (torch.nn.utils.parametrize); leave the method out, or remove "
                 "the parametrisation"
             )
-    return convolutions(network)
+    found = convolutions(network)
+    if not found:
+        raise UserError(
+            f"{method} cannot be used on this backbone: it works on convolutions, and there are none; leave the method "
+            "out"
+        )
+    return found
 
 
 def norm_after(network: nn.Module) -> dict[nn.Conv2d, BatchNorm]:

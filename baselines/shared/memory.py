@@ -35,7 +35,7 @@ class Memory:
         method.left_on_cpu = (*method.left_on_cpu, REPLAY)
 
     def rows(self) -> dict[str, Tensor]:
-        """Everything as it is stored, on the CPU: "images" uint8 [N, 3, S, S], "labels" and "tasks" int16 [N], others.
+        """Everything as it is stored, on the CPU: "images" uint8 [N, C, S, S], "labels" and "tasks" int16 [N], others.
 
         Do not write into them: they are those of the state.
         """
@@ -46,7 +46,7 @@ class Memory:
         """`count` stored samples at random, with replacement.
 
         Returns:
-            name -> rows on the training device: "images" uint8 [count, 3, S, S], augmented like the task's own,
+            name -> rows on the training device: "images" uint8 [count, C, S, S], augmented like the task's own,
             "labels" and "tasks" int64 [count], and what else was stored for each sample.
         """
         stored = self.rows()
@@ -79,7 +79,7 @@ class Memory:
         Args:
             data: the images, and labels 0 .. classes-1.
             device: where `more` gets the images.
-            more: what else is stored: images that enter [n, 3, S, S] -> name -> rows, n of each.
+            more: what else is stored: images that enter [n, C, S, S] -> name -> rows, n of each.
             more_bytes: its size for one sample.
         """
         images, labels, rows = data.images, data.labels, self.rows()

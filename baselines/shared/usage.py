@@ -19,7 +19,9 @@ _FILL = (BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.Sigmoid, nn.Hardsigmoid)
 
 
 @torch.no_grad()
-def input_usage(backbone: nn.Module, used: Mapping[nn.Module, Tensor], image_size: int) -> dict[nn.Conv2d, Tensor]:
+def input_usage(
+    backbone: nn.Module, used: Mapping[nn.Module, Tensor], image_size: int, channels: int = 3
+) -> dict[nn.Conv2d, Tensor]:
     """Convolution -> usage of each channel of its input, [C_in] from 0 to 1; convolutions never called are left out.
 
     A copy of the backbone is run once on an image of ones, with all weights one and the outputs of the layers in `used`
@@ -29,7 +31,7 @@ def input_usage(backbone: nn.Module, used: Mapping[nn.Module, Tensor], image_siz
     Args:
         backbone: normalised images -> features; not changed.
         used: layer -> usage of each channel of its output, [C_out] from 0 to 1.
-        image_size: height and width of the image.
+        image_size, channels: height and width of the image, and its channels.
     """
     probe = copy.deepcopy(backbone).eval()
     for parameter in probe.parameters():
@@ -44,7 +46,7 @@ def input_usage(backbone: nn.Module, used: Mapping[nn.Module, Tensor], image_siz
             twin.register_forward_hook(partial(_replace, used[layer]))
         if isinstance(layer, nn.Conv2d):
             twin.register_forward_pre_hook(partial(_note, usage, layer))
-    probe(next(probe.parameters()).new_ones(1, 3, image_size, image_size))
+    probe(next(probe.parameters()).new_ones(1, channels, image_size, image_size))
     return usage
 
 

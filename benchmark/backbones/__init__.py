@@ -17,6 +17,12 @@ backbones.add_lazy(
     "small ResNet for 32x32, pretrained on generated fractals; shipped",
 )
 
+backbones.add_lazy(
+    "mlp",
+    "benchmark.backbones.mlp:Perceptron",
+    "multilayer perceptron with random weights, as on Split MNIST; mlp:hidden=100:layers=2:channels=1:size=28",
+)
+
 for _method in ("DINO", "SwAV"):
     backbones.add_lazy(
         f"{_method.lower()}_resnet50",

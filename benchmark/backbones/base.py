@@ -20,14 +20,20 @@ from methods.method import BatchNorm
 from methods.network import Network
 from methods.paths import given_path
 
+# Height and width of an image that every network takes, unless it takes only its own size.
+_PROBED = 224
+
 
 class Backbone(ABC):
     """A pretrained network without its classifier. The constructor's signature is its specification's options."""
 
     name: ClassVar[str]
-    #: The per-channel normalisation that the weights expect, for pixels scaled to 0..1.
-    mean: ClassVar[tuple[float, float, float]]
-    std: ClassVar[tuple[float, float, float]]
+    #: The per-channel normalisation that the weights expect, for pixels scaled to 0..1: three numbers, or one if the
+    #: images are grey.
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    #: The only height and width of images that it takes, in pixels; None if it takes any that are not too small.
+    image_size: int | None = None
 
     @property
     def pretraining(self) -> str:
@@ -36,7 +42,7 @@ class Backbone(ABC):
 
     @abstractmethod
     def modules(self) -> nn.Module:
-        """The network without weights: normalised images [N, 3, S, S] -> features [N, D]."""
+        """The network without weights: normalised images [N, C, S, S] -> features [N, D]."""
 
     @abstractmethod
     def load(self, modules: nn.Module) -> None:
@@ -71,7 +77,7 @@ class Backbone(ABC):
             if isinstance(module, BatchNorm):
                 # Only a momentum of None reads it; without it, every stored tensor matters.
                 module.num_batches_tracked = None
-        features, risky = _probe(modules, self.name)
+        features, risky = self._probe(modules)
         for stride, channels in risky[:1]:
             self.warn(
                 f"--backbone: {self.name} has a 1x1 convolution of stride {stride} over {channels} channels that is no "
@@ -87,17 +93,18 @@ class Backbone(ABC):
             self.warn(f"--backbone: {self.name} has weights in {' and '.join(sorted(others))}, here they are float32")
             modules.float()
 
-
-def _probe(modules: nn.Module, name: str) -> tuple[int, list[tuple[int, int]]]:
-    """The length of the features, and the risky convolutions that `subsample_first` cannot mend."""
-    probe = copy.deepcopy(modules).to("meta").eval()
-    subsample_first(probe)
-    try:
-        with RiskyConvolutions() as watch:
-            features = probe(torch.empty(1, 3, 224, 224, device="meta"))
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise UserError(f"--backbone: {name} does not run when it is cut there: {first_line(error)}") from error
-    return int(features.shape[1]), watch.found
+    def _probe(self, modules: nn.Module) -> tuple[int, list[tuple[int, int]]]:
+        """The length of the features, and the risky convolutions that `subsample_first` cannot mend."""
+        probe, size = copy.deepcopy(modules).to("meta").eval(), self.image_size or _PROBED
+        subsample_first(probe)
+        try:
+            with RiskyConvolutions() as watch:
+                features = probe(torch.empty(1, len(self.mean), size, size, device="meta"))
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"--backbone: {self.name} does not run on images of {size}x{size}: {first_line(error)}"
+            ) from error
+        return int(features.shape[1]), watch.found
 
 
 def fingerprint(network: Network) -> str:

@@ -37,9 +37,11 @@ class BackboneSubject(Instances):
     def size(self) -> int:
         """The smallest of the tried image sizes that works."""
         network = self.fresh(weights=False).to("meta")
-        for size in _SIZES:
+        for size in (only,) if (only := self.make().image_size) else _SIZES:
             try:
-                features = network.features(torch.empty(2, 3, size, size, dtype=torch.uint8, device="meta"))
+                features = network.features(
+                    torch.empty(2, network.channels, size, size, dtype=torch.uint8, device="meta")
+                )
             except RuntimeError as error:
                 reason = error
             else:
@@ -52,9 +54,9 @@ class BackboneSubject(Instances):
 
     @cached_property
     def images(self) -> Tensor:
-        """Two images, uint8 [2, 3, size, size]."""
+        """Two images, uint8 [2, C, size, size]."""
         random = torch.Generator().manual_seed(0)
-        return torch.randint(0, 256, (2, 3, self.size, self.size), generator=random).to(torch.uint8)
+        return torch.randint(0, 256, (2, self.network.channels, self.size, self.size), generator=random).to(torch.uint8)
 
     def fresh(self, weights: bool = True) -> Network:
         """Return a new instance in evaluation mode."""
@@ -77,10 +79,10 @@ def is_made(subject: BackboneSubject) -> None:
     """Its weights exist and fit, and its normalisation has a value for each colour."""
     for name in ("mean", "std"):
         values = tuple(getattr(subject.make(), name, ()))
-        if len(values) != 3 or (name == "std" and min(values) <= 0):
-            raise WrongError(f"{name} is {values!r}; give three numbers, of pixels from 0 to 1")
-    if len(subject.network.scale.flatten()) != 3:
-        raise WrongError("mean and std must have three numbers")
+        if len(values) not in (1, 3) or (name == "std" and min(values) <= 0):
+            raise WrongError(f"{name} is {values!r}; give three numbers, or one for grey images, of pixels from 0 to 1")
+    if subject.network.shift.numel() != subject.network.channels:
+        raise WrongError("mean and std must have as many numbers as each other")
 
 
 def gives_features(subject: BackboneSubject) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from benchmark.backbones import backbones
-from benchmark.cli.cost import SHAPE
+from benchmark.cli.cost import SHAPE, shape_for
 from benchmark.cli.options import Command
 from benchmark.config import RUN_OPTIONS, Settings
 from benchmark.report.text import aligned
@@ -41,9 +41,8 @@ def _methods(arguments: argparse.Namespace, argv: list[str]) -> int:
 def describe_command(settings: Settings) -> int:
     """Print everything about the one method of `settings`: returns the exit status."""
     from benchmark.planning.describe import describe, to_text
-    from benchmark.planning.estimate import StreamShape
 
-    print(to_text(describe(settings, StreamShape(**SHAPE))), end="")
+    print(to_text(describe(settings, shape_for(settings.backbone, None, **SHAPE))), end="")
     return 0
 
 

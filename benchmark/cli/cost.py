@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from benchmark.planning.estimate import StreamShape
 
 #: The default shape of the stream whose cost is printed.
-SHAPE = {"tasks": 8, "classes": 10, "images": 540, "image_size": 224}
+SHAPE = {"tasks": 8, "classes": 10, "images": 540}
+# The images' height and width, unless the backbone takes only another one.
+_IMAGE_SIZE = 224
 
 # The other options give the stream's shape here.
 _OF_SETTINGS = ("methods", "backbone", "epochs", "batch_size")
@@ -25,9 +27,22 @@ def _cost(arguments: argparse.Namespace, argv: list[str]) -> int:
     asked = {name: getattr(arguments, name) for name in _OF_SETTINGS}
     settings = make(Settings, options_of(Settings), asked)
 
-    from benchmark.planning.estimate import StreamShape
+    given = {name: getattr(arguments, name) for name in SHAPE}
+    return cost_command(settings, shape_for(settings.backbone, arguments.image_size, **given))
 
-    return cost_command(settings, StreamShape(**{name: getattr(arguments, name) for name in SHAPE}))
+
+def shape_for(backbone: str, image_size: int | None, tasks: int, classes: int, images: int) -> StreamShape:
+    """Return the shape of a stream whose images suit a backbone.
+
+    Raises:
+        UserError: the backbone does not exist, or takes only images of another size.
+    """
+    from benchmark.backbones import backbone_of
+    from benchmark.planning.estimate import StreamShape
+    from benchmark.planning.preparation import image_size_for
+
+    size = image_size_for(backbone_of(backbone), image_size) or _IMAGE_SIZE
+    return StreamShape(tasks, classes, images, size)
 
 
 COMMAND = Command(
@@ -39,7 +54,10 @@ COMMAND = Command(
         Option("tasks", int, SHAPE["tasks"], metavar="N", help="length of the stream"),
         Option("classes", int, SHAPE["classes"], metavar="N", help="classes per task"),
         Option("images", int, SHAPE["images"], metavar="N", help="training images per task"),
-        replace(RUN_OPTIONS["image_size"], default=SHAPE["image_size"], help="height and width of the images"),
+        replace(
+            RUN_OPTIONS["image_size"],
+            help=f"height and width of the images; {_IMAGE_SIZE}, unless the backbone takes only its own",
+        ),
         RUN_OPTIONS["plugin"],
         RUN_OPTIONS["config"],
     ),

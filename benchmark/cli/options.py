@@ -67,9 +67,11 @@ def reference_option(default: str) -> Option:
 
 
 def check_least(arguments: argparse.Namespace, **least: int) -> None:
-    """Refuse an option below its least value, or above its largest."""
+    """Refuse an option that is given and is below its least value, or above its largest."""
     for option, value in least.items():
         given = getattr(arguments, option)
+        if given is None:
+            continue
         if given < value:
             raise UserError(f"--{option.replace('_', '-')} {given} must be at least {value}")
         check_most(option, given)

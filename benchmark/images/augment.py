@@ -13,7 +13,7 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image left to right, or not, with equal chances.
 
     Args:
-        images: uint8 [B, 3, S, S].
+        images: uint8 [B, C, S, S].
         generator: on the CPU.
     """
     mirrored = torch.rand(len(images), generator=generator) < 0.5
@@ -24,7 +24,7 @@ def crop(images: Tensor, generator: torch.Generator) -> Tensor:
     """Move each image by up to an eighth of its side in both directions; new pixels at the edges are black.
 
     Args:
-        images: uint8 [B, 3, S, S].
+        images: uint8 [B, C, S, S].
         generator: on the CPU.
     """
     count, size = len(images), images.shape[-1]

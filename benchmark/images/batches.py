@@ -28,7 +28,7 @@ class Batches:
     """One epoch over the images, in a new random order each time; they stay uint8 until the device has them.
 
     Args:
-        data: images [N, 3, S, S], or features [N, D] instead, and labels [N]. If they are more than a chunk, a thread
+        data: images [N, C, S, S], or features [N, D] instead, and labels [N]. If they are more than a chunk, a thread
             reads one chunk ahead, and images of a file are freed from RAM after use; on a GPU, data that fit easily are
             moved there once.
         batch_size: images per batch; a last batch of a single image joins the previous one, because batch normalisation

@@ -32,8 +32,8 @@ _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 
 
-def decode(source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
-    """The chosen images as RGB squares, in the order of `indices`; the same bytes on every call.
+def decode(source: ImageSource, indices: Sequence[int], size: int, channels: int = 3) -> Pixels:
+    """The chosen images as squares, in the order of `indices`; the same bytes on every call.
 
     Images of another size or shape are resized to size x size with bilinear filtering and antialiasing.
 
@@ -41,19 +41,22 @@ def decode(source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
         source: the source of the images.
         indices: the chosen images, N positions in `source`.
         size: height and width of the result, in pixels.
+        channels: 3 for colours, 1 for grey. A grey pixel is the luma of its colour (ITU-R 601).
 
     Returns:
-        uint8 [N, size, size, 3].
+        uint8 [N, size, size, channels].
 
     Raises:
         UserError: one is not an image; the message names the file.
     """
-    pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
+    pixels = np.empty((len(indices), size, size, channels), dtype=np.uint8)
     for row, index in zip(pixels, indices, strict=True):
         image = to_rgb(source.read(index))
+        if channels == 1:
+            image = image.convert("L")
         if image.size != (size, size):
             image = image.resize((size, size), Image.Resampling.BILINEAR)
-        row[:] = np.asarray(image)
+        row[:] = np.asarray(image).reshape(row.shape)
     return pixels
 
 

@@ -38,18 +38,18 @@ class Decoder:
         if self._processes:
             self._processes.shutdown(cancel_futures=True)
 
-    def to_array(self, source: ImageSource, indices: Sequence[int], size: int) -> Pixels:
+    def to_array(self, source: ImageSource, indices: Sequence[int], size: int, channels: int = 3) -> Pixels:
         """Like images.decode, in several threads."""
-        pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
+        pixels = np.empty((len(indices), size, size, channels), dtype=np.uint8)
 
         def fill(start: int) -> None:
-            pixels[start : start + _CHUNK] = decode(source, indices[start : start + _CHUNK], size)
+            pixels[start : start + _CHUNK] = decode(source, indices[start : start + _CHUNK], size, channels)
 
         with ThreadPoolExecutor(self._workers) as threads:
             _finish(threads.map(fill, range(0, len(indices), _CHUNK)))
         return pixels
 
-    def to_file(self, source: ImageSource, indices: Sequence[int], size: int, path: Path) -> None:
+    def to_file(self, source: ImageSource, indices: Sequence[int], size: int, path: Path, channels: int = 3) -> None:
         """Write the bytes of images.decode to a new file, in several processes if the source allows it.
 
         Raises:
@@ -61,10 +61,13 @@ class Decoder:
         chunks = [indices[start : start + _CHUNK] for start in starts]
         parts = [source.part(chunk) for chunk in chunks] if self._may_start(len(indices)) else [None]
         if None not in parts:
-            self._in_processes(parts, map(range, map(len, chunks)), repeat(size), repeat(path), starts)
+            self._in_processes(
+                parts, map(range, map(len, chunks)), repeat(size), repeat(path), starts, repeat(channels)
+            )
         else:
             with ThreadPoolExecutor(self._workers) as threads:
-                _finish(threads.map(_write, repeat(source), chunks, repeat(size), repeat(path), starts))
+                jobs = (repeat(source), chunks, repeat(size), repeat(path), starts, repeat(channels))
+                _finish(threads.map(_write, *jobs))
 
     def _may_start(self, images: int) -> bool:
         # A run's workers are daemons, which cannot start processes.
@@ -88,9 +91,9 @@ def _finish(results: Iterable[None]) -> None:
         pass
 
 
-def _write(source: ImageSource, indices: Sequence[int], size: int, path: Path, first: int) -> None:
+def _write(source: ImageSource, indices: Sequence[int], size: int, path: Path, first: int, channels: int) -> None:
     """Decode images to their places in the file at `path`, from the `first` on."""
-    pixels = decode(source, indices, size)
+    pixels = decode(source, indices, size, channels)
     with path.open("r+b") as file:
-        file.seek(first * 3 * size**2)
+        file.seek(first * channels * size**2)
         file.write(pixels.data)

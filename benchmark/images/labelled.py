@@ -31,7 +31,7 @@ class LabelledImages(Samples):
 
     @classmethod
     def from_pixels(cls, pixels: Pixels, labels: Tensor) -> LabelledImages:
-        """Images from an array [N, S, S, 3]; they share its RAM."""
+        """Images from an array [N, S, S, C]; they share its RAM."""
         return cls(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels)
 
     @classmethod

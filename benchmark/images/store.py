@@ -37,6 +37,7 @@ class About:
         task, split: the first task and split that it was made for; another task with the same images shares it.
         images: how many, at least 1.
         size: their height and width, in pixels.
+        channels: 3 for colours, 1 for grey.
         key: the store's key. This and the next attributes are empty until the pixels are written.
         sha256: the checksum of the pixels.
         blocks: the checksums of the pixels' blocks; see checksums.block_checksums.
@@ -51,11 +52,12 @@ class About:
     sha256: str = ""
     blocks: tuple[str, ...] = ()
     created: str = ""
+    channels: int = 3
 
     @property
     def bytes(self) -> int:
         """The size of the pixels."""
-        return self.images * 3 * self.size**2
+        return self.images * self.channels * self.size**2
 
 
 class DamagedStoreError(OSError):
@@ -70,7 +72,7 @@ class Store:
 
     Attributes:
         about: the description.
-        pixels: uint8 [N, S, S, 3]. Do not write to them: the file is never changed, and `release` drops changes.
+        pixels: uint8 [N, S, S, C]. Do not write to them: the file is never changed, and `release` drops changes.
 
     Raises:
         FileNotFoundError: `folder` holds no store.
@@ -89,7 +91,9 @@ class Store:
                     raise DamagedStoreError("its bytes are not those that were written")
                 _checked.add(self._version)
             self._mapped = map_file(file, self.about.bytes)
-        self.pixels: Pixels = self._mapped.reshape(self.about.images, self.about.size, self.about.size, 3)
+        self.pixels: Pixels = self._mapped.reshape(
+            self.about.images, self.about.size, self.about.size, self.about.channels
+        )
 
     @property
     def folder(self) -> Path:
@@ -160,14 +164,15 @@ def store_folder() -> Path:
     return user_cache() / "images"
 
 
-def store_key(source: ImageSource, indices: Sequence[int], size: int) -> str | None:
+def store_key(source: ImageSource, indices: Sequence[int], size: int, channels: int = 3) -> str | None:
     """A hash of all that the pixels of these images depend on; None if the source has no identity for them.
 
     Args:
-        source, indices, size: see images.decode.
+        source, indices, size, channels: see images.decode.
     """
     identity = source.identity(indices)
-    return identity and hashlib.sha256(f"{DECODER}\n{size}\n{identity}".encode()).hexdigest()
+    grey = "" if channels == 3 else " grey"
+    return identity and hashlib.sha256(f"{DECODER}\n{size}{grey}\n{identity}".encode()).hexdigest()
 
 
 def find_store(key: str, damaged: Callable[[str], None] = lambda why: None) -> Store | None:

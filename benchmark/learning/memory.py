@@ -32,7 +32,7 @@ def training_memory(pristine: Network, classes: int, image_size: int, batch_size
     for parameter in network.parameters():
         keep(parameter)
     weights = sum(storage.nbytes() for storage in kept.values())
-    images = torch.empty(batch_size, 3, image_size, image_size, dtype=torch.uint8, device="meta")
+    images = torch.empty(batch_size, pristine.channels, image_size, image_size, dtype=torch.uint8, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = network(images)
     return sum(storage.nbytes() for storage in kept.values()) + logits.nbytes + 2 * weights

@@ -24,7 +24,7 @@ def training_operations_per_image(pristine: Network, classes: int, image_size: i
         UserError: the backbone cannot take images of that size.
     """
     network = _fine_tuned(pristine, classes)
-    images = torch.empty(2, 3, image_size, image_size, dtype=torch.uint8, device="meta")
+    images = torch.empty(2, pristine.channels, image_size, image_size, dtype=torch.uint8, device="meta")
     labels = torch.empty(2, dtype=torch.int64, device="meta")
     with OperationCounter() as counter:
         try:
@@ -57,7 +57,7 @@ def inference_operations_per_image(network: Network, classes: int, image_size: i
     network = _without_data(network).eval()
     network.heads.add("counted", classes)
     network.use_head("counted", classes)
-    images = torch.empty(1, 3, image_size, image_size, dtype=torch.uint8, device="meta")
+    images = torch.empty(1, network.channels, image_size, image_size, dtype=torch.uint8, device="meta")
     with OperationCounter() as counter, torch.no_grad():
         network(images)
     return counter.get_total_flops()

@@ -127,7 +127,7 @@ class _Scales:
                 "stream; name a method whose state does, as clr"
             )
         side = self._shape.image_size
-        if size < 3 * side * side:
+        if size < self._pristine.channels * side * side:
             raise UserError(
                 f"--equal-memory {text}: {text} adds {size} bytes over this stream, less than one image of "
                 f"{side}x{side}; name a method that adds more, or choose a smaller --image-size"

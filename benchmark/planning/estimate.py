@@ -100,7 +100,8 @@ class Simulation:
 
     def learn(self, state: State) -> Learned:
         """Learn the next task."""
-        return learn(self.cell, state, _task(self.shape, state.learned + 1), self.training)
+        task = _task(self.shape, self.cell.pristine.channels, state.learned + 1)
+        return learn(self.cell, state, task, self.training)
 
 
 @contextmanager
@@ -178,9 +179,9 @@ def _continue(before: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _task(shape: StreamShape, number: int) -> Task:
+def _task(shape: StreamShape, channels: int, number: int) -> Task:
     def data(count: int) -> LabelledImages:
-        images = torch.empty(count, 3, shape.image_size, shape.image_size, dtype=torch.uint8, device="meta")
+        images = torch.empty(count, channels, shape.image_size, shape.image_size, dtype=torch.uint8, device="meta")
         return LabelledImages(images, torch.empty(count, dtype=torch.int64, device="meta"))
 
     classes = tuple(str(number) for number in range(shape.classes))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from benchmark.backbones import backbone_of
+from benchmark.backbones.base import Backbone
 from benchmark.config import Settings
 from benchmark.learning.compilation import check_compiler
 from benchmark.learning.gpus import ask
@@ -91,7 +92,8 @@ def prepare_run(
         stream = build_stream(
             settings.stream,
             tasks=settings.tasks,
-            image_size=settings.image_size,
+            image_size=image_size_for(source, settings.image_size),
+            channels=backbone.channels,
             train_images=settings.train_images,
             test_images=settings.test_images,
             tuning=tuning,
@@ -126,6 +128,25 @@ def _check_device(
             ask(check_compiler, device)
         else:
             check_compiler(device)
+
+
+def image_size_for(backbone: Backbone, asked: int | None) -> int | None:
+    """Return the height and width of the images, in pixels; None if the stream may choose them.
+
+    Args:
+        backbone: the run's backbone.
+        asked: what --image-size says, if it was given.
+
+    Raises:
+        UserError: the backbone takes only another size.
+    """
+    only = backbone.image_size
+    if only and asked not in (None, only):
+        raise UserError(
+            f"--image-size {asked}: backbone {backbone.name} takes only images of {only}x{only}; leave the option out, "
+            "or give a backbone for that size"
+        )
+    return only or asked
 
 
 def choose_device(name: str) -> torch.device:

@@ -17,6 +17,8 @@ for _name, _target, _summary in (
     ("split-cifar100", "torchvision_sets:SplitCIFAR100", "CIFAR-100 split into tasks (downloaded once)"),
     ("split-mnist", "torchvision_sets:SplitMNIST", "MNIST split into tasks (downloaded once)"),
     ("split-fashion-mnist", "torchvision_sets:SplitFashionMNIST", "Fashion-MNIST split into tasks (downloaded once)"),
+    ("permuted-mnist", "mnist_domains:PermutedMNIST", "MNIST with the pixels of each task in another order; domains"),
+    ("rotated-mnist", "mnist_domains:RotatedMNIST", "MNIST with the images of each task turned further; domains"),
     ("skill53", "skill53:Skill53Stream", "skill53:DIR - the 53 data sets of the CLR article"),
     (
         "torchvision",

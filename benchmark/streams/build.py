@@ -33,6 +33,7 @@ def build_stream(
     *,
     tasks: int | None = None,
     image_size: int | None = None,
+    channels: int = 3,
     train_images: int | None = None,
     test_images: int | None = None,
     tuning: bool = False,
@@ -51,6 +52,7 @@ def build_stream(
         spec_text: NAME[:POSITIONAL][:option=value...], for example `folder:DIR:order=seed:7`.
         tasks: how many of the stream's tasks, from the first; all if None.
         image_size: height and width of the images, in pixels; the stream's own default if None.
+        channels: 3 for colours, 1 for grey.
         train_images: training and validation images per task together, balanced over its classes; all if None. A
             validation split that the stream has is used whole, in addition.
         test_images: test images per task, balanced over its classes; all if None.
@@ -89,7 +91,7 @@ def build_stream(
     with Decoder() as decoder:
         for position, (raw, plan) in enumerate(zip(raw_tasks, plans, strict=True), 1):
             splits = [
-                Split(raw.name, name, images, indices, size)
+                Split(raw.name, name, images, indices, size, channels)
                 for name, images, indices in (
                     ("train", raw.train, plan.train),
                     ("validation", plan.validation_source, plan.validation),

@@ -24,6 +24,7 @@ class Split:
         task, name: the names of the task and of the split, for the user.
         source, indices: the chosen images.
         size: the height and width of the decoded images, in pixels.
+        channels: 3 for colours, 1 for grey.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Split:
     source: ImageSource
     indices: Integers
     size: int
+    channels: int = 3
 
     def find(self, damaged: list[str]) -> LabelledImages | None:
         """The images, if they need no decoding: they have a store, or there are none.
@@ -39,7 +41,9 @@ class Split:
             damaged: gets a text if their store cannot be used: the split, and the reason.
         """
         if not len(self.indices):
-            return LabelledImages(torch.empty((0, 3, self.size, self.size), dtype=torch.uint8), self._labels)
+            return LabelledImages(
+                torch.empty((0, self.channels, self.size, self.size), dtype=torch.uint8), self._labels
+            )
         store = self._key and find_store(self._key, lambda why: damaged.append(f"{self.task}, {self.name} ({why})"))
         return LabelledImages.from_store(store, self._labels) if store else None
 
@@ -55,14 +59,15 @@ class Split:
         """
         indices = self.indices.tolist()
         if self._key is None:
-            return LabelledImages.from_pixels(decoder.to_array(self.source, indices, self.size), self._labels)
-        about = About(self.task, self.name, len(indices), self.size)
-        write = partial(decoder.to_file, self.source, indices, self.size)
+            pixels = decoder.to_array(self.source, indices, self.size, self.channels)
+            return LabelledImages.from_pixels(pixels, self._labels)
+        about = About(self.task, self.name, len(indices), self.size, channels=self.channels)
+        write = partial(decoder.to_file, self.source, indices, self.size, channels=self.channels)
         return LabelledImages.from_store(build_store(self._key, about, write), self._labels)
 
     @cached_property
     def _key(self) -> str | None:
-        return store_key(self.source, self.indices.tolist(), self.size)
+        return store_key(self.source, self.indices.tolist(), self.size, self.channels)
 
     @property
     def _labels(self) -> Tensor:

@@ -73,6 +73,19 @@ def test_greys_fill_three_channels():
     assert colour(encoded(Image.new("1", (8, 8), 1))) == (255, 255, 255)
 
 
+def test_one_channel_of_a_grey_image_keeps_its_bytes():
+    values = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    source = ArrayImages(np.repeat(values[..., None], 3, axis=-1), [0])
+    assert np.array_equal(decode(source, [0], 16, channels=1)[..., 0], values)
+
+
+def test_one_channel_of_a_colour_is_its_luma():
+    source = ArrayImages(np.full((1, 8, 8, 3), (200, 100, 50), dtype=np.uint8), [0])
+    pixels = decode(source, [0], 4, channels=1)
+    assert pixels.shape == (1, 4, 4, 1)
+    assert np.unique(pixels).tolist() == [round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)]
+
+
 def test_sixteen_bits_are_scaled_not_clipped():
     deep = Image.fromarray(np.full((8, 8), 0x4D00, dtype=np.uint16))
     assert colour(encoded(deep)) == (0x4D, 0x4D, 0x4D)

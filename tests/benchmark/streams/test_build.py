@@ -184,6 +184,15 @@ def test_image_size(stream_of):
     assert stream_of(raw())(image_size=16).tasks[0].image_size == 16
 
 
+def test_grey_images_have_stores_of_their_own(stream_of):
+    build = stream_of(raw())
+    colours, grey, again = (build(channels=channels).tasks[0] for channels in (3, 1, 3))
+    assert list(grey.train.images.shape[1:]) == [1, 8, 8]
+    assert torch.equal(again.train.images, colours.train.images)
+    assert torch.equal(build(channels=1).tasks[0].test.images, grey.test.images)
+    assert grey.train.store.about.bytes == len(grey.train) * 64
+
+
 def test_first_tasks(stream_of):
     make = stream_of(raw("a"), raw("b"), raw("c"))
     assert [task.name for task in make(tasks=2).tasks] == ["a", "b"]

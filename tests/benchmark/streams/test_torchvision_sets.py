@@ -1,3 +1,4 @@
+from itertools import chain
 from urllib.error import URLError
 
 import pytest
@@ -113,3 +114,57 @@ def test_labels_are_int64(tmp_path, write_mnist):
     write_mnist(tmp_path / "MNIST" / "raw")
     stream = build_stream(f"split-mnist:root={tmp_path}", tasks=1)
     assert stream.tasks[0].train.labels.dtype == torch.int64
+
+
+def classes_of(stream) -> list[list[int]]:
+    return [[int(name.removeprefix("class ")) for name in task.classes] for task in stream.tasks]
+
+
+def test_the_order_of_classes_is_that_of_pycil(tmp_path, write_cifar):
+    write_cifar(datasets.CIFAR100, tmp_path, per_class=2)
+    stream = build_stream(f"split-cifar100:tasks=10:order=1993:root={tmp_path}", tasks=2)
+    # numpy.random.seed(1993); numpy.random.permutation(100)
+    assert classes_of(stream) == [
+        [68, 56, 78, 8, 23, 84, 90, 65, 74, 76],
+        [40, 89, 3, 92, 55, 9, 26, 80, 43, 38],
+    ]
+    task = stream.tasks[0]
+    assert fills(task.train) == [2 * [68, 56, 78, 8, 23, 84, 90, 65, 74, 76][label] for label in task.train.labels]
+    assert fills(task.test) == [2 * [68, 56, 78, 8, 23, 84, 90, 65, 74, 76][label] + 1 for label in task.test.labels]
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ("first=50:increment=5", [50, *[5] * 10]),
+        ("increment=20", [20] * 5),
+        ("tasks=11:first=50", [50, *[5] * 10]),
+        ("tasks=10:order=1993:first=50", [50, 6, 6, 6, 6, 6, 5, 5, 5, 5]),
+        ("tasks=2:first=98", [98, 2]),
+    ],
+)
+def test_sizes_of_tasks(tmp_path, write_cifar, options, sizes):
+    write_cifar(datasets.CIFAR100, tmp_path, per_class=2)
+    stream = build_stream(f"split-cifar100:{options}:root={tmp_path}")
+    assert [len(task.classes) for task in stream.tasks] == sizes
+    assert sorted(chain.from_iterable(classes_of(stream))) == list(range(100)), "every class is in one task"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("tasks=2:increment=5", "exclude each other"),
+        ("first=1", "first=1 must be from 2 to 98"),
+        ("first=99", "first=99 must be from 2 to 98"),
+        ("tasks=1:first=50", "from 2 to 26"),
+        ("tasks=27:first=50", "from 2 to 26"),
+        ("first=50:increment=3", "2, 5, 10, 25, 50"),
+        ("increment=1", "2, 4, 5"),
+        ("increment=3", "2, 4, 5"),
+        ("order=-1", "order=-1 must be"),
+        ("order=4294967296", "must be"),
+    ],
+)
+def test_refused_divisions(options, reason):
+    with pytest.raises(UserError, match=reason):
+        build_stream(f"split-cifar100:{options}")

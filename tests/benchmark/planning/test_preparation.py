@@ -1,0 +1,49 @@
+import pytest
+
+from benchmark.backbones import backbone_of
+from benchmark.cli.main import main
+from benchmark.config import Settings
+from benchmark.planning.preparation import image_size_for, prepare_run
+from methods.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("backbone", "asked", "size"), [("mini", None, None), ("mini", 64, 64), ("mlp:size=20", None, 20), ("mlp", 28, 28)]
+)
+def test_the_size_of_images(backbone, asked, size):
+    assert image_size_for(backbone_of(backbone), asked) == size
+
+
+def test_another_size_than_the_backbone_takes_is_refused():
+    with pytest.raises(UserError, match=r"--image-size 32: backbone mlp takes only images of 28x28; leave the option"):
+        image_size_for(backbone_of("mlp"), 32)
+
+
+def test_the_backbone_decides_size_and_channels():
+    settings = Settings(
+        stream="mini", methods=["sgd"], backbone="mlp:size=16", tasks=1, train_images=40, test_images=20
+    )
+    task = prepare_run(settings, note=lambda text: None).stream.tasks[0]
+    assert list(task.train.images.shape[1:]) == [1, 16, 16]
+
+
+def test_a_perceptron_learns_and_is_priced(tmp_path, capsys):
+    options = ["--methods", "sgd", "--backbone", "mlp:size=16", "--tasks", "2"]
+    run = ["run", *options, "--train-images", "40", "--test-images", "20", "--epochs", "1", "--out", str(tmp_path)]
+    assert main([*run, "--name", "mlp"]) == 0
+    assert (tmp_path / "mlp" / "summary.csv").exists()
+    capsys.readouterr()
+    assert main(["cost", *options]) == 0
+    # 256 * 100 + 100 + 100 * 100 + 100
+    assert "35,800" in capsys.readouterr().out
+
+
+def test_cost_refuses_another_size(capsys):
+    assert main(["cost", "--methods", "sgd", "--backbone", "mlp", "--image-size", "32"]) == 2
+    assert "takes only images of 28x28" in capsys.readouterr().err
+
+
+def test_methods_on_convolutions_refuse_a_perceptron(capsys):
+    for method in ("hat", "packnet", "supsup"):
+        assert main(["cost", "--methods", method, "--backbone", "mlp:size=8"]) == 2
+        assert f"{method} cannot be used on this backbone: it works on convolutions" in capsys.readouterr().err
