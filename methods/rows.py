@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -49,8 +48,5 @@ def fits(nbytes: int, device: torch.device) -> bool:
 def _free(device: torch.device) -> float:
     """The bytes of a GPU that are free and that this process may take: it may be limited to a share."""
     free, total = torch.cuda.mem_get_info(device)
-    share = 1.0
-    # Torch without CUDA, on which tests pretend to have a GPU, knows no shares: each version refuses in its own way.
-    with suppress(AssertionError, AttributeError, ValueError):
-        share = torch.cuda.get_per_process_memory_fraction(device)
+    share = torch.cuda.get_per_process_memory_fraction(device)
     return min(free, share * total - torch.cuda.memory_allocated(device))

@@ -56,7 +56,8 @@ def tune_command(settings: Settings, budget: int, out: Path) -> int:
         with TerminalProgress(tasks * settings.epochs) as progress:
             found = tuning.run(progress.handle)
     except KeyboardInterrupt:
-        print(f"\ninterrupted; the methods that are done are in {out}, the same command goes on", file=sys.stderr)
+        done = f"the methods that are done are in {out}, and trials of the next"
+        print(f"\ninterrupted; {done}; the same command goes on", file=sys.stderr)
         return 130
     print(to_text(found))
     print(f"The best specifications are in {out}; run them with --tuned {out}")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch.backends import cuda, cudnn, mkldnn
 
-from benchmark.storage.gpus import visible_gpus
+from benchmark.gpus.visible import visible_gpus
 from methods.errors import UserError
 
 #: "fp32": float32 with all of its bits. "tf32": the same, but a GPU rounds the factors of convolutions and matrix
@@ -27,11 +27,13 @@ _NO_CONTEXT = nullcontext()
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether PyTorch finds bfloat16 arithmetic in the GPUs, or in this machine's processor."""
+    """Whether all GPUs, or, as PyTorch finds, this machine's processor, have bfloat16 arithmetic.
+
+    Raises:
+        UserError: CUDA does not work here.
+    """
     if device.type == "cuda":
-        known = [gpu.capability for gpu in visible_gpus() if gpu.capability]
-        # Torch starts a CUDA context to answer, so it is asked only if there is no other way.
-        return min(known) >= _AMPERE if known else torch.cuda.is_bf16_supported(including_emulation=False)
+        return all(gpu.capability >= _AMPERE for gpu in visible_gpus())
     # All PyTorch versions since 2.7 have the functions used here. This one is exact on ARM.
     if not mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
@@ -45,7 +47,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
     """Refuse TF32 where nothing would be computed in it.
 
     Raises:
-        UserError: the run computes on the CPU, or a GPU is too old.
+        UserError: the run computes on the CPU, a GPU is too old, or CUDA does not work here.
     """
     if precision != "tf32":
         return
@@ -54,7 +56,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
             "--precision tf32: this run computes on the CPU, and only GPUs have TF32; use --precision fp32, or a GPU"
         )
     for gpu in visible_gpus():
-        if gpu.capability and gpu.capability < _AMPERE:
+        if gpu.capability < _AMPERE:
             raise UserError(
                 f"--precision tf32: the {gpu.name} has no TF32, which GPUs have since Ampere (compute capability "
                 "8.0); use --precision fp32"
@@ -62,7 +64,11 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 
 
 def precision_warnings(precision: Precision, device: torch.device) -> tuple[str, ...]:
-    """Return warnings about a precision on a device, one line each, to show before training."""
+    """Return warnings about a precision on a device, one line each, to show before training.
+
+    Raises:
+        UserError: CUDA does not work here.
+    """
     if precision != "bf16" or computes_bfloat16(device):
         return ()
     where = "GPU" if device.type == "cuda" else "processor"

@@ -11,8 +11,8 @@ import torch
 from benchmark.backbones import backbone_of
 from benchmark.backbones.base import Backbone
 from benchmark.config import Settings
+from benchmark.gpus.asking import ask
 from benchmark.learning.compilation import check_compiler
-from benchmark.learning.gpus import ask
 from benchmark.learning.precision import check_precision, precision_warnings
 from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
 from benchmark.streams.base import Stream
@@ -116,15 +116,13 @@ def _check_device(
     elsewhere: bool,
 ) -> None:
     """Check that the device can do what the settings ask of it; see prepare_run."""
-    apart = device.type == "cuda" and not in_worker
     if settings.precision != "fp32" and not elsewhere:
         check_precision(settings.precision, device)
-        asked = settings.precision, device
-        for text in ask(precision_warnings, *asked) if apart else precision_warnings(*asked):
+        for text in precision_warnings(settings.precision, device):
             warn(text)
     if settings.compile:
         note("trying the compiler")
-        if apart:
+        if device.type == "cuda" and not in_worker:
             ask(check_compiler, device)
         else:
             check_compiler(device)

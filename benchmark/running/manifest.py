@@ -9,28 +9,29 @@ from benchmark.backbones.base import fingerprint
 from benchmark.config import Settings, setting_of
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.learning.seeds import RULE
+from benchmark.planning.preparation import Prepared
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.manifest import PENDING, Manifest
 from benchmark.storage.provenance import provenance
-from benchmark.streams.base import Stream, Task
+from benchmark.streams.base import Task
 from benchmark.streams.orders import draw_orders
 from methods.errors import UserError
-from methods.network import Network
 
 
-def new_manifest(settings: Settings, stream: Stream, backbone: Network, command: list[str]) -> Manifest:
+def new_manifest(prepared: Prepared, command: list[str]) -> Manifest:
     """Return the manifest of a run that has not begun.
 
     Raises:
-        UserError: the stream has too few tasks for that many orders.
+        UserError: the stream has too few tasks for that many orders, or CUDA does not work here.
     """
+    settings, stream, backbone = prepared.settings, prepared.stream, prepared.backbone
     orders = draw_orders([task.name for task in stream.tasks], settings.orders)
     shapes = {_shape(task) for task in stream.tasks}
     operations = {
         shape: (training_operations_per_image(backbone, *shape), inference_operations_per_image(backbone, *shape))
         for shape in shapes
     }
-    made = provenance(command)
+    made = provenance(command, prepared.device.type)
     return Manifest(
         {
             "id": uuid.uuid4().hex,

@@ -50,7 +50,7 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
         VanishedError: the folder, or something in it, was removed during the run.
     """
     _limit_threads()
-    manifest = new_manifest(prepared.settings, prepared.stream, prepared.backbone, command)
+    manifest = new_manifest(prepared, command)
     manifest["budgets"] = {label: asdict(budget) for label, budget in prepared.budgets.items()}
     manifest["plugins"] = fingerprints(execution.plugins)
     manifest["bounds"] = [method.label for method in prepared.methods if method.cls.bound]

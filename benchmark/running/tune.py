@@ -13,6 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmark.backbones.base import fingerprint
+from benchmark.files import StorageError
 from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import evaluate
 from benchmark.learning.learner import Cell, learn, start
@@ -23,6 +24,7 @@ from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Listener, TaskBegan, ignore
 from benchmark.report.table import EMPTY
 from benchmark.report.text import aligned
+from benchmark.running.executors.failures import failure_of
 from benchmark.running.manifest import check_same
 from benchmark.storage.tuned import read_tuned, write_tuned
 from methods.configured import ConfiguredMethod, configure
@@ -52,7 +54,8 @@ class Tuning:
     Args:
         prepared: methods, a stream without test images, and the backbone; all trials use its one seed.
         budget: trials of each method.
-        path: the file. Its methods, found with the same settings, are kept and not searched again.
+        path: the file. Its methods, found with the same settings, are kept and not searched again, and its trials of
+            other methods are not learned again.
 
     Raises:
         UserError: the file cannot be used, or a method's `search` has an option that the method does not have.
@@ -66,6 +69,8 @@ class Tuning:
             old = read_tuned(path, "--out")
             check_same(old, self._content, "--out", path, kind="file")
             self._content = old
+        # Files of older versions have no trials of methods that are not done.
+        self._unfinished: dict[str, list[dict[str, Any]]] = self._content.setdefault("unfinished", {})
         # Write it before learning, so that a file that cannot be written is noticed at once.
         write_tuned(path, self._content)
 
@@ -76,10 +81,14 @@ class Tuning:
         return [m for m in self.prepared.methods if m.label not in found and self._spaces[m.label]]
 
     def run(self, tell: Listener) -> dict[str, dict[str, Any]]:
-        """Tune the methods that the file lacks, and add each one when it is done.
+        """Tune the methods that the file lacks. Each trial is in the file when it is done, and so is each method.
 
         Returns:
             The entries of the prepared methods in the file; a failed method has no entry.
+
+        Raises:
+            UserError: the GPU met an error after which this process cannot use it.
+            StorageError: the file cannot be written.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         found = self._content["methods"]
@@ -88,10 +97,20 @@ class Tuning:
                 continue
             try:
                 trials = self._search(method, tell) if self._spaces[method.label] else []
-            except Exception as error:  # after any error, the other methods continue
-                tell(CellFailed(method.label, f"{type(error).__name__}: {error}"))
+            except StorageError:
+                raise
+            except Exception as error:  # after any other error, the other methods continue, if they can
+                failure = failure_of(error)
+                if failure.broken:
+                    raise UserError(
+                        f"{method.label}: {failure.cause}, after which this process cannot use the GPU any more; the "
+                        f"same command goes on after the trials that are in {self.path}, and if the error comes again, "
+                        f"leave {method.label} out"
+                    ) from error
+                tell(CellFailed(method.label, failure.cause))
                 continue
             found[method.label] = _entry(method.label, trials)
+            self._unfinished.pop(method.label, None)
             write_tuned(self.path, self._content)
         return {method.label: found[method.label] for method in self.prepared.methods if method.label in found}
 
@@ -99,7 +118,9 @@ class Tuning:
         """Return all trials of a method; the first one tries its defaults."""
         (seed,) = self.prepared.settings.seeds
         space = self._spaces[method.label]
-        known: dict[str, Trial] = {}
+        # The sampler asks again for what it asked for before, so that a search goes on where it was interrupted.
+        kept = (Trial(**trial) for trial in self._unfinished.get(method.label, ()))
+        known = {specification(method.label, trial.params): trial for trial in kept}
 
         def attempt(params: dict[str, Any]) -> Trial:
             text = specification(method.label, params)
@@ -109,6 +130,8 @@ class Tuning:
             try:
                 if text not in known:
                     known[text] = try_once(self.prepared, text, params, tell)
+                    self._unfinished[method.label] = [asdict(trial) for trial in known.values()]
+                    write_tuned(self.path, self._content)
             finally:
                 tell(CellEnded(text))
             return known[text]
@@ -151,6 +174,7 @@ class Tuning:
             "backbone": {"spec": settings.backbone, "fingerprint": fingerprint(self.prepared.backbone)},
             "random_numbers": RULE,
             "methods": {},
+            "unfinished": {},
         }
 
 

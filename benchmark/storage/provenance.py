@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmark.storage.gpus import driver_version, visible_gpus
+from benchmark.gpus.visible import visible_gpus
 
 _PACKAGES = ("continual-benchmark", "torch", "torchvision", "avalanche-lib", "numpy", "pillow", "safetensors")
 
@@ -41,19 +42,27 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def provenance(command: Sequence[str]) -> dict[str, Any]:
-    """A manifest's entries about this process."""
+def provenance(command: Sequence[str], device: str) -> dict[str, Any]:
+    """A manifest's entries about this process; see `machine`."""
     return {
         "started": now(),
         "command": list(command),
         "commit": commit(Path(__file__).resolve().parents[1]),
-        **machine(),
+        **machine(device),
     }
 
 
-def machine() -> dict[str, Any]:
-    """The versions and the hardware of this machine. It starts no CUDA context."""
-    return {"versions": _versions(), "hardware": _hardware()}
+def machine(device: str) -> dict[str, Any]:
+    """The versions and the hardware of this machine. It starts no CUDA context.
+
+    Args:
+        device: "cpu" or "cuda": where it learns. Its GPUs are named only if it learns there, because asking takes time.
+
+    Raises:
+        UserError: CUDA does not work here.
+    """
+    gpus = [gpu.name for gpu in visible_gpus()] if device == "cuda" else []
+    return {"versions": _versions(), "hardware": {**_hardware(), "gpus": gpus}}
 
 
 def several(machines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -272,8 +281,7 @@ def _hardware() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpus": [gpu.name for gpu in visible_gpus()],
-        "driver": driver_version(),
+        "driver": _driver(),
         "system": platform.platform(),
     }
 
@@ -284,3 +292,13 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, which only Linux tells; None if there is none."""
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text()
+    except OSError:
+        return None
+    found = re.search(r"NVRM version:.*?\s(\d+(\.\d+)+)\s", text)
+    return found and found[1]

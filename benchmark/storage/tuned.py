@@ -18,6 +18,7 @@ from methods.options import join_specs
 
 _TUNED = {"settings": dict, "stream": {"tasks": dict}, "backbone": {"fingerprint": str}, "methods": dict}
 _ENTRY = {"trials": list}
+_TRIAL = {"params": dict, "value": float, "diverged": bool}
 #: How `tune` trains, if its file does not say it.
 _ALWAYS: dict[str, Any] = {"augment": [], "precision": "fp32", "equal_memory": None, "equal_compute": None}
 
@@ -110,8 +111,8 @@ def read_tuned(path: Path, option: str) -> dict[str, Any]:
         option: the option that gave it, for messages.
 
     Returns:
-        "settings", "stream" and "backbone" as in a manifest, and "methods": each label's "best" specification and how
-        it was found.
+        "settings", "stream" and "backbone" as in a manifest; "methods": each label's "best" specification and how
+        it was found; "unfinished": the trials of methods that are not done, which older versions did not write.
 
     Raises:
         UserError: the file does not exist, or `tune` did not write it.
@@ -133,8 +134,11 @@ def _parsed(text: bytes, path: Path, option: str) -> dict[str, Any]:
         content = parse_json(text)
     except ValueError as error:
         raise UserError(f"{option}: {path} is damaged: {error}") from error
-    if not _holds(content, *_TUNED) or misfit(content, _TUNED) is not None:
+    if not _holds(content, *_TUNED) or misfit(content, _TUNED | {"unfinished": dict}) is not None:
         raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
+    for trials in content.get("unfinished", {}).values():
+        if misfit(trials, [_TRIAL]) is not None or not all(_holds(trial, *_TRIAL) for trial in trials):
+            raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
     for label, entry in content["methods"].items():
         if not _holds(entry, "best", "accuracy", "default_accuracy", "trials") or misfit(entry, _ENTRY) is not None:
             raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")

@@ -12,17 +12,10 @@ from methods.rows import Rows, fits
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
 
-def pretend(
-    monkeypatch: pytest.MonkeyPatch, free: int, total: int, share: float | None = None, allocated: int = 0
-) -> None:
-    def shares(device: torch.device) -> float:
-        if share is None:
-            raise AssertionError("Torch not compiled with CUDA enabled")
-        return share
-
+def pretend(monkeypatch: pytest.MonkeyPatch, free: int, total: int, share: float, allocated: int) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, total))
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated)
-    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", shares)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: share)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +23,6 @@ def pretend(
     [
         # A quarter of what is free on a GPU of 1000 bytes.
         (800, 1.0, 0, 200),
-        (800, None, 0, 200),
         # A share of a quarter leaves 250 bytes, of which 50 are taken.
         (800, 0.25, 0, 62.5),
         (800, 0.25, 50, 50),
@@ -42,7 +34,7 @@ def pretend(
     ],
 )
 def test_a_quarter_of_what_this_process_may_still_take(
-    free: int, share: float | None, allocated: int, limit: float, monkeypatch: pytest.MonkeyPatch
+    free: int, share: float, allocated: int, limit: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, free, 1000, share, allocated)
     for nbytes in (0, 1, 9, 10, 49, 50, 62, 63, 199, 200, 201):

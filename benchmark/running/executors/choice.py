@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from benchmark.config import Execution
+from benchmark.gpus.share import memory_fraction
+from benchmark.gpus.visible import visible_gpus
 from benchmark.images.machine import usable_memory
-from benchmark.learning.gpus import gpus, memory_fraction
 from benchmark.learning.memory import training_memory
 from benchmark.learning.precision import check_precision
 from benchmark.planning.preparation import Prepared
@@ -54,7 +55,7 @@ def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
     """Yield where the jobs are done. With Ray, the block is in the cluster, whose nodes decide about the device.
 
     Raises:
-        UserError: there is no such cluster, or no node of it has what is asked for.
+        UserError: there is no such cluster, or no node of it has what is asked for, or a node cannot do it.
     """
     if execution.executor != "ray":
         yield Site("cuda" if prepared.device.type == "cuda" else "cpu")
@@ -67,7 +68,9 @@ def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
         any_gpu = any(node.gpus for node in nodes)
         meant: Literal["cpu", "cuda"] = "cuda" if any_gpu else "cpu"
         device = meant if settings.device == "auto" else settings.device
-        check_precision(settings.precision, torch.device(device))
+        if device == "cpu":
+            # Of GPUs, the nodes know what they can do.
+            check_precision(settings.precision, torch.device(device))
         found, warnings = machines(device, settings.precision)
         yield Site(device, nodes, several(found), warnings)
     finally:
@@ -151,7 +154,7 @@ def _on_gpus(execution: Execution, plan: Plan, prepared: Prepared, jobs: int) ->
 
     One job has a worker too: after an error of the GPU, another process can go on.
     """
-    found, share = gpus(), execution.gpus_per_cell
+    found, share = visible_gpus(), execution.gpus_per_cell
     if not found:
         raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
     room = _room(share) if share else cells_per_gpu(prepared, found)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.gpus.share import CONTEXT
+from benchmark.gpus.visible import Gpu
 from benchmark.images.machine import usable_cores
-from benchmark.learning.gpus import CONTEXT, Gpu
 from benchmark.learning.memory import training_memory
 from benchmark.learning.operations import training_operations_per_image
 from benchmark.planning.preparation import Prepared

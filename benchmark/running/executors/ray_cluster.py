@@ -24,7 +24,7 @@ from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmark.files import OWN
-from benchmark.learning.precision import Precision, precision_warnings
+from benchmark.learning.precision import Precision, check_precision, precision_warnings
 from benchmark.progress.events import Event, Failure, JobEnded, Listener
 from benchmark.running.executors.base import attempt
 from benchmark.running.executors.cells import Job
@@ -164,7 +164,7 @@ def machines(device: str, precision: Precision) -> tuple[list[dict[str, Any]], l
         precision: the value of --precision.
 
     Raises:
-        UserError: no node offers that, or one does not answer.
+        UserError: no node offers that, or one does not answer, or cannot do it.
     """
     wanted = {"cuda": "GPU", "cpu": "CPU"}[device]
     nodes = [node for node in _alive() if int(node["Resources"].get(wanted, 0))]
@@ -191,7 +191,7 @@ def _answers(
     """Call a function on each of these nodes: yields the node and what it returned there.
 
     Raises:
-        UserError: a node does not answer, or cannot run the program; the message names it.
+        UserError: a node does not answer, cannot run the program, or refuses; the message names it.
     """
     # Not a decorator: Ray would send the code, and not check that the node has the program.
     remote = ray.remote(num_cpus=0)(function)
@@ -206,6 +206,9 @@ def _answers(
                 "it out of the cluster"
             ) from error
         except RayError as error:
+            refusal = getattr(error, "cause", None)
+            if isinstance(refusal, UserError):
+                raise UserError(f"--executor ray: on node {node['NodeName']}, {refusal}") from error
             raise UserError(
                 f"--executor ray: node {node['NodeName']} cannot run the benchmark ({first_line(error)}); "
                 "install it there as it is here"
@@ -214,10 +217,18 @@ def _answers(
 
 
 def _describe(device: str, precision: Precision) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return, on a node, its versions and hardware, and warnings about the precision."""
+    """Return, on a node, its versions and hardware, and warnings about the precision.
+
+    This process may do jobs later, so it must not touch a GPU, nor let CUDA read the variable that is removed here.
+
+    Raises:
+        UserError: the node's GPUs do not have the precision, or CUDA does not work there.
+    """
     # Ray hides the GPUs from a task that has asked for none, and sets this anew for the next task.
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-    return machine(), precision_warnings(precision, torch.device(device))
+    there = torch.device(device)
+    check_precision(precision, there)
+    return machine(device), precision_warnings(precision, there)
 
 
 def _unreached(mark: Path, directory: Path) -> Path | None:

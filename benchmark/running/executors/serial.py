@@ -9,6 +9,7 @@ from typing import ClassVar
 from benchmark.progress.events import JobBegan, JobEnded, Listener
 from benchmark.running.executors.base import guarded
 from benchmark.running.executors.cells import Cells, Job
+from methods.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,18 @@ class SerialExecutor:
     workers: ClassVar[int] = 1
 
     def run(self, jobs: deque[Job], tell: Listener) -> None:
+        """See Executor.
+
+        Raises:
+            UserError: the GPU met an error, after which the other jobs would fail too.
+        """
         while jobs:
             job = jobs.popleft()
             tell(JobBegan(job.name))
-            tell(JobEnded(job.name, guarded(self.cells, job, tell)))
+            failure = guarded(self.cells, job, tell)
+            tell(JobEnded(job.name, failure))
+            if failure and failure.broken and self.share:
+                raise UserError(
+                    f"{job.name}: {failure.cause}, after which this process cannot use the GPU any more; restart it, "
+                    "and give the same name to go on with the run"
+                )

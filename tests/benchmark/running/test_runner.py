@@ -13,6 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ import torch
 
 from benchmark.cli.main import main
 from benchmark.config import Execution, Settings
-from benchmark.learning.gpus import Gpu
+from benchmark.gpus import visible
+from benchmark.gpus.visible import Gpu
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import Listener
 from benchmark.running import runner
@@ -308,13 +310,15 @@ def test_the_process_that_gives_out_jobs_never_touches_a_gpu(
     monkeypatch.setattr("torch.cuda._lazy_init", touch)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: "made up")
-    monkeypatch.setattr("benchmark.planning.preparation.ask", lambda f, *given: asked.append(f.__name__) or ())
+    monkeypatch.setattr("benchmark.planning.preparation.ask", lambda f, *given: asked.append(f.__name__))
     monkeypatch.setattr("benchmark.planning.preparation.warm_up", lambda: None)
-    monkeypatch.setattr("benchmark.running.executors.choice.gpus", lambda: [Gpu("made up", 80 << 30)])
+    monkeypatch.setattr(visible, "_asked", cache(visible._asked.__wrapped__))
+    gpus = (Gpu("made up", 80 << 30, (8, 0)),)
+    monkeypatch.setattr(visible, "ask", lambda f: asked.append(f.__name__) or gpus)
     monkeypatch.setattr(ProcessExecutor, "run", learn)
     assert main(["run", *options, "gpu", "--device", "cuda", "--precision", "bf16", "--compile"]) == 0
     assert touched == []
     # These use the GPU, in another process.
-    assert asked == ["precision_warnings", "check_compiler"]
+    assert asked == ["_found", "check_compiler"]
+    assert json.loads((tmp_path / "gpu" / "manifest.json").read_bytes())["hardware"]["gpus"] == ["made up"]
     assert exact(tmp_path / "gpu") == exact(tmp_path / "cpu")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -240,6 +240,75 @@ def test_a_method_that_fails_does_not_stop_the_others(tuning, tmp_path, monkeypa
     assert listener.failures == [("broken", "RuntimeError: out of luck")]
     assert listener.open == [], "no bar is left"
     assert list(found) == list(json.loads((tmp_path / "tuned.json").read_text())["methods"]) == ["sgd"]
+
+
+class Unlucky(Everything):
+    """Meets an error of CUDA in its third trial."""
+
+    search = {"share": (0.1, 0.2, 0.3, 0.4, 0.5)}
+    learned: ClassVar[list[float]] = []
+    fails = True
+
+    def before_training_exp(self, strategy):
+        super().before_training_exp(strategy)
+        if self.fails and len(set(self.learned)) == 2 and self.share not in self.learned:
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered\nSearch for it")
+        self.learned.append(self.share)
+
+
+def test_an_error_of_the_gpu_ends_the_search_and_finished_trials_are_kept(tuning, tmp_path, monkeypatch):
+    methods.register("unlucky")(Unlucky)
+    monkeypatch.setattr(Unlucky, "learned", [])
+    listener = Listener()
+    with pytest.raises(UserError) as caught:
+        tuning("bn-only", "unlucky", "sgd", budget=8).run(listener)
+    assert str(caught.value) == (
+        "unlucky: AcceleratorError: CUDA error: device-side assert triggered, after which this process cannot use the "
+        f"GPU any more; the same command goes on after the trials that are in {tmp_path / 'tuned.json'}, and if the "
+        "error comes again, leave unlucky out"
+    )
+    assert (listener.failures, listener.open) == ([], [])
+    kept = json.loads((tmp_path / "tuned.json").read_text())
+    assert list(kept["methods"]) == ["bn-only"]
+    before = list(dict.fromkeys(Unlucky.learned))
+    assert len(before) == 2
+    assert [trial["params"]["share"] for trial in kept["unfinished"]["unlucky"]] == before
+
+    monkeypatch.setattr(Unlucky, "fails", False)
+    monkeypatch.setattr(Unlucky, "learned", [])
+    assert list(tuning("bn-only", "unlucky", "sgd", budget=8).run(Listener())) == ["bn-only", "unlucky", "sgd"]
+    assert Unlucky.learned
+    assert not set(before) & set(Unlucky.learned), "no finished trial is learned again"
+    tuning("bn-only", "unlucky", "sgd", budget=8, file="straight.json").run(Listener())
+    assert (tmp_path / "tuned.json").read_bytes() == (tmp_path / "straight.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "unfinished",
+    [
+        {"sgd": 3},
+        {"sgd": [3]},
+        {"sgd": [{}]},
+        {"sgd": [{"params": {"lr": 0.1}, "value": "high", "diverged": False}]},
+        ["sgd"],
+    ],
+)
+def test_damaged_trials_are_refused(tuning, tmp_path, unfinished):
+    tuning("sgd:lr=0.1")
+    path = tmp_path / "tuned.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"unfinished": unfinished}))
+    with pytest.raises(UserError, match=r"tuned.json is no file of `python -m benchmark tune`$"):
+        tuning("sgd:lr=0.1")
+
+
+def test_a_file_of_an_older_version_goes_on(tuning, tmp_path):
+    tuning("sgd:lr=0.1").run(Listener())
+    path = tmp_path / "tuned.json"
+    content = json.loads(path.read_text())
+    assert content.pop("unfinished") == {}
+    path.write_text(json.dumps(content))
+    labels = ["sgd:lr=0.1", "ewc:lr=0.1:strength=1"]
+    assert list(tuning(*labels).run(Listener())) == labels
 
 
 def test_an_option_that_a_method_does_not_have_is_refused(tuning):

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from benchmark.cli.main import main
+from benchmark.gpus.visible import Gpu
 from benchmark.storage import provenance
-from benchmark.storage.gpus import Gpu
 from benchmark.storage.provenance import commit, differences, learning_processes, several
 
 ROOT = Path(__file__).parents[3]
@@ -133,9 +133,10 @@ def test_what_is_known_of_a_machine_starts_no_cuda_context(monkeypatch: pytest.M
         monkeypatch.setattr(torch.cuda, name, started)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(provenance, "visible_gpus", lambda: [Gpu("NVIDIA H200", (9, 0)), Gpu("Tesla T4", (7, 5))])
-    monkeypatch.setattr(provenance, "driver_version", lambda: "580.65.06")
-    found = provenance.provenance(["run"])
+    gpus = [Gpu("NVIDIA H200", 150 << 30, (9, 0)), Gpu("Tesla T4", 15 << 30, (7, 5))]
+    monkeypatch.setattr(provenance, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(provenance, "_driver", lambda: "580.65.06")
+    found = provenance.provenance(["run"], "cuda")
     assert found["hardware"]["gpus"] == ["NVIDIA H200", "Tesla T4"]
     assert found["hardware"]["driver"] == "580.65.06"
     assert found["versions"]["cuda"] == torch.version.cuda
@@ -144,6 +145,38 @@ def test_what_is_known_of_a_machine_starts_no_cuda_context(monkeypatch: pytest.M
         major, minor, patch = map(int, found["versions"]["cudnn"].split("."))
         monkeypatch.undo()
         assert 10000 * major + 100 * minor + patch == torch.backends.cudnn.version()
+
+
+def test_a_run_on_the_cpu_asks_no_gpu(monkeypatch: pytest.MonkeyPatch):
+    def asked() -> None:
+        raise AssertionError("this would start a process")
+
+    monkeypatch.setattr(provenance, "visible_gpus", asked)
+    assert provenance.machine("cpu")["hardware"]["gpus"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\n", "535.104.05"),
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  384.111  Tue Dec 19 23:51:45 PST 2017\n", "384.111"),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  580.65.06  Release Build  (dvs@U22-I3-H04-01-5)"
+            "  Sun Jul 27 07:19:01 UTC 2025\nGCC version:  gcc version 13.3.0 (Ubuntu 13.3.0-6ubuntu2~24.04)\n",
+            "580.65.06",
+        ),
+        ("something else 1.2.3\n", None),
+        (None, None),
+    ],
+)
+def test_the_driver(monkeypatch: pytest.MonkeyPatch, text: str | None, version: str | None):
+    def read(path: Path) -> str:
+        if str(path) != "/proc/driver/nvidia/version" or text is None:
+            raise FileNotFoundError(path)
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert provenance._driver() == version
 
 
 def test_several_machines_as_one():
@@ -161,7 +194,7 @@ def test_several_machines_as_one():
     [("cpu", "fp32", False), ("cuda", "fp32", False), ("cuda", "tf32", True), ("cuda", "bf16", False)],
 )
 def test_a_process_says_on_what_and_whether_in_tf32_it_learns(device: str, precision: str, tf32: bool):
-    manifest = provenance.provenance(["run"])
+    manifest = provenance.provenance(["run"], "cpu")
     entry = provenance.new_process(manifest, device, precision)
     assert (entry["device"], entry["tf32"]) == (device, tf32)
     assert {name: entry[name] for name in manifest} == manifest

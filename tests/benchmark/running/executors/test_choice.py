@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmark.config import Execution, Settings
-from benchmark.learning.gpus import Gpu
+from benchmark.gpus.visible import Gpu
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
 from benchmark.running.executors.cells import Cells
@@ -37,8 +37,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr("benchmark.images.machine._OWN", Path("nowhere"))
         monkeypatch.setattr("torch.get_num_threads", lambda: threads)
         # Each has 8 GB, enough for 4 cells on tiny networks, which need little more than the 600 MB of CUDA itself.
-        found = [Gpu("small", 8 << 30)] * gpus
-        monkeypatch.setattr("benchmark.running.executors.choice.gpus", lambda: found)
+        found = [Gpu("small", 8 << 30, (8, 0))] * gpus
+        monkeypatch.setattr("benchmark.running.executors.choice.visible_gpus", lambda: found)
         monkeypatch.setattr("benchmark.running.executors.gpu_share.usable_cores", lambda: threads)
         pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": memory * MEGABYTE // 4096}
         monkeypatch.setattr("os.sysconf", pages.__getitem__)

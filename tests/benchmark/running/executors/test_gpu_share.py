@@ -6,13 +6,17 @@ import pytest
 import torch
 
 from benchmark.config import Settings
-from benchmark.learning.gpus import Gpu
+from benchmark.gpus.visible import Gpu
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.gpu_share import cells_per_gpu
 from benchmark.streams.base import Stream, Task
 from methods.network import Network
 
 MEGABYTE = 1 << 20
+
+
+def gpu(memory: int) -> Gpu:
+    return Gpu("made up", memory, (8, 0))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_cells_share_a_gpu_that_they_do_not_fill(
     monkeypatch.setattr(f"{place}.usable_cores", lambda: cores)
     settings = Settings(methods=("sgd",), batch_size=32)
     prepared = Prepared(settings, (), Stream("tiny", tiny_tasks), tiny_network, torch.device("cuda"))
-    found = [Gpu("large", 10 * memory * MEGABYTE)] * (gpus - 1) + [Gpu("small", memory * MEGABYTE)]
+    found = [gpu(10 * memory * MEGABYTE)] * (gpus - 1) + [gpu(memory * MEGABYTE)]
     assert cells_per_gpu(prepared, found) == cells
 
 
@@ -59,5 +63,5 @@ def test_images_need_memory_too(monkeypatch: pytest.MonkeyPatch, tiny_network: N
     monkeypatch.setattr("benchmark.running.executors.gpu_share.training_memory", lambda *arguments: 0)
     prepared = Prepared(Settings(methods=("sgd",)), (), Stream("tiny", tiny_tasks), tiny_network, torch.device("cuda"))
     fits = 3 * (600 * MEGABYTE + largest) / 0.8
-    assert cells_per_gpu(prepared, [Gpu("just", int(fits) + 9)]) == 3
-    assert cells_per_gpu(prepared, [Gpu("not", int(fits) - 9)]) == 2
+    assert cells_per_gpu(prepared, [gpu(int(fits) + 9)]) == 3
+    assert cells_per_gpu(prepared, [gpu(int(fits) - 9)]) == 2
