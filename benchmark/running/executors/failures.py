@@ -71,7 +71,8 @@ def _is_memory(error: BaseException) -> bool:
 
 
 def _is_broken(error: BaseException) -> bool:
-    return isinstance(error, torch.AcceleratorError) or bool(
+    # Torch has the type since version 2.8.
+    return isinstance(error, getattr(torch, "AcceleratorError", ())) or bool(
         isinstance(error, RuntimeError) and _OF_GPU.search(str(error))
     )
 

@@ -116,3 +116,9 @@ def test_an_error_that_the_gpu_has_not_told_yet_is_noticed(monkeypatch: pytest.M
     assert "no label" in failure.traceback
     monkeypatch.setattr("torch.cuda.synchronize", lambda: None)
     assert not raised(ValueError("no label")).broken
+
+
+def test_older_versions_of_torch_have_no_type_for_errors_of_the_gpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(torch, "AcceleratorError", raising=False)
+    assert not raised(ValueError("no label")).broken
+    assert raised(RuntimeError("CUDA error: device-side assert triggered")).broken

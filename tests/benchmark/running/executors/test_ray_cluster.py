@@ -17,6 +17,8 @@ import torch
 
 from benchmark.cli.main import main
 from benchmark.config import Execution, Settings
+from benchmark.gpus import visible
+from benchmark.gpus.visible import Gpu
 from benchmark.planning.preparation import Prepared, prepare_run
 from benchmark.running.executors import choice
 from benchmark.running.executors.plan import Plan
@@ -66,6 +68,17 @@ def test_every_node_has_to_reach_the_storage(tmp_path: Path):
         "that all nodes share"
     )
     assert list(tmp_path.iterdir()) == []
+    # A node that refuses says why, and a process of its own tells which GPUs it has.
+    (node,) = ray.nodes()
+    with pytest.raises(UserError) as caught:
+        list(ray_cluster._answers([node], ray_cluster._describe, "cpu", "tf32"))
+    assert str(caught.value) == (
+        f"--executor ray: on node {name}, --precision tf32: this run computes on the CPU, and only GPUs have TF32; use "
+        "--precision fp32, or a GPU"
+    )
+    ((_, (here, warned)),) = ray_cluster._answers([node], ray_cluster._describe, "cuda", "fp32")
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    assert (here["hardware"]["gpus"], warned) == (names, ())
     # What a node says that does not see the mark, or where there is no such folder.
     assert ray_cluster._unreached(tmp_path / "mark", tmp_path) == tmp_path
     assert ray_cluster._unreached(tmp_path / "elsewhere" / "mark", tmp_path) == tmp_path / "elsewhere"
@@ -308,7 +321,7 @@ def test_the_nodes_decide_about_the_device(
             assert (hardware["processor"], hardware["gpus"]) == (processors, gpus)
             assert site.machine["versions"] == {"torch": "2.15"}
             assert site.warnings == [f"('{device}', 'fp32')"]
-            assert choice.gpu_share(Execution(executor="ray"), site.device) == (1.0 if device == "cuda" else 0.0)
+            assert choice._gpu_share(Execution(executor="ray"), site.device) == (1.0 if device == "cuda" else 0.0)
         assert made.left
 
 
@@ -337,6 +350,32 @@ def test_a_driver_without_a_gpu_does_not_refuse_that_of_the_nodes(monkeypatch: p
     assert prepared.device.type == "cpu"
     with pytest.raises(UserError, match=r"^--device cuda: torch sees no GPU here"):
         prepare_run(settings, lambda text: None)
+
+
+def test_a_node_does_not_touch_its_gpus(monkeypatch: pytest.MonkeyPatch):
+    """Also not in a way that starts no context: the process may later get other GPUs for a job."""
+
+    def touched(*arguments: object) -> None:
+        raise AssertionError("this process uses CUDA")
+
+    for name in ("_lazy_init", "init", "is_available", "device_count", "get_device_properties", "is_bf16_supported"):
+        monkeypatch.setattr(torch.cuda, name, touched)
+    monkeypatch.setattr(visible, "_asked", lambda: (Gpu("H200", 150 << 30, (9, 0)), Gpu("T4", 15 << 30, (7, 5))))
+    # Ray hides the GPUs from the task.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    here, warnings = ray_cluster._describe("cuda", "bf16")
+    assert here["hardware"]["gpus"] == ["H200", "T4"]
+    assert [text.split(":")[0] for text in warnings] == ["--precision bf16"]
+    with pytest.raises(UserError, match=r"^--precision tf32: the T4 has no TF32"):
+        ray_cluster._describe("cuda", "tf32")
+    assert ray_cluster._describe("cpu", "fp32")[0]["hardware"]["gpus"] == []
+
+
+def test_the_gpus_of_the_driver_do_not_matter(cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch):
+    cluster(GPUS)
+    monkeypatch.setattr(visible, "_asked", lambda: (Gpu("old", 1 << 30, (5, 0)),))
+    with choice.site_of(*on_ray("cuda", "tf32")) as site:
+        assert site.device == "cuda"
 
 
 @pytest.mark.usefixtures("quick_report")
