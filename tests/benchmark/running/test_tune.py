@@ -13,6 +13,7 @@ import torch
 
 from benchmark.cli.main import main
 from benchmark.config import Settings
+from benchmark.files import StorageError
 from benchmark.images.source import ArrayImages
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell, learn, start
@@ -281,6 +282,17 @@ def test_an_error_of_the_gpu_ends_the_search_and_finished_trials_are_kept(tuning
     assert not set(before) & set(Unlucky.learned), "no finished trial is learned again"
     tuning("bn-only", "unlucky", "sgd", budget=8, file="straight.json").run(Listener())
     assert (tmp_path / "tuned.json").read_bytes() == (tmp_path / "straight.json").read_bytes()
+
+
+def test_a_full_disk_is_no_failure_of_a_method(tuning, monkeypatch):
+    def full(path, content):
+        raise StorageError("--out: no room")
+
+    search, listener = tuning("sgd", "bn-only"), Listener()
+    monkeypatch.setattr(tune, "write_tuned", full)
+    with pytest.raises(StorageError):
+        search.run(listener)
+    assert (listener.failures, listener.open) == ([], [])
 
 
 @pytest.mark.parametrize(
