@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from baselines.shared.finetuning import FineTuning
 from baselines.shared.memory import DEFAULT_MEMORY, Memory
-from baselines.shared.vectors import vector_of
+from baselines.shared.vectors import values_in_memory
 from methods import BNPolicy, MemorySize, Step, methods
 from methods.gradients import gradients_of
 
@@ -49,7 +49,8 @@ class AGEM(FineTuning):
         if self.task == 1:
             return
         gradients, references = gradients_of(step.trained), self.references
-        g, g_ref = vector_of(gradients), vector_of(references)
+        # Both in the same order, because each pair has the same strides.
+        g, g_ref = (torch.cat([values_in_memory(tensor) for tensor in each]) for each in (gradients, references))
         # A clamp, because a comparison would wait for the device; g_ref may be all zero.
         excess = g.dot(g_ref).clamp(max=0) / g_ref.dot(g_ref).clamp(min=torch.finfo(g.dtype).tiny)
         torch._foreach_mul_(references, excess)

@@ -14,3 +14,12 @@ def vector_of(tensors: Iterable[Tensor]) -> Tensor:
     torch's `parameters_to_vector` gives the same, but refuses weights in channels-last format.
     """
     return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def values_in_memory(tensor: Tensor) -> Tensor:
+    """A tensor's values in the order in which they lie in memory [its size]: a view, if nothing lies between them.
+
+    For what does not depend on the order: `flatten` copies each weight in channels-last format. Tensors with the same
+    shape and strides have the same order.
+    """
+    return tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True)).flatten()
