@@ -27,7 +27,7 @@ class ThresholdMask(Mask):
         self.threshold = threshold
 
     def step(self, relevance: Tensor) -> Tensor:
-        return relevance > self.threshold
+        return torch.gt(relevance, self.threshold, out=torch.empty_like(relevance))
 
 
 @methods.register("piggyback")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
 
 from baselines.shared.convolutions import plain_convolutions
 from baselines.shared.kth import kth_smallest
@@ -29,11 +29,15 @@ class TopMask(Mask):
         self.kept = max(1, round(share * scores.numel()))
 
     def relevance(self, scores: Tensor) -> Tensor:
-        # |score|, and its gradient in one operation.
-        return leaky_relu(scores, -1.0)
+        return scores.abs()
+
+    @staticmethod
+    def times_slopes(gradients: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:
+        return torch._foreach_mul(list(gradients), torch._foreach_sign(list(scores)))
 
     def step(self, relevance: Tensor) -> Tensor:
-        return relevance >= kth_smallest(relevance, relevance.numel() - self.kept + 1)
+        cutoff = kth_smallest(relevance, relevance.numel() - self.kept + 1)
+        return torch.ge(relevance, cutoff, out=torch.empty_like(relevance))
 
 
 @methods.register("supsup")

@@ -235,7 +235,7 @@ FAULTS: dict[str, tuple[str, Plant, type[Exception], str]] = {
         "piggyback",
         after(ThresholdMask, "step", lambda mask, values: torch.ones_like(values, device="cpu")),
         DeviceError,
-        "aten.where.self gets",
+        "aten.mul.Tensor gets",
     ),
     "a gate on the CPU": (
         "hat",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,18 +15,19 @@ from methods import Network
 
 
 class _StraightThrough(torch.autograd.Function):
-    """weight * mask; the relevance gets the gradient of the mask."""
+    """Masks as they are; the scores get the masks' gradients times the slopes of their relevance."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, relevance: Tensor, mask: Tensor) -> Tensor:
-        ctx.save_for_backward(weight, mask)
-        return weight.where(mask, 0.0)
+    def forward(ctx: Any, kind: type[Mask], *masks_and_scores: Tensor) -> tuple[Tensor, ...]:
+        half = len(masks_and_scores) // 2
+        ctx.kind = kind
+        ctx.save_for_backward(*masks_and_scores[half:])
+        return masks_and_scores[:half]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        weight, mask = ctx.saved_tensors
-        of_weight, of_relevance, _ = ctx.needs_input_grad
-        return gradient.where(mask, 0.0) if of_weight else None, gradient * weight if of_relevance else None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        scores = ctx.saved_tensors
+        return None, *[None] * len(scores), *ctx.kind.times_slopes(gradients, scores)
 
 
 class Mask(nn.Module):
@@ -40,36 +41,78 @@ class Mask(nn.Module):
 
     Attributes:
         fixed: the scores are the mask, 0 and 1, as they were stored. Then answers need no step function.
+        mask: only during a pass through the backbone; see `Masks`.
     """
 
     def __init__(self, scores: Tensor):
         super().__init__()
         self.scores = nn.Parameter(scores)
         self.fixed = False
+        self.mask: Tensor | None = None
 
     def relevance(self, scores: Tensor) -> Tensor:
-        """The input of the step; differentiable in the scores."""
+        """The input of the step."""
         return scores
 
+    @staticmethod
+    def times_slopes(gradients: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The gradients of the relevances of many masks -> those of their scores."""
+        return gradients
+
     def step(self, relevance: Tensor) -> Tensor:
-        """The mask, bool. If the scores are an earlier mask, 0 and 1, the result is that mask."""
+        """The mask, 0 and 1 in the relevance's format. If the scores are an earlier mask, the result is that mask."""
         raise NotImplementedError
 
     def forward(self, weight: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            # A training step may follow, after which the scores are no mask.
-            self.fixed = False
-        if self.fixed:
-            return weight * self.scores
-        relevance = self.relevance(self.scores)
-        masked: Tensor = _StraightThrough.apply(weight, relevance, self.step(relevance.detach()))
-        return masked
+        (mask,) = _masks([self]) if self.mask is None else (self.mask,)
+        return weight * mask
+
+
+def _masks(each: Sequence[Mask]) -> Sequence[Tensor]:
+    """The mask of each module; all are of one class."""
+    if torch.is_grad_enabled():
+        # A training step may follow, after which the scores are no masks.
+        for mask in each:
+            mask.fixed = False
+    scores: list[Tensor] = [mask.scores for mask in each]
+    if all(mask.fixed for mask in each):
+        return [score.detach() for score in scores]
+    with torch.no_grad():
+        stepped = [mask.step(mask.relevance(mask.scores)) for mask in each]
+    masks: tuple[Tensor, ...] = _StraightThrough.apply(type(each[0]), *stepped, *scores)
+    return masks
+
+
+class Masks:
+    """All masks of a backbone, which are of one class.
+
+    They are made before a pass, all at once: then the gradients of all scores come from a few kernels.
+
+    Args:
+        each: the masks.
+    """
+
+    def __init__(self, each: Sequence[Mask]):
+        self.each = list(each)
+
+    def open(self, backbone: nn.Module, inputs: Any) -> None:
+        """Make the masks before a pass."""
+        for module, mask in zip(self.each, _masks(self.each), strict=True):
+            module.mask = mask
+
+    def close(self, backbone: nn.Module, inputs: Any, features: Any) -> None:
+        """Forget them after the pass, because a network with intermediate results cannot be copied."""
+        for module in self.each:
+            module.mask = None
 
 
 def add_masks(network: Network, mask: Callable[[Tensor], Mask]) -> None:
     """Let every convolution see its weights through a mask: weight [C_out, ...] -> the parametrisation for it."""
-    for conv in convolutions(network):
-        register_parametrization(conv, "weight", mask(conv.weight.detach()))
+    masks = Masks([mask(conv.weight.detach()) for conv in convolutions(network)])
+    for conv, one in zip(convolutions(network), masks.each, strict=True):
+        register_parametrization(conv, "weight", one)
+    network.backbone.register_forward_pre_hook(masks.open)
+    network.backbone.register_forward_hook(masks.close, always_call=True)
 
 
 def masks_to_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

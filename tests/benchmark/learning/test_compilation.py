@@ -47,7 +47,14 @@ def learn_two(cell: Cell, tasks: tuple[Task, ...], compiled: bool, before_second
 @pytest.mark.parametrize(
     ("method", "student", "teacher"),
     # Avalanche's plugin passes the images through the student a second time.
-    [("sgd", 1, 0), ("er", 1, 0), ("agem", 2, 0), ("lwf", 1, 1), ("avalanche:LwFPlugin:alpha=1:temperature=2", 2, 1)],
+    [
+        ("sgd", 1, 0),
+        ("er", 1, 0),
+        ("agem", 2, 0),
+        ("supsup", 1, 0),
+        ("lwf", 1, 1),
+        ("avalanche:LwFPlugin:alpha=1:temperature=2", 2, 1),
+    ],
 )
 def test_every_pass_of_a_step_is_compiled_and_nothing_else_changes(
     method: str, student: int, teacher: int, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], calls: Calls
