@@ -109,6 +109,11 @@ MOST = {
     **dict.fromkeys(("ewc", "online-ewc", "si"), 1.2),
     "hat": 2.0,
     "agem": 2.2,
+    # After each convolution, two others whose groups differ, so that each has kernels of its own, and two sums.
+    "eft": 1.8,
+    # After each convolution, another one and a gate: a mean, batch normalisation, a sigmoid and three products. Each
+    # waits for the one before, and no two are one operator of torch. The gradients need 9 operators.
+    "ccll": 3.1,
 }
 MOST_OF_OTHERS = 1.7
 
