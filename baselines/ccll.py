@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from baselines.shared.anchored import Anchored
+from baselines.shared.at_once import AtOnce
 from baselines.shared.convolutions import convolutions, norm_after
-from methods import methods
+from methods import Network, methods
 
 
 class Spatial(nn.Conv2d):
@@ -26,9 +29,17 @@ class Spatial(nn.Conv2d):
         identity = nn.init.dirac_(torch.empty_like(self.weight), groups=channels)
         self.register_buffer("identity", identity, persistent=False)
         nn.init.zeros_(self.weight)
+        # The kernel, only during a pass through the backbone.
+        self.kernel: Tensor | None = None
 
     def forward(self, c: Tensor) -> Tensor:
-        return self._conv_forward(c, self.weight + self.identity, None)
+        assert self.kernel is not None
+        return self._conv_forward(c, self.kernel, None)
+
+
+def _kernels(each: Sequence[Spatial]) -> tuple[Tensor, ...]:
+    """The kernels of all, from one sum."""
+    return torch._foreach_add([one.weight for one in each], [one.identity for one in each])
 
 
 class _Pool(torch.autograd.Function):
@@ -94,8 +105,9 @@ class CCLL(Anchored):
     own = (Spatial, Gate)
 
     @torch.no_grad()
-    def adapt(self, network: nn.Module) -> None:
+    def adapt(self, network: Network) -> None:
         norms = norm_after(network)
+        spatials = []
         for conv in convolutions(network):
             spatial, gate = Spatial(conv.out_channels), Gate(conv.out_channels)
             if conv in norms:
@@ -103,9 +115,12 @@ class CCLL(Anchored):
                     tensor.mul_(2)
             else:
                 nn.init.dirac_(spatial.weight, groups=conv.out_channels)
+            spatials.append(spatial.to(conv.weight))
             # Children and hooks leave the names of the backbone's own tensors as they were.
-            conv.add_module("spatial", spatial.to(conv.weight))
+            conv.add_module("spatial", spatial)
             conv.register_forward_hook(_add_spatial)
             gated = norms.get(conv, conv)
             gated.add_module("gate", gate.to(conv.weight))
             gated.register_forward_hook(_apply_gate)
+        if spatials:
+            AtOnce(spatials, "kernel", partial(_kernels, spatials)).add(network.backbone)

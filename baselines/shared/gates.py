@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
+
+from baselines.shared.at_once import AtOnce
 
 # Limits of the paper, on |s e| in the gradient's compensation and on |e|.
 _MOST_EXPONENT = 50
@@ -22,7 +23,7 @@ class Gate(nn.Module):
         generator: draws e.
 
     Attributes:
-        a: [channels], only during a pass through the backbone; see `Gates`.
+        a: [channels], only during a pass through the backbone; see `add_gates`.
     """
 
     def __init__(self, channels: int, generator: torch.Generator):
@@ -75,15 +76,9 @@ class Gates:
         torch._foreach_clamp_min_(embeddings, -_MOST_EMBEDDING)
         torch._foreach_clamp_max_(embeddings, _MOST_EMBEDDING)
 
-    def open(self, backbone: nn.Module, inputs: Any) -> None:
-        """Give each gate its values before a pass."""
-        for gate, a in zip(self.each, self.split(self.values()), strict=True):
-            gate.a = a
-
-    def close(self, backbone: nn.Module, inputs: Any, features: Any) -> None:
-        """Forget the values after the pass, because a network with intermediate results cannot be copied."""
-        for gate in self.each:
-            gate.a = None
+    def each_value(self) -> tuple[Tensor, ...]:
+        """The a of each gate."""
+        return self.split(self.values())
 
     def _embeddings(self) -> Tensor:
         return torch.cat([gate.embedding for gate in self.each])
@@ -94,8 +89,7 @@ def add_gates(backbone: nn.Module, layers: Sequence[nn.Module], gates: Gates) ->
     for layer, gate in zip(layers, gates.each, strict=True):
         layer.add_module("hat", gate)
         layer.register_forward_hook(_apply)
-    backbone.register_forward_pre_hook(gates.open)
-    backbone.register_forward_hook(gates.close, always_call=True)
+    AtOnce(gates.each, "a", gates.each_value).add(backbone)
 
 
 def _apply(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

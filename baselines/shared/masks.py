@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
+from baselines.shared.at_once import AtOnce
 from baselines.shared.bits import pack_bits, packable, unpack_bits
 from baselines.shared.convolutions import convolutions
 from methods import Network
@@ -41,7 +43,7 @@ class Mask(nn.Module):
 
     Attributes:
         fixed: the scores are the mask, 0 and 1, as they were stored. Then answers need no step function.
-        mask: only during a pass through the backbone; see `Masks`.
+        mask: only during a pass through the backbone; see `add_masks`.
     """
 
     def __init__(self, scores: Tensor):
@@ -83,36 +85,16 @@ def _masks(each: Sequence[Mask]) -> Sequence[Tensor]:
     return masks
 
 
-class Masks:
-    """All masks of a backbone, which are of one class.
-
-    They are made before a pass, all at once: then the gradients of all scores come from a few kernels.
-
-    Args:
-        each: the masks.
-    """
-
-    def __init__(self, each: Sequence[Mask]):
-        self.each = list(each)
-
-    def open(self, backbone: nn.Module, inputs: Any) -> None:
-        """Make the masks before a pass."""
-        for module, mask in zip(self.each, _masks(self.each), strict=True):
-            module.mask = mask
-
-    def close(self, backbone: nn.Module, inputs: Any, features: Any) -> None:
-        """Forget them after the pass, because a network with intermediate results cannot be copied."""
-        for module in self.each:
-            module.mask = None
-
-
 def add_masks(network: Network, mask: Callable[[Tensor], Mask]) -> None:
-    """Let every convolution see its weights through a mask: weight [C_out, ...] -> the parametrisation for it."""
-    masks = Masks([mask(conv.weight.detach()) for conv in convolutions(network)])
-    for conv, one in zip(convolutions(network), masks.each, strict=True):
+    """Let every convolution see its weights through a mask: weight [C_out, ...] -> the parametrisation for it.
+
+    All masks of a pass are made at once, so that the gradients of all scores come from a few kernels.
+    """
+    masks = {conv: mask(conv.weight.detach()) for conv in convolutions(network)}
+    for conv, one in masks.items():
         register_parametrization(conv, "weight", one)
-    network.backbone.register_forward_pre_hook(masks.open)
-    network.backbone.register_forward_hook(masks.close, always_call=True)
+    each = list(masks.values())
+    AtOnce(each, "mask", partial(_masks, each)).add(network.backbone)
 
 
 def masks_to_bits(network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
