@@ -29,7 +29,7 @@ from benchmark.results.blocks import repetitions_text
 from benchmark.results.paired_tests import Statistics
 from benchmark.results.run import Results
 from benchmark.storage.manifest import SUCCEEDED, Manifest
-from benchmark.storage.provenance import Process, differences, learning_processes
+from benchmark.storage.processes import Process, differences, learning_processes
 from methods.names import printable
 
 _TEMPLATES = Path(__file__).parent / "template"

@@ -11,7 +11,7 @@ from benchmark.report.page import write_page
 from benchmark.report.tables import display_tables
 from benchmark.results.run import Results
 from benchmark.storage.folder import RunFolder
-from benchmark.storage.provenance import difference_note
+from benchmark.storage.processes import difference_note
 
 
 def write_report(results: Results) -> None:

@@ -20,7 +20,7 @@ from benchmark.results.reference import check_reference
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.lock import building
 from benchmark.storage.manifest import DIVERGED, FAILED, INCOMPLETE, SUCCEEDED, Entry, Manifest
-from benchmark.storage.provenance import comparable_seconds, learning_processes, shows_seconds
+from benchmark.storage.processes import comparable_seconds, learning_processes, shows_seconds
 from benchmark.storage.records import CellKey, read_records, record_path
 from methods.errors import UserError
 

@@ -23,7 +23,7 @@ from benchmark.results.tables import (
 )
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.manifest import Manifest
-from benchmark.storage.provenance import shows_seconds
+from benchmark.storage.processes import shows_seconds
 from benchmark.storage.records import read_records
 
 

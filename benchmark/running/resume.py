@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.files import reading
 from benchmark.storage.manifest import Manifest
-from benchmark.storage.provenance import Process, changes, learning_processes, processes
+from benchmark.storage.processes import Process, changes, learning_processes, processes
 from methods.errors import UserError
 
 

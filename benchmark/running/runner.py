@@ -29,7 +29,7 @@ from benchmark.storage.folder import RunFolder, cell_name, open_run
 from benchmark.storage.lock import locked
 from benchmark.storage.manifest import Manifest
 from benchmark.storage.parallel_tasks import Found, look
-from benchmark.storage.provenance import comparable_seconds, learning_processes, new_process
+from benchmark.storage.processes import comparable_seconds, learning_processes, new_process
 from benchmark.storage.records import CellKey
 from benchmark.trackers.curves import tracked
 from methods.errors import UserError

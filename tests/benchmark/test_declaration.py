@@ -115,8 +115,8 @@ def test_every_setting_of_a_run_is_declared_once():
     names = [option.name for part in parts for option in part]
     assert sorted(names) == sorted(RUN_OPTIONS), "no name twice"
     for part, options in zip((Settings, Execution, Place, Sources), parts, strict=True):
-        # What the file of --tuned says comes from no text of its own.
-        fields = set(part.__dataclass_fields__) - ({"tuned"} if part is Execution else set())
+        # What the file of --tuned says, and where a notebook's methods can run, comes from no text.
+        fields = set(part.__dataclass_fields__) - ({"tuned", "in_process"} if part is Execution else set())
         assert {option.field for option in options} == fields, "no field without an option"
     assert all(option.help for option in RUN_OPTIONS.values())
 

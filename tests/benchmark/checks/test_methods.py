@@ -22,6 +22,7 @@ KEEP = 'self.kept["mean"] = self.mean'
 START = "self.mean = torch.zeros(step.model.feature_dim, device=step.device)"
 FORWARD = "self.features = step.model.features(step.images)"
 ANSWER = "return step.model.answer(self.features)"
+ADAPT = '"""Add modules of your own to network.backbone, if there are any."""'
 CONDITION = 'if "mean" in self.kept:'
 UPDATE = '"""Right after it: the place to put weights right."""'
 PENALTY = '(self.features.mean(0) - self.kept["mean"])'
@@ -170,6 +171,11 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
         "do the same work in both, in each step",
     ),
     (
+        "answers the same in a kept network",
+        [(ADAPT, "network.backbone.register_forward_hook(lambda _, images, x, factor=self.task: x * factor)")],
+        "answers otherwise in a network that answered for another task before; let switch_task change all that adapt",
+    ),
+    (
         "computes in bfloat16",
         [("self.features.float()", "self.features")],
         "in after_training_iteration (",
@@ -218,11 +224,13 @@ def test_the_template_passes() -> None:
 def test_the_template_has_every_hook() -> None:
     text = TEMPLATE.read_text()
     once = ("before_training_exp", "before_training_epoch", "after_training_epoch", "after_training_exp")
-    own = ("adapt", "part", "trains", "stored", "restored", "training_data", "forward")
+    own = ("adapt", "switch_task", "part", "trains", "stored", "restored", "training_data", "forward")
     for hook in (*STEP_HOOKS, *once, *own):
         assert hasattr(Method, hook)
         assert f"    def {hook}(self, " in text
-    for attribute in Method.__annotations__.keys() - {"name", "bound", "grows_evenly", "task", "generator"}:
+    for_experts = {"name", "bound", "grows_evenly", "left_on_cpu"}
+    of_the_harness = {"task", "generator", "asked"}
+    for attribute in Method.__annotations__.keys() - for_experts - of_the_harness:
         assert f"\n    {attribute} = " in text
 
 

@@ -352,6 +352,7 @@ def test_seconds_of_another_device_are_not_set_against_each_other(here, first, s
             settings={"device": device},
             processes=lambda old, process=process: [process],
             hardware=lambda old, process=process: process["hardware"],
+            show_seconds=lambda old: True,
         )
     summary, manifest = compare("a", "b")
     assert summary["normalized_seconds"].notna().all() == divided

@@ -15,8 +15,9 @@ import torch
 
 from benchmark.cli.main import main
 from benchmark.gpus.visible import Gpu
-from benchmark.storage import provenance
-from benchmark.storage.provenance import commit, differences, learning_processes, several
+from benchmark.storage import processes, provenance
+from benchmark.storage.processes import differences, learning_processes
+from benchmark.storage.provenance import commit, several
 
 ROOT = Path(__file__).parents[3]
 
@@ -195,7 +196,7 @@ def test_several_machines_as_one():
 )
 def test_a_process_says_on_what_and_whether_in_tf32_it_learns(device: str, precision: str, tf32: bool):
     manifest = provenance.provenance(["run"], "cpu")
-    entry = provenance.new_process(manifest, device, precision)
+    entry = processes.new_process(manifest, device, precision)
     assert (entry["device"], entry["tf32"]) == (device, tf32)
     assert {name: entry[name] for name in manifest} == manifest
 
