@@ -40,7 +40,9 @@ def test_the_bytes_are_those_of_one_process_even_if_a_worker_is_killed(
 ):
     def run(name: str, *options: str) -> str:
         """What the user sees."""
-        assert main(["run", *place.options, "mortal,wrong,large,clr", "--name", name, *options]) == 0
+        # So that tables say the same of cells that ran side by side.
+        command = ["run", *place.options, "mortal,wrong,large,clr", "--seconds", "--name", name, *options]
+        assert main(command) == 0
         out, err = capfd.readouterr()
         assert err == ""
         return out.replace(name, "NAME")
