@@ -20,6 +20,7 @@ from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import is_independent, learn, prepare, start
 from benchmark.learning.operations import inference_operations_per_image
+from benchmark.results.answers import accuracy
 from benchmark.storage.state import load, pack, save
 from methods.configured import configure
 from methods.heads import is_head
@@ -67,10 +68,11 @@ def learns_something(subject: MethodSubject) -> None:
     cell, task = subject.cell(), subject.tasks[0]
     before = prepare(cell, 1).take("task")
     after = subject.fold(cell, [task], recipe=recipe, epochs=20)[-1].state
-    accuracy = evaluate(network_for(cell, after, 1, 3), task.train, CPU)
-    if accuracy <= 0.5:
+    answers = evaluate(network_for(cell, after, 1, 3), task.train, CPU)
+    right = accuracy(answers.classes, task.train.labels)
+    if right <= 0.5:
         raise WrongError(
-            f"after 20 epochs it answers {accuracy:.0%} of a task's training images right, where chance is "
+            f"after 20 epochs it answers {right:.0%} of a task's training images right, where chance is "
             "33 %; see that "
             "what it trains is 'shared' or 'task' and takes part in the loss"
         )

@@ -46,6 +46,10 @@ class ImageSource(ABC):
         """
         return None
 
+    def file_of(self, index: int) -> str | None:
+        """The file of the image at `index`, relative to the folder or archive of all; None if it has none."""
+        return None
+
     def describe(self, index: int) -> str:
         """The name of the image at `index` in messages: its file, if it has one."""
         return f"image {index}"

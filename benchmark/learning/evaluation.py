@@ -1,4 +1,4 @@
-"""The accuracy of a state on one task. It depends only on the tensors that the task uses."""
+"""The answers of a state to the images of one task. They depend only on the tensors that the task uses."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from benchmark.images.layout import MemoryFormat
 from benchmark.learning.answering import Answering
 from benchmark.learning.learner import Cell
 from benchmark.learning.precision import Precision, arithmetic, computing
+from benchmark.storage.answers import Answers
 from benchmark.storage.state import State, checksum_of
 from methods.network import Network
 
@@ -35,18 +36,22 @@ def evaluate(
     device: torch.device,
     precision: Precision = "fp32",
     memory_format: MemoryFormat = "channels-last",
-) -> float:
-    """Return the share of `data` that a network in evaluation mode classifies correctly."""
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+) -> Answers:
+    """Return what a network in evaluation mode answers to each image of `data`, and how sure it is."""
+    classes, confidence = [], []
     # A weight that is computed from other tensors is computed once, not in each pass.
     with arithmetic(precision), computing(precision, device), parametrize.cached():
-        for images, labels in in_order(data, device, memory_format):
-            correct += (network(images).argmax(1) == labels).sum()
-    return int(correct) / len(data)
+        for images, _ in in_order(data, device, memory_format):
+            logits = network(images)
+            answered = logits.argmax(1, keepdim=True)
+            classes.append(answered)
+            confidence.append(logits.float().softmax(1).gather(1, answered))
+    # One copy of each at the end, because a copy waits for the GPU.
+    return Answers(torch.cat(classes)[:, 0].cpu().numpy(), torch.cat(confidence)[:, 0].cpu().numpy())
 
 
 def evaluation_fingerprint(checksums: Mapping[str, str], task: int, data: str) -> str:
-    """Return a hash of all that the accuracy on `task` depends on. In a cell the frozen part never changes.
+    """Return a hash of all that the answers to `task` depend on. In a cell the frozen part never changes.
 
     Args:
         checksums: the checksums of the state's files.

@@ -7,11 +7,12 @@ these records. A new metric is one entry, at its place in the tables, with a hig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from benchmark.results import costs, metrics
+from benchmark.results import answers, costs, metrics
+from benchmark.results.answers import Marked
 from benchmark.results.costs import Costs
 from benchmark.results.metrics import Array
 
@@ -77,6 +78,17 @@ class AccuracyMetric(Column):
     """
 
     formula: Callable[[Array], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerMetric(Column):
+    """A number from the answers to all tasks after the last one. The table has the mean over blocks.
+
+    Attributes:
+        formula: the answers to each task -> the value of a repetition that finished.
+    """
+
+    formula: Callable[[Sequence[Marked]], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +181,28 @@ COLUMNS: tuple[Column, ...] = (
         headers={"summary": "Backward transfer (pp)"},
         form="percent",
         better="higher",
+    ),
+    AccuracyMetric(
+        name="average_incremental_accuracy",
+        csv=("summary",),
+        formula=metrics.average_incremental_accuracy,
+        meaning="mean over i of the curve of `average_accuracy`, which is mean over j <= i of R[i, j]. Papers on "
+        "class-incremental learning call it average accuracy",
+        form="percent",
+        better="higher",
+        added=5,
+        interval=True,
+    ),
+    AnswerMetric(
+        name="expected_calibration_error",
+        csv=("summary",),
+        formula=answers.mean_calibration_error,
+        meaning="mean over tasks, after the last one, of the expected calibration error: mean over the test images of "
+        "the difference of accuracy and mean confidence in their bin, one of 15 equally wide bins of confidence. Empty "
+        "where answers are missing, as in runs of earlier versions",
+        form="percent",
+        better="lower",
+        added=6,
     ),
     CostMetric(
         name="backbone_parameters",
@@ -471,10 +505,30 @@ PAIRS: tuple[Column, ...] = (
     Column(name="significant", csv=("statistics",), meaning="whether `holm_p` is below 0.05"),
 )
 
+#: The columns of classes.csv.
+CLASSES: tuple[Column, ...] = (
+    Column(name="method", csv=("classes",), meaning="the label"),
+    Column(name="seed", csv=("classes",), meaning="the seed"),
+    Column(name="order", csv=("classes",), meaning="the number of the order; only where there are several"),
+    Column(name="task", csv=("classes",), meaning="the place of the task in that order, from 1"),
+    Column(name="task_name", csv=("classes",), meaning="the task"),
+    Column(name="class", csv=("classes",), meaning="the label of the class within its task, from 0"),
+    Column(name="class_name", csv=("classes",), meaning="the class"),
+    Column(name="images", csv=("classes",), meaning="the test images of the class"),
+    Column(name="recall", csv=("classes",), meaning="share of these images that were answered right", better="higher"),
+    Column(
+        name="precision",
+        csv=("classes",),
+        meaning="share of the answers with this class that were right; empty if it was never the answer",
+        better="higher",
+    ),
+    Column(name="f1", csv=("classes",), meaning="harmonic mean of the two; 0 if it was never right", better="higher"),
+)
+
 
 def columns_of(csv: str) -> list[Column]:
     """The columns of a CSV file, in its order; intervals do not count as columns here."""
-    own = [column for column in (*COLUMNS, *RANKS, *PAIRS) if csv in column.csv]
+    own = [column for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES) if csv in column.csv]
     return sorted(own, key=lambda column: column.added)
 
 

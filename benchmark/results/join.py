@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +17,9 @@ from typing import Any
 from benchmark.config import setting_of
 from benchmark.files import folder_name, writing
 from benchmark.results.reference import check_reference
+from benchmark.storage.answers import answers_path
 from benchmark.storage.folder import RunFolder
+from benchmark.storage.labels import read_labels, write_labels
 from benchmark.storage.lock import building
 from benchmark.storage.manifest import DIVERGED, FAILED, INCOMPLETE, SUCCEEDED, Entry, Manifest
 from benchmark.storage.processes import comparable_seconds, learning_processes, shows_seconds
@@ -100,6 +102,7 @@ def joined(paths: Sequence[Path], folder: Path, argv: list[str], reference: str 
         with writing(folder):
             for key, cell in cells.items():
                 _copy_records(cell.folder, run.cell(*key))
+            _copy_labels(sources, run)
         run.write_manifest(manifest)
         yield run
 
@@ -263,6 +266,19 @@ def _budgets(cells: Mapping[CellKey, SourceCell]) -> dict[str, Any]:
 
 
 def _copy_records(origin: Path, target: Path) -> None:
+    """Copy a cell's measurements: its records and answers."""
     target.mkdir(parents=True)
     for number in range(1, len(read_records(origin)) + 1):
         shutil.copyfile(record_path(origin, number), record_path(target, number))
+        with suppress(FileNotFoundError):
+            # An earlier version kept none.
+            shutil.copyfile(answers_path(origin, number), answers_path(target, number))
+
+
+def _copy_labels(sources: Sequence[Source], target: RunFolder) -> None:
+    """Write the right answers of each task, which all runs share, as far as a run has them."""
+    for number, task in enumerate(sources[0].manifest.tasks, 1):
+        found = (read_labels(source.folder.path, number) for source in sources)
+        known = next((each for each in found if each and each.fingerprint == task["fingerprint"]), None)
+        if known:
+            write_labels(target.path, {number: known})

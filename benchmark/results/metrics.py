@@ -43,6 +43,11 @@ def average_accuracy_curve(R: Array) -> Array:
     return np.array([R[i, : i + 1].mean() for i in range(len(R))])
 
 
+def average_incremental_accuracy(R: Array) -> float:
+    """Mean of that curve, 0..1; papers on class-incremental learning call it average accuracy (arXiv 1611.07725)."""
+    return float(average_accuracy_curve(R).mean())
+
+
 def first_task_accuracy(R: Array) -> float:
     """Accuracy on the first task after the last one, 0..1."""
     return float(R[-1, 0])

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.results.blocks import factors_of
 from benchmark.results.fine_tuning import TimeUnit, time_unit
+from benchmark.results.kept import KeptAnswers, LastAnswers, class_table
 from benchmark.results.matrices import Matrices, accuracy_matrices, repetitions_of
 from benchmark.results.paired_tests import Statistics, paired_statistics
 from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS
@@ -39,6 +40,9 @@ class Results:
         accuracy: a row per method, seed, order, task evaluated and number of tasks learned.
         parameters, compute: a row per method: storage and compute.
         tasks: a row per task of the stream.
+        classes: a row per method, seed, order, task and class: how well it is recognised after the last task learned.
+        answers: what each cell answered to each test image after the last task that it learned:
+            (label, seed, order) -> place of the task -> its answers, or None if they are not kept.
         matrices: the accuracy matrix of each method's repetitions: label -> (seed, order) -> float [T, T], NaN if
             a task was not evaluated.
         statistics: the methods' ranks, paired tests of their differences, and the conclusions from them.
@@ -51,6 +55,8 @@ class Results:
     parameters: pd.DataFrame
     compute: pd.DataFrame
     tasks: pd.DataFrame
+    classes: pd.DataFrame
+    answers: LastAnswers
     matrices: Matrices
     statistics: Statistics
 
@@ -64,6 +70,7 @@ class Results:
             "parameters": self.parameters,
             "compute": self.compute,
             "tasks": self.tasks,
+            "classes": self.classes if several else self.classes.drop(columns="order"),
             "ranks": self.statistics.ranks,
             "statistics": self.statistics.pairs,
         }
@@ -94,7 +101,8 @@ def collect(run: RunFolder, manifest: Manifest) -> Results:
     Raises:
         VanishedError: a cell has succeeded, but its measurements are gone.
     """
-    records = {key: read_records(run.cell(*key)) for key in manifest.keys_of_cells}
+    kept = _kept(run, manifest)
+    records = kept.recounted()
     done = {key: after for key, after in records.items() if len(after) == len(manifest.tasks)}
     if len(done) < len(records):
         run.check_cells(manifest)
@@ -105,14 +113,19 @@ def collect(run: RunFolder, manifest: Manifest) -> Results:
         accuracy_table(records, manifest),
         parameter_table(finished, manifest),
         compute_table(finished, manifest),
+        kept.last(),
     )
+
+
+def _kept(run: RunFolder, manifest: Manifest) -> KeptAnswers:
+    return KeptAnswers(run, manifest, {key: read_records(run.cell(*key)) for key in manifest.keys_of_cells})
 
 
 def read(run: RunFolder) -> Results:
     """The results of a run that another process made; it may be finished, interrupted or still going on.
 
-    For a finished run its CSV files are enough. If one is missing, damaged or has other columns, all numbers are
-    computed again from the cells' records.
+    For a finished run its CSV files and its last answers are enough. If a file is missing, damaged or has other
+    columns, all numbers are computed again from the cells' records.
 
     Raises:
         UserError: the folder holds no run.
@@ -120,7 +133,7 @@ def read(run: RunFolder) -> Results:
     """
     manifest = run.read_manifest()
     tables = _read_tables(run.path) if manifest.get("finished") else None
-    return results_of(run.path, manifest, *tables) if tables else collect(run, manifest)
+    return results_of(run.path, manifest, *tables, _kept(run, manifest).last()) if tables else collect(run, manifest)
 
 
 def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
@@ -140,7 +153,12 @@ def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
 
 
 def results_of(
-    path: Path, manifest: Manifest, accuracy: pd.DataFrame, parameters: pd.DataFrame, compute: pd.DataFrame
+    path: Path,
+    manifest: Manifest,
+    accuracy: pd.DataFrame,
+    parameters: pd.DataFrame,
+    compute: pd.DataFrame,
+    last: LastAnswers | None = None,
 ) -> Results:
     """The results that follow from the measurements.
 
@@ -149,16 +167,20 @@ def results_of(
         manifest: of the run.
         accuracy: the rows of accuracy.csv, and `order`.
         parameters, compute: the rows of the CSV files of these names.
+        last: the answers that are kept.
     """
+    last = last or {}
     matrices = accuracy_matrices(accuracy, manifest.labels, len(manifest.tasks))
     return Results(
         path=path,
         manifest=manifest,
-        summary=summary_table(matrices, parameters, compute, manifest.statuses),
+        summary=summary_table(matrices, parameters, compute, manifest.statuses, last),
         accuracy=accuracy,
         parameters=parameters,
         compute=compute,
         tasks=task_table(manifest),
+        classes=class_table(last, manifest),
+        answers=last,
         matrices=matrices,
         statistics=paired_statistics(matrices, manifest.reference, manifest.bounds),
     )

@@ -10,14 +10,19 @@ import numpy as np
 import pandas as pd
 
 from benchmark.results.blocks import Block, block_means, factors_of, interval_95, mean_over_blocks
-from benchmark.results.columns import AccuracyMetric, CostMetric, columns_of
+from benchmark.results.columns import AccuracyMetric, AnswerMetric, CostMetric, columns_of
+from benchmark.results.kept import ByTask, LastAnswers
 from benchmark.results.matrices import Matrices, repetitions_of
 from benchmark.results.metrics import Array, Repetition
 from benchmark.results.schema import SUMMARY_COLUMNS
 
 
 def summary_table(
-    matrices: Matrices, parameters: pd.DataFrame, compute: pd.DataFrame, statuses: Mapping[str, str]
+    matrices: Matrices,
+    parameters: pd.DataFrame,
+    compute: pd.DataFrame,
+    statuses: Mapping[str, str],
+    last: LastAnswers,
 ) -> pd.DataFrame:
     """The rows of summary.csv, one per method, in the order of `statuses`.
 
@@ -28,6 +33,7 @@ def summary_table(
         matrices: of the run.
         parameters, compute: the rows of the CSV files of these names.
         statuses: method label -> "succeeded", "failed" or "incomplete".
+        last: of cells, as far as their answers are kept.
     """
     factors = factors_of(repetitions_of(matrices))
     costs = {"parameters": parameters.set_index("method"), "compute": compute.set_index("method")}
@@ -38,6 +44,7 @@ def summary_table(
         if finished:
             row["blocks"] = len(block_means(finished, factors[0]))
             row |= _accuracies(finished, factors) | _costs(method, costs)
+            row |= _from_answers({key: last.get((method, *key), {}) for key in finished}, factors[0])
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     return table.astype(
@@ -54,6 +61,18 @@ def _accuracies(finished: Mapping[Repetition, Array], factors: list[Block]) -> d
             if column.ci95:
                 row[column.ci95] = interval_95(values, factors)
     return row
+
+
+def _from_answers(finished: Mapping[Repetition, ByTask], block: Block) -> dict[str, float]:
+    """The numbers from answers; none if some of the answers are not kept."""
+    tasks = {key: [marked for marked in own.values() if marked] for key, own in finished.items()}
+    if not all(own and len(tasks[key]) == len(own) for key, own in finished.items()):
+        return {}
+    return {
+        column.name: mean_over_blocks({key: column.formula(own) for key, own in tasks.items()}, block)
+        for column in columns_of("summary")
+        if isinstance(column, AnswerMetric)
+    }
 
 
 def _costs(method: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:

@@ -26,11 +26,13 @@ from benchmark.running.manifest import check_same, new_manifest
 from benchmark.running.matrix import Matrix, key_of
 from benchmark.running.resume import check_device, check_plugins, difference_warning, fingerprints, resumed
 from benchmark.storage.folder import RunFolder, cell_name, open_run
+from benchmark.storage.labels import TaskLabels, write_labels
 from benchmark.storage.lock import locked
 from benchmark.storage.manifest import Manifest
 from benchmark.storage.parallel_tasks import Found, look
 from benchmark.storage.processes import comparable_seconds, learning_processes, new_process
 from benchmark.storage.records import CellKey
+from benchmark.streams.base import Stream
 from benchmark.trackers.curves import tracked
 from methods.errors import UserError
 
@@ -125,6 +127,7 @@ def _run(
         # After this point nothing is refused. The manifest is written first: it marks the folder as a run's folder.
         matrix = Matrix(run_folder, manifest, jobs, tell)
         write_config(folder, prepared.settings, execution)
+        write_labels(folder, _labels(prepared.stream))
         with _checked(run_folder):
             executor.run(matrix.jobs, tell_all(matrix.handle, tell))
             matrix.finish()
@@ -133,6 +136,14 @@ def _run(
             write_report(results)
         publish(results)
     return results
+
+
+def _labels(stream: Stream) -> dict[int, TaskLabels]:
+    """Return the right answers to the test images of each task, by its number."""
+    return {
+        number: TaskLabels(task.name, task.fingerprint, task.classes, task.test.labels.numpy(), task.test_files)
+        for number, task in enumerate(stream.tasks, 1)
+    }
 
 
 def _limit_threads() -> None:

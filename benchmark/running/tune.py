@@ -24,6 +24,7 @@ from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Listener, TaskBegan, ignore
 from benchmark.report.table import EMPTY
 from benchmark.report.text import aligned
+from benchmark.results.answers import accuracy
 from benchmark.running.executors.failures import failure_of
 from benchmark.running.manifest import check_same
 from benchmark.storage.tuned import read_tuned, write_tuned
@@ -239,9 +240,10 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, tell: List
         tell(TaskBegan(method.label, number, task.name))
         state = learn(cell, state, task, training, lambda: tell(EpochDone(method.label))).state
     answering = Answering(cell)
+    networks = ((answering.network(state, k, len(task.classes)), task) for k, task in enumerate(stream.tasks, 1))
     accuracies = [
-        evaluate(answering.network(state, number, len(task.classes)), task.validation, device)
-        for number, task in enumerate(stream.tasks, 1)
+        accuracy(evaluate(network, task.validation, device).classes, task.validation.labels)
+        for network, task in networks
     ]
     return sum(accuracies) / len(accuracies)
 

@@ -1,14 +1,18 @@
-"""JSON files that may hold anything: one kind of error, and a check that the content is as expected."""
+"""JSON files that may hold anything: one kind of error, and checks that the content is whole and as expected."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 #: A type; or [shape], a list of such values; or {key: shape}, an object: the value of each key, if present, fits.
 Shape = type | list[Any] | Mapping[str, Any]
+
+_SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
 
 
 def read_json(path: Path) -> Any:
@@ -31,6 +35,30 @@ def parse_json(content: bytes) -> Any:
         return json.loads(content)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def sealed(text: str) -> bytes:
+    """The text of a JSON object with a new first entry: the SHA-256 of all bytes after it."""
+    rest = text.removeprefix("{").removeprefix("\n").encode()
+    return b'{\n "sha256": "%s",\n%s' % (hashlib.sha256(rest).hexdigest().encode(), rest)
+
+
+def unsealed(content: bytes) -> dict[str, Any] | None:
+    """The object in the content of a file, without that entry; None if it is damaged.
+
+    Files of older versions have no such entry, and are accepted as they are.
+    """
+    seal = _SEAL.match(content)
+    if seal and hashlib.sha256(content[seal.end() :]).hexdigest().encode() != seal[1]:
+        return None
+    try:
+        found = parse_json(content)
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    found.pop("sha256", None)
+    return found
 
 
 def misfit(content: Any, shape: Shape, place: str = "") -> str | None:

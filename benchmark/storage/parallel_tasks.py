@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.files import reading, uninterrupted, write_atomically, writing
+from benchmark.storage.answers import answers_path, kept_file, lost_answers, moved
 from benchmark.storage.records import Record, Records, read_record, read_records, record_path, write_record
 from benchmark.storage.state import PackedState, damaged_parts, find_newest, is_task, part_path, task_stem
 
@@ -36,6 +37,8 @@ def save_alone(folder: Path, packed: PackedState, record: Record) -> None:
     for stem, blob in packed.blobs.items():
         # A file that already exists has no record, so it belongs to no state.
         write_atomically(part_path(folder, stem), blob)
+    if packed.answers:
+        write_atomically(answers_path(folder, record["learned"]), packed.answers)
     write_record(_path(folder, record["learned"]), {**record, "checksums": packed.checksums})
 
 
@@ -44,7 +47,7 @@ class Alone:
     """A task as if it had been learned alone: what `save_alone` writes.
 
     Attributes:
-        packed: the file of the task.
+        packed: the file of the task, and that of its answers.
         record: what was measured.
     """
 
@@ -54,9 +57,9 @@ class Alone:
     def moved(self, number: int) -> Alone:
         """The same task as number `number` of the stream."""
         stem, old = task_stem(number), task_stem(self.record["learned"])
-        packed = PackedState({stem: self.packed.blobs[old]}, {stem: self.packed.checksums[old]})
+        packed = PackedState({stem: self.packed.blobs[old]}, {stem: self.packed.checksums[old]}, self.packed.answers)
         (evaluated,) = self.record["evaluated"]
-        return Alone(packed, {**self.record, "learned": number, "evaluated": [{**evaluated, "task": number}]})
+        return Alone(packed, {**self.record, "learned": number, "evaluated": [moved(evaluated, number)]})
 
 
 def find_alone(folder: Path, number: int) -> Alone | None:
@@ -77,9 +80,9 @@ def find_alone(folder: Path, number: int) -> Alone | None:
                 blob = part_path(folder, stem).read_bytes()
             except FileNotFoundError:
                 return None
-        checksum = hashlib.sha256(blob).hexdigest()
-        if checksum == record["checksums"].get(stem):
-            return Alone(PackedState({stem: blob}, {stem: checksum}), _by_itself(record))
+        checksum, answers = hashlib.sha256(blob).hexdigest(), kept_file(folder, record)
+        if checksum == record["checksums"].get(stem) and answers is not None:
+            return Alone(PackedState({stem: blob}, {stem: checksum}, answers), _by_itself(record))
     return None
 
 
@@ -122,11 +125,17 @@ def look(folder: Path) -> Found:
     whole = set()
     for number, path in _paths(folder).items():
         record = read_record(path)
-        lost = damaged_parts(folder, record["checksums"]) if record else [path]
+        lost = [*damaged_parts(folder, record["checksums"]), *_lost(folder, [record])] if record else [path]
         if not lost:
             whole.add(number)
         damaged += lost
+    # Those of the sequence can be made again without learning, but only by whoever has the whole cell.
+    damaged += _lost(folder, records)
     return Found(len(records), frozenset(whole), tuple(damaged), _keeps(records))
+
+
+def _lost(folder: Path, records: Records) -> list[Path]:
+    return [answers_path(folder, learned) for learned in lost_answers(folder, records)]
 
 
 def unite(folder: Path) -> bool:

@@ -1,25 +1,24 @@
-"""The measurements of a task, in a file that shows whether it is undamaged.
-
-Its first entry is the SHA-256 of all bytes after it. Files of older versions have none and are accepted as they are.
-"""
+"""The measurements of a task, in a file that shows whether it is undamaged."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from benchmark.files import reading, write_atomically
-from benchmark.storage.json_files import misfit, parse_json
+from benchmark.storage.json_files import misfit, sealed, unsealed
 
 #: A task's measurements, by name.
 Record = dict[str, Any]
 
-_SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
-
-_RECORD = {"learned": int, "evaluated": [{"task": int, "images": int}], "bytes": dict, "checksums": dict}
+_RECORD = {
+    "learned": int,
+    "evaluated": [{"task": int, "images": int, "answers": dict}],
+    "answers": str,
+    "bytes": dict,
+    "checksums": dict,
+}
 
 
 def record_path(folder: Path, learned: int) -> Path:
@@ -36,8 +35,7 @@ def write_record(path: Path, record: Record) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    rest = json.dumps(record, indent=1).removeprefix("{\n").encode()
-    write_atomically(path, b'{\n "sha256": "%s",\n%s' % (hashlib.sha256(rest).hexdigest().encode(), rest))
+    write_atomically(path, sealed(json.dumps(record, indent=1)))
 
 
 def read_record(path: Path) -> Record | None:
@@ -51,17 +49,8 @@ def read_record(path: Path) -> Record | None:
             content = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
-    seal = _SEAL.match(content)
-    if seal and hashlib.sha256(content[seal.end() :]).hexdigest().encode() != seal[1]:
-        return None
-    try:
-        record = parse_json(content)
-    except ValueError:
-        return None
-    if not isinstance(record, dict) or misfit(record, _RECORD) is not None:
-        return None
-    record.pop("sha256", None)
-    return record
+    record = unsealed(content)
+    return record if record is not None and misfit(record, _RECORD) is None else None
 
 
 #: A method's label, a seed, and the number of an order, from 0.

@@ -18,6 +18,7 @@ import safetensors.torch
 from torch import Tensor
 
 from benchmark.files import uninterrupted, write_atomically, writing
+from benchmark.storage.answers import answers_path, can_be_given_again, lost_answers
 from benchmark.storage.records import Record, read_records, record_path, write_record
 from methods.errors import UserError, first_line
 from methods.heads import is_head, placed, placeless
@@ -76,10 +77,13 @@ class PackedState:
     Attributes:
         blobs: file stem -> content, for the files that must be written.
         checksums: file stem -> SHA-256 of the content, for all files.
+        answers: the content of the file of answers; empty if there are none. They are not a part of the state: the
+            record has their checksum.
     """
 
     blobs: dict[str, bytes]
     checksums: dict[str, str]
+    answers: bytes = b""
 
 
 def pack(state: State, before: State, checksums: Mapping[str, str]) -> PackedState:
@@ -124,6 +128,8 @@ def save(folder: Path, packed: PackedState, record: Record, keep_states: bool = 
             write_atomically(path, blob)
         elif _checksum(path) != packed.checksums[stem]:
             write_atomically(_next(path), blob)
+    if packed.answers:
+        write_atomically(answers_path(folder, record["learned"]), packed.answers)
     written = {**record, **({"keep_states": True} if keep_states else {}), "checksums": packed.checksums}
     write_record(record_path(folder, record["learned"]), written)
     _settle(folder, written)
@@ -156,11 +162,17 @@ def find_newest(folder: Path) -> tuple[list[Record], list[Path]]:
     records = read_records(folder)
     unread = record_path(folder, len(records) + 1)
     damaged = [unread] if unread.exists() else []
-    while records and (lost := damaged_parts(folder, records[-1]["checksums"])):
+    while records and (lost := damaged_parts(folder, records[-1]["checksums"]) or _gone(folder, records)):
         # An earlier state may lack files because they were removed when they were no longer needed.
         damaged = damaged or lost
         records.pop()
     return records, damaged
+
+
+def _gone(folder: Path, records: list[Record]) -> list[Path]:
+    """The files of answers that are missing or damaged, and that the state after these records cannot give again."""
+    lost = lost_answers(folder, records)
+    return [answers_path(folder, learned) for learned in lost if not can_be_given_again(records, learned)]
 
 
 def damaged_parts(folder: Path, checksums: Mapping[str, str]) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from benchmark.images.labelled import LabelledImages
@@ -12,13 +12,21 @@ from benchmark.images.labelled import LabelledImages
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a stream, decoded and split, ready to learn from."""
+    """One task of a stream, decoded and split, ready to learn from.
+
+    Attributes:
+        name: its name, which no other task of the stream has.
+        classes: the names of its classes; labels are their indices.
+        train, validation, test: the images of each split.
+        test_files: the file of each test image, relative to the task's folder or archive; empty if there are none.
+    """
 
     name: str
     classes: tuple[str, ...]
     train: LabelledImages
     validation: LabelledImages
     test: LabelledImages
+    test_files: tuple[str, ...] = field(default=(), repr=False, kw_only=True)
 
     @property
     def image_size(self) -> int:

@@ -105,7 +105,7 @@ def build_stream(
                     f"{len(plan.train)} training, {len(plan.validation)} validation and {len(plan.test)} test images"
                 )
             parts = [split.decode(decoder) if data is None else data for split, data in zip(splits, found, strict=True)]
-            built.append(Task(raw.name, raw.classes, *parts))
+            built.append(Task(raw.name, raw.classes, *parts, test_files=splits[-1].files()))
             train, validation, test = zip(splits, parts, strict=True)
             notes = [duplicate_note(test, (train, validation), "training or validation")]
             if raw.validation is not None:

@@ -220,6 +220,9 @@ class TreeImages(ImageSource):
     def read(self, index: int) -> Image.Image:
         return read_image(self.tree.read(self.paths[index]), self.describe(index))
 
+    def file_of(self, index: int) -> str:
+        return printable(self.paths[index])
+
     def describe(self, index: int) -> str:
         return _shown(self.tree.root, self.paths[index])
 

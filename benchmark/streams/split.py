@@ -51,6 +51,10 @@ class Split:
         """The name of an image of the split in messages."""
         return self.source.describe(int(self.indices[position]))
 
+    def files(self) -> tuple[str, ...]:
+        """The file of each image, see ImageSource.file_of; empty if they have none."""
+        return tuple(file for index in self.indices.tolist() if (file := self.source.file_of(index)) is not None)
+
     def decode(self, decoder: Decoder) -> LabelledImages:
         """The images, decoded into a store, or into RAM if the source has no identity for them.
 

@@ -13,7 +13,7 @@ import torch
 
 from benchmark.progress.events import CellBegan, CellFailed, Event, TaskBegan, Warned
 
-TABLES = ("accuracy", "summary", "parameters", "compute", "tasks", "ranks", "statistics")
+TABLES = ("accuracy", "summary", "parameters", "compute", "tasks", "classes", "ranks", "statistics")
 
 
 class Listener:

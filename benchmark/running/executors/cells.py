@@ -6,19 +6,22 @@ import atexit
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmark.files import write_atomically
 from benchmark.learning.learner import Cell, frozen_bytes, is_independent, learn, start
 from benchmark.learning.memory import peak_memory
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Listener, TaskBegan
 from benchmark.running.executors.evaluations import Evaluations
+from benchmark.storage.answers import answers_path, checksum, lost_answers
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.parallel_tasks import Alone, find_alone, save_alone, unite
-from benchmark.storage.records import CellKey, Records
+from benchmark.storage.records import CellKey, Records, record_path, write_record
 from benchmark.storage.state import PackedState, State, load, pack, save
 from benchmark.streams.base import Stream
 from benchmark.streams.orders import reordered
@@ -119,7 +122,8 @@ class Cells:
         return reordered(self._prepared.stream, self._orders[key[2]])
 
     def _evaluations(self, key: CellKey) -> Evaluations:
-        return Evaluations(self._cell(key), self._stream(key), self.settings.precision, self._verify)
+        folder = self._folder.cell(*key)
+        return Evaluations(self._cell(key), self._stream(key), self.settings.precision, self._verify, folder)
 
     def _training(self, key: CellKey) -> Training:
         settings = self.settings
@@ -135,11 +139,11 @@ class Cells:
     def _learn_all(self, job: Job, tell: Listener) -> None:
         """Call learn() for each task of the stream, starting after the last task in the folder."""
         evaluations, tasks, folder = self._evaluations(job.key), len(self._stream(job.key)), self._folder.cell(*job.key)
-        cell, epochs = evaluations.cell, self._prepared.epochs(job.key[0])
+        epochs = self._prepared.epochs(job.key[0])
         unite(folder)
-        state, records = load(folder, lambda: start(cell))
+        state, records = self._load(folder, evaluations)
         if self._take_over(job, state.learned) and unite(folder):
-            state, records = load(folder, lambda: start(cell))
+            state, records = self._load(folder, evaluations)
         tell(CellBegan(job.name, tasks, state.learned, epochs))
         while state.learned < tasks:
             numbers = range(1, state.learned + 2)
@@ -151,9 +155,23 @@ class Cells:
             self._take_over(job, state.learned)
             # An earlier process with parallel tasks may have learned the next tasks already.
             if unite(folder):
-                state, records = load(folder, lambda: start(cell))
+                state, records = self._load(folder, evaluations)
                 tell(CellBegan(job.name, tasks, state.learned, epochs))
         tell(CellEnded(job.name))
+
+    def _load(self, folder: Path, evaluations: Evaluations) -> tuple[State, Records]:
+        """Return the newest state and the records up to it, after files of answers were made again where needed."""
+        state, records = load(folder, lambda: start(evaluations.cell))
+        for learned in lost_answers(folder, records):
+            # The state still gives the same answers: `load` has made sure of it.
+            content = evaluations.again(state, records, learned)
+            self._folder.check()
+            write_atomically(answers_path(folder, learned), content)
+            if checksum(content) != records[learned - 1]["answers"]:
+                # Another processor may give other last digits of a confidence.
+                records[learned - 1]["answers"] = checksum(content)
+                write_record(record_path(folder, learned), records[learned - 1])
+        return state, records
 
     def _take_over(self, job: Job, learned: int) -> bool:
         """Copy missing tasks after the first `learned` tasks from other orders; return whether there were any."""
@@ -235,8 +253,7 @@ class Cells:
             learned = learn(cell, before, task, self._training(job.key), lambda: tell(EpochDone(job.name)))
         state = learned.state
         packed = pack(state, before, records[-1]["checksums"] if records else {})
-        earlier = [entry for one in records for entry in one["evaluated"]]
-        known = {(entry["task"], entry[key]): entry for entry in earlier for key in ("fingerprint", "network")}
+        evaluated, answers = evaluations.after(state, packed.checksums, records, numbers)
         record = {
             "learned": state.learned,
             "task_name": task.name,
@@ -249,9 +266,9 @@ class Cells:
             "peak_memory_bytes": peak.bytes,
             "bytes_before": before.count_bytes(),
             "bytes": state.count_bytes() | {"frozen": self._frozen(cell, job.key[0])},
-            **evaluations.after(state, packed.checksums, known, numbers),
+            **evaluated,
         }
-        return state, packed, record
+        return state, replace(packed, answers=answers), record
 
     def _frozen(self, cell: Cell, label: str) -> int:
         if label not in self._frozen_bytes:

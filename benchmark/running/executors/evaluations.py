@@ -1,9 +1,10 @@
-"""Evaluates the tasks of a cell after each task, except those whose result is known."""
+"""Evaluates the tasks of a cell after each task, except those whose answers are known."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmark.learning.answering import Answering
@@ -11,6 +12,9 @@ from benchmark.learning.evaluation import evaluate, evaluation_fingerprint, netw
 from benchmark.learning.fingerprints import NetworkFingerprints
 from benchmark.learning.learner import Cell
 from benchmark.learning.precision import Precision
+from benchmark.results.answers import accuracy
+from benchmark.storage.answers import TASK, Answers, Reference, checksum, given_after, pack_answers, read_answers
+from benchmark.storage.records import Records
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream, Task
 from methods.network import Network
@@ -28,13 +32,15 @@ class Evaluations:
         stream: its tasks.
         precision: of forward passes.
         verify: repeat known evaluations, each with a network of its own, and compare the results.
+        folder: the cell's, where known answers are.
     """
 
-    def __init__(self, cell: Cell, stream: Stream, precision: Precision, verify: bool):
+    def __init__(self, cell: Cell, stream: Stream, precision: Precision, verify: bool, folder: Path):
         self.cell = cell
         self._stream = stream
         self._precision: Precision = precision
         self._verify = verify
+        self._folder = folder
         self._answering = Answering(cell)
         self._fingerprints = NetworkFingerprints(self._answering)
 
@@ -42,21 +48,28 @@ class Evaluations:
         self,
         state: State,
         checksums: Mapping[str, str],
-        known: dict[tuple[int, str], dict[str, Any]],
+        records: Records,
         numbers: Sequence[int],
-    ) -> dict[str, Any]:
-        """Return the accuracies on tasks, the newest last, as a part of the record.
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return the accuracies on tasks, the newest last, as a part of the record, and the file of new answers.
 
         Args:
             checksums: the checksums of the state's files.
-            known: (task, fingerprint) -> result; new results are added. The task is in the key, because two tasks with
-                the same images may have the same files but give different answers.
+            records: those of earlier tasks, whose results are known.
             numbers: the tasks.
 
         Raises:
             EvaluationChangedError: a repeated evaluation gave a different result.
         """
-        evaluated, new = [], 0
+        # The task is in the key, because two tasks with the same images may have the same files but other answers.
+        known = {
+            (entry["task"], entry[key]): entry
+            for record in records
+            for entry in record["evaluated"]
+            for key in ("fingerprint", "network")
+        }
+        evaluated: list[dict[str, Any]] = []
+        new: dict[Reference, Answers] = {}
         began = time.perf_counter()
         for number in numbers:
             task = self._stream.tasks[number - 1]
@@ -67,30 +80,80 @@ class Evaluations:
                 used = self._fingerprints.of(state, checksums, number, len(task.classes), task.fingerprint)
                 entry = known.get((number, used))
                 if entry is None:
-                    new += 1
-                    accuracy = self._accuracy(self._answering.network(state, number, len(task.classes)), task)
-                    entry = {"task": number, "accuracy": accuracy, "images": len(task.test)}
+                    reference = Reference.to_task(number, state.learned)
+                    new[reference] = self._answers(self._answering.network(state, number, len(task.classes)), task)
+                    entry = {
+                        "task": number,
+                        "accuracy": accuracy(new[reference].classes, task.test.labels),
+                        "images": len(task.test),
+                        "answers": {TASK: str(reference)},
+                    }
                 entry = {**entry, "fingerprint": parts, "network": used}
-                known[number, parts] = known[number, used] = entry
             if self._verify:
-                self._compare(state, number, task, entry["accuracy"])
+                self._compare(state, entry, task, new, records)
             evaluated.append(entry)
+        content = pack_answers(new)
         seconds = time.perf_counter() - began
         operations = self._answering.operations(state, numbers[-1], len(task.classes), task.image_size)
         return {
             "evaluated": evaluated,
-            "evaluations": new,
+            "evaluations": len(new),
             "evaluation_seconds": seconds,
             "inference_flops_per_image": operations,
-        }
+            "answers": checksum(content),
+        }, content
 
-    def _accuracy(self, network: Network, task: Task) -> float:
+    def again(self, state: State, records: Records, learned: int) -> bytes:
+        """Return once more the file of the answers that were given after `learned` tasks.
+
+        Args:
+            state: gives the same answers as the state then.
+            records: those of all tasks in the state.
+        """
+        answers = {}
+        for number, reference in given_after(records, learned).items():
+            task = self._stream.tasks[number - 1]
+            answers[reference] = self._answers(self._answering.network(state, number, len(task.classes)), task)
+        return pack_answers(answers)
+
+    def _answers(self, network: Network, task: Task) -> Answers:
         return evaluate(network, task.test, self.cell.device, self._precision, self.cell.memory_format)
 
-    def _compare(self, state: State, number: int, task: Task, known: float) -> None:
-        accuracy = self._accuracy(network_for(self.cell, state, number, len(task.classes)), task)
-        if accuracy != known:
+    def _compare(
+        self,
+        state: State,
+        entry: Mapping[str, Any],
+        task: Task,
+        new: Mapping[Reference, Answers],
+        records: Records,
+    ) -> None:
+        """Evaluate again, and compare with the result in an entry of the record.
+
+        Args:
+            new: answers that are in no file yet.
+            records: those of earlier tasks.
+
+        Raises:
+            EvaluationChangedError: the results differ.
+        """
+        number, known = entry["task"], entry["accuracy"]
+        answers = self._answers(network_for(self.cell, state, number, len(task.classes)), task)
+        found = accuracy(answers.classes, task.test.labels)
+        if found != known:
             raise EvaluationChangedError(
-                f"task {number} after {state.learned} tasks gives {accuracy}, and gave {known} before, although "
+                f"task {number} after {state.learned} tasks gives {found}, and gave {known} before, although "
                 "nothing that it depends on has changed"
             )
+        if not entry.get("answers"):
+            # An earlier version of the program kept none.
+            return
+        reference = Reference.parse(entry["answers"][TASK])
+        before = new[reference].as_kept() if reference in new else self._kept(reference, records)
+        if before is not None and before != answers.as_kept():
+            raise EvaluationChangedError(
+                f"task {number} after {state.learned} tasks gives other answers than before, although nothing that "
+                "they depend on has changed"
+            )
+
+    def _kept(self, reference: Reference, records: Records) -> Answers | None:
+        return read_answers(self._folder, records[reference.learned - 1]).get(reference.name)

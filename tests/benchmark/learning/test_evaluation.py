@@ -17,6 +17,7 @@ from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import ignore
+from benchmark.results.answers import accuracy
 from benchmark.running.executors.cells import Cells, Job
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.records import read_records
@@ -41,7 +42,7 @@ def brightest() -> Network:
 def test_accuracy_is_the_share_that_is_right(brightest):
     pixels = torch.tensor([[9, 1, 1], [1, 9, 1], [1, 1, 9], [9, 1, 1], [1, 1, 9]], dtype=torch.uint8)
     data = LabelledImages(pixels.view(5, 3, 1, 1), torch.tensor([0, 1, 2, 1, 0]))
-    assert evaluate(brightest, data, CPU) == 3 / 5
+    assert accuracy(evaluate(brightest, data, CPU).classes, data.labels) == 3 / 5
 
 
 @pytest.mark.parametrize("count", [1, 255, 256, 257, 600])
@@ -49,7 +50,8 @@ def test_every_image_counts_once_whatever_the_batches(brightest, count):
     pixels = torch.tensor([[9, 1, 1]], dtype=torch.uint8).repeat(count, 1)
     labels = torch.zeros(count, dtype=torch.int64)
     labels[-1] = 1
-    assert evaluate(brightest, LabelledImages(pixels.view(count, 3, 1, 1), labels), CPU) == (count - 1) / count
+    data = LabelledImages(pixels.view(count, 3, 1, 1), labels)
+    assert accuracy(evaluate(brightest, data, CPU).classes, labels) == (count - 1) / count
 
 
 def test_a_weight_that_is_computed_is_computed_once_for_all_batches(brightest):
@@ -71,10 +73,10 @@ def test_a_weight_that_is_computed_is_computed_once_for_all_batches(brightest):
     brightest.backbone = nn.Sequential(nn.Flatten(), layer).eval()
     pixels = torch.tensor([[9, 1, 1]], dtype=torch.uint8).repeat(600, 1).view(600, 3, 1, 1)
     data, sign.reads = LabelledImages(pixels, torch.zeros(600, dtype=torch.int64)), 0
-    assert evaluate(brightest, data, CPU) == 1
+    assert not evaluate(brightest, data, CPU).classes.any()
     assert sign.reads == 1
     sign.sign.fill_(-1)
-    assert evaluate(brightest, data, CPU) == 0
+    assert evaluate(brightest, data, CPU).classes.all()
 
 
 CHECKSUMS = {"task-1": "a", "task-2": "b", "shared-2": "s", "memory-2": "m"}
@@ -166,8 +168,8 @@ def test_what_is_recorded_is_what_an_evaluation_gives(records_of, make_cell, tin
         state = learn(cell, state, task, how).state
         for number in range(1, state.learned + 1):
             seen = tiny_tasks[number - 1]
-            accuracy = evaluate(network_for(cell, state, number, len(seen.classes)), seen.test, CPU)
-            assert record["evaluated"][number - 1]["accuracy"] == accuracy
+            answers = evaluate(network_for(cell, state, number, len(seen.classes)), seen.test, CPU)
+            assert record["evaluated"][number - 1]["accuracy"] == accuracy(answers.classes, seen.test.labels)
 
 
 def test_a_cell_that_goes_on_knows_what_was_evaluated_before(records_of, tmp_path):
@@ -200,5 +202,6 @@ def test_tasks_of_the_same_images_are_evaluated_each_for_itself(tiny_tasks, tiny
     for task in stream.tasks:
         state = learn(cell, state, task, Training(configure(method).recipe, epochs=2, batch_size=8)).state
     networks = [network_for(cell, state, number, 3) for number in (1, 2)]
-    expected = [evaluate(network, tiny_tasks[0].test, CPU) for network in networks]
+    test = tiny_tasks[0].test
+    expected = [accuracy(evaluate(network, test, CPU).classes, test.labels) for network in networks]
     assert [entry["accuracy"] for entry in records[-1]["evaluated"]] == expected

@@ -39,6 +39,9 @@ def test_columns_are_the_documented_ones():
         "first_task_drop_ci95",
         "stored_bytes",
         "stored_percent",
+        "average_incremental_accuracy",
+        "average_incremental_accuracy_ci95",
+        "expected_calibration_error",
     )
     assert schema.PARAMETER_COLUMNS == (
         "method",
@@ -78,6 +81,10 @@ def test_columns_are_the_documented_ones():
         "test_images",
         "image_size",
         "fingerprint",
+    )
+    assert schema.CLASS_COLUMNS == (
+        *("method", "seed", "order", "task", "task_name"),
+        *("class", "class_name", "images", "recall", "precision", "f1"),
     )
 
 

@@ -41,7 +41,7 @@ from methods.network import Network
 
 METHODS = "clr,er,ewc,sgd-ll"
 OPTIONS = ["--methods", METHODS, "--tasks", "3", "--train-images", "60", "--test-images", "40", "--epochs", "2"]
-FILES = ("accuracy", "summary", "parameters", "compute", "tasks", "ranks", "statistics")
+FILES = ("accuracy", "summary", "parameters", "compute", "tasks", "classes", "ranks", "statistics")
 
 
 def command(out: Path, name: str) -> list[str]:
@@ -66,12 +66,14 @@ def test_leaves_every_file_of_the_contract(uninterrupted: Path) -> None:
         "figures",
         "report.html",
         "cells",
+        "test-images",
     }
     figures = ("first_task_accuracy", "average_accuracy", "accuracy_vs_parameters", "accuracy_vs_compute")
     expected = {f"{name}.{kind}" for name in (*figures, "accuracy_matrix") for kind in ("svg", "png")}
     assert {path.name for path in (uninterrupted / "figures").iterdir()} == expected
     assert {path.name for path in (uninterrupted / "cells" / "ewc" / "seed-0").iterdir()} == {
         *(f"after-{k}.json" for k in (1, 2, 3)),
+        *(f"answers-{k}.safetensors" for k in (1, 2, 3)),
         *(f"task-{t}.safetensors" for t in (1, 2, 3)),
         "shared-3.safetensors",
         "memory-3.safetensors",

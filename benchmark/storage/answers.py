@@ -1,0 +1,187 @@
+"""The answers of networks to the test images, and the files that keep them.
+
+`answers-<k>.safetensors` holds what was evaluated after task k. What had not changed by then is not in it: the record
+of the task refers to an earlier file, see `Reference`. An entry of a record may refer to several answers to the same
+images, each by a name: today only "task", the answers of which the task of each image was known.
+
+In the file a class has the smallest unsigned integer type that holds it, and a confidence c is round(65535 c) in two
+bytes. A float16 would lose what is above 0.9998, where sure answers are; this keeps steps of 0.000015 everywhere. Zero
+stands for "not a number", which no probability is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from benchmark.storage.records import Record, Records
+
+#: The name of answers for which the task of each image was known.
+TASK = "task"
+
+_STEM = "answers-"
+# In a file, the task after which it was made has no number, so that the file is the same wherever that task stands.
+_OWN = "own"
+_CLASSES, _CONFIDENCE = ".classes", ".confidence"
+_MOST = 65535
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a network answered, image by image.
+
+    Attributes:
+        classes: int64 [N], the index of the class within the task.
+        confidence: float32 [N], the softmax probability of that class; NaN if the network gave no numbers.
+    """
+
+    classes: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same to the last bit."""
+        return isinstance(other, Answers) and self._bytes() == other._bytes()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _bytes(self) -> tuple[bytes, bytes]:
+        return self.classes.tobytes(), self.confidence.tobytes()
+
+    def as_kept(self) -> Answers:
+        """These answers as they are read from a file."""
+        return _unpacked(*_packed(self))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where answers are kept, as the text "answers-3/own" in a record.
+
+    Attributes:
+        learned: the number of the task after which they were given.
+        name: their name in that file.
+    """
+
+    learned: int
+    name: str
+
+    @classmethod
+    def to_task(cls, task: int, learned: int) -> Reference:
+        """The answers to a task's images that are given after `learned` tasks."""
+        return cls(learned, _OWN if task == learned else str(task))
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """The reference that a record holds as text."""
+        stem, _, name = text.partition("/")
+        return cls(int(stem.removeprefix(_STEM)), name)
+
+    def __str__(self) -> str:
+        return f"{_STEM}{self.learned}/{self.name}"
+
+
+def answers_path(folder: Path, learned: int) -> Path:
+    """The file of the answers that a cell gave after `learned` tasks."""
+    return folder / f"{_STEM}{learned}.safetensors"
+
+
+def pack_answers(answers: Mapping[Reference, Answers]) -> bytes:
+    """The content of a file."""
+    tensors: dict[str, npt.NDArray[np.unsignedinteger]] = {}
+    for reference, each in answers.items():
+        classes, confidence = _packed(each)
+        tensors |= {f"{reference.name}{_CLASSES}": classes, f"{reference.name}{_CONFIDENCE}": confidence}
+    return safetensors.numpy.save(tensors)
+
+
+def checksum(content: bytes) -> str:
+    """The checksum of a file's content, as the record of its task has it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_answers(folder: Path, record: Record) -> dict[str, Answers]:
+    """The answers that were given after the task of a record: name in a reference -> answers.
+
+    Args:
+        folder: the cell's.
+
+    Returns:
+        Nothing if the file is missing or damaged, or an earlier version wrote the record.
+    """
+    content = kept_file(folder, record)
+    if not content:
+        return {}
+    try:
+        tensors = safetensors.numpy.load(content)
+        names = [name.removesuffix(_CLASSES) for name in tensors if name.endswith(_CLASSES)]
+        return {name: _unpacked(tensors[name + _CLASSES], tensors[name + _CONFIDENCE]) for name in names}
+    except (safetensors.SafetensorError, KeyError):
+        return {}
+
+
+def kept_file(folder: Path, record: Record) -> bytes | None:
+    """The content of the file with the answers given after a record's task.
+
+    Empty if there are none, because an earlier version wrote the record; None if the file is missing or damaged.
+    """
+    if not record.get("answers"):
+        return b""
+    content = _content(folder, record["learned"])
+    return content if content is not None and checksum(content) == record["answers"] else None
+
+
+def moved(entry: dict[str, Any], number: int) -> dict[str, Any]:
+    """An entry of a record, of the answers to the task that was learned last, if that was task `number`."""
+    kept = {who: str(replace(Reference.parse(text), learned=number)) for who, text in entry.get("answers", {}).items()}
+    return {**entry, "task": number, **({"answers": kept} if kept else {})}
+
+
+def lost_answers(folder: Path, records: Records) -> list[int]:
+    """After which tasks a cell gave answers whose file is missing now, or damaged."""
+    return [record["learned"] for record in records if kept_file(folder, record) is None]
+
+
+def given_after(records: Records, learned: int) -> dict[int, Reference]:
+    """Task -> its answers, for those that were given after `learned` tasks and not before."""
+    found = references(records[learned - 1])
+    return {task: reference for task, reference in found.items() if reference.learned == learned}
+
+
+def can_be_given_again(records: Records, learned: int) -> bool:
+    """Whether the state after all these records still gives all answers that were given after `learned` tasks."""
+    now = references(records[-1])
+    return all(now.get(task) == reference for task, reference in given_after(records, learned).items())
+
+
+def references(record: Record) -> dict[int, Reference]:
+    """Task -> the place of its answers after the task of a record; without those that are not kept."""
+    entries = [(entry["task"], entry.get("answers", {}).get(TASK)) for entry in record["evaluated"]]
+    return {task: Reference.parse(text) for task, text in entries if text}
+
+
+def _packed(answers: Answers) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.uint16]]:
+    kind = np.min_scalar_type(int(answers.classes.max(initial=0)))
+    confidence = np.nan_to_num(answers.confidence.astype(np.float64), nan=0.0)
+    return answers.classes.astype(kind), np.rint(confidence * _MOST).astype(np.uint16)
+
+
+def _unpacked(classes: npt.NDArray[np.unsignedinteger], confidence: npt.NDArray[np.uint16]) -> Answers:
+    shares = (confidence / np.float32(_MOST)).astype(np.float32)
+    return Answers(classes.astype(np.int64), np.where(confidence == 0, np.float32(np.nan), shares))
+
+
+def _content(folder: Path, learned: int) -> bytes | None:
+    try:
+        return answers_path(folder, learned).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
