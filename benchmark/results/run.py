@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from benchmark.results.blocks import factors_of
+from benchmark.results.columns import AnswerMetric, columns_of
 from benchmark.results.fine_tuning import TimeUnit, time_unit
 from benchmark.results.kept import KeptAnswers, LastAnswers, class_table
 from benchmark.results.matrices import Matrices, accuracy_matrices, repetitions_of
 from benchmark.results.paired_tests import Statistics, paired_statistics
-from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS
+from benchmark.results.schema import (
+    ACCURACY_COLUMNS,
+    CLASS_COLUMNS,
+    COMPUTE_COLUMNS,
+    PARAMETER_COLUMNS,
+    SUMMARY_COLUMNS,
+)
 from benchmark.results.summary import summary_table
 from benchmark.results.tables import (
     accuracy_table,
@@ -124,8 +131,8 @@ def _kept(run: RunFolder, manifest: Manifest) -> KeptAnswers:
 def read(run: RunFolder) -> Results:
     """The results of a run that another process made; it may be finished, interrupted or still going on.
 
-    For a finished run its CSV files and its last answers are enough. If a file is missing, damaged or has other
-    columns, all numbers are computed again from the cells' records.
+    For a finished run its CSV files are enough for all numbers. If one is missing, damaged or has other columns, they
+    are computed again from the cells' records.
 
     Raises:
         UserError: the folder holds no run.
@@ -133,7 +140,9 @@ def read(run: RunFolder) -> Results:
     """
     manifest = run.read_manifest()
     tables = _read_tables(run.path) if manifest.get("finished") else None
-    return results_of(run.path, manifest, *tables, _kept(run, manifest).last()) if tables else collect(run, manifest)
+    if tables is None:
+        return collect(run, manifest)
+    return _with_numbers_of_answers(results_of(run.path, manifest, *tables, _kept(run, manifest).last()))
 
 
 def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
@@ -150,6 +159,21 @@ def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     if [list(frame) for frame in (accuracy, parameters, compute)] != list(expected):
         return None
     return accuracy, parameters, compute
+
+
+def _with_numbers_of_answers(results: Results) -> Results:
+    """The results with those numbers from the CSV files that no other table holds, since answers may be gone."""
+    try:
+        summary, classes = (read_table(results.path / f"{name}.csv") for name in ("summary", "classes"))
+    except (FileNotFoundError, ValueError):
+        return results
+    if "order" not in classes:
+        classes.insert(CLASS_COLUMNS.index("order"), "order", 0)
+    expected = (list(SUMMARY_COLUMNS), list(CLASS_COLUMNS), list(results.summary["method"]))
+    if (list(summary), list(classes), list(summary["method"])) != expected:
+        return results
+    numbers = [column.name for column in columns_of("summary") if isinstance(column, AnswerMetric)]
+    return replace(results, summary=results.summary.assign(**summary[numbers]), classes=classes)
 
 
 def results_of(

@@ -18,7 +18,17 @@ from benchmark.storage.manifest import Manifest
 from benchmark.storage.records import CellKey, Records
 
 # The columns of any table that hold text.
-_TEXT = ("method", "method_a", "method_b", "status", "task_name", "fingerprint", "backbone", "pretraining")
+_TEXT = (
+    "method",
+    "method_a",
+    "method_b",
+    "status",
+    "task_name",
+    "class_name",
+    "fingerprint",
+    "backbone",
+    "pretraining",
+)
 
 #: The finished cells of each method.
 Finished = Mapping[str, Mapping[CellKey, Records]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -43,6 +44,18 @@ def test_accuracy_is_the_share_that_is_right(brightest):
     pixels = torch.tensor([[9, 1, 1], [1, 9, 1], [1, 1, 9], [9, 1, 1], [1, 1, 9]], dtype=torch.uint8)
     data = LabelledImages(pixels.view(5, 3, 1, 1), torch.tensor([0, 1, 2, 1, 0]))
     assert accuracy(evaluate(brightest, data, CPU).classes, data.labels) == 3 / 5
+
+
+def test_an_answer_is_a_class_and_how_sure_the_network_is(brightest):
+    pixels = torch.tensor([[9, 1, 1], [1, 1, 200], [7, 7, 7]], dtype=torch.uint8)
+    answers = evaluate(brightest, LabelledImages(pixels.view(3, 3, 1, 1), torch.tensor([2, 1, 0])), CPU)
+    # Of a tie, the first class is the answer.
+    assert answers.classes.tolist() == [0, 2, 0]
+    assert answers.classes.dtype == np.int64
+    logits = (pixels.double() / 255 - 0.5) / 0.5
+    sure = logits.exp().max(1)[0] / logits.exp().sum(1)
+    assert answers.confidence.tolist() == pytest.approx(sure.tolist(), rel=1e-6)
+    assert answers.confidence.dtype == np.float32
 
 
 @pytest.mark.parametrize("count", [1, 255, 256, 257, 600])

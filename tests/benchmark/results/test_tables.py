@@ -83,8 +83,17 @@ def test_columns_are_the_documented_ones():
         "fingerprint",
     )
     assert schema.CLASS_COLUMNS == (
-        *("method", "seed", "order", "task", "task_name"),
-        *("class", "class_name", "images", "recall", "precision", "f1"),
+        "method",
+        "seed",
+        "order",
+        "task",
+        "task_name",
+        "class",
+        "class_name",
+        "images",
+        "recall",
+        "precision",
+        "f1",
     )
 
 

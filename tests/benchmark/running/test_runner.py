@@ -108,6 +108,31 @@ def test_killed_in_the_middle_of_a_task_and_started_again(
     assert exact(tmp_path / "killed") == exact(uninterrupted)
 
 
+def test_report_makes_everything_again_without_a_network(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("a network was asked")
+
+    monkeypatch.setattr(torch.nn.Module, "__call__", refuse)
+    run = tmp_path / "straight"
+    shutil.copytree(uninterrupted, run)
+    before = contents(run)
+    shutil.rmtree(run / "figures")
+    for path in run.iterdir():
+        if path.suffix in (".csv", ".md", ".tex", ".html"):
+            path.unlink()
+    for path in run.rglob("*.safetensors"):
+        if not path.name.startswith("answers-"):
+            path.unlink()
+            del before[str(path.relative_to(run))]
+    assert main(["report", str(run)]) == 0
+    assert contents(run) == before
+
+
 def test_another_thing_changes_the_bytes(uninterrupted: Path, tmp_path: Path, exact: Callable) -> None:
     assert main([*command(tmp_path, "seed"), "--seeds", "5,"]) == 0
     other = exact(tmp_path / "seed")

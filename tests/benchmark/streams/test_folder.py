@@ -500,3 +500,22 @@ def test_links_are_followed_but_not_in_circles(three, write_images):
     task = FolderStream(str(three), "a").raw_tasks(None)[0]
     assert task.classes == ("ant", "cat", "dog")
     assert list(task.train.labels) == [0, 0, 1, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_files_of_test_images_are_named_within_the_task(tmp_path, write_task, zipped, packed):
+    write_task(tmp_path / "all" / "pets", train=3, test=2)
+    if packed:
+        zipped(tmp_path / "all" / "pets")
+    (task,) = build_stream(f"folder:{tmp_path / 'all'}", image_size=8).tasks
+    assert task.test_files == ("test/cat/000.png", "test/cat/001.png", "test/dog/000.png", "test/dog/001.png")
+
+
+def test_each_test_image_that_was_split_off_has_its_file(tmp_path, write_task):
+    """A pixel of each image is the number in its name."""
+    write_task(tmp_path / "pets", train=20, test=None)
+    (task,) = build_stream(f"folder:{tmp_path}", image_size=8).tasks
+    assert len(task.test_files) == len(task.test) == 8
+    numbers = [int(file.removesuffix(".png").rpartition("/")[2]) for file in task.test_files]
+    assert numbers == task.test.images[:, 0, 0, 0].tolist()
+    assert [file.split("/")[1] for file in task.test_files] == [task.classes[label] for label in task.test.labels]

@@ -15,6 +15,7 @@ import torch
 
 from benchmark.config import Execution, Settings
 from benchmark.planning.preparation import Prepared
+from benchmark.results.join import joined
 from benchmark.results.run import collect, read
 from benchmark.running.runner import run
 from benchmark.storage.answers import answers_path, read_answers, references
@@ -228,6 +229,21 @@ def test_classes_by_hand(go: Callable, tmp_path: Path, tiny_tasks: tuple[Task, .
         assert row.images == (labels == label).sum()
         assert row.recall == pytest.approx(right / row.images)
         assert row.f1 == pytest.approx(2 * right / (row.images + (given == label).sum()))
+
+
+def test_a_comparison_has_the_answers_of_its_runs(go: Callable, tmp_path: Path) -> None:
+    """And one with a run of an earlier version has those of the other run."""
+    go(tmp_path / "a", "clr")
+    go(tmp_path / "b", "sgd")
+    forget_answers(tmp_path / "a")
+    with joined([tmp_path / "a", tmp_path / "b"], tmp_path / "both", []) as run:
+        results = collect(run, run.read_manifest())
+    both, b = RunFolder(tmp_path / "both"), RunFolder(tmp_path / "b")
+    pd.testing.assert_frame_equal(results.classes, collect(b, b.read_manifest()).classes)
+    shutil.rmtree(tmp_path / "b")
+    pd.testing.assert_frame_equal(collect(both, both.read_manifest()).classes, results.classes)
+    errors = results.summary.set_index("method")["expected_calibration_error"]
+    assert errors.isna().to_dict() == {"clr": True, "sgd": False}
 
 
 def test_orders_have_a_column_beside_the_seed(go: Callable, tmp_path: Path) -> None:
