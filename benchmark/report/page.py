@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.files import write_atomically
+from benchmark.report.answers_data import answers_data
 from benchmark.report.diagram import NAME as DIAGRAM
 from benchmark.report.diagram import explanation
 from benchmark.report.figures import FIRST_TASK_DROP
@@ -35,7 +36,7 @@ from methods.names import printable
 _TEMPLATES = Path(__file__).parent / "template"
 
 # In this order because later ones need earlier ones.
-_SCRIPTS = ("dom", "tables", "methods", "scales", "chart", "curves", "scatter", "matrix", "main")
+_SCRIPTS = ("dom", "tables", "methods", "scales", "chart", "curves", "scatter", "matrix", "answers", "main")
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,13 @@ def write_page(results: Results) -> Path:
     folder, manifest, statistics = results.path, results.manifest, results.statistics
     overview, *costs = display_tables(results)
     charts = [_DROP if c.name == _DROP.name and results.over_orders else c for c in _CHARTS]
-    tasks = _tasks(results.tasks, len(manifest.orders))
+    tasks, answers = _tasks(results.tasks, len(manifest.orders)), answers_data(results)
     sections = [
         Section("summary", "Summary", "tables.html.j2", {"tables": [overview]}),
         *_unfinished(manifest),
         Section("figures", "Figures", "figures.html.j2", {"charts": [(c, *_files(folder, c.name)) for c in charts]}),
         *_ranks(folder, statistics),
+        *_answers(answers),
         Section("cost", "Storage and compute", "tables.html.j2", {"tables": costs}),
         Section("tasks", "Tasks", "tables.html.j2", {"tables": [tasks]}),
         Section("settings", "Settings and provenance", "settings.html.j2", {"groups": list(_groups(manifest))}),
@@ -148,7 +150,7 @@ def write_page(results: Results) -> Path:
             style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704
             script=Markup(script),  # noqa: S704
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            data=page_data(results),
+            data=page_data(results) | ({"answers": answers} if answers else {}),
         )
     )
     path = folder / "report.html"
@@ -205,6 +207,17 @@ def _ranks(folder: Path, statistics: Statistics) -> Iterator[Section]:
             "files": files,
         }
         yield Section("ranks", "Ranks", "ranks.html.j2", content)
+
+
+def _answers(answers: Mapping[str, Any] | None) -> Iterator[Section]:
+    """The section that shows what methods answered, if answers are kept."""
+    if answers:
+        content = {
+            "caption": "What a method answered to the test images of a task after the last task learned.",
+            "methods": [method["label"] for method in answers["methods"]],
+            "tasks": [task["name"] for task in answers["tasks"]],
+        }
+        yield Section("answers", "Answers", "answers.html.j2", content)
 
 
 def _files(folder: Path, name: str) -> tuple[str | None, list[str]]:

@@ -2,6 +2,7 @@ document.documentElement.classList.add("with-script");
 document.querySelectorAll(".numbers").forEach(makeSortable);
 linkNames();
 setUpDialog();
+setUpAnswers();
 
 const charts = [...document.querySelectorAll(".chart")];
 const holders = Object.fromEntries(charts.map((chart) => [chart.parentNode.id, chart]));

@@ -4,10 +4,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmark.report.page import write_page
+from benchmark.results.answers import Marked
 from benchmark.results.run import results_of
+from benchmark.storage.answers import Answers
+from benchmark.storage.labels import TaskLabels
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
@@ -16,6 +20,7 @@ from selenium.webdriver.common.actions.interaction import POINTER_TOUCH  # noqa:
 from selenium.webdriver.common.actions.pointer_input import PointerInput  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.select import Select  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -341,3 +346,30 @@ def test_a_run_in_which_nothing_was_learned(reader, make_run, tmp_path):
     assert not reader.one(".choice").is_displayed()
     assert [chart.text for chart in reader.all(".chart")] == ["No method finished a task."] * 5
     assert "the loss is <nan>" in reader.one("#unfinished").text
+
+
+def answered(labels, given):
+    truth = TaskLabels("birds", "f", ("owl", NASTY), np.array(labels), tuple(f"{k}.png" for k in range(len(labels))))
+    return Marked(Answers(np.array(given), np.linspace(0.5, 1, len(labels), dtype=np.float32)), truth)
+
+
+def test_the_answers_of_a_method_to_a_task(reader, run, tmp_path):
+    wrong, right = answered([0, 0, 1, 1], [1, 1, 1, 0]), answered([0, 1], [0, 1])
+    answers = {("clr", 0, 0): {1: wrong, 2: right, 3: None}, (NASTY, 0, 0): {1: right, 2: right, 3: wrong}}
+    reader.open(write_page(replace(run, path=tmp_path, answers=answers)))
+
+    def shown(table):
+        rows = reader.all(f"#answers-shown .body {table} tbody tr")
+        return [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")] for row in rows]
+
+    assert shown(".heat") == [["owl", "", "2"], [NASTY, "1", "1"]]
+    assert shown("div:nth-of-type(2)") == [["owl", NASTY, "2 of 2"], [NASTY, "owl", "1 of 2"]]
+    assert [row[0] for row in shown("div:nth-of-type(3)")] == ["3.png", "1.png", "0.png"]
+    Select(reader.one("#answers-task")).select_by_index(2)
+    assert "its answers are not kept" in reader.one("#answers-shown .body").text
+    Select(reader.one("#answers-method")).select_by_visible_text(NASTY)
+    assert reader.one("#answers-shown .body p").text.startswith(f"{NASTY}, seed 0: 1 of 4 images of birds")
+    Select(reader.one("#answers-task")).select_by_index(0)
+    assert [row[1:] for row in shown(".heat")] == [["1", ""], ["", "1"]]
+    assert reader.all("#answers-shown h3") == [], "no mistakes"
+    assert overflow(reader) <= 0

@@ -1,0 +1,109 @@
+"""The data for the part of report.html that shows answers: confusions, and the surest mistakes.
+
+It counts the answers and does not hold them, so that the page stays small: 53 tasks and 16 methods add about half a
+megabyte.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from benchmark.results.answers import Marked
+from benchmark.results.run import Results
+from benchmark.storage.labels import TaskLabels
+from benchmark.storage.records import CellKey
+from methods.names import printable
+
+# Of each method and task.
+_SUREST = 5
+# Kinds of mistakes, a class taken for another one: in the whole page, and the fewest of a method and task.
+_KINDS, _FEWEST = 20_000, 20
+
+
+def answers_data(results: Results) -> dict[str, Any] | None:
+    """What the script needs to show a method's answers to a task; None if no answers are kept.
+
+    Of each method the first repetition that has answers is shown. Of each method and task there are as many kinds of
+    mistakes as the size of the page allows, the most frequent first.
+
+    Returns:
+        `tasks`: for each task of the stream its name, its `classes`, and how many test `images` each has.
+        `methods`: for each its label, its repetition in words, and for each of these tasks, in the stream's order,
+        None or: `right`, how many images of each class were answered right; `mistakes`, [class, answer, how often];
+        `others`, how many more kinds of mistakes there are; `surest`, of the mistakes with the highest confidence
+        [file or number of the image, class, answer, confidence].
+    """
+    shown: dict[str, CellKey] = {}
+    for key, marked in results.answers.items():
+        if any(marked.values()):
+            shown.setdefault(key[0], key)
+    if not shown:
+        return None
+    tasks = len(results.manifest.tasks)
+    most = max(_FEWEST, _KINDS // (tasks * len(shown)))
+    in_order = {label: _in_stream(results, key) for label, key in shown.items()}
+    return {
+        "tasks": [
+            _shape(task["task_name"], of_task)
+            for task, *of_task in zip(results.manifest.tasks, *in_order.values(), strict=True)
+        ],
+        "methods": [
+            {
+                "label": printable(label),
+                "repetition": _repetition(results, shown[label]),
+                "tasks": [_task(marked, most) if marked else None for marked in own],
+            }
+            for label, own in in_order.items()
+        ],
+    }
+
+
+def _in_stream(results: Results, key: CellKey) -> list[Marked | None]:
+    """The last answers of a cell, in the order of the stream."""
+    order = results.manifest.orders[key[2]]
+    place_of = {task: place for place, task in enumerate(order, 1)}
+    return [results.answers[key].get(place_of[task]) for task in range(1, len(order) + 1)]
+
+
+def _repetition(results: Results, key: CellKey) -> str:
+    _, seed, order = key
+    return f"seed {seed}, order {order}" if len(results.manifest.orders) > 1 else f"seed {seed}"
+
+
+def _shape(task: str, of_methods: list[Marked | None]) -> dict[str, Any]:
+    truth = next((marked.truth for marked in of_methods if marked), None)
+    if truth is None:
+        return {"name": printable(task), "classes": [], "images": []}
+    images = np.bincount(truth.labels, minlength=len(truth.classes)).tolist()
+    return {"name": printable(task), "classes": [printable(name) for name in truth.classes], "images": images}
+
+
+def _task(marked: Marked, most: int) -> dict[str, Any]:
+    given, labels = marked.answers.classes, marked.truth.labels
+    wrong = np.flatnonzero(~marked.right)
+    kinds = Counter(zip(labels[wrong].tolist(), given[wrong].tolist(), strict=True))
+    # The most frequent first, and of equal ones the first classes.
+    ranked = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    # Confidences that are not numbers come last.
+    surest = wrong[np.argsort(-marked.answers.confidence[wrong], kind="stable")][:_SUREST]
+    return {
+        "right": np.bincount(labels[marked.right], minlength=len(marked.truth.classes)).tolist(),
+        "mistakes": [[label, answer, often] for (label, answer), often in ranked[:most]],
+        "others": max(0, len(ranked) - most),
+        "surest": [
+            [_image(marked.truth, int(k)), int(labels[k]), int(given[k]), _share(marked.answers.confidence[k])]
+            for k in surest
+        ],
+    }
+
+
+def _image(truth: TaskLabels, k: int) -> str:
+    """The name of an image: its file, or else its place among the test images, from 1."""
+    return printable(truth.files[k]) if truth.files else f"image {k + 1}"
+
+
+def _share(confidence: float) -> float | None:
+    return round(float(confidence), 4) if np.isfinite(confidence) else None

@@ -1,0 +1,68 @@
+// What a method answered to the test images of a task after its last task: the confusion matrix and the mistakes.
+
+// As many of the most frequent mistakes are listed.
+const WORST = 10;
+
+function setUpAnswers() {
+  const group = document.getElementById("answers-shown");
+  if (!group) return;
+  const [method, task] = ["method", "task"].map((name) => document.getElementById(`answers-${name}`));
+  const body = group.querySelector(".body");
+  const show = () => body.replaceChildren(...answersTo(Number(method.value), Number(task.value)));
+  for (const select of [method, task]) select.addEventListener("change", show);
+  show();
+}
+
+/** Everything about a method's answers to a task, as elements. */
+function answersTo(k, t) {
+  const { label, repetition, tasks } = data.answers.methods[k];
+  const { name, classes, images } = data.answers.tasks[t];
+  const own = tasks[t];
+  if (!own) return [html("p", {}, `${label} has not learned ${name} yet, or its answers are not kept.`)];
+  const text = `${label}, ${repetition}: ${sum(own.right)} of ${sum(images)} images of ${name} were answered right. Down: the class of the images. Across: the answer. Colours are shares of the class.`;
+  const cut = own.others ? [html("p", {}, `${own.others} rarer kinds of mistakes are left out.`)] : [];
+  const matrix = html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, confusionTable(own, classes, images));
+  const worst = own.mistakes.slice(0, WORST).map(([i, j, often]) => [classes[i], classes[j], `${often} of ${images[i]}`]);
+  const surest = own.surest.map(([image, i, j, sure]) => [image, classes[i], classes[j], sure === null ? "–" : `${percent(sure)} %`]);
+  const lists = worst.length
+    ? [
+        html("h3", {}, "The most frequent mistakes"),
+        listTable(["Class", "Answer", "Images"], worst),
+        html("h3", {}, "The surest mistakes"),
+        listTable(["Image", "Class", "Answer", "Confidence"], surest),
+      ]
+    : [];
+  return [html("p", {}, text), matrix, ...cut, ...lists];
+}
+
+function sum(numbers) {
+  return numbers.reduce((all, each) => all + each, 0);
+}
+
+function confusionTable({ right, mistakes }, classes, images) {
+  const counts = classes.map((_, i) => classes.map((_, j) => (i === j ? right[i] : 0)));
+  for (const [i, j, often] of mistakes) counts[i][j] = often;
+  const dense = classes.length > MOST_WRITTEN;
+  const table = html("table", { class: dense ? "heat dense" : "heat", "aria-label": "Confusion matrix" });
+  const name = (j) => (dense ? numbered(j) : html("span", {}, classes[j]));
+  const head = html("tr", {}, html("td"), ...classes.map((label, j) => html("th", { scope: "col", title: label }, name(j))));
+  const rows = counts.map((row, i) =>
+    html("tr", {}, html("th", { scope: "row", title: classes[i] }, name(i)), ...row.map((often, j) => confusionCell(often, images[i], `${classes[i]}, answered ${classes[j]}: ${often} of ${images[i]}`))),
+  );
+  table.append(html("thead", {}, head), html("tbody", {}, ...rows));
+  return table;
+}
+
+function confusionCell(often, images, title) {
+  if (often === 0) return html("td", { title });
+  const cell = html("td", { title }, String(often));
+  cell.style.background = colour(often / images);
+  cell.style.color = often / images < 0.6 ? "#ffffff" : "#000000";
+  return cell;
+}
+
+function listTable(headers, rows) {
+  const head = html("tr", {}, ...headers.map((header) => html("th", { scope: "col" }, header)));
+  const body = rows.map((row) => html("tr", {}, ...row.map((text) => html("td", {}, text))));
+  return html("div", { class: "scroll" }, html("table", { class: "mistakes" }, html("thead", {}, head), html("tbody", {}, ...body)));
+}
