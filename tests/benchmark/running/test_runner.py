@@ -106,6 +106,8 @@ def test_killed_in_the_middle_of_a_task_and_started_again(
     assert main(command(tmp_path, "killed")) == 0
     assert (cell / "after-1.json").stat().st_mtime_ns == first
     assert exact(tmp_path / "killed") == exact(uninterrupted)
+    for path in (*uninterrupted.rglob("answers-*"), *uninterrupted.glob("test-images/*")):
+        assert (tmp_path / "killed" / path.relative_to(uninterrupted)).read_bytes() == path.read_bytes()
 
 
 def test_report_makes_everything_again_without_a_network(
