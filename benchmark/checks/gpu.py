@@ -117,8 +117,11 @@ def runs_on_a_gpu(subject: MethodSubject, free: int = MEMORY, **changes: Any) ->
                     raise WrongError(f"'{name}' is on the CPU when a task answers on a GPU; make it a buffer")
             evaluate(network, task.test, DEVICE)
     waits = [wait.cause for wait in log.waits if wait.step > 1]
-    # Nobody here can mend the plugin of another library.
-    return f"on a GPU it waits in each step: {waits[0]}" if waits else None
+    told = f"on a GPU it waits in each step: {waits[0]}" if waits else None
+    # The method has caught the error. But nobody here can mend the plugin of another library.
+    if told and not subject.foreign:
+        raise WrongError(f"{told}; {GPU_CHECK.remedy}")
+    return told
 
 
 GPU_CHECK: Check[MethodSubject] = Check(

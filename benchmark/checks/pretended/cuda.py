@@ -6,18 +6,20 @@ import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
+from functools import partial, partialmethod
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from benchmark.checks.pretended.functions import Functions
-from benchmark.checks.pretended.log import Log
+from benchmark.checks.pretended.log import DeviceError, Log, WaitError
 from benchmark.checks.pretended.operators import Operators
 from benchmark.checks.pretended.places import GPU, is_on_gpu, means_gpu
+from benchmark.checks.pretended.queues import queues
 
 #: Bytes of the pretended GPU, unless others are asked for.
 MEMORY = 16 << 30
@@ -32,14 +34,21 @@ def pretended_gpu(free: int = MEMORY, strict: bool = True) -> Iterator[Log]:
     Args:
         free: bytes of the GPU that are free.
         strict: see Log.
+
+    Raises:
+        DeviceError, WaitError: after the block, if one ended a thread.
     """
     # Optimisers import it, and it looks up each function of torch: it must find the real ones.
     importlib.import_module("torch._dynamo")
     log, run = Log(strict), threading.Thread.run
+    of_threads: list[Exception] = []
 
     def run_with_gpu(thread: threading.Thread) -> None:
-        with _modes(log):
-            run(thread)
+        try:
+            with _modes(log):
+                run(thread)
+        except (DeviceError, WaitError) as error:
+            of_threads.append(error)
 
     with ExitStack() as stack:
         for module, replaced in _replacements(log, free):
@@ -50,6 +59,8 @@ def pretended_gpu(free: int = MEMORY, strict: bool = True) -> Iterator[Log]:
         stack.enter_context(patch.object(threading.Thread, "run", run_with_gpu))
         stack.enter_context(_modes(log))
         yield log
+    for error in of_threads:
+        raise error
 
 
 @contextmanager
@@ -61,14 +72,17 @@ def _modes(log: Log) -> Iterator[None]:
 
 def _replacements(log: Log, free: int) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yield modules, and what is replaced in each."""
-    yield torch.cuda, _statistics(log, free) | _seeds()
-    yield torch.accelerator, _accelerator(log)
+    cuda_queues = queues(log)
+    yield torch.Tensor, {"record_stream": lambda tensor, stream: None}
+    yield torch.cuda, _statistics(log, free) | _seeds() | cuda_queues
+    yield torch.accelerator, _accelerator(log, cuda_queues)
     autocasts = {"autocast": _Autocast}
     yield torch, {"Generator": _Generator, **autocasts}
     yield torch.amp, autocasts
     yield torch.amp.autocast_mode, autocasts
     run = torch.autograd.graph._engine_run_backward
-    yield torch.autograd, {"_engine_run_backward": partial(_run_backward, log, run)}
+    yield torch.autograd, {"_engine_run_backward": partial(_seeing, log, run)}
+    yield torch.autograd.graph.saved_tensors_hooks, {"__enter__": partialmethod(_push_hooks, log)}
     yield torch._C, {"_group_tensors_by_device_and_dtype": _grouped}
 
 
@@ -100,14 +114,13 @@ def _statistics(log: Log, free: int) -> dict[str, Any]:
     }
 
 
-def _accelerator(log: Log) -> dict[str, Any]:
-    stream = SimpleNamespace(is_capturing=lambda: False, synchronize=lambda: log.wait("a stream's synchronize"))
+def _accelerator(log: Log, cuda_queues: dict[str, Any]) -> dict[str, Any]:
     return {
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "current_accelerator": lambda check_available=False: torch.device(GPU.type),
         "current_device_index": lambda: 0,
-        "current_stream": lambda device=None: stream,
+        "current_stream": cuda_queues["current_stream"],
         "synchronize": lambda device=None: log.wait("torch.accelerator.synchronize"),
     }
 
@@ -122,11 +135,18 @@ def _seeds() -> dict[str, Any]:
     }
 
 
-def _run_backward(log: Log, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run a backward pass; what is written in Python there sees the GPU, although torch has left its functions here."""
+def _seeing(log: Log, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run what torch calls from within a function, when it has left its modes: there, Python code sees the GPU too."""
     modes = [mode for mode in _get_current_dispatch_mode_stack() if isinstance(mode, Operators)]
-    with Functions(log, modes[-1]) if modes else nullcontext():
+    seen = any(isinstance(mode, Functions) for mode in _get_current_function_mode_stack())
+    with Functions(log, modes[-1]) if modes and not seen else nullcontext():
         return run(*args, **kwargs)
+
+
+def _push_hooks(hooks: torch.autograd.graph.saved_tensors_hooks, log: Log) -> None:
+    """Enter a block whose saved tensors go through hooks, as those of torch.utils.checkpoint."""
+    pack, unpack = (partial(_seeing, log, hook) for hook in (hooks.pack_hook, hooks.unpack_hook))
+    torch._C._autograd._push_saved_tensors_default_hooks(pack, unpack)
 
 
 class _AnyGenerator(type(torch.Generator)):  # type: ignore[misc]

@@ -42,7 +42,7 @@ class Functions(TorchFunctionMode):
 
     def call(self, func: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function; its results are on the device that it is given, else where its arguments are."""
-        target = None
+        target, pinned = None, kwargs.pop("pin_memory", False)
         if kwargs.get("device") is not None:
             target = means_gpu(kwargs["device"])
             if target:
@@ -55,9 +55,8 @@ class Functions(TorchFunctionMode):
                 raise DeviceError(f"{_name(func)} fills a tensor on the {places[0]} by a generator of the {places[1]}")
         with self.operators.within(target, around):
             result = func(*args, **kwargs)
-        if target:
-            for tensor in tensors_in(result):
-                put_on_gpu(tensor)
+        for tensor in tensors_in(result) if target or pinned else ():
+            (put_on_gpu if target else pin)(tensor)
         return result
 
     def device(self, func: Any, tensor: Tensor) -> Any:

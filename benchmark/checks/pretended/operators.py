@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmark.checks.pretended.log import DeviceError, Log
 from benchmark.checks.pretended.places import is_on_gpu, is_pinned, put_on_gpu, storage_of, tensors_in
 
-# The program needs the result of these to go on, or to know the size of another result.
+# The program needs the result of these to go on, or to know the size of another result. Torch's kernels for a GPU read
+# a value in the last ones, to check their arguments or results. A name may be that of one overload.
 _WAITS = {
     "aten::_local_scalar_dense": "reading a value (.item(), float(), int(), bool() or if)",
     "aten::equal": "torch.equal",
@@ -24,7 +25,12 @@ _WAITS = {
     "aten::unique_dim": "unique",
     "aten::unique_consecutive": "unique_consecutive",
     "aten::bincount": "bincount",
+    "aten::repeat_interleave.Tensor": "repeat_interleave without output_size",
+    "aten::_to_sparse": "to_sparse",
     "aten::_linalg_check_errors": "torch.linalg's look for errors",
+    **dict.fromkeys(("aten::_linalg_eigh", "aten::_linalg_svd"), "torch.linalg's look for errors"),
+    **dict.fromkeys(("aten::linalg_eig", "aten::_linalg_eigvals"), "torch.linalg's look for errors"),
+    **dict.fromkeys(("aten::normal.Tensor_Tensor", "aten::normal.float_Tensor"), "normal's look at its std"),
 }
 #: The cause of a wait.
 INDEX_FROM_CPU = "indexing a tensor on the GPU by a tensor on the CPU"
@@ -95,10 +101,11 @@ class Operators(TorchDispatchMode):
     def _look(self, func: Any, args: Sequence[Any], given: Sequence[Tensor], places: Sequence[bool]) -> None:
         """Look at an operator before it runs; at least one tensor is on the GPU."""
         name = func._schema.name
-        if name in _WAITS:
-            self.log.wait(_WAITS[name])
-        elif name == "aten::repeat_interleave" and func._overloadname == "Tensor":
-            self.log.wait("repeat_interleave without output_size")
+        cause = _WAITS.get(name) or _WAITS.get(func.name())
+        if cause:
+            self.log.wait(cause)
+        elif name == "aten::multinomial" and (args[1] == 1 or not any(args[2:])):
+            self.log.wait("multinomial's look at its probabilities")
         if name == "aten::copy_":
             self.copy(args[1], is_on_gpu(args[0]), is_pinned(args[0]), len(args) > 2 and bool(args[2]))
         elif name in _INDEXED:

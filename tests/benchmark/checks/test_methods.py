@@ -20,6 +20,7 @@ CHECKS = {check.name: check for check in METHOD_CHECKS}
 FROZEN_NORM = ('bn: Literal["shared", "frozen"] = "shared"', 'bn: Literal["shared", "frozen"] = "frozen"')
 KEEP = 'self.kept["mean"] = self.mean'
 START = "self.mean = torch.zeros(step.model.feature_dim, device=step.device)"
+IMPORT, IMPORTS = "import torch\n", "import contextlib\nimport torch\n"
 FORWARD = "self.features = step.model.features(step.images)"
 ANSWER = "return step.model.answer(self.features)"
 ADAPT = '"""Add modules of your own to network.backbone, if there are any."""'
@@ -189,6 +190,11 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
         "runs on a GPU, where a step does not wait",
         [(CONDITION, f"if self.features.sum().item() > -1e9 and {CONDITION.removeprefix('if ')}")],
         "WaitError: reading a value (.item(), float(), int(), bool() or if) waits for the GPU in each step",
+    ),
+    (
+        "runs on a GPU, where a step does not wait",
+        [(FORWARD, f"{FORWARD}\n        with contextlib.suppress(Exception): step.labels.tolist()"), (IMPORT, IMPORTS)],
+        "on a GPU it waits in each step: tolist; make tensors on the device of others",
     ),
     (
         "copes with parameters without a gradient",

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from benchmark.checks.pretended.cuda import pretended_gpu
 from benchmark.checks.pretended.log import DeviceError, Log, Wait, WaitError
@@ -170,6 +171,56 @@ def test_other_threads_see_it(x: Tensor) -> None:
 
 HERE = torch.ones(3)
 
+
+def _in_a_thread(work: Callable[[Tensor], object]) -> None:
+    with pretended_gpu() as log:
+        x = torch.ones(3, device="cuda")
+        thread = threading.Thread(target=lambda: work(x))
+        with log.stepping(lambda: 1):
+            thread.start()
+            thread.join()
+
+
+@pytest.mark.parametrize(("work", "error"), [(lambda x: x + HERE, DeviceError), (lambda x: x.sum().item(), WaitError)])
+def test_an_error_in_another_thread(work: Callable[[Tensor], object], error: type[Exception]) -> None:
+    """It ends the thread, and is raised after the block, with the line of the thread's function."""
+    with pytest.raises(error) as raised:
+        _in_a_thread(work)
+    assert "<lambda>" in [entry.name for entry in raised.traceback]
+
+
+def test_another_stream(x: Tensor, log: Log) -> None:
+    """Work goes to it and comes back, and the program does not wait."""
+    own = torch.cuda.Stream()
+    own.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(own):
+        y = x + 1
+    torch.cuda.current_stream().wait_stream(own)
+    y.record_stream(own)
+    assert isinstance(own, torch.cuda.Stream)
+    assert (own.query(), own.device, log.waits) == (True, GPU, [])
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpoint(reentrant: bool, x: Tensor) -> None:
+    """What is computed again in the backward pass is on the GPU too."""
+    x.requires_grad_()
+    checkpoint(lambda x: (x * x).relu().sum(), x, use_reentrant=reentrant).backward()
+    assert x.grad is not None
+    assert x.grad.device == GPU
+    assert x.grad.tolist() == [[0, 2, 4], [6, 8, 10]]
+
+
+def test_tensors_saved_on_the_cpu(x: Tensor) -> None:
+    """They come back in the backward pass."""
+    x.requires_grad_()
+    with torch.autograd.graph.save_on_cpu(pin_memory=True):
+        loss = (x * x).sum()
+    torch.autograd.backward(loss)
+    assert x.grad is not None
+    assert x.grad.tolist() == [[0, 2, 4], [6, 8, 10]]
+
+
 #: What ends in an error on a real GPU, and the words for it.
 ERRORS: list[tuple[Callable[[Tensor], object], str]] = [
     (lambda x: x + HERE, r"aten.add.Tensor gets tensors on the GPU and, of the shape \[3\], on the CPU"),
@@ -240,6 +291,12 @@ ALLOWED: list[Callable[[Tensor], object]] = [
     lambda x: torch.ones(3).tolist(),
     lambda x: torch.ones(3).sum().item(),
     lambda x: HERE[HERE > 0],
+    lambda x: torch.empty(1 << 15, pin_memory=True).to("cuda", non_blocking=True),
+    lambda x: torch.empty((), pin_memory=True).copy_(x.sum(), non_blocking=True),
+    lambda x: torch.multinomial(x + 1, 3, replacement=True),
+    lambda x: torch.normal(x, 1.0),
+    lambda x: torch.cuda.Event(enable_timing=True).record(),
+    lambda x: torch.cuda.current_stream().wait_event(torch.cuda.Stream().record_event()),
 ]
 
 
@@ -284,7 +341,16 @@ WAITS: list[tuple[Callable[[Tensor], object], str]] = [
     (lambda x: torch.equal(x, x), "torch.equal"),
     (lambda x: nn.functional.one_hot(x[0].long()), "one_hot without num_classes"),
     (lambda x: torch.linalg.inv(x[:, :2] + 1), "torch.linalg's look for errors"),
+    (lambda x: torch.linalg.eigh(x @ x.T), "torch.linalg's look for errors"),
+    (lambda x: torch.linalg.svdvals(x), "torch.linalg's look for errors"),
+    (lambda x: torch.multinomial(x + 1, 2), "multinomial's look at its probabilities"),
+    (lambda x: torch.multinomial(x + 1, 1, replacement=True), "multinomial's look at its probabilities"),
+    (lambda x: torch.normal(0.0, x), "normal's look at its std"),
+    (lambda x: torch.normal(x, x), "normal's look at its std"),
+    (lambda x: x.to_sparse(), "to_sparse"),
     (lambda x: torch.cuda.synchronize(), "torch.cuda.synchronize"),
+    (lambda x: torch.cuda.current_stream().synchronize(), r"the synchronize() of a stream"),
+    (lambda x: torch.cuda.Event().synchronize(), r"the synchronize() of an event"),
 ]
 
 
