@@ -37,7 +37,8 @@ class Clock:
     measurement: counting operations, and messages about progress. Left out is also what happens once in a process: the
     first pass through a network loads kernels and makes plans. So an epoch counts as the fastest epoch of its kind.
     Some of its steps are put aside: the first one, and those that are counted. For each of their images they take as
-    long as the other steps. If there are no others, they take as long as they did, without the counting.
+    long as the other steps, but no longer than they did, without the counting: the others may have few images each, and
+    a small step takes longer for an image. If there are no others, they take as long as they did.
 
     Args:
         device: the device that computes. A GPU is waited for whenever the clock is read.
@@ -79,7 +80,9 @@ class Clock:
         """
         self._plain += self._lap()
         others = images - self._images_aside
-        seconds = self._plain * images / others if others else self._plain + self._aside
+        seconds = self._plain + self._aside
+        if others:
+            seconds = min(seconds, self._plain * images / others)
         self._epochs.append((kind, seconds))
 
     @contextmanager

@@ -114,6 +114,14 @@ def test_a_smaller_step_counts_per_image(make_cell, tiny_tasks, hook):
     assert learn(cell, start(cell), tiny_tasks[0], replace(HOW, epochs=1, batch_size=15)).seconds == pytest.approx(4)
 
 
+def test_a_last_step_with_few_images_does_not_make_the_others_slow(make_cell, tiny_tasks, hook):
+    """Of 40 images the counted step has 39. Both steps take a second, as on a GPU that waits for launches."""
+    hook("before_backward", 1.0)
+    cell = make_cell("sgd")
+    timing = learn(cell, start(cell), tiny_tasks[0], replace(HOW, batch_size=39)).timing
+    assert timing.epochs == pytest.approx([2, 2, 2])
+
+
 def test_epochs_count_as_the_fastest_and_spread_to_the_median(make_cell, tiny_tasks, hook):
     """The first epoch compiles and plans; something disturbs the third."""
     epochs = {1: 70.0, 2: 1.0, 3: 4.0, 4: 1.5}
