@@ -84,10 +84,10 @@ def _main(notes: Path, command: list[str]) -> int:
         return call
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(decoder: Decoder, source: Any, indices: Sequence[int], *arguments: Any) -> Any:
+        def call(decoder: Decoder, source: Any, indices: Sequence[int], *arguments: Any, **keywords: Any) -> Any:
             nonlocal decoded
             decoded += len(indices)
-            return function(decoder, source, indices, *arguments)
+            return function(decoder, source, indices, *arguments, **keywords)
 
         return call
 
