@@ -36,7 +36,9 @@ import torch
 from benchmark.config import parse_methods
 from benchmark.images.layout import MemoryFormat
 from benchmark.learning.precision import Precision
-from methods.errors import first_line
+from methods.configured import configure
+from methods.errors import UserError, first_line
+from methods.options import Spec
 from performance.evaluations import run as run_stream
 from performance.evaluations import write_stream
 from performance.gpu_steps import Amount, Place, Workload, bare_steps, harness_steps, workload
@@ -57,7 +59,7 @@ def steps(loads: Sequence[Workload], chosen: argparse.Namespace, amount: Amount)
         bare = bare_steps(load, place, amount)
         known = {"network": load.name, "images": f"{amount.batch} x {load.size}x{load.size}"}
         yield {**known, "method": "(bare loop)", **_of(bare, bare)}
-        for method in parse_methods(chosen.methods):
+        for method in chosen.methods:
             try:
                 found = harness_steps(method, load, place, amount)
             # A method may not work on a network, as one for convolutions on a perceptron; others go on.
@@ -172,6 +174,21 @@ def _parts(text: str) -> list[str]:
     return parts
 
 
+def _methods(text: str) -> tuple[Spec, ...]:
+    """The methods of a list, each of which exists and has its options."""
+    found = parse_methods(text)
+    for method in found:
+        configure(method)
+    return found
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"'{text}' must be a file in a folder that exists")
+    return path
+
+
 def _workloads(text: str) -> list[Workload]:
     found = {each: workload(each) for each in text.split(",")}
     for each, load in found.items():
@@ -198,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="LIST",
         help="networks of the part formats; default %(default)s",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there, too")
+    parser.add_argument("--json", type=_file, metavar="FILE", help="write all numbers there, too")
     chosen = parser.parse_args(arguments)
     if chosen.device == "cuda" and not torch.cuda.is_available():
         print(
@@ -207,14 +224,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         raise SystemExit(2)
+    # All is checked before anything is measured, which takes long.
+    asked = {"steps": chosen.networks, "formats": chosen.convolutional}
+    try:
+        chosen.methods = _methods(chosen.methods)
+        networks = {part: _workloads(text) for part, text in asked.items() if part in chosen.parts}
+    except UserError as error:
+        parser.error(str(error))
     torch.backends.cudnn.deterministic = True
     amount = _QUICK if chosen.quick else _FULL
-    networks = {"steps": chosen.networks, "formats": chosen.convolutional}
     found: dict[str, Any] = {"machine": machine(), "tables": {}}
     for part in chosen.parts:
         title, measure = _PARTS[part]
-        loads = _workloads(networks[part]) if part in networks else []
-        rows = list(measure(loads, chosen, amount))
+        rows = list(measure(networks.get(part, ()), chosen, amount))
         found["tables"][part] = rows
         if rows:
             print_table(

@@ -12,6 +12,7 @@ from benchmark.learning.learner import learn, start
 from benchmark.learning.precision import Precision
 from benchmark.learning.training import Training
 from methods.configured import configure
+from methods.errors import UserError
 from methods.network import Network
 from performance import perceptron
 from performance.kernels import Kernels, SecondEpoch
@@ -87,11 +88,13 @@ def workload(text: str) -> Workload | None:
     """`resnet18@64`, with random weights, or `perceptron`; None if there is no such backbone.
 
     Raises:
-        ValueError: the text has another form.
+        UserError: the text has another form.
     """
     if text == "perceptron":
         return Workload(text, perceptron.perceptron(0), perceptron.SIZE, channels=1)
     name, _, size = text.partition("@")
+    if not (size.isdecimal() and int(size)):
+        raise UserError(f"network '{text}' must be NAME@PIXELS, as resnet18@64, or perceptron")
     if name not in backbones.names():
         return None
     return Workload(text, backbone_of(name).network(), int(size))

@@ -38,6 +38,35 @@ def test_a_part_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str
     assert "'steps,speed' must be a list of steps, formats, evaluations, cells" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--methods", "sgd,nosuch"), "nosuch"),
+        (("--methods", "er:memori=3"), "memori"),
+        (
+            ("--networks", "perceptron,resnet18"),
+            "'resnet18' must be NAME@PIXELS, as resnet18@64, or perceptron",
+        ),
+        (("--convolutional", "resnet18@big"), "network 'resnet18@big' must be NAME@PIXELS"),
+        (("--json", "/no/such/folder/numbers.json"), "must be a file in a folder that exists"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_first(
+    arguments: tuple[str, str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also what only a later part would use."""
+    monkeypatch.setattr(gpu, "_PARTS", dict.fromkeys(gpu._PARTS, ("", lambda *_: pytest.fail("it measures"))))
+    with pytest.raises(SystemExit) as ended:
+        gpu.main([*_DRY, *arguments])
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert ": error: " in last
+    assert says in last
+
+
 def measured(tmp_path: Path, *arguments: str) -> dict[str, list[dict[str, float | str]]]:
     gpu.main([*_DRY, "--json", str(tmp_path / "numbers.json"), *arguments])
     found = json.loads((tmp_path / "numbers.json").read_text())
