@@ -1,14 +1,20 @@
-"""What tests on the pretended GPU share: all variants of all methods, and a narrow ResNet-18."""
+"""What tests on the pretended GPU share: all variants of all methods, a narrow ResNet-18, and launches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import median_low
 from typing import Any, Literal, get_args, get_origin
 
 import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
+from benchmark.checks.gpu import learn_on_gpu
+from benchmark.checks.pretended.cuda import pretended_gpu
+from benchmark.learning.learner import Cell
+from benchmark.learning.training import Training
+from benchmark.streams.base import Task
 from methods import methods
 from methods.network import Network
 from methods.options import option_defaults, option_types, value_text
@@ -63,3 +69,20 @@ def narrow_resnet18() -> Network:
         if isinstance(module, nn.BatchNorm2d):
             module.num_batches_tracked = None
     return Network(backbone, 32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+
+
+def launches_per_step(cell: Cell, tasks: Sequence[Task], training: Training) -> int:
+    """Return how many kernels a step of the last task launches, as counted on a pretended GPU.
+
+    An operator counts as one launch, also if it works on a list of tensors (`torch._foreach_...`, a fused optimiser),
+    although a real GPU may need several. Operators that only look at a tensor in another way count as none. Work that
+    is done once per chunk of images or per epoch is not counted, nor is the first step.
+
+    Args:
+        cell: a cell of any device.
+        tasks: the tasks to learn, from the first one on; the last one needs two batches or more.
+        training: how.
+    """
+    with pretended_gpu(strict=False) as log:
+        learn_on_gpu(cell, tasks, training, log)
+    return median_low(count for step, count in log.launches.items() if step > 1)

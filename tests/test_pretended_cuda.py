@@ -19,7 +19,7 @@ from baselines.sgd import SGD
 from baselines.shared.gates import Gates
 from baselines.shared.memory import Memory
 from benchmark.checks.base import WrongError
-from benchmark.checks.gpu import launches_per_step, learn_on_gpu, runs_on_a_gpu
+from benchmark.checks.gpu import learn_on_gpu, runs_on_a_gpu
 from benchmark.checks.pretended.cuda import pretended_gpu
 from benchmark.checks.pretended.log import DeviceError, WaitError
 from benchmark.checks.subject import MethodSubject, flat
@@ -129,7 +129,7 @@ def launches(spec: str) -> int:
     method = configure(spec)
     cell = Cell(narrow_network(), method.make, 3, 0, torch.device("cpu"))
     tasks = [make_task(number, 3, 32, train=8) for number in (1, 2)]
-    return launches_per_step(cell, tasks, Training(method.recipe, epochs=1, batch_size=4))
+    return helpers.launches_per_step(cell, tasks, Training(method.recipe, epochs=1, batch_size=4))
 
 
 def test_launches_of_fine_tuning() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from statistics import median_low
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -70,23 +69,6 @@ def _watched(method: Method, log: Log) -> Method:
 
     method.before_training_epoch, method.after_training_epoch = begin, end  # type: ignore[method-assign]
     return method
-
-
-def launches_per_step(cell: Cell, tasks: Sequence[Task], training: Training) -> int:
-    """Return how many kernels a step of the last task launches, as counted on a pretended GPU.
-
-    An operator counts as one launch, also if it works on a list of tensors (`torch._foreach_...`, a fused optimiser),
-    although a real GPU may need several. Operators that only look at a tensor in another way count as none. Work that
-    is done once per chunk of images or per epoch is not counted, nor is the first step.
-
-    Args:
-        cell: a cell of any device.
-        tasks: the tasks to learn, from the first one on; the last one needs two batches or more.
-        training: how.
-    """
-    with pretended_gpu(strict=False) as log:
-        learn_on_gpu(cell, tasks, training, log)
-    return median_low(count for step, count in log.launches.items() if step > 1)
 
 
 def tensors_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
