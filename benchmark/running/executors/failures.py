@@ -26,7 +26,7 @@ _OF_GPU = re.compile(
 # finds no engine if none has the memory that it needs.
 _OF_MEMORY = re.compile(
     r"CUDA( driver)? error: out of memory|\bCU(BLAS|DNN|FFT|SOLVER|SPARSE|RAND)_STATUS_ALLOC_FAILED"
-    r"|unable to find an engine to execute this computation"
+    r"|\bCUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED\b|unable to find an engine to execute this computation"
 )
 
 

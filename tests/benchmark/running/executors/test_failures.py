@@ -43,7 +43,7 @@ def _raise(errors: tuple[Exception, ...]) -> None:
         torch.AcceleratorError("unknown"),
         RuntimeError("CUDA error: unspecified launch failure"),
         RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle, opa, opb)`"),
-        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
         RuntimeError("cuDNN Frontend error: [cudnn_frontend] Error: No valid execution plans built."),
         RuntimeError("CUDA driver error: device-side assert triggered"),
         RuntimeError("cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnCreate(handle)`"),
@@ -73,6 +73,10 @@ def test_after_an_error_of_the_gpu_a_process_cannot_use_it(error: Exception):
         (
             RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
             "RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        ),
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+            "RuntimeError: cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
         ),
         (
             RuntimeError("GET was unable to find an engine to execute this computation"),
