@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from baselines.shared.memory import DEFAULT_MEMORY, Memory
 from baselines.shared.vectors import values_in_memory
 from methods import BNPolicy, MemorySize, Step, methods
 from methods.gradients import gradients_of
+from methods.scenarios import Logits
 
 
 @methods.register("agem")
@@ -25,13 +26,16 @@ class AGEM(FineTuning):
     Args:
         memory: capacity, in images (500) or bytes (10MB).
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+        logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's only
+            (replayed images have all seen ones), or of "all" classes of the stream.
     """
 
     any_layout = True
+    scenarios = ALL_SCENARIOS
     trains_old_heads = True
 
-    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
-        super().__init__(bn)
+    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared", logits: Logits = "seen"):
+        super().__init__(bn, logits)
         self.memory = memory
         self.past = Memory(self, memory)
 

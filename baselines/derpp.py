@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from baselines.shared.memory import DEFAULT_MEMORY, Memory, answer_together
 from methods import BNPolicy, MemorySize, Range, Step, methods
+from methods.scenarios import Logits
 
 _LOGITS = "replay.logits"
 
@@ -20,25 +21,33 @@ class DERpp(FineTuning):
     L = CE(batch) + alpha * MSE(f(x'), z') + beta * CE(f(x''), y''), x' and x'' two independent replay batches of the
     batch's size, each image through its own task's head; all three pass through the network together. The logits z' are
     those of the network in evaluation mode at the end of the task, when the image enters the memory. The MSE is the
-    mean over the image's own classes, then over the batch. The memory is a uniform sample of all images of the tasks
-    learned so far (reservoir sampling).
+    mean over the logits that the image had then, afterwards over the batch. The memory is a uniform sample of all
+    images of the tasks learned so far (reservoir sampling).
 
     Args:
         alpha, beta: weights of the stored logits and of the stored labels.
         memory: capacity, in images (500) or bytes (10MB); the logits count too.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+        logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's only
+            (replayed images have all seen ones), or of "all" classes of the stream.
     """
 
     any_layout = True
+    scenarios = ALL_SCENARIOS
     trains_old_heads = True
     # Fewer and fewer of a task's images enter the memory, and only these get logits.
     grows_evenly = False
     search = {**FineTuning.search, "alpha": Range(0.1, 1.0), "beta": Range(0.1, 1.0)}
 
     def __init__(
-        self, alpha: float = 0.3, beta: float = 0.5, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"
+        self,
+        alpha: float = 0.3,
+        beta: float = 0.5,
+        memory: MemorySize = DEFAULT_MEMORY,
+        bn: BNPolicy = "shared",
+        logits: Logits = "seen",
     ):
-        super().__init__(bn)
+        super().__init__(bn, logits)
         for name, weight in (("alpha", alpha), ("beta", beta)):
             if weight < 0:
                 raise ValueError(f"{name}={weight:g} must not be negative")
@@ -50,9 +59,9 @@ class DERpp(FineTuning):
     def before_training_exp(self, step: Step) -> None:
         """Widen the logits of a sample to the widest head so far."""
         heads = step.model.heads
-        self.width = heads.layout.shape[1]
-        #: The classes of each task.
-        self.widths = (heads.layout < len(heads.bias)).sum(1)
+        self.width = heads.widest
+        #: The logits that an image of each task had when it was stored.
+        self.widths = heads.widths
         if self.task > 1:
             self.kept[_LOGITS] = self.widened(self.kept[_LOGITS])
 
@@ -71,9 +80,11 @@ class DERpp(FineTuning):
         if self.task > 1:
             first, second = self.answers.chunk(2)
             count = len(first)
-            # Both are 0 beyond the image's own classes.
-            squares = (first.nan_to_num(nan=float("nan"), neginf=0.0) - self.replayed["logits"][:count]).square()
-            mse = (squares.sum(1) / self.widths[self.replayed["tasks"][:count] - 1]).mean()
+            widths = self.widths[self.replayed["tasks"][:count] - 1]
+            # Both are 0 beyond the logits that the image had.
+            missing = torch.arange(self.width, device=first.device) >= widths[:, None]
+            squares = (first.masked_fill(missing, 0) - self.replayed["logits"][:count]).square()
+            mse = (squares.sum(1) / widths).mean()
             cross_entropies = cross_entropy(second, self.replayed["labels"][count:])
             step.loss += self.alpha * mse + self.beta * cross_entropies
 
@@ -81,7 +92,8 @@ class DERpp(FineTuning):
         network = step.model.eval()
 
         def logits(images: Tensor) -> dict[str, Tensor]:
-            answers = torch.cat([network(part) for part in images.split(step.batch_size)])
+            parts = map(network.features, images.split(step.batch_size))
+            answers = torch.cat([network.heads.whole(features, network.head_key) for features in parts])
             return {"logits": self.widened(answers.float())}
 
         self.past.add(step.task_data, step.device, logits, more_bytes=4 * self.width)

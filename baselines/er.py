@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from baselines.shared.memory import DEFAULT_MEMORY, Memory, answer_together
 from methods import BNPolicy, MemorySize, Step, methods
+from methods.scenarios import Logits
 
 
 @methods.register("er")
@@ -21,13 +22,16 @@ class ER(FineTuning):
     Args:
         memory: capacity, in images (500) or bytes (10MB).
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+        logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's only
+            (replayed images have all seen ones), or of "all" classes of the stream.
     """
 
     any_layout = True
+    scenarios = ALL_SCENARIOS
     trains_old_heads = True
 
-    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
-        super().__init__(bn)
+    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared", logits: Logits = "seen"):
+        super().__init__(bn, logits)
         self.memory = memory
         self.past = Memory(self, memory)
 

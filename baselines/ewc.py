@@ -7,10 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from baselines.shared.fisher import FisherKind, shared_vector, task_fisher
 from baselines.shared.quadratic import Quadratic
+from baselines.shared.vectors import lengthened
 from methods import BNPolicy, Range, Step, methods
+from methods.scenarios import Logits
 
 
 @methods.register("ewc")
@@ -28,9 +30,12 @@ class EWC(FineTuning):
         storage: "per-task": F_t and theta*_t of each task, 2P values a task, as published; "summed": two sums that give
             the same penalty, 2P values for any number of tasks.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
+        logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
+            only, or of "all" classes of the stream.
     """
 
     any_layout = True
+    scenarios = ALL_SCENARIOS
     search = {**FineTuning.search, "strength": Range(0.1, 100.0)}
 
     def __init__(
@@ -40,8 +45,9 @@ class EWC(FineTuning):
         samples: int = 200,
         storage: Literal["per-task", "summed"] = "per-task",
         bn: BNPolicy = "shared",
+        logits: Logits = "seen",
     ):
-        super().__init__(bn)
+        super().__init__(bn, logits)
         if strength < 0:
             raise ValueError(f"strength={strength:g} must not be negative")
         if samples < 1:
@@ -52,19 +58,23 @@ class EWC(FineTuning):
         self.storage = storage
 
     def before_training_exp(self, step: Step) -> None:
-        self.quadratic = self.sum_of_penalties()
+        self.quadratic = self.sum_of_penalties(shared_vector(step))
         if self.quadratic is not None:
             fisher, mean, self.rest = self.quadratic
             self.penalty = Quadratic(step.shared_parameters().values(), fisher, mean, self.strength / 2)
 
-    def sum_of_penalties(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """F, m, r with sum_t F_t (theta - theta*_t)^2 = F (theta - m)^2 + r, so a step costs the same in any task."""
+    def sum_of_penalties(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """F, m, r with sum_t F_t (theta - theta*_t)^2 = F (theta - m)^2 + r, so a step costs the same in any task.
+
+        Parameters that are newer than a task have no Fisher information of it.
+        """
         total: tuple[Tensor, Tensor, Tensor] | None = None
         for name in self.kept:
             if not name.startswith("fisher"):
                 continue
             suffix = name.removeprefix("fisher")
-            fisher, anchor = self.kept[name], self.kept["anchor" + suffix]
+            fisher = lengthened(self.kept[name], torch.zeros_like(theta))
+            anchor = lengthened(self.kept["anchor" + suffix], theta)
             rest = self.kept.get("rest" + suffix, fisher.new_zeros(()))
             total = (fisher, anchor, rest) if total is None else _add(total, (fisher, anchor, rest))
         return total

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from baselines.shared.memory import Memory
 from methods import BNPolicy, Network, Samples, Step, methods
 
@@ -17,15 +19,18 @@ class Joint(FineTuning):
 
     Args:
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+        logits: the logits in the loss with --scenario class: of all classes "seen" so far, or of "all" classes of the
+            stream.
     """
 
     any_layout = True
+    scenarios = ALL_SCENARIOS
     trains_old_heads = True
     starts_over = True
     bound = True
 
-    def __init__(self, bn: BNPolicy = "shared"):
-        super().__init__(bn)
+    def __init__(self, bn: BNPolicy = "shared", logits: Literal["seen", "all"] = "seen"):
+        super().__init__(bn, logits)
         self.past = Memory(self, size=None)
 
     def training_data(self, data: Samples, network: Network) -> Samples:

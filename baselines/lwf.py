@@ -7,8 +7,9 @@ import copy
 import torch
 from torch import Tensor
 
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from methods import BNPolicy, Range, Step, methods
+from methods.scenarios import Logits
 
 
 @methods.register("lwf")
@@ -23,14 +24,19 @@ class LwF(FineTuning):
         strength: the paper's lambda.
         temperature: the paper's T.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+        logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
+            only, or of "all" classes of the stream.
     """
 
     any_layout = True
+    scenarios = ALL_SCENARIOS
     trains_old_heads = True
     search = {**FineTuning.search, "strength": Range(0.1, 10.0)}
 
-    def __init__(self, strength: float = 1.0, temperature: float = 2.0, bn: BNPolicy = "shared"):
-        super().__init__(bn)
+    def __init__(
+        self, strength: float = 1.0, temperature: float = 2.0, bn: BNPolicy = "shared", logits: Logits = "current"
+    ):
+        super().__init__(bn, logits)
         if strength < 0:
             raise ValueError(f"strength={strength:g} must not be negative")
         if temperature <= 0:
@@ -42,9 +48,9 @@ class LwF(FineTuning):
         if self.task > 1:
             self.teacher = copy.deepcopy(step.model).eval().requires_grad_(False)
             heads = step.model.heads
-            #: The units that the penalty leaves out, [heads, widest]: those that a narrower head does not have, and all
-            #: of the last head, which is the new task's.
-            self.left_out = heads.layout == len(heads.bias)
+            #: The units that the penalty leaves out, [groups, widest]: those that a narrower group does not have, and
+            #: all of the last group, which is the new task's. Groups are heads, or the old and the new classes.
+            self.left_out = heads.layout == heads.units
             self.left_out[-1] = True
 
     def forward(self, step: Step) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from baselines.shared.fisher import FisherKind, shared_vector, task_fisher
 from baselines.shared.quadratic import Quadratic
+from baselines.shared.vectors import lengthened
 from methods import BNPolicy, Range, Step, methods
+from methods.scenarios import Logits
 
 
 @methods.register("online-ewc")
@@ -26,9 +29,12 @@ class OnlineEWC(FineTuning):
             "sampled": one per image, drawn from the model; "empirical": the given ones.
         samples: the most images of a task that it is estimated on.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
+        logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
+            only, or of "all" classes of the stream.
     """
 
     any_layout = True
+    scenarios = ALL_SCENARIOS
     search = {**FineTuning.search, "strength": Range(0.1, 100.0)}
 
     def __init__(
@@ -38,8 +44,9 @@ class OnlineEWC(FineTuning):
         fisher: FisherKind = "sampled",
         samples: int = 200,
         bn: BNPolicy = "shared",
+        logits: Logits = "seen",
     ):
-        super().__init__(bn)
+        super().__init__(bn, logits)
         if strength < 0:
             raise ValueError(f"strength={strength:g} must not be negative")
         if samples < 1:
@@ -55,8 +62,11 @@ class OnlineEWC(FineTuning):
         self.penalty: Quadratic | None = None
         if "fisher" in self.kept:
             strength = self.strength / 2 * self.decay
-            shared = step.shared_parameters().values()
-            self.penalty = Quadratic(shared, self.kept["fisher"], self.kept["anchor"], strength)
+            theta = shared_vector(step)
+            # Parameters that are new have no Fisher information yet.
+            fisher = lengthened(self.kept["fisher"], torch.zeros_like(theta))
+            anchor = lengthened(self.kept["anchor"], theta)
+            self.penalty = Quadratic(step.shared_parameters().values(), fisher, anchor, strength)
 
     def before_backward(self, step: Step) -> None:
         if self.penalty:
@@ -73,5 +83,5 @@ class OnlineEWC(FineTuning):
         # The estimate first: it may replace the tensors of a layer that has two names by others of the same values.
         anchor, fisher = shared_vector(step), self.estimate_fisher(step)
         if "fisher" in self.kept:
-            fisher += self.decay * self.kept["fisher"]
+            fisher += self.decay * lengthened(self.kept["fisher"], torch.zeros_like(fisher))
         self.kept |= {"fisher": fisher, "anchor": anchor}

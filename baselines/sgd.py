@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from methods import methods
 
 
@@ -12,6 +12,9 @@ class SGD(FineTuning):
 
     Args:
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
+        logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
+            only, or of "all" classes of the stream.
     """
 
     any_layout = True
+    scenarios = ALL_SCENARIOS

@@ -13,11 +13,12 @@ from methods.recipe import Recipe
 class SGDLastLayer(Method):
     """Frozen backbone and ONE linear head, as wide as the largest class count, which every task trains further.
 
-    The task is known at test time, so a task with C classes uses the first C units. Features of the training images are
-    computed once per task.
+    A task with C classes uses the first C units: the task is known at test time, or all tasks have the same classes.
+    Features of the training images are computed once per task.
     """
 
     any_layout = True
+    scenarios = ("task", "domain")
     recipe = Recipe(lr=0.03)
     shared_head = True
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from baselines.shared.quadratic import Quadratic
-from baselines.shared.vectors import vector_of
+from baselines.shared.vectors import lengthened, vector_of
 from methods import BNPolicy, Range, Step, methods
 from methods.gradients import gradients_of
+from methods.scenarios import Logits
 
 
 @methods.register("si")
@@ -18,7 +19,7 @@ class SI(FineTuning):
 
     L = CE + strength * sum_i Omega_i (theta_i - theta*_i)^2, theta the shared parameters, theta* where the last task
     left them. At the end of a task Omega_i += relu(omega_i / ((theta_i - theta*_i)^2 + damping)), where omega_i is the
-    sum of -g_i dtheta_i over its steps; in the first task theta* is where it starts.
+    sum of -g_i dtheta_i over its steps; in a parameter's first task theta* is where it starts.
 
     g is the gradient of CE alone: the penalty's gradient is known without autograd, and is added after g was read.
     dtheta is the optimiser's real step, from the whole gradient, limited, with momentum. The loss shown is CE.
@@ -27,13 +28,16 @@ class SI(FineTuning):
         strength: the paper's c.
         damping: the paper's xi.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
+        logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
+            only, or of "all" classes of the stream.
     """
 
     any_layout = True
+    scenarios = ALL_SCENARIOS
     search = {**FineTuning.search, "strength": Range(0.01, 10.0)}
 
-    def __init__(self, strength: float = 0.1, damping: float = 1e-3, bn: BNPolicy = "shared"):
-        super().__init__(bn)
+    def __init__(self, strength: float = 0.1, damping: float = 1e-3, bn: BNPolicy = "shared", logits: Logits = "seen"):
+        super().__init__(bn, logits)
         if strength < 0:
             raise ValueError(f"strength={strength:g} must not be negative")
         if damping <= 0:
@@ -45,8 +49,8 @@ class SI(FineTuning):
     def before_training_exp(self, step: Step) -> None:
         self.shared: list[Tensor] = list(step.shared_parameters().values())
         start = self.theta()
-        self.anchor = self.kept.get("anchor", start)
-        self.importance = self.kept.get("importance", torch.zeros_like(start))
+        self.anchor = lengthened(self.kept.get("anchor", start), start)
+        self.importance = lengthened(self.kept.get("importance", start[:0]), torch.zeros_like(start))
         self.penalty = Quadratic(self.shared, self.importance, self.anchor, self.strength)
         # omega, and theta and g before the optimiser's step, each of them a tensor per parameter.
         self.omega, self.before, self.gradient = ([torch.zeros_like(p) for p in self.shared] for _ in range(3))

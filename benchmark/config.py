@@ -18,6 +18,7 @@ from benchmark.streams import streams
 from methods import methods
 from methods.errors import UserError
 from methods.options import Spec, parse_spec, split_specs
+from methods.scenarios import Scenario
 
 #: Random changes of training images: the functions of benchmark.images.augment.
 AUGMENTATIONS = ("flip", "crop")
@@ -141,6 +142,7 @@ class Settings:
     Attributes:
         methods: specifications, one row each.
         stream, backbone: specifications.
+        scenario: who knows the task of a test image; see methods.scenarios.
         tasks: the number of the stream's tasks to learn, from the first.
         image_size: height and width in pixels.
         train_images, test_images: per task, at most.
@@ -165,6 +167,7 @@ class Settings:
     )
     stream: Spec = setting("mini", metavar="SPEC", help="NAME[:option=value...], see `python -m benchmark streams`")
     backbone: Spec = setting("mini", metavar="SPEC", help="NAME[:option=value...], see `python -m benchmark backbones`")
+    scenario: Scenario = setting("task", help="who knows the task of a test image; see docs/scenarios.md")
     tasks: int | None = setting(None, metavar="N", help="only the first N tasks of the stream")
     image_size: int | None = setting(None, metavar="PIXELS", help="resize images to this square")
     train_images: int | None = setting(None, metavar="N", help="per task, balanced, 10 %% of them validation")

@@ -13,6 +13,7 @@ from methods.data import Samples
 from methods.kept import Kept
 from methods.own import TasksOwn
 from methods.recipe import Range, Recipe
+from methods.scenarios import Logits, Scenario
 from methods.step import Step
 
 with warnings.catch_warnings():
@@ -73,9 +74,14 @@ class Method(SupervisedPlugin):
             `flatten()` or `reshape(...)` of them, not `view(...)` or torch's `parameters_to_vector`, which want
             contiguous tensors. Then convolutions are faster on a GPU, where their weights lie as the images do. A
             derived class has to say it again.
+        scenarios: the scenarios in which it has an answer of its own. In "class" and "domain" there is one head for all
+            tasks, which is shared, and no tensor belongs to a task; labels are columns of its logits. `heads.own` and
+            its other functions do what is right in each scenario.
         bound: it is no method to choose, but shows what could be reached: it is never called the best.
         grows_evenly: from the third task on each adds as much storage and compute as the one before, so that a stream's
             cost can be known from its first tasks.
+        scenario: the run's.
+        logits: which logits take part in the loss of a training image in the scenario "class"; see methods.scenarios.
         task: the number of the task being learned or evaluated, from 1.
         generator: the method's own random numbers, on the CPU, seeded by the run's seed and the task's name: they are
             the same at any position of the task in the stream.
@@ -93,11 +99,14 @@ class Method(SupervisedPlugin):
     continues: ClassVar[bool] = False
     starts_over: ClassVar[bool] = False
     any_layout: ClassVar[bool] = False
+    scenarios: ClassVar[tuple[Scenario, ...]] = ("task",)
     bound: ClassVar[bool] = False
     grows_evenly: ClassVar[bool] = True
 
     task: TasksOwn[int] = TasksOwn()
     generator: TasksOwn[torch.Generator] = TasksOwn()
+    scenario: Scenario = "task"
+    logits: Logits = "seen"
     left_on_cpu: tuple[str, ...] = ()
     asked: bool = False
 

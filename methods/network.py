@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.heads import Heads, is_head
+from methods.heads import Classifier, Heads, is_head
 
 
 class Network(nn.Module):
-    """A backbone with classification heads of exactly each task's width.
+    """A backbone with classification heads of exactly each task's width, or with one head for the classes of all tasks.
 
     Args:
         backbone: normalised images [N, C, S, S] -> features [N, D].
@@ -27,7 +27,7 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.feature_dim = feature_dim
-        self.heads = Heads(feature_dim)
+        self.heads: Classifier = Heads(feature_dim)
         # Combined so that one multiplication and one addition normalise uint8 pixels.
         scale = 1 / (255 * torch.tensor(std, device="cpu"))
         shift = -torch.tensor(mean, device="cpu") / torch.tensor(std, device="cpu")

@@ -47,7 +47,7 @@ class Step(Protocol):
 
     @property
     def labels(self) -> Tensor:
-        """The minibatch's labels: int64 [B]."""
+        """The minibatch's labels: int64 [B]; with a head for all tasks, columns of its logits."""
 
     @property
     def logits(self) -> Tensor:
@@ -70,4 +70,7 @@ class Step(Protocol):
         """Steps of the present epoch before this one."""
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
-        """Name -> trained parameter of the part "shared". Heads are not among them."""
+        """Name -> trained parameter of the part "shared". Heads are not among them, but one head for all tasks is.
+
+        That head is the last one. For new classes it becomes longer at its end.
+        """

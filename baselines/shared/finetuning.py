@@ -5,25 +5,32 @@ from __future__ import annotations
 from torch import nn
 
 from methods import BatchNorm, BNPolicy, Method, Part, Recipe
+from methods.scenarios import Logits, Scenario
+
+#: The scenarios of methods that have an answer of their own in each. Each method says it for itself: others that derive
+#: from the base below may use their heads in ways that make no sense with one head for all tasks.
+ALL_SCENARIOS: tuple[Scenario, ...] = ("task", "class", "domain")
 
 
 class FineTuning(Method):
-    """Every task trains the whole network; a head per task.
+    """Every task trains the whole network; a head per task, or one head for all tasks where the scenario asks for it.
 
     Args:
         bn: "shared": batch normalisation is overwritten like everything else, statistics included; "frozen": it stays
             as the backbone's, in evaluation mode; "per-task": each task keeps its own; this is refused if the heads of
             all tasks are trained in one pass.
+        logits: which logits take part in the loss in the scenario "class"; see methods.scenarios.
     """
 
     # Without batch normalisation, the first steps on a pretrained network diverge unless they are limited.
     recipe = Recipe(lr=0.03, clip=1.0)
 
-    def __init__(self, bn: BNPolicy = "shared"):
+    def __init__(self, bn: BNPolicy = "shared", logits: Logits = "seen"):
         super().__init__()
         if bn == "per-task" and self.trains_old_heads:
             raise ValueError("bn=per-task cannot be used: one pass serves several tasks; use bn=shared or bn=frozen")
         self.bn = bn
+        self.logits = logits
 
     def part(self, module: nn.Module, name: str) -> Part:
         if isinstance(module, BatchNorm):

@@ -29,7 +29,8 @@ def task_fisher(step: Step, kind: FisherKind, samples: int, generator: torch.Gen
     data = step.task_data
     chosen = torch.randperm(len(data), generator=generator)[:samples]
     images, labels = (part[chosen].to(step.device) for part in (data.images, data.labels))
-    return fisher_diagonal(step.model, step.shared_parameters(), images, labels, kind, generator)
+    first = step.model.heads.closed
+    return fisher_diagonal(step.model, step.shared_parameters(), images, labels, kind, generator, first)
 
 
 def fisher_diagonal(
@@ -39,6 +40,7 @@ def fisher_diagonal(
     labels: Tensor,
     kind: FisherKind,
     generator: torch.Generator,
+    first: int = 0,
 ) -> Tensor:
     """F_i = 1/N sum_n E_y[(d log p(y | x_n) / d theta_i)^2], batch normalisation in evaluation mode.
 
@@ -50,6 +52,7 @@ def fisher_diagonal(
         images, labels: N samples; the labels are used by "empirical" only.
         kind: the expectation over y.
         generator: draws the labels of "sampled", on the CPU.
+        first: the first class that the network answers with; the probability of those before it is 0.
 
     Returns:
         [sum of the parameters' sizes], laid out as `vector_of` does.
@@ -72,9 +75,10 @@ def fisher_diagonal(
             probabilities = network(x).softmax(1)
         classes = probabilities.shape[1]
         if kind == "exact":
-            pairs = [(torch.full_like(y, c), probabilities[:, c]) for c in range(classes)]
+            pairs = [(torch.full_like(y, c), probabilities[:, c]) for c in range(first, classes)]
         elif kind == "sampled":
-            pairs = [(_draw(probabilities, generator), torch.ones_like(probabilities[:, 0]))]
+            drawn = _draw(probabilities, generator).clamp(min=first)
+            pairs = [(drawn, torch.ones_like(probabilities[:, 0]))]
         else:
             pairs = [(y, torch.ones_like(probabilities[:, 0]))]
         for label, weight in pairs:

@@ -23,3 +23,12 @@ def values_in_memory(tensor: Tensor) -> Tensor:
     shape and strides have the same order.
     """
     return tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True)).flatten()
+
+
+def lengthened(vector: Tensor, longer: Tensor) -> Tensor:
+    """A vector of an earlier task, with the last values of `longer` for parameters that are new.
+
+    A joint head grows at the end of the shared parameters; otherwise the vector has its full length already.
+    """
+    new = longer[len(vector) :]
+    return torch.cat([vector, new]) if len(new) else vector

@@ -19,7 +19,7 @@ SHAPE = {"tasks": 8, "classes": 10, "images": 540}
 _IMAGE_SIZE = 224
 
 # The other options give the stream's shape here.
-_OF_SETTINGS = ("methods", "backbone", "epochs", "batch_size")
+_OF_SETTINGS = ("methods", "backbone", "scenario", "epochs", "batch_size")
 
 
 def _cost(arguments: argparse.Namespace, argv: list[str]) -> int:

@@ -12,7 +12,7 @@ from benchmark.config import RUN_OPTIONS, Settings, check_seeds
 from benchmark.declaration import Option, make, options_of
 from methods.errors import UserError
 
-_OF_SETTINGS = ("backbone", "stream", "image_size", "train_images", "epochs", "batch_size", "device")
+_OF_SETTINGS = ("backbone", "stream", "scenario", "image_size", "train_images", "epochs", "batch_size", "device")
 
 
 def _tune(arguments: argparse.Namespace, argv: list[str]) -> int:

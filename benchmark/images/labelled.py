@@ -44,6 +44,12 @@ class LabelledImages(Samples):
         object.__setattr__(data, "store", store)
         return data
 
+    def relabelled(self, labels: Tensor) -> LabelledImages:
+        """The same images with other labels."""
+        data = object.__new__(type(self))
+        vars(data).update(vars(self), labels=labels)
+        return data
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process maps the file itself, so the content need not be sent.
         if self.store:

@@ -19,7 +19,7 @@ class _Wanted:
     Attributes:
         shared, own: the shared tensors, and those of the task.
         task: the task's number.
-        classes: its class count.
+        classes: how many logits answer.
     """
 
     shared: Tensors
@@ -63,20 +63,23 @@ class Answering:
             task: number of a learned task, from 1.
             classes: its class count.
         """
-        wanted = _Wanted(state.shared, state.tasks[task], task, classes)
-        return self._with(wanted).network
+        return self._with(self._wanted(state, task, classes)).network
 
     def operations(self, state: State, task: int, classes: int, image_size: int) -> int:
         """Return the floating-point operations for one image of a task, counted once where all tasks have the same."""
-        form = (classes, image_size)
+        wanted = self._wanted(state, task, classes)
+        form = (wanted.classes, image_size)
         if form in self._operations:
             return self._operations[form]
-        bench = self._with(_Wanted(state.shared, state.tasks[task], task, classes))
+        bench = self._with(wanted)
         bench.method.asked = False
-        operations = inference_operations_per_image(bench.network, classes, image_size)
+        operations = inference_operations_per_image(bench.network, wanted.classes, image_size)
         if bench.serves_all_tasks and not bench.method.asked:
             self._operations[form] = operations
         return operations
+
+    def _wanted(self, state: State, task: int, classes: int) -> _Wanted:
+        return _Wanted(state.shared, state.tasks[task], task, self.cell.answered(state.learned, classes))
 
     def _with(self, wanted: _Wanted) -> Workbench:
         bench = self._kept(wanted) or self._made(wanted)
@@ -111,7 +114,8 @@ class Answering:
 
     def _fill(self, bench: Workbench, wanted: _Wanted, with_shared: bool) -> None:
         network, key = bench.network, bench.head_key(wanted.task)
-        if not bench.method.shared_head:
+        # The values of a joint head are in the shared part.
+        if not bench.head_is_fixed and (with_shared or not bench.is_joint):
             network.heads.clear()
             network.heads.add(key, wanted.classes)
         if with_shared:

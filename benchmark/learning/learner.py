@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise, starmap
 from types import SimpleNamespace
 
 import torch
@@ -23,8 +24,10 @@ from benchmark.learning.workbench import Workbench, detached
 from benchmark.storage.state import State, tensor_bytes
 from benchmark.streams.base import Task
 from methods.heads import head_width, is_head
+from methods.joint_head import SHARED, JointHead
 from methods.method import Method
 from methods.network import Network
+from methods.scenarios import Logits, Scenario
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Cell:
         tasks: the names of the stream's tasks, in the order of learning. Random numbers depend on a task's name, so
             that they are the same at any place in the stream. Without names, they depend on its number.
         memory_format: how images and the weights of convolutions lie in memory; it changes results by rounding only.
+        scenario: who knows the task of an image. Labels are columns of the logits: see `in_columns`.
+        widths: the class counts of the stream's tasks, in the order of learning; only needed in the scenario "class".
     """
 
     pristine: Network
@@ -49,6 +54,22 @@ class Cell:
     device: torch.device
     tasks: tuple[str, ...] = ()
     memory_format: MemoryFormat = "channels-last"
+    scenario: Scenario = "task"
+    widths: tuple[int, ...] = ()
+
+    def columns(self, learned: int) -> tuple[range, ...]:
+        """The columns of the first tasks' classes among the logits of a joint head."""
+        if self.scenario != "class":
+            return (range(self.most_classes),) * learned
+        return tuple(starmap(range, pairwise(accumulate(self.widths[:learned], initial=0))))
+
+    def answered(self, learned: int, classes: int) -> int:
+        """How many logits answer for a task of `classes` classes after `learned` tasks."""
+        return sum(self.widths[:learned]) if self.scenario == "class" else classes
+
+    def asked(self, learned: int, images: str) -> str:
+        """What is asked about images after `learned` tasks: their fingerprint, and how many classes compete."""
+        return f"{images} among {self.answered(learned, 0)}" if self.scenario == "class" else images
 
     def derive(self, task: int, purpose: str) -> int:
         """Return the seed for one purpose of a task. Tasks are numbered from 1."""
@@ -101,6 +122,7 @@ def switch_task(cell: Cell, bench: Workbench, task: int) -> None:
 
 
 def _set_task(cell: Cell, method: Method, task: int) -> None:
+    method.scenario = cell.scenario
     method.task = task
     method.generator = torch.Generator().manual_seed(cell.derive(task, "adapt"))
 
@@ -146,12 +168,12 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
 
     bench = prepare(cell, number)
     method, key = bench.method, bench.head_key(number)
-    _add_heads(cell, bench, state, number, len(task.classes))
+    classes = _add_heads(cell, bench, state, number, len(task.classes))
     if not method.starts_over:
         bench.restore(state.shared)
     if method.continues and number > 1:
         bench.restore({name: value for name, value in state.tasks[number - 1].items() if not is_head(name)})
-    bench.network.use_head(key, len(task.classes))
+    bench.network.use_head(key, classes)
     bench.lay_out(cell.memory_format)
     method.generator = generator("method")
     method.kept = {name: _kept(method, name, tensor, cell.device) for name, tensor in state.memory.items()}
@@ -187,7 +209,7 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
     timing = clock.read()
 
     tasks, own = dict(state.tasks), bench.take("task")
-    if not method.shared_head:
+    if not bench.head_is_shared:
         own |= bench.take_head(key)
         if method.trains_old_heads:
             tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
@@ -212,10 +234,18 @@ def _memory(method: Method, name: str, tensor: Tensor) -> Tensor:
     return tensor if stays and tensor.untyped_storage().nbytes() == tensor.nbytes else detached(tensor)
 
 
-def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes: int) -> None:
-    """Add a new head, and the heads of earlier tasks if the method still trains them."""
-    if bench.method.shared_head:
-        return
+def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes: int) -> int:
+    """Add a new head, and the heads of earlier tasks if the method still trains them; or the units of a joint head.
+
+    Returns:
+        The number of logits of the new task.
+    """
+    head = bench.network.heads
+    if isinstance(head, JointHead):
+        _add_units(cell, bench.method.logits, head, number)
+        return head.units
+    if bench.head_is_fixed:
+        return classes
     widths = {number: classes}
     if bench.method.trains_old_heads:
         widths = {old: head_width(own, str(old)) for old, own in state.tasks.items()} | widths
@@ -224,8 +254,18 @@ def _add_heads(cell: Cell, bench: Workbench, state: State, number: int, classes:
         bench.network.heads.add(str(task), width)
         if task != number and not bench.method.starts_over:
             bench.network.heads.place(state.tasks[task])
+    return classes
+
+
+def _add_units(cell: Cell, logits: Logits, head: JointHead, number: int) -> None:
+    """Add the units of the tasks up to this one, or of all tasks if all take part in the loss."""
+    known = cell.widths if logits == "all" else cell.widths[:number]
+    for task, width in enumerate(known if cell.scenario == "class" else (), 1):
+        torch.manual_seed(cell.derive(task, "head"))
+        head.add(SHARED, width)
+    head.begin(cell.columns(number), logits)
 
 
 def _shared(bench: Workbench) -> dict[str, Tensor]:
     tensors = bench.take("shared")
-    return tensors | bench.take_head("shared") if bench.method.shared_head else tensors
+    return tensors | bench.take_head(SHARED) if SHARED in bench.network.heads.rows else tensors

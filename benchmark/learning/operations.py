@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from benchmark.learning.counter import OperationCounter
 from benchmark.storage.state import tensor_bytes
 from methods.errors import UserError, first_line
+from methods.heads import Heads
 from methods.network import Network
 
 
@@ -55,6 +56,7 @@ def _without_data(network: Network) -> Network:
 def inference_operations_per_image(network: Network, classes: int, image_size: int) -> int:
     """Return the operations of one image's forward pass, with hooks and a head of `classes` units."""
     network = _without_data(network).eval()
+    network.heads = Heads(network.feature_dim).to(network.scale)
     network.heads.add("counted", classes)
     network.use_head("counted", classes)
     images = torch.empty(1, network.channels, image_size, image_size, dtype=torch.uint8, device="meta")

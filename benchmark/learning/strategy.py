@@ -136,7 +136,7 @@ class Strategy(SupervisedTemplate, Step):
         return self._around + self.counts.operations
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
-        return {name: p for name, p in self.bench.trainable() if self.bench.parts.get(name) == "shared"}
+        return {name: p for name, p in self.bench.trainable() if self.bench.is_shared(name)}
 
     # The methods below replace Avalanche's data sets, loaders and dynamic models by our own, and measure.
 

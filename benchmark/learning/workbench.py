@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from benchmark.backbones.parametrised import parametrisations, refuse_hooked_weights
 from benchmark.backbones.strided import subsample_first
 from benchmark.images.layout import MemoryFormat, lay_out
+from methods.errors import UserError
+from methods.heads import is_head
+from methods.joint_head import SHARED, JointHead
 from methods.method import STEP_HOOKS, BatchNorm, Method, Part, fills
 from methods.network import Network
 
@@ -28,7 +31,7 @@ class Workbench:
         pristine: the backbone as given, with no heads; copied, never changed.
         method: a fresh instance of the method.
         device: where to compute.
-        most_classes: width of a shared head.
+        most_classes: width of a head that all tasks share, unless it grows with them.
         seed: the seed for random numbers that the method draws when it adds its modules.
 
     Raises:
@@ -44,13 +47,20 @@ class Workbench:
         with _evaluating(self.network):
             method.adapt(self.network)
         subsample_first(self.network)
-        if method.shared_head:
-            self.network.heads.add("shared", most_classes)
+        if self.is_joint:
+            self.network.heads = JointHead(self.network.feature_dim).to(pristine.scale)
+        if self.head_is_fixed:
+            self.network.heads.add(SHARED, most_classes)
         self.network.to(device)
         self.parts: dict[str, Part] = {name: method.part(owner, name) for name, owner, _ in self.network.tensors()}
         for name, part in self.parts.items():
             if part not in get_args(Part):
                 raise ValueError(f"{type(method).__name__} puts {name} into the unknown part '{part}'")
+        if self.is_joint and "task" in self.parts.values():
+            raise UserError(
+                f"method '{method.name}' keeps tensors for each task, so it has no answer where the task is not known; "
+                "give it other options, or use --scenario task"
+            )
         self._same_for_all_tasks = not method.asked
         trained = {
             name: self.parts[name] != "frozen" and method.trains(owner, name)
@@ -69,6 +79,25 @@ class Workbench:
         for name, _, tensor in self.network.tensors():
             if isinstance(tensor, nn.Parameter):
                 tensor.requires_grad_(trained[name])
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether one head answers for all tasks without knowing the task."""
+        return self.method.scenario != "task"
+
+    @property
+    def head_is_fixed(self) -> bool:
+        """Whether all tasks share a head that has all its units from the start."""
+        return self.method.shared_head or self.method.scenario == "domain"
+
+    @property
+    def head_is_shared(self) -> bool:
+        """Whether all tasks share a head."""
+        return self.method.shared_head or self.is_joint
+
+    def is_shared(self, name: str) -> bool:
+        """Whether a tensor is one that methods treat as shared by all tasks: that includes a joint head."""
+        return self.parts.get(name) == "shared" or (self.is_joint and is_head(name))
 
     @property
     def trains_head_only(self) -> bool:
@@ -102,7 +131,7 @@ class Workbench:
 
     def head_key(self, task: int) -> str:
         """Return the name of the head that answers for a task."""
-        return "shared" if self.method.shared_head else str(task)
+        return SHARED if self.head_is_shared else str(task)
 
     def take(self, part: Part) -> dict[str, Tensor]:
         """Return what is stored for the backbone tensors of `part`, as copies on the CPU."""

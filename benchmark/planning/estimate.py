@@ -18,6 +18,7 @@ from benchmark.learning.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.learning.origin import origin_of
 from benchmark.learning.training import Training
+from benchmark.planning.scenarios import check_scenario, scenario_for
 from benchmark.results.costs import Costs
 from benchmark.results.tables import compute_row, parameter_row
 from benchmark.storage.records import Records
@@ -60,12 +61,14 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
     """
     pristine = empty_backbone(settings.backbone)
     backbone = backbone_size(pristine)
-    sgd = training_operations_per_image(pristine, shape.classes, shape.image_size)
-    sgd *= shape.images * settings.epochs * shape.tasks
-    bare = inference_operations_per_image(pristine, shape.classes, shape.image_size)
+    widths = [shape.classes * (task if settings.scenario == "class" else 1) for task in range(1, shape.tasks + 1)]
+    once = {width: training_operations_per_image(pristine, width, shape.image_size) for width in set(widths)}
+    sgd = sum(once[width] for width in widths) * shape.images * settings.epochs
+    bare = inference_operations_per_image(pristine, widths[-1], shape.image_size)
     parameters, compute = [], []
-    for spec in settings.methods:
-        method = configure(spec, **settings.recipe)
+    configured = [configure(spec, **settings.recipe) for spec in settings.methods]
+    check_scenario(settings.scenario, configured)
+    for method in configured:
         records = simulate(pristine, method, settings, shape)
         parameters.append(parameter_row(method.label, [records], backbone))
         costs = Costs([records], fine_tuning_flops=sgd, bare_inference=bare)
@@ -94,7 +97,15 @@ class Simulation:
 
     def __init__(self, pristine: Network, method: ConfiguredMethod, settings: Settings, shape: StreamShape):
         self.shape = shape
-        self.cell = Cell(pristine, method.make, shape.classes, seed=0, device=torch.device("meta"))
+        self.cell = Cell(
+            pristine,
+            method.make,
+            shape.classes,
+            seed=0,
+            device=torch.device("meta"),
+            scenario=scenario_for(settings.scenario, method),
+            widths=(shape.classes,) * shape.tasks,
+        )
         batch = min(settings.batch_size, shape.images)
         self.training = Training(method.recipe, settings.epochs, batch, settings.augment, dry=True)
 
@@ -145,7 +156,9 @@ def _simulate(pristine: Network, method: ConfiguredMethod, settings: Settings, s
     frozen = frozen_bytes(cell)
     records: Records = []
     for number in range(1, shape.tasks + 1):
-        if number > _SIMULATED and method.grows_evenly and not _filling(records):
+        # With a joint head, vectors as long as the parameters grow with each task too.
+        even = method.grows_evenly and cell.scenario != "class"
+        if number > _SIMULATED and even and not _filling(records):
             break
         before = state.count_bytes()
         learned = simulated.learn(state)
@@ -156,7 +169,7 @@ def _simulate(pristine: Network, method: ConfiguredMethod, settings: Settings, s
                 "training_flops": learned.operations,
                 "bytes_before": before,
                 "bytes": state.count_bytes() | {"frozen": frozen},
-                "inference_flops_per_image": inference_operations_per_image(network, shape.classes, shape.image_size),
+                "inference_flops_per_image": inference_operations_per_image(network, network.classes, shape.image_size),
                 "features_cached": learned.features_cached,
             }
         )

@@ -15,6 +15,7 @@ from benchmark.gpus.asking import ask
 from benchmark.learning.compilation import check_compiler
 from benchmark.learning.precision import check_precision, precision_warnings
 from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
+from benchmark.planning.scenarios import check_classes, check_scenario
 from benchmark.streams.base import Stream
 from benchmark.streams.build import build_stream
 from benchmark.workers import warm_up
@@ -79,6 +80,7 @@ def prepare_run(
         UserError: a setting cannot be used.
     """
     configured = tuple(configure(spec, **settings.recipe) for spec in settings.methods)
+    check_scenario(settings.scenario, configured)
     check_budgets(settings, configured)
     device = torch.device("cpu") if elsewhere else choose_device(settings.device)
     if device.type == "cuda" and not (in_worker or tuning):
@@ -100,6 +102,7 @@ def prepare_run(
             progress=note,
             warn=warn,
         )
+    check_classes(settings.scenario, stream)
     if budgets is None:
         if settings.equal_memory or settings.equal_compute:
             note("weighing the methods against each other")

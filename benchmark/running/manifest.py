@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import accumulate
 from typing import Any
 
 from benchmark.backbones.base import fingerprint
@@ -26,10 +27,12 @@ def new_manifest(prepared: Prepared, command: list[str]) -> Manifest:
     """
     settings, stream, backbone = prepared.settings, prepared.stream, prepared.backbone
     orders = draw_orders([task.name for task in stream.tasks], settings.orders)
-    shapes = {_shape(task) for task in stream.tasks}
+    # In the scenario "class", the head has the classes of all tasks so far.
+    widths = list(accumulate(stream.widths)) if settings.scenario == "class" else list(stream.widths)
+    shapes = [(width, task.image_size) for width, task in zip(widths, stream.tasks, strict=True)]
     operations = {
         shape: (training_operations_per_image(backbone, *shape), inference_operations_per_image(backbone, *shape))
-        for shape in shapes
+        for shape in set(shapes)
     }
     made = provenance(command, prepared.device.type)
     return Manifest(
@@ -49,7 +52,8 @@ def new_manifest(prepared: Prepared, command: list[str]) -> Manifest:
                 **backbone_size(backbone),
             },
             "tasks": [
-                _task(number, task, settings, *operations[_shape(task)]) for number, task in enumerate(stream.tasks, 1)
+                _task(number, task, settings, *operations[shape])
+                for number, (task, shape) in enumerate(zip(stream.tasks, shapes, strict=True), 1)
             ],
             "versions": made["versions"],
             "commit": made["commit"],
@@ -124,11 +128,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "(default)" if value is None else str(value)
-
-
-def _shape(task: Task) -> tuple[int, int]:
-    """Return what a task's operations depend on: its class count, and the size of its images."""
-    return len(task.classes), task.image_size
 
 
 def _task(number: int, task: Task, settings: Settings, training: int, inference: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from benchmark.results.answers import accuracy
 from benchmark.running.executors.failures import failure_of
 from benchmark.running.manifest import check_same
 from benchmark.storage.tuned import read_tuned, write_tuned
+from benchmark.streams.columns import in_columns
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
 from methods.options import option_defaults, option_types, value_text
@@ -157,6 +158,7 @@ class Tuning:
             "settings": {
                 "stream": settings.stream,
                 "backbone": settings.backbone,
+                "scenario": settings.scenario,
                 "tuning_tasks": settings.tasks,
                 "image_size": settings.image_size,
                 "train_images": settings.train_images,
@@ -232,8 +234,18 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, tell: List
     Raises:
         DivergedError: the loss is no longer finite.
     """
-    settings, stream, device = prepared.settings, prepared.stream, prepared.device
-    cell = Cell(prepared.backbone, method.make, stream.most_classes, settings.seeds[0], device, stream.names)
+    settings, device = prepared.settings, prepared.device
+    stream = in_columns(prepared.stream, settings.scenario)
+    cell = Cell(
+        prepared.backbone,
+        method.make,
+        stream.most_classes,
+        settings.seeds[0],
+        device,
+        stream.names,
+        scenario=settings.scenario,
+        widths=stream.widths,
+    )
     training = Training(method.recipe, settings.epochs, settings.batch_size)
     state = start(cell)
     for number, task in enumerate(stream.tasks, 1):

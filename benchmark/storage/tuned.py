@@ -20,7 +20,13 @@ _TUNED = {"settings": dict, "stream": {"tasks": dict}, "backbone": {"fingerprint
 _ENTRY = {"trials": list}
 _TRIAL = {"params": dict, "value": float, "diverged": bool}
 #: How `tune` trains, if its file does not say it.
-_ALWAYS: dict[str, Any] = {"augment": [], "precision": "fp32", "equal_memory": None, "equal_compute": None}
+_ALWAYS: dict[str, Any] = {
+    "scenario": "task",
+    "augment": [],
+    "precision": "fp32",
+    "equal_memory": None,
+    "equal_compute": None,
+}
 
 # The options of the training that `tune` and `run` share.
 _RECIPE = ("epochs", "batch_size", *_ALWAYS)

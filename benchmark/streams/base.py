@@ -89,6 +89,23 @@ class Stream:
         return max(len(task.classes) for task in self.tasks)
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """The class count of each task."""
+        return tuple(len(task.classes) for task in self.tasks)
+
+    @property
+    def class_difference(self) -> str:
+        """How the classes of a task first differ from those of the first task; empty if all tasks have the same."""
+        first = self.tasks[0]
+        for task in self.tasks[1:]:
+            if len(task.classes) != len(first.classes):
+                return f"'{first.name}' has {len(first.classes)} classes and '{task.name}' has {len(task.classes)}"
+            for number, (one, other) in enumerate(zip(first.classes, task.classes, strict=True), 1):
+                if one != other:
+                    return f"class {number} is '{one}' in '{first.name}' and '{other}' in '{task.name}'"
+        return ""
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the tasks' fingerprints, in order."""
         return hashlib.sha256("".join(task.fingerprint for task in self.tasks).encode()).hexdigest()

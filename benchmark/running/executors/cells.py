@@ -24,6 +24,7 @@ from benchmark.storage.parallel_tasks import Alone, find_alone, save_alone, unit
 from benchmark.storage.records import CellKey, Records, record_path, write_record
 from benchmark.storage.state import PackedState, State, load, pack, save
 from benchmark.streams.base import Stream
+from benchmark.streams.columns import in_columns
 from benchmark.streams.orders import reordered
 from methods.errors import UserError
 
@@ -76,6 +77,7 @@ class Cells:
         self._keep_states = keep_states
         self._verify = verify
         self._frozen_bytes: dict[str, int] = {}
+        self._streams: dict[int, Stream] = {}
         # All present objects live to the end, so the garbage collector need not search them before each task.
         gc.collect()
         gc.freeze()
@@ -116,10 +118,16 @@ class Cells:
             self.device,
             stream.names,
             self.settings.memory_format,
+            self.settings.scenario,
+            stream.widths,
         )
 
     def _stream(self, key: CellKey) -> Stream:
-        return reordered(self._prepared.stream, self._orders[key[2]])
+        order = key[2]
+        if order not in self._streams:
+            stream = reordered(self._prepared.stream, self._orders[order])
+            self._streams[order] = in_columns(stream, self.settings.scenario)
+        return self._streams[order]
 
     def _evaluations(self, key: CellKey) -> Evaluations:
         folder = self._folder.cell(*key)

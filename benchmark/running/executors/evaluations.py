@@ -73,11 +73,12 @@ class Evaluations:
         began = time.perf_counter()
         for number in numbers:
             task = self._stream.tasks[number - 1]
-            parts = evaluation_fingerprint(checksums, number, task.fingerprint)
+            data = self.cell.asked(state.learned, task.fingerprint)
+            parts = evaluation_fingerprint(checksums, number, data)
             entry = known.get((number, parts))
             if entry is None:
                 # The parts may differ only in values that the task does not use.
-                used = self._fingerprints.of(state, checksums, number, len(task.classes), task.fingerprint)
+                used = self._fingerprints.of(state, checksums, number, len(task.classes), data)
                 entry = known.get((number, used))
                 if entry is None:
                     reference = Reference.to_task(number, state.learned)

@@ -444,6 +444,7 @@ def test_test_images_are_never_touched(capsys):
     assert content["settings"] == {
         "stream": "mini",
         "backbone": "mini",
+        "scenario": "task",
         "tuning_tasks": 3,
         "image_size": None,
         "train_images": None,

@@ -1,0 +1,294 @@
+"""The losses with one head for all tasks, computed again from their definitions, in double precision."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark.checks.tiny import make_task
+from benchmark.learning.learner import Cell
+from benchmark.learning.strategy import Strategy
+from benchmark.learning.training import Training
+from benchmark.storage.state import State
+from benchmark.streams.base import Stream
+from benchmark.streams.columns import in_columns
+from methods.network import Network
+
+WIDTHS = (3, 2, 4)
+
+
+@dataclass
+class Made:
+    """A step as it was made.
+
+    Attributes:
+        task: the number of its task.
+        network: a copy from before the step.
+        images, labels: the minibatch.
+        loss: its loss.
+        gradients: by name, as the optimiser saw them.
+        replayed: the stored images that it used.
+    """
+
+    task: int
+    network: Network
+    images: Tensor
+    labels: Tensor
+    loss: Tensor
+    gradients: dict[str, Tensor]
+    replayed: dict[str, Tensor]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch, drawn: list[dict[str, Tensor]]) -> list[Made]:
+    """All steps of the test."""
+    steps: list[Made] = []
+    step = Strategy._step
+
+    def record(self: Strategy) -> None:
+        before = copy.deepcopy(self.model)
+        step(self)
+        gradients = {name: p.grad.clone() for name, p in self.model.named_parameters() if p.grad is not None}
+        last = drawn[-1] if drawn else {}
+        batch = (self.mb_x, self.mb_y, self.loss.detach())
+        steps.append(Made(self.bench.method.task, before, *batch, gradients, last))
+
+    monkeypatch.setattr(Strategy, "_step", record)
+    return steps
+
+
+@pytest.fixture
+def learn_all(
+    make_cell: Callable[..., Cell], states: Callable[..., list[State]], tiny_network: Network
+) -> Callable[..., list[State]]:
+    """learn_all("class", "er:memory=9") -> the states after three tasks, in double precision."""
+
+    def fold(scenario: str, spec: str, **options: Any) -> list[State]:
+        cell = make_cell(spec, tiny_network.double(), **options)
+        widths = WIDTHS if scenario == "class" else (3, 3, 3)
+        tasks = tuple(make_task(number, width) for number, width in enumerate(widths, 1))
+        tasks = in_columns(Stream("tiny", tasks), scenario).tasks
+        cell = replace(cell, scenario=scenario, widths=widths, most_classes=max(widths))
+        # The gradient is not limited, so that it can be compared.
+        recipe = replace(cell.make_method().recipe, clip=0.0)
+        return states(cell, tasks, Training(recipe, epochs=1, batch_size=8))
+
+    return fold
+
+
+def logits(network: Network, images: Tensor) -> Tensor:
+    """By hand: features times weights, plus biases."""
+    weights = network.heads.weights
+    return network.features(images) @ weights[:, :-1].T + weights[:, -1]
+
+
+def ce(logits: Tensor, labels: Tensor, columns: range) -> Tensor:
+    """The mean of log sum exp(z) - z_y, the sum over some columns only."""
+    chosen = logits[:, columns.start : columns.stop]
+    return (chosen.logsumexp(1) - logits[torch.arange(len(labels)), labels]).mean()
+
+
+def columns_of(choice: str, task: int) -> range:
+    """The columns in the loss of a task's images. The three tasks have 3, 2 and 4 classes."""
+    ends = (0, 3, 5, 9)
+    return {"seen": range(ends[task]), "current": range(ends[task - 1], ends[task]), "all": range(9)}[choice]
+
+
+def assert_same_loss(step: Made, expected: Tensor) -> None:
+    """The loss, and its gradients."""
+    torch.testing.assert_close(step.loss, expected.detach(), rtol=1e-10, atol=1e-12)
+    expected.backward()
+    for name, parameter in step.network.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(step.gradients[name], parameter.grad, rtol=1e-8, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("choice", ["seen", "current", "all"])
+def test_fine_tuning(choice: str, made: list[Made], learn_all: Callable[..., list[State]]) -> None:
+    learn_all("class", f"sgd:logits={choice}")
+    for step in (made[0], made[7], made[-1]):
+        columns = columns_of(choice, step.task)
+        assert_same_loss(step, ce(logits(step.network, step.images), step.labels, columns))
+        others = torch.ones(len(step.network.heads.weights), dtype=torch.bool)
+        others[columns.start : columns.stop] = False
+        assert not step.gradients["heads.weights"][others].any()
+    assert {int(label) for step in made if step.task == 3 for label in step.labels} == {5, 6, 7, 8}
+
+
+@pytest.mark.parametrize("choice", ["seen", "current", "all"])
+def test_replay(choice: str, made: list[Made], learn_all: Callable[..., list[State]]) -> None:
+    learn_all("class", f"er:memory=12:logits={choice}")
+    step = made[-1]
+    both = logits(step.network, torch.cat([step.images, step.replayed["images"]]))
+    new, old = both.split(8)
+    everything = columns_of("all" if choice == "all" else "seen", 3)
+    assert_same_loss(step, ce(new, step.labels, columns_of(choice, 3)) + ce(old, step.replayed["labels"], everything))
+    assert set(step.replayed["tasks"].tolist()) == {1, 2}
+    assert all(
+        (label < 3) == (task == 1)
+        for label, task in zip(*(step.replayed[k].tolist() for k in ("labels", "tasks")), strict=True)
+    )
+
+
+@pytest.mark.parametrize("choice", ["seen", "current", "all"])
+def test_dark_replay(choice: str, made: list[Made], learn_all: Callable[..., list[State]]) -> None:
+    learn_all("class", f"derpp:alpha=0.7:beta=0.4:memory=12:logits={choice}")
+    step = made[-1]
+    both = logits(step.network, torch.cat([step.images, step.replayed["images"]]))
+    new, first, second = both.split(8)
+    squares = []
+    for index in range(8):
+        width = 9 if choice == "all" else columns_of("seen", int(step.replayed["tasks"][index])).stop
+        stored = step.replayed["logits"][index].double()
+        assert not stored[width:].any()
+        squares.append((first[index, :width] - stored[:width]).square().mean())
+    everything = columns_of("all" if choice == "all" else "seen", 3)
+    expected = ce(new, step.labels, columns_of(choice, 3)) + 0.7 * torch.stack(squares).mean()
+    assert_same_loss(step, expected + 0.4 * ce(second, step.replayed["labels"][8:], everything))
+
+
+def test_what_dark_replay_stores_are_the_logits_of_the_whole_head(
+    made: list[Made], learn_all: Callable[..., list[State]]
+) -> None:
+    """Also where only the new classes are trained."""
+    first, second, _ = learn_all("class", "derpp:memory=100:logits=current")
+    assert first.memory["replay.logits"].shape == (40, 3)
+    assert second.memory["replay.logits"].shape == (80, 5)
+    stored = second.memory["replay.logits"]
+    assert stored.isfinite().all()
+    assert torch.equal(stored[:40, :3], first.memory["replay.logits"])
+    assert not stored[:40, 3:].any()
+    network = next(step.network for step in made if step.task == 3).eval()
+    with torch.no_grad():
+        expected = logits(network, second.memory["replay.images"][40:])
+    torch.testing.assert_close(stored[40:], expected[:, :5].float(), rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_projected_on_those_of_stored_images(made: list[Made], learn_all: Callable[..., list[State]]) -> None:
+    learn_all("class", "agem:memory=12")
+    projected = 0
+    for step in made:
+        if step.task == 1:
+            continue
+        parameters = [p for p in step.network.parameters() if p.requires_grad]
+        seen = columns_of("seen", step.task)
+        batch = ce(logits(step.network, step.images), step.labels, seen)
+        torch.testing.assert_close(step.loss, batch.detach())
+        old = ce(logits(step.network, step.replayed["images"]), step.replayed["labels"], seen)
+        g = torch.cat([part.flatten() for part in torch.autograd.grad(batch, parameters)])
+        g_ref = torch.cat([part.flatten() for part in torch.autograd.grad(old, parameters)])
+        if g @ g_ref < 0:
+            g, projected = g - (g @ g_ref) / (g_ref @ g_ref) * g_ref, projected + 1
+        names = [name for name, p in step.network.named_parameters() if p.requires_grad]
+        torch.testing.assert_close(torch.cat([step.gradients[name].flatten() for name in names]), g)
+    assert projected
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+def test_distillation_on_all_old_columns(
+    scenario: str, made: list[Made], learn_all: Callable[..., list[State]]
+) -> None:
+    learn_all(scenario, "lwf:strength=0.6:temperature=1.5")
+    teacher = next(step.network for step in made if step.task == 3).eval()
+    step = made[-1]
+    new, old = (5, 5) if scenario == "class" else (0, 3)
+    student = logits(step.network, step.images)
+    with torch.no_grad():
+        targets = (logits(teacher, step.images)[:, :old] / 1.5).softmax(1)
+    distilled = -(targets * (student[:, :old] / 1.5).log_softmax(1)).sum(1).mean()
+    assert_same_loss(step, ce(student, step.labels, range(new, student.shape[1])) + 0.6 * distilled)
+
+
+@pytest.mark.parametrize(("choice", "width"), [("seen", 9), ("all", 9)])
+def test_all_tasks_together(choice: str, width: int, made: list[Made], learn_all: Callable[..., list[State]]) -> None:
+    states = learn_all("class", f"joint:logits={choice}")
+    step = made[-1]
+    assert_same_loss(step, ce(logits(step.network, step.images), step.labels, range(width)))
+    assert {int(label) for step in made if step.task == 3 for label in step.labels} == set(range(9))
+    assert states[1].shared["heads.shared.bias"].shape == ((9,) if choice == "all" else (5,))
+
+
+@pytest.mark.parametrize("spec", ["ewc:strength=50", "ewc:strength=50:storage=summed", "online-ewc:strength=50"])
+def test_the_head_is_protected_like_the_rest_and_new_classes_are_free(
+    spec: str, made: list[Made], learn_all: Callable[..., list[State]]
+) -> None:
+    """lambda/2 times the sum of F (theta - theta*)^2, where a task's F and theta* end before the classes after it."""
+    first, second, _ = learn_all("class", spec)
+    step = made[-1]
+    decay = 0.9 if spec.startswith("online") else 1.0
+    theta = torch.cat([p.flatten() for p in step.network.parameters() if p.requires_grad])
+    assert len(theta) == sum(p.numel() for p in step.network.backbone.parameters()) + 9 * 6
+    pairs = (
+        [("fisher.1", "anchor.1"), ("fisher.2", "anchor.2")] if spec == "ewc:strength=50" else [("fisher", "anchor")]
+    )
+    penalty = torch.zeros((), dtype=torch.float64)
+    for fisher, anchor in pairs:
+        kept = second.memory
+        size = len(kept[fisher])
+        penalty = penalty + (kept[fisher] * (theta[:size] - kept[anchor]).square()).sum()
+    expected = ce(logits(step.network, step.images), step.labels, range(9)) + 50 / 2 * (
+        decay * penalty + second.memory.get("rest", 0)
+    )
+    assert_same_loss(step, expected)
+    assert len(first.memory["fisher.1" if "fisher.1" in first.memory else "fisher"]) == len(theta) - 6 * 6
+
+
+@pytest.mark.parametrize("kind", ["exact", "sampled", "empirical"])
+def test_fisher_information_of_the_new_classes_alone(
+    kind: str, made: list[Made], learn_all: Callable[..., list[State]]
+) -> None:
+    """Where only the new classes are in the loss, the old units have no part in it and no Fisher information."""
+    _, second, _ = learn_all("class", f"ewc:fisher={kind}:logits=current")
+    head = second.memory["fisher.2"][-30:].reshape(5, 6)
+    assert torch.isfinite(second.memory["fisher.2"]).all()
+    assert not head[:3].any()
+    assert (head[3:] > 0).any(1).all()
+
+
+def test_importance_of_the_path_begins_where_new_classes_begin(
+    made: list[Made], learn_all: Callable[..., list[State]]
+) -> None:
+    """omega / ((theta - theta*)^2 + xi), where the anchor of new units is their first value."""
+    first, second, _ = learn_all("class", "si:strength=2:damping=0.01")
+    steps = [step for step in made if step.task == 2]
+    parameters = [[p.detach() for p in step.network.parameters() if p.requires_grad] for step in steps]
+    thetas = [torch.cat([p.flatten() for p in values]) for values in parameters]
+    end = second.memory["anchor"]
+    size = len(first.memory["anchor"])
+    assert len(end) == size + 2 * 6
+    torch.testing.assert_close(thetas[0][:size], first.memory["anchor"])
+    omega = torch.zeros_like(end)
+    for index, step in enumerate(steps):
+        parts = [p for p in step.network.parameters() if p.requires_grad]
+        batch = ce(logits(step.network, step.images), step.labels, range(5))
+        g = torch.cat([part.flatten() for part in torch.autograd.grad(batch, parts)])
+        after = thetas[index + 1] if index + 1 < len(steps) else end
+        omega -= g * (after - thetas[index])
+    before = torch.cat([first.memory["importance"], torch.zeros(12, dtype=torch.float64)])
+    expected = before + (omega / ((end - thetas[0]).square() + 0.01)).relu()
+    torch.testing.assert_close(second.memory["importance"], expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("spec", ["sgd", "er:memory=12", "derpp:memory=12", "agem:memory=12", "joint", "si", "sgd-ll"])
+def test_one_head_for_all_domains(spec: str, made: list[Made], learn_all: Callable[..., list[State]]) -> None:
+    """A head of three units from the start; labels are as they come, and cross entropy is over all three."""
+    states = learn_all("domain", spec)
+    assert all(state.shared["heads.shared.weight"].shape == (3, 5) for state in states)
+    assert not any(name.startswith("heads.") for state in states for own in state.tasks.values() for name in own)
+    step = next(step for step in made if step.task == 1)
+    features = step.images if spec == "sgd-ll" else step.network.features(step.images)
+    weights = step.network.heads.weights
+    expected = ce(features @ weights[:, :-1].T + weights[:, -1], step.labels, range(3))
+    assert_same_loss(step, expected)
+    if spec.startswith("derpp"):
+        last = made[-1]
+        new, first, second = logits(last.network, torch.cat([last.images, last.replayed["images"]])).split(8)
+        mse = (first - last.replayed["logits"][:8].double()).square().mean()
+        replay = ce(second, last.replayed["labels"][8:], range(3))
+        assert_same_loss(last, ce(new, last.labels, range(3)) + 0.3 * mse + 0.5 * replay)
