@@ -6,18 +6,23 @@ from functools import lru_cache
 
 import pytest
 
-from benchmark.checks.base import examine_one
+from benchmark.checks.base import examine, examine_one
 from benchmark.checks.gpu import GPU_CHECK
 from benchmark.checks.methods import METHOD_CHECKS
 from benchmark.checks.subject import MethodSubject
+from benchmark.planning.scenarios import methods_for
 from methods import methods
 from methods.configured import configure
+from methods.scenarios import Scenario
 
 # Harder gates may all be exactly open or closed, and then nothing leaks: hat would isolate more than it promises.
 SPECIFICATIONS = (
     *(spec for spec in methods.members("all") if spec != "hat"),
     *("hat:smax=20", "avalanche:MASPlugin", "avalanche:EWCPlugin:ewc_lambda=1"),
 )
+# Each handles the columns of earlier or later tasks in a way of its own.
+ALL_LOGITS = ("sgd:logits=all", "derpp:logits=all", "joint:logits=all")
+CURRENT_LOGITS = ("ewc:logits=current:fisher=exact", "er:logits=current", "derpp:logits=current")
 CHECKS = {check.name: check for check in METHOD_CHECKS}
 
 
@@ -34,6 +39,20 @@ def test_keeps_the_contract(spec: str, name: str) -> None:
     assert finding.status == "ok", finding.text
     assert finding.text.startswith("on a GPU it waits in each step: " if waits else "")
     assert bool(finding.text) == waits
+
+
+@pytest.mark.parametrize(
+    ("spec", "scenario"),
+    [
+        (spec, scenario)
+        for scenario in ("class", "domain")
+        for spec in (*methods_for(scenario), *((*ALL_LOGITS, *CURRENT_LOGITS) if scenario == "class" else ()))
+    ],
+)
+def test_keeps_the_contract_where_one_head_answers_for_all_tasks(spec: str, scenario: Scenario) -> None:
+    found = list(examine(METHOD_CHECKS, lambda: MethodSubject(configure(spec), scenario)))
+    assert [str(finding) for finding in found if finding.status != "ok" or finding.text] == []
+    assert len(found) == len(METHOD_CHECKS)
 
 
 def test_the_checks_have_names_of_their_own() -> None:

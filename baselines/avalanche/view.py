@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
 from methods import Network, Samples
+from methods.heads import Heads
 
 
 class TaskModel(MultiTaskModule, BaseModel):
@@ -37,7 +38,9 @@ class TaskModel(MultiTaskModule, BaseModel):
         self.features: Tensor | None = None
         # Some plugins look for the last linear layer: here it is all heads together.
         self.classifier = nn.Linear(1, 1, device="meta")
-        self.classifier.weight, self.classifier.bias = network.heads.weight, network.heads.bias
+        heads = network.heads
+        assert isinstance(heads, Heads)
+        self.classifier.weight, self.classifier.bias = heads.weight, heads.bias
         self.trained = [parameter.requires_grad for parameter in self.parameters()]
 
     def settle(self) -> None:

@@ -35,8 +35,11 @@ def is_counted(subject: MethodSubject) -> None:
     for part, size in on_disk.items():
         if counted[part] != size:
             raise WrongError(f"the part '{part}' counts {counted[part]} bytes and takes {size} in its files")
-    widths = [4] if subject.cls.shared_head else [len(task.classes) for task in subject.tasks[:2]]
-    heads = 4 * sum((5 + 1) * width for width in widths)
+    fixed = subject.cls.shared_head or subject.scenario == "domain"
+    # With all logits, the classes of all tasks have units from the start.
+    counted_of = subject.tasks if subject.scenario == "class" and subject.make().logits == "all" else subject.tasks[:2]
+    classes = subject.cell().most_classes if fixed else sum(len(task.classes) for task in counted_of)
+    heads = 4 * (5 + 1) * classes
     if counted["heads"] != heads:
         raise WrongError(
             f"the heads take {counted['heads']} bytes in place of {heads}; leave their size and type alone"
@@ -50,7 +53,8 @@ def costs_without_data(subject: MethodSubject) -> None:
         simulated = subject.fold(cell, [without_data(task) for task in subject.tasks], dry=True)
         for number, learned in enumerate(simulated, 1):
             classes = len(subject.tasks[number - 1].classes)
-            inference_operations_per_image(network_for(cell, learned.state, number, classes), classes, 8)
+            network = network_for(cell, learned.state, number, classes)
+            inference_operations_per_image(network, network.classes, 8)
     for number, (real, dry) in enumerate(zip(subject.learned, simulated, strict=True), 1):
         forms, expected = ({k: (v.shape, v.dtype) for k, v in flat(s.state).items()} for s in (dry, real))
         for name in sorted(forms.keys() | expected.keys()):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,7 +48,10 @@ class Target:
         try:
             if self.registry is methods:
                 configured = configure(self.text)
-                yield from examine(METHOD_CHECKS, lambda: MethodSubject(configured))
+                for scenario in configured.cls.scenarios:
+                    for finding in examine(METHOD_CHECKS, partial(MethodSubject, configured, scenario)):
+                        told = f"{finding.check}, with --scenario {scenario}"
+                        yield finding if scenario == "task" else replace(finding, check=told)
                 return
             spec = parse_spec(self.text)
             cls = self.registry.get(spec.name)

@@ -15,13 +15,14 @@ from benchmark.checks.tiny import three_tasks, tiny_network
 from benchmark.learning.learner import Cell, Learned, learn, start
 from benchmark.learning.training import Training
 from benchmark.storage.state import State
-from benchmark.streams.base import Task
+from benchmark.streams.base import Stream, Task
 from methods import methods
 from methods.configured import ConfiguredMethod
 from methods.heads import placeless
 from methods.method import Method
 from methods.network import Network
 from methods.options import Spec, option_values
+from methods.scenarios import Scenario
 
 CPU = torch.device("cpu")
 
@@ -32,13 +33,18 @@ class MethodSubject:
 
     Attributes:
         method: the method with its options.
+        scenario: who knows the task of an image.
         tasks: three tasks.
         live: the network that learned the last task.
     """
 
     method: ConfiguredMethod
-    tasks: tuple[Task, ...] = field(default_factory=three_tasks)
+    scenario: Scenario = "task"
+    tasks: tuple[Task, ...] = field(init=False)
     live: Network | None = None
+
+    def __post_init__(self) -> None:
+        self.tasks = three_tasks(self.scenario)
 
     @property
     def spec(self) -> Spec:
@@ -73,8 +79,9 @@ class MethodSubject:
     ) -> Cell:
         """Return a cell of the method on the tiny network."""
         network = copy.deepcopy(network or tiny_network()).to(device)
-        names = tuple(task.name for task in tasks or self.tasks)
-        return Cell(network, self.make, 4, seed, device, names)
+        stream = Stream("tiny", tuple(tasks or self.tasks))
+        make, most = self.make, stream.most_classes
+        return Cell(network, make, most, seed, device, stream.names, scenario=self.scenario, widths=stream.widths)
 
     def training(self, **changes: Any) -> Training:
         """Return a training of two epochs in batches of 8, with the method's recipe."""

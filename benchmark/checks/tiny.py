@@ -6,8 +6,10 @@ import torch
 from torch import nn
 
 from benchmark.images.labelled import LabelledImages
-from benchmark.streams.base import Task
+from benchmark.streams.base import Stream, Task
+from benchmark.streams.columns import in_columns
 from methods.network import Network
+from methods.scenarios import Scenario
 
 
 def make_images(count: int, classes: int, size: int, seed: int) -> LabelledImages:
@@ -27,9 +29,11 @@ def make_task(number: int, classes: int, size: int = 8, train: int = 40) -> Task
     return Task(f"task-{number}", names, *splits)
 
 
-def three_tasks() -> tuple[Task, ...]:
-    """Return three tasks with 3, 2 and 4 classes, at 8x8."""
-    return tuple(make_task(number, classes) for number, classes in ((1, 3), (2, 2), (3, 4)))
+def three_tasks(scenario: Scenario = "task") -> tuple[Task, ...]:
+    """Return three tasks with 3, 2 and 4 classes, at 8x8; in the scenario "domain" with 3 classes each."""
+    widths = (3, 3, 3) if scenario == "domain" else (3, 2, 4)
+    tasks = tuple(make_task(number, classes) for number, classes in enumerate(widths, 1))
+    return in_columns(Stream("tiny", tasks), scenario).tasks
 
 
 def without_data(task: Task) -> Task:

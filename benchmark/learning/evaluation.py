@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn.utils import parametrize
 
 from benchmark.images.batches import in_order
@@ -29,7 +30,6 @@ def network_for(cell: Cell, state: State, task: int, classes: int) -> Network:
     return Answering(cell).network(state, task, classes)
 
 
-@torch.inference_mode()
 def evaluate(
     network: Network,
     data: LabelledImages,
@@ -38,16 +38,38 @@ def evaluate(
     memory_format: MemoryFormat = "channels-last",
 ) -> Answers:
     """Return what a network in evaluation mode answers to each image of `data`, and how sure it is."""
-    classes, confidence = [], []
+    return answers_among((range(network.classes),), network, data, device, precision, memory_format)[0]
+
+
+@torch.inference_mode()
+def answers_among(
+    choices: Sequence[range],
+    network: Network,
+    data: LabelledImages,
+    device: torch.device,
+    precision: Precision = "fp32",
+    memory_format: MemoryFormat = "channels-last",
+) -> list[Answers]:
+    """Return the answers where only these columns of the logits may answer, for each choice.
+
+    The images pass through the network once.
+    """
+    classes: list[list[Tensor]] = [[] for _ in choices]
+    confidence: list[list[Tensor]] = [[] for _ in choices]
     # A weight that is computed from other tensors is computed once, not in each pass.
     with arithmetic(precision), computing(precision, device), parametrize.cached():
         for images, _ in in_order(data, device, memory_format):
             logits = network(images)
-            answered = logits.argmax(1, keepdim=True)
-            classes.append(answered)
-            confidence.append(logits.float().softmax(1).gather(1, answered))
+            for k, columns in enumerate(choices):
+                own = logits[:, columns.start : columns.stop]
+                answered = own.argmax(1, keepdim=True)
+                classes[k].append(answered + columns.start)
+                confidence[k].append(own.float().softmax(1).gather(1, answered))
     # One copy of each at the end, because a copy waits for the GPU.
-    return Answers(torch.cat(classes)[:, 0].cpu().numpy(), torch.cat(confidence)[:, 0].cpu().numpy())
+    return [
+        Answers(torch.cat(each)[:, 0].cpu().numpy(), torch.cat(sure)[:, 0].cpu().numpy())
+        for each, sure in zip(classes, confidence, strict=True)
+    ]
 
 
 def evaluation_fingerprint(checksums: Mapping[str, str], task: int, data: str) -> str:

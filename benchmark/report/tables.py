@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from benchmark.config import setting_of
 from benchmark.report.table import EMPTY, MINUS, WRITERS, Cell, Table
 from benchmark.results.blocks import counted
 from benchmark.results.columns import TIMES, Column, shown_in
@@ -26,6 +27,14 @@ _BUDGETS = (
 )
 
 
+# What a reader must know of the answers, beside the accuracy.
+_SCENARIOS = {
+    "task": "",
+    "class": " The task of a test image is not known: an answer is one of the classes of all tasks so far (class).",
+    "domain": " The task of a test image is not known; all tasks have the same classes (domain).",
+}
+
+
 def summary_display(results: Results) -> Table:
     """The summary as a reader sees it; it has a column of statuses only if a method did not succeed."""
     statistics, budgets = results.statistics, budgets_display(results.manifest)
@@ -34,6 +43,7 @@ def summary_display(results: Results) -> Table:
         f"Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over {over}; "
         "pp are percentage points."
     )
+    caption += _SCENARIOS[setting_of(results.manifest.settings, "scenario")]
     if statistics.orders:
         caption += " The drop is what the first task of each order has lost since it was learned."
     if statistics.leaders:

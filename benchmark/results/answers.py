@@ -21,23 +21,38 @@ BINS = 15
 
 @dataclass(frozen=True, eq=False)
 class Marked:
-    """Answers to a task's test images, and the right ones."""
+    """Answers to a task's test images, and the right ones.
+
+    Attributes:
+        answers: what was answered.
+        truth: the right answers, within the task.
+        first: the answer that means the task's first class: 0, unless the classes of several tasks compete.
+        competing: how many classes compete, if not only those of the task.
+    """
 
     answers: Answers
     truth: TaskLabels
+    first: int = 0
+    competing: int | None = None
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The right answers, counted as the answers are: int64 [N]."""
+        return self.truth.labels + self.first
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """Whether each answer is right: bool [N]."""
-        return self.answers.classes == self.truth.labels
+        return self.answers.classes == self.labels
 
     @property
     def accuracy(self) -> float:
-        return accuracy(self.answers.classes, self.truth.labels)
+        return accuracy(self.answers.classes, self.labels)
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
-        return confusion_matrix(self.answers.classes, self.truth.labels, len(self.truth.classes))
+        """How often each competing class (row) was answered with each of them (column)."""
+        return confusion_matrix(self.answers.classes, self.labels, self.competing or len(self.truth.classes))
 
 
 def accuracy(classes: npt.ArrayLike, labels: npt.ArrayLike) -> float:

@@ -67,7 +67,12 @@ class KeptAnswers:
         @cache
         def mark(place: int, reference: Reference) -> Marked | None:
             given, truth = read(reference.learned).get(reference.name), self._truth(key, place)
-            return Marked(given, truth) if given and truth and len(given) == len(truth.labels) else None
+            if given is None or truth is None or len(given) != len(truth.labels):
+                return None
+            if self._manifest.settings.get("scenario", "task") != "class":
+                return Marked(given, truth)
+            widths = [self._manifest.tasks[task - 1]["classes"] for task in self._manifest.orders[key[2]]]
+            return Marked(given, truth, sum(widths[: place - 1]), sum(widths))
 
         def by_task(record: Record) -> ByTask:
             places, kept = [entry["task"] for entry in record["evaluated"]], references(record)
@@ -96,15 +101,20 @@ def class_table(last: LastAnswers, manifest: Manifest) -> pd.DataFrame:
         for (method, seed, order), tasks in last.items()
         for place, marked in tasks.items()
         if marked
-        for row in _class_rows(marked)
+        for row in _class_rows(marked, tasks)
     ]
     return pd.DataFrame(rows, columns=list(CLASS_COLUMNS))
 
 
-def _class_rows(marked: Marked) -> list[dict[str, Any]]:
+def _class_rows(marked: Marked, tasks: ByTask) -> list[dict[str, Any]]:
+    """The rows of a task's classes. Where classes of all tasks compete, their images count for the precision."""
     confusion = marked.confusion
+    if marked.competing is not None:
+        confusion = sum(each.confusion for each in tasks.values() if each)
     numbers = (confusion.sum(axis=1), answers.recall(confusion), answers.precision(confusion), answers.f1(confusion))
+    own = slice(marked.first, marked.first + len(marked.truth.classes))
+    columns = zip(marked.truth.classes, *(each[own] for each in numbers), strict=True)
     return [
         {"class": label, "class_name": name, "images": images, "recall": recall, "precision": precision, "f1": f1}
-        for label, (name, images, recall, precision, f1) in enumerate(zip(marked.truth.classes, *numbers, strict=True))
+        for label, (name, images, recall, precision, f1) in enumerate(columns)
     ]

@@ -2,7 +2,9 @@
 
 `answers-<k>.safetensors` holds what was evaluated after task k. What had not changed by then is not in it: the record
 of the task refers to an earlier file, see `Reference`. An entry of a record may refer to several answers to the same
-images, each by a name: today only "task", the answers of which the task of each image was known.
+images, each by a name. The first are the run's own; their name is the scenario: "task" (the task of each image was
+known), "class" or "domain". In the scenario "class", answers are columns among the classes of all tasks, and "derived"
+are those that the same logits give among the classes of the image's own task.
 
 In the file a class has the smallest unsigned integer type that holds it, and a confidence c is round(65535 c) in two
 bytes. A float16 would lose what is above 0.9998, where sure answers are; this keeps steps of 0.000015 everywhere. Zero
@@ -24,8 +26,8 @@ import safetensors.numpy
 
 from benchmark.storage.records import Record, Records
 
-#: The name of answers for which the task of each image was known.
-TASK = "task"
+#: The name of answers that follow from the logits of others, if the task of each image is known.
+DERIVED = "derived"
 
 _STEM = "answers-"
 # In a file, the task after which it was made has no number, so that the file is the same wherever that task stands.
@@ -76,9 +78,16 @@ class Reference:
     name: str
 
     @classmethod
-    def to_task(cls, task: int, learned: int) -> Reference:
-        """The answers to a task's images that are given after `learned` tasks."""
-        return cls(learned, _OWN if task == learned else str(task))
+    def to_task(cls, task: int, learned: int, who: str = "") -> Reference:
+        """The answers to a task's images that are given after `learned` tasks.
+
+        Args:
+            task: the task's number.
+            learned: how many were learned.
+            who: the name of the answers in an entry; for all but DERIVED the place is the same.
+        """
+        name = _OWN if task == learned else str(task)
+        return cls(learned, f"{name}.{DERIVED}" if who == DERIVED else name)
 
     @classmethod
     def parse(cls, text: str) -> Reference:
@@ -164,9 +173,9 @@ def can_be_given_again(records: Records, learned: int) -> bool:
 
 
 def references(record: Record) -> dict[int, Reference]:
-    """Task -> the place of its answers after the task of a record; without those that are not kept."""
-    entries = [(entry["task"], entry.get("answers", {}).get(TASK)) for entry in record["evaluated"]]
-    return {task: Reference.parse(text) for task, text in entries if text}
+    """Task -> the place of the run's own answers to it after the task of a record; without those that are not kept."""
+    entries = [(entry["task"], [*entry.get("answers", {}).values()]) for entry in record["evaluated"]]
+    return {task: Reference.parse(places[0]) for task, places in entries if places}
 
 
 def _packed(answers: Answers) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.uint16]]:

@@ -15,15 +15,17 @@ function setUpAnswers() {
 
 /** Everything about a method's answers to a task, as elements. */
 function answersTo(k, t) {
-  const { label, repetition, tasks } = data.answers.methods[k];
+  const { label, repetition, names, tasks } = data.answers.methods[k];
   const { name, classes, images } = data.answers.tasks[t];
   const own = tasks[t];
   if (!own) return [html("p", {}, `${label} has not learned ${name} yet, or its answers are not kept.`)];
   const text = `${label}, ${repetition}: ${sum(own.right)} of ${sum(images)} images of ${name} were answered right. Down: the class of the images. Across: the answer. Colours are shares of the class.`;
+  // Where the classes of all tasks compete, an answer may be a class of another task.
+  const answers = names ?? classes;
   const cut = own.others ? [html("p", {}, `${own.others} rarer kinds of mistakes are left out.`)] : [];
-  const matrix = html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, confusionTable(own, classes, images));
-  const worst = own.mistakes.slice(0, WORST).map(([i, j, often]) => [classes[i], classes[j], `${often} of ${images[i]}`]);
-  const surest = own.surest.map(([image, i, j, sure]) => [image, classes[i], classes[j], sure === null ? "–" : `${percent(sure)} %`]);
+  const matrix = html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, confusionTable(own, classes, images, answers));
+  const worst = own.mistakes.slice(0, WORST).map(([i, j, often]) => [classes[i], answers[j], `${often} of ${images[i]}`]);
+  const surest = own.surest.map(([image, i, j, sure]) => [image, classes[i], answers[j], sure === null ? "–" : `${percent(sure)} %`]);
   const lists = worst.length
     ? [
         html("h3", {}, "The most frequent mistakes"),
@@ -39,16 +41,23 @@ function sum(numbers) {
   return numbers.reduce((all, each) => all + each, 0);
 }
 
-function confusionTable({ right, mistakes }, classes, images) {
-  const counts = classes.map((_, i) => classes.map((_, j) => (i === j ? right[i] : 0)));
-  for (const [i, j, often] of mistakes) counts[i][j] = often;
-  const dense = classes.length > MOST_WRITTEN;
+function confusionTable({ first, right, mistakes }, classes, images, answers) {
+  // The task's own classes, and others that were answered.
+  const own = classes.map((_, i) => first + i);
+  const shown = [...new Set([...own, ...mistakes.map(([, j]) => j)])].sort((a, b) => a - b);
+  const counts = classes.map((_, i) => new Map([[first + i, right[i]]]));
+  for (const [i, j, often] of mistakes) counts[i].set(j, often);
+  const dense = shown.length > MOST_WRITTEN;
   const table = html("table", { class: dense ? "heat dense" : "heat", "aria-label": "Confusion matrix" });
-  const name = (j) => (dense ? numbered(j) : html("span", {}, classes[j]));
-  const head = html("tr", {}, html("td"), ...classes.map((label, j) => html("th", { scope: "col", title: label }, name(j))));
-  const rows = counts.map((row, i) =>
-    html("tr", {}, html("th", { scope: "row", title: classes[i] }, name(i)), ...row.map((often, j) => confusionCell(often, images[i], `${classes[i]}, answered ${classes[j]}: ${often} of ${images[i]}`))),
-  );
+  const name = (label, k) => (dense ? numbered(k) : html("span", {}, label));
+  const head = html("tr", {}, html("td"), ...shown.map((j, k) => html("th", { scope: "col", title: answers[j] }, name(answers[j], k))));
+  const rows = counts.map((row, i) => {
+    const cells = shown.map((j) => {
+      const often = row.get(j) ?? 0;
+      return confusionCell(often, images[i], `${classes[i]}, answered ${answers[j]}: ${often} of ${images[i]}`);
+    });
+    return html("tr", {}, html("th", { scope: "row", title: classes[i] }, name(classes[i], shown.indexOf(first + i))), ...cells);
+  });
   table.append(html("thead", {}, head), html("tbody", {}, ...rows));
   return table;
 }

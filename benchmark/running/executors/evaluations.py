@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.learning.answering import Answering
-from benchmark.learning.evaluation import evaluate, evaluation_fingerprint, network_for
+from benchmark.learning.evaluation import answers_among, evaluation_fingerprint, network_for
 from benchmark.learning.fingerprints import NetworkFingerprints
 from benchmark.learning.learner import Cell
 from benchmark.learning.precision import Precision
 from benchmark.results.answers import accuracy
-from benchmark.storage.answers import TASK, Answers, Reference, checksum, given_after, pack_answers, read_answers
+from benchmark.storage.answers import DERIVED, Answers, Reference, checksum, given_after, pack_answers, read_answers
 from benchmark.storage.records import Records
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream, Task
@@ -70,6 +70,7 @@ class Evaluations:
         }
         evaluated: list[dict[str, Any]] = []
         new: dict[Reference, Answers] = {}
+        evaluations = 0
         began = time.perf_counter()
         for number in numbers:
             task = self._stream.tasks[number - 1]
@@ -81,13 +82,16 @@ class Evaluations:
                 used = self._fingerprints.of(state, checksums, number, len(task.classes), data)
                 entry = known.get((number, used))
                 if entry is None:
-                    reference = Reference.to_task(number, state.learned)
-                    new[reference] = self._answers(self._answering.network(state, number, len(task.classes)), task)
+                    evaluations += 1
+                    network = self._answering.network(state, number, len(task.classes))
+                    given = self._answers(network, state.learned, number)
+                    places = {who: Reference.to_task(number, state.learned, who) for who in given}
+                    new |= {places[who]: answers for who, answers in given.items()}
                     entry = {
                         "task": number,
-                        "accuracy": accuracy(new[reference].classes, task.test.labels),
+                        **self._accuracies(given, task),
                         "images": len(task.test),
-                        "answers": {TASK: str(reference)},
+                        "answers": {who: str(place) for who, place in places.items()},
                     }
                 entry = {**entry, "fingerprint": parts, "network": used}
             if self._verify:
@@ -98,7 +102,7 @@ class Evaluations:
         operations = self._answering.operations(state, numbers[-1], len(task.classes), task.image_size)
         return {
             "evaluated": evaluated,
-            "evaluations": len(new),
+            "evaluations": evaluations,
             "evaluation_seconds": seconds,
             "inference_flops_per_image": operations,
             "answers": checksum(content),
@@ -111,14 +115,26 @@ class Evaluations:
             state: gives the same answers as the state then.
             records: those of all tasks in the state.
         """
-        answers = {}
-        for number, reference in given_after(records, learned).items():
-            task = self._stream.tasks[number - 1]
-            answers[reference] = self._answers(self._answering.network(state, number, len(task.classes)), task)
-        return pack_answers(answers)
+        again = {}
+        for number in given_after(records, learned):
+            network = self._answering.network(state, number, len(self._stream.tasks[number - 1].classes))
+            for who, answers in self._answers(network, learned, number).items():
+                again[Reference.to_task(number, learned, who)] = answers
+        return pack_answers(again)
 
-    def _answers(self, network: Network, task: Task) -> Answers:
-        return evaluate(network, task.test, self.cell.device, self._precision, self.cell.memory_format)
+    def _answers(self, network: Network, learned: int, number: int) -> dict[str, Answers]:
+        """Return the answers to a task after `learned` tasks, by their names: the scenario's own come first."""
+        choices = {self.cell.scenario: range(network.classes)}
+        if self.cell.scenario == "class":
+            choices[DERIVED] = self.cell.columns(learned)[number - 1]
+        test = self._stream.tasks[number - 1].test
+        how = (test, self.cell.device, self._precision, self.cell.memory_format)
+        return dict(zip(choices, answers_among(list(choices.values()), network, *how), strict=True))
+
+    def _accuracies(self, given: Mapping[str, Answers], task: Task) -> dict[str, float]:
+        """Return the accuracy of the scenario's own answers, and of those that are derived, if there are any."""
+        found = {who: accuracy(answers.classes, task.test.labels) for who, answers in given.items()}
+        return {"accuracy": found.pop(self.cell.scenario), **found}
 
     def _compare(
         self,
@@ -137,24 +153,24 @@ class Evaluations:
         Raises:
             EvaluationChangedError: the results differ.
         """
-        number, known = entry["task"], entry["accuracy"]
-        answers = self._answers(network_for(self.cell, state, number, len(task.classes)), task)
-        found = accuracy(answers.classes, task.test.labels)
-        if found != known:
-            raise EvaluationChangedError(
-                f"task {number} after {state.learned} tasks gives {found}, and gave {known} before, although "
-                "nothing that it depends on has changed"
-            )
-        if not entry.get("answers"):
-            # An earlier version of the program kept none.
-            return
-        reference = Reference.parse(entry["answers"][TASK])
-        before = new[reference].as_kept() if reference in new else self._kept(reference, records)
-        if before is not None and before != answers.as_kept():
-            raise EvaluationChangedError(
-                f"task {number} after {state.learned} tasks gives other answers than before, although nothing that "
-                "they depend on has changed"
-            )
+        number = entry["task"]
+        network = network_for(self.cell, state, number, len(task.classes))
+        given = self._answers(network, state.learned, number)
+        for kind, found in self._accuracies(given, task).items():
+            if found != entry[kind]:
+                raise EvaluationChangedError(
+                    f"task {number} after {state.learned} tasks gives {found}, and gave {entry[kind]} before, although "
+                    "nothing that it depends on has changed"
+                )
+        # An earlier version of the program kept none.
+        for who, text in entry.get("answers", {}).items():
+            reference = Reference.parse(text)
+            before = new[reference].as_kept() if reference in new else self._kept(reference, records)
+            if before is not None and before != given[who].as_kept():
+                raise EvaluationChangedError(
+                    f"task {number} after {state.learned} tasks gives other answers than before, although nothing "
+                    "that they depend on has changed"
+                )
 
     def _kept(self, reference: Reference, records: Records) -> Answers | None:
         return read_answers(self._folder, records[reference.learned - 1]).get(reference.name)

@@ -1,0 +1,129 @@
+"""Runs in which the task of a test image is not known: stopped and gone on with, evaluated anew, told to the reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark.checks.tiny import make_task
+from benchmark.config import Execution, Settings
+from benchmark.planning.preparation import Prepared
+from benchmark.progress.events import ignore
+from benchmark.report.tables import summary_display
+from benchmark.results.run import Results
+from benchmark.running import runner
+from benchmark.running.executors import cells
+from benchmark.streams.base import Stream
+from methods.configured import configure
+from methods.errors import UserError
+from methods.network import Network
+
+METHODS = {
+    "class": ("sgd", "ewc:storage=summed", "si", "lwf", "er:memory=9", "derpp:memory=9:logits=all"),
+    "domain": ("sgd", "online-ewc", "lwf", "derpp:memory=9", "joint", "sgd-ll"),
+}
+
+
+@pytest.fixture
+def go(tiny_network: Network, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Results]:
+    """go(folder, "class") -> the results of a run of several methods on the tiny network; nothing is drawn."""
+    monkeypatch.setattr("benchmark.learning.memory.gc.collect", lambda: 0)
+    monkeypatch.setattr(runner, "write_report", lambda results: None)
+
+    def start(folder: Path, scenario: str, methods: tuple[str, ...] = (), **execution: Any) -> Results:
+        widths = (3, 3, 3) if scenario == "domain" else (3, 2, 4)
+        stream = Stream("tiny", tuple(make_task(number, width) for number, width in enumerate(widths, 1)))
+        chosen = methods or METHODS[scenario]
+        settings = Settings(methods=chosen, scenario=scenario, epochs=1, batch_size=8, orders=2)
+        configured = tuple(configure(text) for text in settings.methods)
+        prepared = Prepared(settings, configured, stream, tiny_network, torch.device("cpu"))
+        return runner.run(prepared, Execution(jobs=1, **execution), folder, [], ignore)
+
+    return start
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+def test_killed_at_any_task_and_started_again(
+    scenario: str,
+    go: Callable[..., Results],
+    tmp_path: Path,
+    states: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = go(tmp_path / "whole", scenario, verify_evaluations=True)
+    save, written = cells.save, []
+
+    def dies(*args: Any) -> None:
+        written.append(args)
+        if len(written) in (2, 7, 9, 20):
+            raise KeyboardInterrupt
+        save(*args)
+
+    monkeypatch.setattr(cells, "save", dies)
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path / "killed", scenario)
+    again = go(tmp_path / "killed", scenario)
+    assert states(tmp_path / "killed") == states(tmp_path / "whole")
+    assert again.accuracy.equals(whole.accuracy)
+    assert set(again.summary["status"]) == {"succeeded"}
+
+
+def test_each_record_has_both_accuracies_and_every_task_is_asked_again_among_more_classes(
+    go: Callable[..., Results], tmp_path: Path
+) -> None:
+    go(tmp_path / "run", "class", ("er:memory=9",))
+    records = [json.loads(path.read_text()) for path in sorted((tmp_path / "run").rglob("after-*.json"))]
+    assert [record["evaluations"] for record in records] == [1, 2, 3] * 2
+    entries = [entry for record in records for entry in record["evaluated"]]
+    assert all(entry["derived"] >= entry["accuracy"] for entry in entries)
+    assert all(record["evaluated"][0]["derived"] == record["evaluated"][0]["accuracy"] for record in records[::3])
+    assert len({entry["fingerprint"] for entry in entries}) == len(entries)
+
+
+def test_a_head_that_no_longer_changes_is_asked_again_all_the_same(go: Callable[..., Results], tmp_path: Path) -> None:
+    """All logits: the shape stays; nearly no learning rate: the values stay. Yet more classes compete."""
+    go(tmp_path / "run", "class", ("sgd:logits=all:lr=1e-30:bn=frozen",))
+    first = [json.loads((path).read_text()) for path in sorted((tmp_path / "run").rglob("after-*.json"))[:3]]
+    checksums = [[value for stem, value in record["checksums"].items() if "shared" in stem] for record in first]
+    assert checksums[0] == checksums[1] == checksums[2]
+    assert [record["evaluations"] for record in first] == [1, 2, 3]
+
+
+def test_the_operations_of_fine_tuning_are_those_of_the_growing_head(
+    go: Callable[..., Results], tmp_path: Path
+) -> None:
+    compute = go(tmp_path / "run", "class", ("sgd", "lwf")).compute.set_index("method")
+    # The other order has wider heads earlier.
+    assert compute.loc["sgd", "normalized_compute"] == pytest.approx(1, rel=0.02)
+
+
+def test_the_reader_is_told(go: Callable[..., Results], tmp_path: Path) -> None:
+    asked = "The task of a test image is not known"
+    results = go(tmp_path / "run", "class", ("sgd",))
+    assert f" {asked}: an answer is one of the classes of all tasks so far (class)." in summary_display(results).caption
+    assert results.manifest.settings["scenario"] == "class"
+    assert f" {asked}; all tasks have the same classes (domain)." in (
+        summary_display(go(tmp_path / "domain", "domain", ("sgd",))).caption
+    )
+    known = go(tmp_path / "known", "task", ("sgd",))
+    assert asked not in summary_display(known).caption
+
+
+def test_a_run_goes_on_in_its_own_scenario_and_older_ones_know_the_task(
+    go: Callable[..., Results], tmp_path: Path
+) -> None:
+    go(tmp_path / "run", "task", ("sgd",))
+    path = tmp_path / "run" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["settings"].pop("scenario") == "task"
+    manifest.pop("sha256", None)
+    path.write_text(json.dumps(manifest))
+    go(tmp_path / "run", "task", ("sgd",))
+    with pytest.raises(UserError, match="that run exists with --scenario task, not class"):
+        go(tmp_path / "run", "class", ("sgd",))
