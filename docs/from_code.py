@@ -1,13 +1,14 @@
 """A Sphinx extension: what the documentation says of methods is made from their code, when it is built.
 
 The directive `{methods}` becomes a section for each method, with what `python -m benchmark methods NAME` prints, but
-for what depends on the length of the stream. Docstrings are plain text: what Markdown or reStructuredText would take
-for markup is escaped.
+for what depends on the length of the stream. The directive `{scenarios}` becomes a table of who answers where.
+Docstrings are plain text: what Markdown or reStructuredText would take for markup is escaped.
 """
 
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from benchmark.report.table import bytes_text
 from benchmark.results.columns import TIMES
 from methods import methods
 from methods.configured import configure
+from methods.scenarios import Scenario
 
 #: The stream that is gone through without data: two tasks, to see what the second adds, as large as those of `mini`.
 SHAPE = StreamShape(tasks=2, classes=10, images=540, image_size=32)
@@ -52,6 +54,23 @@ _SHOWN = 4
 _ARGUMENT = re.compile(r"(\w+(?:, \w+)*): ")
 
 
+class Scenarios(SphinxDirective):
+    """`{scenarios}`: a table of methods and the scenarios in which they have an answer of their own."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(scenario_table())
+
+
+def scenario_table() -> str:
+    """The methods with an answer in more than one scenario, and the others in one row, in Markdown."""
+    scenarios = typing.get_args(Scenario)
+    known = {name: configure(name).cls.scenarios for name in methods.members("all")}
+    several = [name for name, own in known.items() if own != ("task",)]
+    rows = [(f"`{name}`", *("yes" if scenario in known[name] else "" for scenario in scenarios)) for name in several]
+    others = ", ".join(f"`{name}`" for name in known if name not in several)
+    return _table(("method", *scenarios), [*rows, (others, "yes", *("" for _ in scenarios[1:]))])
+
+
 class Methods(SphinxDirective):
     """`{methods}`: a section for each method that needs nothing but its name."""
 
@@ -69,7 +88,7 @@ def section(name: str) -> str:
     blocks = [
         f"## {name}",
         *map(escape, prose),
-        " ".join(traits),
+        " ".join([*traits, f"Scenarios: {', '.join(found.scenarios)}."]),
         _options(found.options, meanings),
         _training(found.recipe),
         _state(found),
@@ -153,6 +172,7 @@ def escape_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("methods", Methods)
+    app.add_directive("scenarios", Scenarios)
     # Before Napoleon, at 500, turns sections into markup.
     app.connect("autodoc-process-docstring", escape_docstring, priority=400)
     return {"parallel_read_safe": True}

@@ -60,6 +60,7 @@ SHOWS = "tests/benchmark/trackers reads what trackers are given"
 NOT_RUN = {
     "run --methods clr,er --stream split-cifar100:tasks=20:root=/data --tasks 5": DOWNLOAD,
     "run --methods clr,er --stream avalanche:SplitTinyImageNet --tasks 5": DOWNLOAD,
+    "run --methods sgd,er,joint --stream rotated-mnist --scenario domain": DOWNLOAD,
     "run --methods paper --preset paper --stream skill53:DIR --name skill53": DOWNLOAD,
     "run --methods paper --stream torchvision:open --train-images 2560 --test-images 512 --name open": DOWNLOAD,
     "run --methods clr,ewc,er --stream torchvision:flowers102,dtd,svhn --image-size 128 --name three": DOWNLOAD,
@@ -269,6 +270,18 @@ def test_every_method_is_described_by_its_code(site: Path) -> None:
     assert "587,824 200 " in texts["ewc"], "what a task adds, in values and in % of the backbone"
     assert "Forgets nothing" in texts["clr"]
     assert "Forgets nothing" not in texts["ewc"]
+
+
+def test_who_answers_in_which_scenario_is_made_from_the_code(site: Path) -> None:
+    from bs4 import BeautifulSoup
+
+    page = BeautifulSoup((site / "scenarios.html").read_text(), "html.parser")
+    rows = {row.td.get_text(): [cell.get_text() for cell in row("td")[1:]] for row in page("tr") if row.td}
+    assert rows["er"] == ["yes", "yes", "yes"]
+    assert rows["sgd-ll"] == ["yes", "", "yes"]
+    (others,) = [name for name in rows if name.startswith("clr, ")]
+    assert rows[others] == ["yes", "", ""]
+    assert set(methods.members("all")) == {name for row in rows for name in row.split(", ")} & set(methods.names())
 
 
 def words(text: str) -> str:

@@ -71,6 +71,7 @@ class Description:
         label: its specification.
         documentation: its class's documentation.
         options, recipe: its own options, and its training options.
+        scenarios: the scenarios in which it has an answer of its own.
         parts: how it divides the tensors.
         setting: the network and the stream of the tables.
         storage, compute: the tables that `cost` prints, for this method only.
@@ -80,6 +81,7 @@ class Description:
     documentation: str
     options: tuple[Option, ...]
     recipe: tuple[Option, ...]
+    scenarios: tuple[str, ...]
     parts: tuple[Part, ...]
     setting: str
     storage: Table
@@ -117,6 +119,7 @@ def describe(settings: Settings, shape: StreamShape) -> Description:
         documentation=inspect.getdoc(cls) or "",
         options=options(own, option_defaults(cls)),
         recipe=options(option_types(Recipe), asdict(cls.recipe)),
+        scenarios=cls.scenarios,
         parts=tuple(_parts(settings, shape, method)),
         setting=(
             f"backbone {settings.backbone}, {shape.tasks} tasks of {shape.classes} classes and {shape.images} training "
@@ -189,6 +192,7 @@ def to_text(description: Description) -> str:
         f"{description.label}\n\n{description.documentation}",
         _options_text("Options", description.options),
         _options_text("Training options", description.recipe),
+        f"Scenarios: {', '.join(description.scenarios)}",
         "\n".join(["Tensors, after one task", *(line for part in description.parts for line in _part_lines(part))]),
         "\n".join([f"Cost: {description.setting}", *_cost_lines(description.storage, description.compute)]),
     ]

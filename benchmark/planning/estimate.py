@@ -18,7 +18,7 @@ from benchmark.learning.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.learning.origin import origin_of
 from benchmark.learning.training import Training
-from benchmark.planning.scenarios import check_scenario, scenario_for
+from benchmark.planning.scenarios import scenario_for
 from benchmark.results.costs import Costs
 from benchmark.results.tables import compute_row, parameter_row
 from benchmark.storage.records import Records
@@ -66,9 +66,8 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
     sgd = sum(once[width] for width in widths) * shape.images * settings.epochs
     bare = inference_operations_per_image(pristine, widths[-1], shape.image_size)
     parameters, compute = [], []
-    configured = [configure(spec, **settings.recipe) for spec in settings.methods]
-    check_scenario(settings.scenario, configured)
-    for method in configured:
+    for spec in settings.methods:
+        method = configure(spec, **settings.recipe)
         records = simulate(pristine, method, settings, shape)
         parameters.append(parameter_row(method.label, [records], backbone))
         costs = Costs([records], fine_tuning_flops=sgd, bare_inference=bare)
