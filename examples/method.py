@@ -31,6 +31,7 @@ class MyMethod(Method):
     recipe = Recipe(optimizer="sgd", lr=0.03, momentum=0.9, clip=1.0, schedule="cosine")
     search = {"lr": Range(1e-3, 0.3), "strength": Range(0.01, 10.0)}
     shared_head = False  # True: one head for all tasks
+    scenarios = ("task",)  # also "class", "domain": one head answers for all tasks, so no tensor belongs to one
     trains_old_heads = False  # True: the heads of earlier tasks are there, and trained, as replay needs it
     isolates_tasks = False  # True: nothing that a task's answers depend on changes once it is learned
     continues = False  # True: tensors of the part "task" start where the last task left them

@@ -43,7 +43,7 @@ def summary_display(results: Results) -> Table:
         f"Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over {over}; "
         "pp are percentage points."
     )
-    caption += _SCENARIOS[setting_of(results.manifest.settings, "scenario")]
+    caption += _SCENARIOS[setting_of(results.manifest.get("settings", {}), "scenario")]
     if statistics.orders:
         caption += " The drop is what the first task of each order has lost since it was learned."
     if statistics.leaders:
