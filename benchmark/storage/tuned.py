@@ -82,7 +82,7 @@ class Tuned:
 
     def differences(self, run: Mapping[str, Any], images: Mapping[str, str]) -> list[str]:
         """How the run differs from the tuning of its methods; arguments as in `origin`."""
-        there, here = _ALWAYS | self.content["settings"], run["settings"]
+        there, here = _ALWAYS | self.content["settings"], _ALWAYS | run["settings"]
         stream, backbone = self.content["stream"], self.content["backbone"]
         result = []
         known = {name: value for name, value in stream.get("tasks", {}).items() if name in images}

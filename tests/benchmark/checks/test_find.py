@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmark.checks.find import targets
+from benchmark.checks.methods import METHOD_CHECKS
 from benchmark.cli.main import main
 from methods.errors import UserError
 
@@ -95,3 +96,10 @@ def test_a_constructor_that_fails(tmp_path, capsys, lab) -> None:
     file.write_text((lab / "mean_imm.py").read_text().replace("self.share = share", "self.share = share.real"))
     assert main(["check", str(file)]) == 1
     assert "it can be made: AttributeError: 'NoneType'" in capsys.readouterr().out
+
+
+def test_a_method_is_examined_in_each_scenario_that_it_declares() -> None:
+    (target,) = targets(["sgd-ll"])
+    names = [finding.check for finding in target.findings()]
+    known = [check.name for check in METHOD_CHECKS]
+    assert names == [*known, *(f"{name}, with --scenario domain" for name in known)]
