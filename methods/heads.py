@@ -198,6 +198,7 @@ def new_units(features: int, classes: int) -> nn.Linear:
 
 
 def named(key: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    """The tensors of head `key` under the names that they are stored with."""
     return {f"{_PREFIX}{key}.weight": weight, f"{_PREFIX}{key}.bias": bias}
 
 
