@@ -31,11 +31,11 @@ def answers_data(results: Results) -> dict[str, Any] | None:
 
     Returns:
         `tasks`: for each task of the stream its name, its `classes`, and how many test `images` each has.
-        `methods`: for each its label, its repetition in words, the `names` of the answers where the classes of all
-        tasks compete, else None, and for each of these tasks, in the stream's order, None or: `first`, the answer that
-        means the task's first class; `right`, how many images of each class were answered right; `mistakes`, [class,
+        `methods`: for each its label, its repetition in words, and for each of these tasks, in the stream's order,
+        None or: `right`, how many images of each class were answered right; `mistakes`, [class,
         answer, how often]; `others`, how many more kinds of mistakes there are; `surest`, of the mistakes with the
-        highest confidence [file or number of the image, class, answer, confidence].
+        highest confidence [file or number of the image, class, answer, confidence]. Where the classes of all tasks
+        compete, a method has the `names` of the answers, and a task the answer `first` that means its first class.
     """
     shown: dict[str, CellKey] = {}
     for key, marked in results.answers.items():
@@ -55,7 +55,7 @@ def answers_data(results: Results) -> dict[str, Any] | None:
             {
                 "label": printable(label),
                 "repetition": _repetition(results, shown[label]),
-                "names": _names(results, shown[label]),
+                **_names(results, shown[label]),
                 "tasks": [_task(marked, most) if marked else None for marked in own],
             }
             for label, own in in_order.items()
@@ -70,16 +70,16 @@ def _in_stream(results: Results, key: CellKey) -> list[Marked | None]:
     return [results.answers[key].get(place_of[task]) for task in range(1, len(order) + 1)]
 
 
-def _names(results: Results, key: CellKey) -> list[str] | None:
-    """The names of the classes among which a cell answered, in its order; None if those of each task are apart."""
+def _names(results: Results, key: CellKey) -> dict[str, list[str]]:
+    """The names of the classes among which a cell answered, in its order; nothing if those of each task are apart."""
     marked = results.answers[key]
     if all(each is None or each.competing is None for each in marked.values()):
-        return None
+        return {}
     names: list[str] = []
     for place, task in enumerate(results.manifest.orders[key[2]], 1):
         each, count = marked.get(place), results.manifest.tasks[task - 1]["classes"]
         names += map(printable, each.truth.classes) if each else [f"class {k}" for k in range(1, count + 1)]
-    return names
+    return {"names": names}
 
 
 def _repetition(results: Results, key: CellKey) -> str:
@@ -104,7 +104,7 @@ def _task(marked: Marked, most: int) -> dict[str, Any]:
     # Confidences that are not numbers come last.
     surest = wrong[np.argsort(-marked.answers.confidence[wrong], kind="stable")][:_SUREST]
     return {
-        "first": marked.first,
+        **({} if marked.competing is None else {"first": marked.first}),
         "right": np.bincount(labels[marked.right], minlength=len(marked.truth.classes)).tolist(),
         "mistakes": [[label, answer, often] for (label, answer), often in ranked[:most]],
         "others": max(0, len(ranked) - most),

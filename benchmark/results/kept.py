@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from benchmark.results import answers
@@ -110,7 +111,7 @@ def _class_rows(marked: Marked, tasks: ByTask) -> list[dict[str, Any]]:
     """The rows of a task's classes. Where classes of all tasks compete, their images count for the precision."""
     confusion = marked.confusion
     if marked.competing is not None:
-        confusion = sum(each.confusion for each in tasks.values() if each)
+        confusion = np.sum([each.confusion for each in tasks.values() if each], axis=0)
     numbers = (confusion.sum(axis=1), answers.recall(confusion), answers.precision(confusion), answers.f1(confusion))
     own = slice(marked.first, marked.first + len(marked.truth.classes))
     columns = zip(marked.truth.classes, *(each[own] for each in numbers), strict=True)

@@ -41,7 +41,7 @@ function sum(numbers) {
   return numbers.reduce((all, each) => all + each, 0);
 }
 
-function confusionTable({ first, right, mistakes }, classes, images, answers) {
+function confusionTable({ first = 0, right, mistakes }, classes, images, answers) {
   // The task's own classes, and others that were answered.
   const own = classes.map((_, i) => first + i);
   const shown = [...new Set([...own, ...mistakes.map(([, j]) => j)])].sort((a, b) => a - b);

@@ -124,7 +124,7 @@ class Evaluations:
 
     def _answers(self, network: Network, learned: int, number: int) -> dict[str, Answers]:
         """Return the answers to a task after `learned` tasks, by their names: the scenario's own come first."""
-        choices = {self.cell.scenario: range(network.classes)}
+        choices: dict[str, range] = {self.cell.scenario: range(network.classes)}
         if self.cell.scenario == "class":
             choices[DERIVED] = self.cell.columns(learned)[number - 1]
         test = self._stream.tasks[number - 1].test

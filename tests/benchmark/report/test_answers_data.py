@@ -55,6 +55,28 @@ def test_by_hand(run: Results) -> None:
     assert found["methods"][1]["tasks"][1] is None
 
 
+def test_classes_of_all_tasks_compete(make_run: Callable[..., Results]) -> None:
+    """In the second task, which has the answers 3, 4 and 5, a car is taken for a dog of the first task."""
+    truth = TaskLabels("t", "f", ("car", "van", "bus"), np.array([0, 0, 2]), ())
+    answers = Answers(np.array([3, 1, 5]), np.array([0.5, 0.75, 1.0], dtype=np.float32))
+    first, second = replace(PETS, competing=6), Marked(answers, truth, first=3, competing=6)
+    run = make_run(["er"], ["pets", "cars"])
+    run.manifest["tasks"][0]["classes"] = run.manifest["tasks"][1]["classes"] = 3
+    found = answers_data(replace(run, answers={("er", 0, 0): {1: first, 2: second}}))
+    assert found is not None
+    (method,) = found["methods"]
+    assert method["names"] == ["cat", "<dog>", "cow", "car", "van", "bus"]
+    assert [task["first"] for task in method["tasks"]] == [0, 3]
+    assert found["tasks"][1] == {"name": "cars", "classes": ["car", "van", "bus"], "images": [2, 0, 1]}
+    assert method["tasks"][1] == {
+        "first": 3,
+        "right": [1, 0, 1],
+        "mistakes": [[0, 1, 1]],
+        "others": 0,
+        "surest": [["image 2", 0, 1, 0.75]],
+    }
+
+
 def test_without_answers_there_is_no_section(make_run: Callable[..., Results], tmp_path) -> None:
     run = replace(make_run(["clr"], ["pets"]), path=tmp_path)
     assert answers_data(run) is None
