@@ -21,6 +21,7 @@ from benchmark.backbones.mini.network import MiniResNet
 from benchmark.cli.main import main
 from benchmark.results.schema import (
     ACCURACY_COLUMNS,
+    CLASS_COLUMNS,
     COMPUTE_COLUMNS,
     PAIR_COLUMNS,
     PARAMETER_COLUMNS,
@@ -394,16 +395,21 @@ def test_a_folder_of_the_user_is_left_as_it_is(tmp_path, monkeypatch, capsys, co
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+# The files of a cell for each task.
+PER_TASK = {"after": "json", "task": "safetensors", "answers": "safetensors"}
+
+
 def test_a_run_leaves_every_file_behind(finished):
     names = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
-    cell = ["after-1.json", "after-2.json", "task-1.safetensors", "task-2.safetensors"]
-    tables = ("accuracy", "summary", "parameters", "compute", "tasks", "ranks", "statistics")
+    cell = [f"{name}-{task}.{kind}" for task in (1, 2) for name, kind in PER_TASK.items()]
+    tables = ("accuracy", "summary", "parameters", "compute", "tasks", "classes", "ranks", "statistics")
     figures = ("accuracy_matrix", "accuracy_vs_compute", "accuracy_vs_parameters", "average_accuracy")
     assert names == sorted(
         [
             *(f"{name}.csv" for name in tables),
             *("summary.md", "summary.tex", "manifest.json", "config.toml", "report.html"),
             *(f"figures/{name}.{kind}" for name in (*figures, "first_task_accuracy") for kind in ("svg", "png")),
+            *(f"test-images/task-{task}.json" for task in (1, 2)),
             *(f"cells/clr/seed-0/{name}" for name in cell),
             *(f"cells/sgd_lr=0.01/seed-0/{name}" for name in (*cell, "shared-2.safetensors")),
         ]
@@ -418,6 +424,7 @@ def test_the_tables_of_a_run(finished):
         "parameters": PARAMETER_COLUMNS,
         "compute": COMPUTE_COLUMNS,
         "tasks": TASK_COLUMNS,
+        "classes": tuple(name for name in CLASS_COLUMNS if name != "order"),
         "ranks": RANK_COLUMNS,
         "statistics": PAIR_COLUMNS,
     }
