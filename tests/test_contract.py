@@ -50,7 +50,7 @@ def test_keeps_the_contract(spec: str, name: str) -> None:
     ],
 )
 def test_keeps_the_contract_where_one_head_answers_for_all_tasks(spec: str, scenario: Scenario) -> None:
-    found = list(examine(METHOD_CHECKS, lambda: MethodSubject(configure(spec), scenario)))
+    found = list(examine(METHOD_CHECKS, lambda: MethodSubject(configure(spec), scenario=scenario)))
     assert [str(finding) for finding in found if finding.status != "ok" or finding.text] == []
     assert len(found) == len(METHOD_CHECKS)
 

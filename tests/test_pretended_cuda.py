@@ -30,11 +30,14 @@ from benchmark.learning import learner
 from benchmark.learning.learner import Cell
 from benchmark.learning.strategy import Strategy
 from benchmark.learning.training import Training
+from benchmark.streams.base import Stream
+from benchmark.streams.columns import in_columns
 from methods import Step, methods
 from methods.configured import configure
 from methods.heads import Heads
 from methods.network import Network
 from methods.rows import Rows
+from methods.scenarios import Scenario
 
 
 def _load() -> ModuleType:
@@ -52,9 +55,10 @@ VARIANTS = tuple(helpers.variants())
 
 
 def subject(spec: str, size: int = 8) -> MethodSubject:
-    """A method on three tasks of three batches each."""
+    """A method on three tasks of three batches each; which logits are trained matters where their classes compete."""
     tasks = tuple(make_task(number, classes, size, train=24) for number, classes in ((1, 3), (2, 2), (3, 4)))
-    return MethodSubject(configure(spec), tasks)
+    scenario: Scenario = "class" if ":logits=" in spec else "task"
+    return MethodSubject(configure(spec), in_columns(Stream("tiny", tasks), scenario).tasks, scenario)
 
 
 def test_variants() -> None:

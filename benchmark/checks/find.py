@@ -49,7 +49,7 @@ class Target:
             if self.registry is methods:
                 configured = configure(self.text)
                 for scenario in configured.cls.scenarios:
-                    for finding in examine(METHOD_CHECKS, partial(MethodSubject, configured, scenario)):
+                    for finding in examine(METHOD_CHECKS, partial(MethodSubject, configured, scenario=scenario)):
                         told = f"{finding.check}, with --scenario {scenario}"
                         yield finding if scenario == "task" else replace(finding, check=told)
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,18 +33,18 @@ class MethodSubject:
 
     Attributes:
         method: the method with its options.
+        tasks: three tasks; tiny ones if none are given.
         scenario: who knows the task of an image.
-        tasks: three tasks.
         live: the network that learned the last task.
     """
 
     method: ConfiguredMethod
+    tasks: tuple[Task, ...] = ()
     scenario: Scenario = "task"
-    tasks: tuple[Task, ...] = field(init=False)
     live: Network | None = None
 
     def __post_init__(self) -> None:
-        self.tasks = three_tasks(self.scenario)
+        self.tasks = self.tasks or three_tasks(self.scenario)
 
     @property
     def spec(self) -> Spec:
