@@ -17,14 +17,10 @@ from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared, prepare_run
 from benchmark.streams.base import Task
 from methods.configured import configure
-from methods.registry import load_plugin
 from performance.command import run_command
 from performance.loops import BareNetwork, bare_loop, cell_of, harness_tasks
 
 BATCH = 10
-
-#: The file that makes the perceptron known.
-PLUGIN = Path(__file__).with_name("perceptron_backbone.py")
 
 
 @dataclass(frozen=True)
@@ -67,11 +63,10 @@ class SplitMNIST:
         """
         # A tenth of the images is held out for validation.
         images = None if iterations is None else ceil(iterations * BATCH / 0.9)
-        size = load_plugin(str(PLUGIN)).SIZE
-        values: dict[str, Any] = {"stream": f"split-mnist:root={data}", "backbone": "perceptron", "device": "cpu"}
-        values |= {"image_size": size, "train_images": images}
+        values: dict[str, Any] = {"stream": f"split-mnist:root={data}", "backbone": "mlp", "device": "cpu"}
+        values["train_images"] = images
         settings = Settings(parse_methods("sgd"), **values)
-        given = {**values, "epochs": 1, "batch_size": BATCH, "jobs": 1, "plugin": PLUGIN}
+        given = {**values, "epochs": 1, "batch_size": BATCH, "jobs": 1}
         words = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items() if value is not None]
         return cls(prepare_run(settings, note=lambda text: None), tuple(word for pair in words for word in pair))
 
