@@ -5,16 +5,17 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from itertools import chain, product
 from typing import Any, Literal
 
 from benchmark.backbones import backbones
-from benchmark.declaration import Option, options_of, setting
+from benchmark.declaration import Option, list_items, options_of, setting
 from benchmark.files import folder_name
 from benchmark.storage.tuned import Tuned
 from benchmark.streams import streams
+from benchmark.task_inference.rules import parse_rules
 from methods import methods
 from methods.errors import UserError
 from methods.options import Spec, parse_spec, split_specs
@@ -76,12 +77,6 @@ def parse_methods(asked: str | Sequence[str]) -> tuple[Spec, ...]:
     return tuple(map(parse_spec, dict.fromkeys(chain.from_iterable(expanded))))
 
 
-def _items(asked: str | Iterable[Any]) -> list[Any]:
-    """The items of a list, or of a text with commas, without empty ones."""
-    items = asked.split(",") if isinstance(asked, str) else asked
-    return [item for item in (each.strip() if isinstance(each, str) else each for each in items) if item != ""]
-
-
 def _refuse_repeated(texts: Sequence[str]) -> None:
     repeated = sorted({text for text in texts if texts.count(text) > 1})
     if repeated:
@@ -116,7 +111,7 @@ def parse_seeds(asked: str | int | Sequence[int]) -> tuple[int, ...]:
     listed = not isinstance(asked, (str, int)) or (isinstance(asked, str) and "," in asked)
     text = str(asked) if isinstance(asked, (str, int)) else ",".join(map(str, asked))
     try:
-        numbers = tuple(int(item) for item in _items(text))
+        numbers = tuple(int(item) for item in list_items(text))
     except ValueError:
         numbers = ()
     if not numbers or min(numbers) < 0 or (numbers == (0,) and not listed):
@@ -130,7 +125,7 @@ def parse_seeds(asked: str | int | Sequence[int]) -> tuple[int, ...]:
 
 def parse_augment(asked: str | Sequence[str]) -> tuple[str, ...]:
     """`flip,crop`, or a list -> the changes."""
-    return tuple(_items(asked))
+    return tuple(list_items(asked))
 
 
 @dataclass(frozen=True)
@@ -143,6 +138,7 @@ class Settings:
         methods: specifications, one row each.
         stream, backbone: specifications.
         scenario: who knows the task of a test image; see methods.scenarios.
+        infer: the rules that guess the task of a test image; see benchmark.task_inference.rules.
         tasks: the number of the stream's tasks to learn, from the first.
         image_size: height and width in pixels.
         train_images, test_images: per task, at most.
@@ -168,6 +164,12 @@ class Settings:
     stream: Spec = setting("mini", metavar="SPEC", help="NAME[:option=value...], see `python -m benchmark streams`")
     backbone: Spec = setting("mini", metavar="SPEC", help="NAME[:option=value...], see `python -m benchmark backbones`")
     scenario: Scenario = setting("task", help="who knows the task of a test image; see docs/scenarios.md")
+    infer: tuple[str, ...] = setting(
+        (),
+        metavar="LIST",
+        read=parse_rules,
+        help="answer also where a rule guesses the task: RULE,... or `all`; see docs/scenarios.md",
+    )
     tasks: int | None = setting(None, metavar="N", help="only the first N tasks of the stream")
     image_size: int | None = setting(None, metavar="PIXELS", help="resize images to this square")
     train_images: int | None = setting(None, metavar="N", help="per task, balanced, 10 %% of them validation")
@@ -205,6 +207,7 @@ class Settings:
         _refuse_repeated(self.methods)
         # The class is frozen, so a plain assignment would fail.
         object.__setattr__(self, "methods", tuple(map(parse_spec, self.methods)))
+        object.__setattr__(self, "infer", parse_rules(self.infer))
         for option in ("stream", "backbone", "equal_memory", "equal_compute"):
             if getattr(self, option) is not None:
                 object.__setattr__(self, option, parse_spec(getattr(self, option)))

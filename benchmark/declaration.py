@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -120,6 +120,12 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Option:
     required = field.default is dataclasses.MISSING
     own = {"name": field.name, "kind": kind, "choices": choices, "default": None if required else field.default}
     return Option(**(own | {"required": required, "field": field.name} | field.metadata["option"]))
+
+
+def list_items(asked: str | Iterable[Any]) -> list[Any]:
+    """The items of a list, or of a text with commas, without empty ones."""
+    items = asked.split(",") if isinstance(asked, str) else asked
+    return [item for item in (each.strip() if isinstance(each, str) else each for each in items) if item != ""]
 
 
 def _kind(hint: Any) -> tuple[type, tuple[str, ...]]:

@@ -65,6 +65,15 @@ def inference_operations_per_image(network: Network, classes: int, image_size: i
     return counter.get_total_flops()
 
 
+def feature_operations_per_image(pristine: Network, image_size: int) -> int:
+    """Return the operations of one image's pass through the backbone as given, without a head."""
+    network = _without_data(pristine).eval()
+    images = torch.empty(1, network.channels, image_size, image_size, dtype=torch.uint8, device="meta")
+    with OperationCounter() as counter, torch.no_grad():
+        network.features(images)
+    return counter.get_total_flops()
+
+
 def backbone_size(pristine: Network) -> dict[str, int]:
     """Return the given backbone's `parameters`, and the `bytes` of all its tensors, with buffers."""
     return {

@@ -28,7 +28,7 @@ from methods.errors import UserError
 
 # Settings that are united, or that the fingerprints compare, or that do not change the training.
 _NOT_IN_LABELS = {
-    *("methods", "seeds", "orders", "device"),
+    *("methods", "seeds", "orders", "device", "infer"),
     *("stream", "backbone", "tasks", "image_size", "train_images", "test_images"),
 }
 

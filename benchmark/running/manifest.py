@@ -126,7 +126,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "(none)"
     return "(default)" if value is None else str(value)
 
 

@@ -167,7 +167,7 @@ def test_editors_of_windows(here: Path):
     assert meant("run --config mine.toml")[0].epochs == 2
 
 
-VALID = "valid are methods, stream, backbone, scenario, tasks, image-size, "
+VALID = "valid are methods, stream, backbone, scenario, infer, tasks, "
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Rules that guess the task of an image whose task is not known."""

@@ -1,0 +1,51 @@
+"""The names of the rules that guess the task of an image. This module imports nothing heavy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from benchmark.declaration import list_items
+from methods.errors import UserError
+
+_SURENESS: Mapping[str, str] = {
+    "max-softmax": "the task whose own network gives the largest probability",
+    "entropy": "the task whose own network gives probabilities of the smallest entropy",
+    "energy": "the task whose own network gives the largest log-sum-exp of logits",
+}
+_FEATURE: Mapping[str, str] = {
+    "centres": "the task of the nearest k-means centre of frozen features",
+    "gmm": "the task whose Gaussian mixture on frozen features is densest",
+    "mahalanobis": "the task of the nearest class mean of frozen features, by Mahalanobis' distance",
+}
+
+#: Every rule, and the task that it guesses.
+RULES: Mapping[str, str] = {**_SURENESS, **_FEATURE}
+#: The rules that ask the network of each task how sure it is, and keep nothing.
+SURENESS_NAMES = tuple(_SURENESS)
+#: The rules on features of the backbone as given. They keep something of each task.
+FEATURE_NAMES = tuple(_FEATURE)
+#: The rule of a method that needs one when the user names none.
+DEFAULT_RULE = "centres"
+
+# Stands for every rule.
+_ALL = "all"
+
+
+def parse_rules(asked: str | Iterable[str]) -> tuple[str, ...]:
+    """`max-softmax,centres`, or a list -> the rules; `all` stands for every rule.
+
+    Raises:
+        UserError: a rule does not exist, or is given twice.
+    """
+    rules: list[str] = []
+    for item in map(str, list_items(asked)):
+        rules += RULES if item == _ALL else [item]
+    for number, rule in enumerate(rules):
+        if rule not in RULES:
+            close = difflib.get_close_matches(rule, RULES, n=1)
+            hint = f"did you mean '{close[0]}'? " if close else ""
+            raise UserError(f"--infer: unknown rule '{rule}': {hint}known are {', '.join(RULES)}, or {_ALL}")
+        if rule in rules[:number]:
+            raise UserError(f"--infer gives '{rule}' twice; give each rule once")
+    return tuple(rules)
