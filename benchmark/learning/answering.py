@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from benchmark.learning.learner import Cell, prepare, switch_task
 from benchmark.learning.operations import inference_operations_per_image
@@ -20,15 +21,17 @@ class _Wanted:
         shared, own: the shared tensors, and those of the task.
         task: the task's number.
         classes: how many logits answer.
+        others: tasks whose heads are wanted too -> their class counts.
     """
 
     shared: Tensors
     own: Tensors
     task: int
     classes: int
+    others: Mapping[int, int] = field(default_factory=dict)
 
     def is_same(self, other: _Wanted) -> bool:
-        same_task = (self.task, self.classes) == (other.task, other.classes)
+        same_task = (self.task, self.classes, self.others) == (other.task, other.classes, other.others)
         return same_task and self.shared is other.shared and self.own is other.own
 
 
@@ -53,7 +56,7 @@ class Answering:
         self._versions: list[tuple[int, int]] = []
         self._operations: dict[tuple[int, int], int] = {}
 
-    def network(self, state: State, task: int, classes: int) -> Network:
+    def network(self, state: State, task: int, classes: int, others: Mapping[int, int] | None = None) -> Network:
         """Return the network that answers for `task`: frozen + shared + task/`task`, in evaluation mode.
 
         The next call may change it.
@@ -62,8 +65,19 @@ class Answering:
             state: its tensors must not be written into as long as this object is used.
             task: number of a learned task, from 1.
             classes: its class count.
+            others: tasks -> their class counts; their heads are in the network too, if `differ_by_head`.
         """
-        return self._with(self._wanted(state, task, classes)).network
+        return self._with(self._wanted(state, task, classes, others or {})).network
+
+    def head_key(self, task: int) -> str:
+        """Return the name of the head that answers for a task, in the network that was made last."""
+        assert self._bench is not None
+        return self._bench.head_key(task)
+
+    def differ_by_head(self, state: State) -> bool:
+        """Whether the networks of the tasks have the same features and differ in their heads alone."""
+        bench = self._bench or prepare(self.cell, 1)
+        return bench.is_same_for_all_tasks and all(all(map(is_head, own)) for own in state.tasks.values())
 
     def operations(self, state: State, task: int, classes: int, image_size: int) -> int:
         """Return the floating-point operations for one image of a task, counted once where all tasks have the same."""
@@ -78,8 +92,12 @@ class Answering:
             self._operations[form] = operations
         return operations
 
-    def _wanted(self, state: State, task: int, classes: int) -> _Wanted:
-        return _Wanted(state.shared, state.tasks[task], task, self.cell.answered(state.learned, classes))
+    def _wanted(self, state: State, task: int, classes: int, others: Mapping[int, int] | None = None) -> _Wanted:
+        answered = self.cell.answered(state.learned, classes)
+        if not others or self.cell.scenario != "task":
+            return _Wanted(state.shared, state.tasks[task], task, answered)
+        own = {name: tensor for k in (*others, task) for name, tensor in state.tasks[k].items()}
+        return _Wanted(state.shared, own, task, answered, others)
 
     def _with(self, wanted: _Wanted) -> Workbench:
         bench = self._kept(wanted) or self._made(wanted)
@@ -117,7 +135,8 @@ class Answering:
         # The values of a joint head are in the shared part.
         if not bench.head_is_fixed and (with_shared or not bench.is_joint):
             network.heads.clear()
-            network.heads.add(key, wanted.classes)
+            for task, classes in {wanted.task: wanted.classes, **wanted.others}.items():
+                network.heads.add(bench.head_key(task), classes)
         if with_shared:
             self._shared = _of_backbone(bench.restore(wanted.shared))
         self._own = _of_backbone(bench.restore(wanted.own))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,6 +19,23 @@ from benchmark.learning.precision import Precision, arithmetic, computing
 from benchmark.storage.answers import Answers
 from benchmark.storage.state import State, checksum_of
 from methods.network import Network
+
+#: Rules of task inference -> logits of one task's classes [N, C] -> how sure the network is, float [N].
+Sureness: TypeAlias = Mapping[str, Callable[[Tensor], Tensor]]
+
+
+class Choice(NamedTuple):
+    """The logits that one answer is chosen from.
+
+    Attributes:
+        logits: [N, C].
+        first: the number of the first class among them.
+        measured: whether it is also wanted how sure the network is.
+    """
+
+    logits: Tensor
+    first: int = 0
+    measured: bool = False
 
 
 def network_for(cell: Cell, state: State, task: int, classes: int) -> Network:
@@ -38,38 +56,63 @@ def evaluate(
     memory_format: MemoryFormat = "channels-last",
 ) -> Answers:
     """Return what a network in evaluation mode answers to each image of `data`, and how sure it is."""
-    return answers_among((range(network.classes),), network, data, device, precision, memory_format)[0]
+
+    def choices(images: Tensor) -> list[Choice]:
+        return [Choice(network(images))]
+
+    return answers_among(choices, data, device, precision, memory_format)[0]
 
 
 @torch.inference_mode()
 def answers_among(
-    choices: Sequence[range],
-    network: Network,
+    choices: Callable[[Tensor], Sequence[Choice]],
     data: LabelledImages,
     device: torch.device,
     precision: Precision = "fp32",
     memory_format: MemoryFormat = "channels-last",
+    sureness: Sureness | None = None,
 ) -> list[Answers]:
-    """Return the answers where only these columns of the logits may answer, for each choice.
+    """Return the answers to each image of `data`, as many as `choices` gives logits for.
 
-    The images pass through the network once.
+    Args:
+        choices: images uint8 [N, C, S, S] on the device -> the logits of each answer.
+        data: the images.
+        device: where the network is.
+        precision, memory_format: of the passes.
+        sureness: for the choices that are measured.
     """
-    classes: list[list[Tensor]] = [[] for _ in choices]
-    confidence: list[list[Tensor]] = [[] for _ in choices]
+    answers: list[_Columns] = []
     # A weight that is computed from other tensors is computed once, not in each pass.
     with arithmetic(precision), computing(precision, device), parametrize.cached():
         for images, _ in in_order(data, device, memory_format):
-            logits = network(images)
-            for k, columns in enumerate(choices):
-                own = logits[:, columns.start : columns.stop]
-                answered = own.argmax(1, keepdim=True)
-                classes[k].append(answered + columns.start)
-                confidence[k].append(own.float().softmax(1).gather(1, answered))
-    # One copy of each at the end, because a copy waits for the GPU.
-    return [
-        Answers(torch.cat(each)[:, 0].cpu().numpy(), torch.cat(sure)[:, 0].cpu().numpy())
-        for each, sure in zip(classes, confidence, strict=True)
-    ]
+            given = choices(images)
+            answers = answers or [_Columns() for _ in given]
+            for columns, choice in zip(answers, given, strict=True):
+                columns.add(choice, sureness or {})
+    return [columns.answers() for columns in answers]
+
+
+class _Columns:
+    """The answers to the images so far, on the device."""
+
+    def __init__(self) -> None:
+        self._classes: list[Tensor] = []
+        self._confidence: list[Tensor] = []
+        self._sureness: dict[str, list[Tensor]] = {}
+
+    def add(self, choice: Choice, sureness: Sureness) -> None:
+        answered = choice.logits.argmax(1, keepdim=True)
+        logits = choice.logits.float()
+        self._classes.append(answered + choice.first)
+        self._confidence.append(logits.softmax(1).gather(1, answered))
+        for rule, measure in sureness.items() if choice.measured else ():
+            self._sureness.setdefault(rule, []).append(measure(logits).float())
+
+    def answers(self) -> Answers:
+        """All of them. Each kind is copied once, because a copy waits for the GPU."""
+        sureness = {rule: torch.cat(values).cpu().numpy() for rule, values in self._sureness.items()}
+        classes, confidence = (torch.cat(values)[:, 0].cpu().numpy() for values in (self._classes, self._confidence))
+        return Answers(classes, confidence, sureness)
 
 
 def evaluation_fingerprint(checksums: Mapping[str, str], task: int, data: str) -> str:

@@ -107,12 +107,18 @@ class Workbench:
         return set(self.parts.values()) <= {"frozen"} and not looks and not own_forward
 
     @property
+    def is_same_for_all_tasks(self) -> bool:
+        """Whether the networks of all tasks differ in nothing but the values of the tasks' own tensors."""
+        own = (_definer(self.method, name) for name in ("switch_task", "restored"))
+        return self._same_for_all_tasks and all(cls is Method for cls in own)
+
+    @property
     def serves_all_tasks(self) -> bool:
         """Whether the network of another task only needs `Method.switch_task` and other values: see there."""
         switch, adapt, restored = (_definer(self.method, name) for name in ("switch_task", "adapt", "restored"))
         if switch is not Method:
             return issubclass(switch, adapt) and issubclass(switch, restored)
-        return self._same_for_all_tasks and restored is Method
+        return self.is_same_for_all_tasks
 
     def switch_task(self) -> None:
         """Let the method change the network for the task that it has now."""

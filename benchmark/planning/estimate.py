@@ -18,7 +18,7 @@ from benchmark.learning.learner import Cell, Learned, frozen_bytes, learn, start
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.learning.origin import origin_of
 from benchmark.learning.training import Training
-from benchmark.planning.scenarios import scenario_for
+from benchmark.planning.scenarios import learned_as
 from benchmark.results.costs import Costs
 from benchmark.results.tables import compute_row, parameter_row
 from benchmark.storage.records import Records
@@ -102,7 +102,7 @@ class Simulation:
             shape.classes,
             seed=0,
             device=torch.device("meta"),
-            scenario=scenario_for(settings.scenario, method),
+            scenario=learned_as(settings.scenario, method),
             widths=(shape.classes,) * shape.tasks,
         )
         batch = min(settings.batch_size, shape.images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from benchmark.gpus.asking import ask
 from benchmark.learning.compilation import check_compiler
 from benchmark.learning.precision import check_precision, precision_warnings
 from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
-from benchmark.planning.scenarios import check_classes, check_scenario
+from benchmark.planning.scenarios import check_classes, check_scenario, rules_for
 from benchmark.streams.base import Stream
 from benchmark.streams.build import build_stream
 from benchmark.workers import warm_up
@@ -29,6 +29,7 @@ class Prepared:
     """A run's settings, and the objects made from them.
 
     Attributes:
+        settings: with the rules of task inference that the run needs.
         methods: the methods, with the memory sizes of their budgets.
         device: where this process computes.
         budgets: budgets by label; empty without --equal-memory and --equal-compute.
@@ -81,6 +82,7 @@ def prepare_run(
     """
     configured = tuple(configure(spec, **settings.recipe) for spec in settings.methods)
     check_scenario(settings.scenario, configured)
+    settings = replace(settings, infer=rules_for(settings.scenario, configured, settings.infer))
     check_budgets(settings, configured)
     device = torch.device("cpu") if elsewhere else choose_device(settings.device)
     if device.type == "cuda" and not (in_worker or tuning):

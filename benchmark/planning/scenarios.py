@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from benchmark.streams.base import Stream
+from benchmark.task_inference.rules import DEFAULT_RULE
 from methods import methods
 from methods.configured import ConfiguredMethod
 from methods.errors import UserError
@@ -23,27 +24,42 @@ def methods_for(scenario: Scenario) -> list[str]:
     return found
 
 
+def learned_as(scenario: Scenario, method: ConfiguredMethod) -> Scenario:
+    """Return the scenario in which a method learns: "task" if it has no answer of its own in the run's.
+
+    It then has something for each task, and answers where the task is not known by guessing it.
+    """
+    own = method.options.get("bn") != "per-task" and scenario in method.cls.scenarios
+    return scenario if own else "task"
+
+
+def rules_for(scenario: Scenario, configured: Sequence[ConfiguredMethod], asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the rules of task inference of a run: those that were asked for, or the default where one is needed.
+
+    Raises:
+        UserError: rules were asked for, and no method needs the task of an image.
+    """
+    learned = {learned_as(scenario, method) for method in configured}
+    if asked and learned == {"domain"}:
+        raise UserError(
+            f"--infer {','.join(asked)}: with --scenario domain these methods answer without the task of an image, so "
+            "there is nothing to guess; leave the option out, or add a method with something for each task, as clr"
+        )
+    needed = scenario != "task" and "task" in learned
+    return tuple(asked) or ((DEFAULT_RULE,) if needed else ())
+
+
 def check_scenario(scenario: Scenario, configured: Sequence[ConfiguredMethod]) -> None:
     """Check that each method can answer in a scenario.
 
     Raises:
-        UserError: a method has no answer of its own there, or an option that means nothing there.
+        UserError: a method has an option that means nothing there.
     """
     for method in configured:
-        if scenario not in method.cls.scenarios:
+        if learned_as(scenario, method) != "class" and "logits" in method.options:
             raise UserError(
-                f"--scenario {scenario}: '{method.label}' answers only where the task of an image is known; leave it "
-                f"out, or give --scenario task; methods with an answer here are {', '.join(methods_for(scenario))}"
-            )
-        if scenario != "task" and method.options.get("bn") == "per-task":
-            raise UserError(
-                f"--scenario {scenario}: '{method.label}' has batch normalisation for each task, and the task of a "
-                "test image is not known; give it bn=shared or bn=frozen, or use --scenario task"
-            )
-        if scenario != "class" and "logits" in method.options:
-            raise UserError(
-                f"--scenario {scenario}: '{method.label}' sets logits, which says something only where classes of "
-                "several tasks compete; leave it out, or give --scenario class"
+                f"--scenario {scenario}: '{method.label}' sets logits, which says something only where one head "
+                "answers for the classes of several tasks; leave it out, or give --scenario class"
             )
 
 
@@ -58,8 +74,3 @@ def check_classes(scenario: Scenario, stream: Stream) -> None:
             f"--scenario domain needs a stream whose tasks all have the same classes in the same order, but "
             f"{difference}; give another --stream, as permuted-mnist, or --scenario class"
         )
-
-
-def scenario_for(scenario: Scenario, method: ConfiguredMethod) -> Scenario:
-    """Return the scenario in which a method's costs are estimated: "task" if it has no answer in the run's."""
-    return scenario if scenario in method.cls.scenarios else "task"

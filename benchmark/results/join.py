@@ -19,6 +19,7 @@ from benchmark.files import folder_name, writing
 from benchmark.results.reference import check_reference
 from benchmark.storage.answers import answers_path
 from benchmark.storage.folder import RunFolder
+from benchmark.storage.inferred import inferred_path
 from benchmark.storage.labels import read_labels, write_labels
 from benchmark.storage.lock import building
 from benchmark.storage.manifest import DIVERGED, FAILED, INCOMPLETE, SUCCEEDED, Entry, Manifest
@@ -33,7 +34,7 @@ _NOT_IN_LABELS = {
 }
 
 # The manifest's entries that are joined; the others are kept separately for each run.
-_JOINED = {"stream", "backbone", "tasks", "orders", "seeds", "cells", "processes", "reference", "bounds"}
+_JOINED = {"stream", "backbone", "tasks", "orders", "seeds", "cells", "processes", "reference", "bounds", "learned_as"}
 
 _TASK_FACTS = {
     "task_name": "the name",
@@ -230,6 +231,9 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         "orders": orders,
         "reference": first.reference,
         "bounds": _bounds(cells),
+        "learned_as": {
+            label: cell.source.manifest.learned_as(cell.entry["method"]) for (label, _, _), cell in cells.items()
+        },
         "stream": first["stream"],
         "backbone": first.backbone,
         "tasks": first.tasks,
@@ -266,13 +270,16 @@ def _budgets(cells: Mapping[CellKey, SourceCell]) -> dict[str, Any]:
 
 
 def _copy_records(origin: Path, target: Path) -> None:
-    """Copy a cell's measurements: its records and answers."""
+    """Copy a cell's measurements: its records and all answers."""
     target.mkdir(parents=True)
     for number in range(1, len(read_records(origin)) + 1):
         shutil.copyfile(record_path(origin, number), record_path(target, number))
         with suppress(FileNotFoundError):
             # An earlier version kept none.
             shutil.copyfile(answers_path(origin, number), answers_path(target, number))
+        with suppress(FileNotFoundError):
+            # Without rules of task inference there are none.
+            shutil.copyfile(inferred_path(origin, number), inferred_path(target, number))
 
 
 def _copy_labels(sources: Sequence[Source], target: RunFolder) -> None:

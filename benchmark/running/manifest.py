@@ -11,6 +11,7 @@ from benchmark.config import Settings, setting_of
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.learning.seeds import RULE
 from benchmark.planning.preparation import Prepared
+from benchmark.planning.scenarios import learned_as
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.manifest import PENDING, Manifest
 from benchmark.storage.provenance import provenance
@@ -51,6 +52,8 @@ def new_manifest(prepared: Prepared, command: list[str]) -> Manifest:
                 "fingerprint": fingerprint(backbone),
                 **backbone_size(backbone),
             },
+            # Methods without an answer of their own in the run's scenario learn as if the task were known.
+            "learned_as": {method.label: learned_as(settings.scenario, method) for method in prepared.methods},
             "tasks": [
                 _task(number, task, settings, *operations[shape])
                 for number, (task, shape) in enumerate(zip(stream.tasks, shapes, strict=True), 1)

@@ -10,10 +10,11 @@ from benchmark.files import StorageError
 from benchmark.progress.events import CellFailed, Event, Failure, JobBegan, JobEnded, Listener, Warned
 from benchmark.running.executors.cells import Job
 from benchmark.storage.folder import RunFolder, cell_name
+from benchmark.storage.inferred import lost_inferred
 from benchmark.storage.manifest import DIVERGED, FAILED, PENDING, RUNNING, SUCCEEDED, Manifest
 from benchmark.storage.parallel_tasks import unite
 from benchmark.storage.provenance import now
-from benchmark.storage.records import CellKey
+from benchmark.storage.records import CellKey, read_records
 
 
 def key_of(entry: dict[str, Any]) -> CellKey:
@@ -44,6 +45,8 @@ class Matrix:
         self._tell = tell
         self._named = {job.name: job for job in jobs}
         self._entries = {key_of(entry): entry for entry in manifest["cells"]}
+        # Cells whose tasks were learned alone, and are asked without knowing the task once all of them exist.
+        self._asked: set[CellKey] = set()
         self._left = Counter(key for job in jobs for key in job.cells)
         # Methods that keep something for the next task, and those of their cells that are not complete.
         self._keeping: set[str] = set()
@@ -140,15 +143,30 @@ class Matrix:
             self._unfinished.remove(key)
             self._untold.pop(key, None)
             self._set_pending(entry)
-            job = Job(cell_name(entry, self._manifest), key)
-            self._named[job.name] = job
-            self.jobs.append(job)
-            self._left[key] += 1
+            self._add_whole(key)
             return
         for name, cause in self._untold.pop(key, []):
             self._tell(CellFailed(name, cause))
-        if not entry["cause"]:
+        if not entry["cause"] and key not in self._asked and self._lacks_inferred(key):
+            self._asked.add(key)
+            self._add_whole(key)
+        elif not entry["cause"]:
             entry["status"] = SUCCEEDED
+
+    def _add_whole(self, key: CellKey) -> None:
+        """Add a job that does all that a cell still lacks."""
+        job = Job(cell_name(self._entries[key], self._manifest), key)
+        self._named[job.name] = job
+        self.jobs.append(job)
+        self._left[key] += 1
+
+    def _lacks_inferred(self, key: CellKey) -> bool:
+        """Whether a cell has not answered yet where the task is not known."""
+        rules = self._manifest.settings["infer"]
+        if not rules or self._manifest.learned_as(key[0]) == "domain":
+            return False
+        folder = self._folder.cell(*key)
+        return bool(lost_inferred(folder, read_records(folder), rules))
 
     def _set_pending(self, entry: dict[str, Any]) -> None:
         entry["status"], entry["cause"] = PENDING, None

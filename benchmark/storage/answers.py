@@ -6,6 +6,9 @@ images, each by a name. The first are the run's own; their name is the scenario:
 known), "class" or "domain". In the scenario "class", answers are columns among the classes of all tasks, and "derived"
 are those that the same logits give among the classes of the image's own task.
 
+Where tasks are guessed from how sure the networks are, the file also has how sure the network was by each of these
+rules, as float32.
+
 In the file a class has the smallest unsigned integer type that holds it, and a confidence c is round(65535 c) in two
 bytes. A float16 would lose what is above 0.9998, where sure answers are; this keeps steps of 0.000015 everywhere. Zero
 stands for "not a number", which no probability is.
@@ -15,9 +18,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +35,11 @@ DERIVED = "derived"
 _STEM = "answers-"
 # In a file, the task after which it was made has no number, so that the file is the same wherever that task stands.
 _OWN = "own"
-_CLASSES, _CONFIDENCE = ".classes", ".confidence"
+_CLASSES, _CONFIDENCE, _SURENESS = ".classes", ".confidence", ".sureness "
 _MOST = 65535
+
+#: Arrays by their names in a file.
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +49,12 @@ class Answers:
     Attributes:
         classes: int64 [N], the index of the class within the task.
         confidence: float32 [N], the softmax probability of that class; NaN if the network gave no numbers.
+        sureness: rule of task inference -> float32 [N], how sure the network was: larger is surer.
     """
 
     classes: npt.NDArray[np.int64]
     confidence: npt.NDArray[np.float32]
+    sureness: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -57,12 +65,13 @@ class Answers:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _bytes(self) -> tuple[bytes, bytes]:
-        return self.classes.tobytes(), self.confidence.tobytes()
+    def _bytes(self) -> list[bytes]:
+        sureness = (values for rule, known in sorted(self.sureness.items()) for values in (np.array(rule), known))
+        return [array.tobytes() for array in (self.classes, self.confidence, *sureness)]
 
     def as_kept(self) -> Answers:
         """These answers as they are read from a file."""
-        return _unpacked(*_packed(self))
+        return read_arrays("", arrays_of("", self))
 
 
 @dataclass(frozen=True)
@@ -106,11 +115,36 @@ def answers_path(folder: Path, learned: int) -> Path:
 
 def pack_answers(answers: Mapping[Reference, Answers]) -> bytes:
     """The content of a file."""
-    tensors: dict[str, npt.NDArray[np.unsignedinteger]] = {}
+    arrays: Arrays = {}
     for reference, each in answers.items():
-        classes, confidence = _packed(each)
-        tensors |= {f"{reference.name}{_CLASSES}": classes, f"{reference.name}{_CONFIDENCE}": confidence}
-    return safetensors.numpy.save(tensors)
+        arrays |= arrays_of(reference.name, each)
+    return safetensors.numpy.save(arrays)
+
+
+def arrays_of(name: str, answers: Answers) -> Arrays:
+    """Answers as arrays of a file, whose names begin with `name`."""
+    kind = np.min_scalar_type(int(answers.classes.max(initial=0)))
+    confidence = np.nan_to_num(answers.confidence.astype(np.float64), nan=0.0)
+    return {
+        f"{name}{_CLASSES}": answers.classes.astype(kind),
+        f"{name}{_CONFIDENCE}": np.rint(confidence * _MOST).astype(np.uint16),
+        **{f"{name}{_SURENESS}{rule}": values for rule, values in answers.sureness.items()},
+    }
+
+
+def read_arrays(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Answers:
+    """The inverse of `arrays_of`.
+
+    Raises:
+        KeyError: the arrays have no answers of that name.
+    """
+    classes, confidence, sure = arrays[name + _CLASSES], arrays[name + _CONFIDENCE], name + _SURENESS
+    shares = (confidence / np.float32(_MOST)).astype(np.float32)
+    return Answers(
+        classes.astype(np.int64),
+        np.where(confidence == 0, np.float32(np.nan), shares),
+        {each.removeprefix(sure): values for each, values in arrays.items() if each.startswith(sure)},
+    )
 
 
 def checksum(content: bytes) -> str:
@@ -133,7 +167,7 @@ def read_answers(folder: Path, record: Record) -> dict[str, Answers]:
     try:
         tensors = safetensors.numpy.load(content)
         names = [name.removesuffix(_CLASSES) for name in tensors if name.endswith(_CLASSES)]
-        return {name: _unpacked(tensors[name + _CLASSES], tensors[name + _CONFIDENCE]) for name in names}
+        return {name: read_arrays(name, tensors) for name in names}
     except (safetensors.SafetensorError, KeyError):
         return {}
 
@@ -176,17 +210,6 @@ def references(record: Record) -> dict[int, Reference]:
     """Task -> the place of the run's own answers to it after the task of a record; without those that are not kept."""
     entries = [(entry["task"], [*entry.get("answers", {}).values()]) for entry in record["evaluated"]]
     return {task: Reference.parse(places[0]) for task, places in entries if places}
-
-
-def _packed(answers: Answers) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.uint16]]:
-    kind = np.min_scalar_type(int(answers.classes.max(initial=0)))
-    confidence = np.nan_to_num(answers.confidence.astype(np.float64), nan=0.0)
-    return answers.classes.astype(kind), np.rint(confidence * _MOST).astype(np.uint16)
-
-
-def _unpacked(classes: npt.NDArray[np.unsignedinteger], confidence: npt.NDArray[np.uint16]) -> Answers:
-    shares = (confidence / np.float32(_MOST)).astype(np.float32)
-    return Answers(classes.astype(np.int64), np.where(confidence == 0, np.float32(np.nan), shares))
 
 
 def _content(folder: Path, learned: int) -> bytes | None:

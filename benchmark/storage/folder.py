@@ -133,8 +133,11 @@ class RunFolder:
 
     def cell(self, method: str, seed: int, order: int) -> Path:
         """The folder of a cell."""
-        name = f"seed-{seed}-order-{order}" if order else f"seed-{seed}"
-        return self.path / "cells" / folder_name(method) / name
+        return self.path / "cells" / folder_name(method) / _repetition(seed, order)
+
+    def guesses(self, seed: int, order: int) -> Path:
+        """The folder of the guesses of tasks from frozen features, which are the same for all methods."""
+        return self.path / "task-inference" / _repetition(seed, order)
 
     def write_csv(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table, whole; `read_table` reads it."""
@@ -145,6 +148,10 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file atomically."""
         write_atomically(self.path / name, printable(text, keep="\n").encode())
+
+
+def _repetition(seed: int, order: int) -> str:
+    return f"seed-{seed}-order-{order}" if order else f"seed-{seed}"
 
 
 def printable_frame(frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from benchmark.storage.records import CellKey
 from methods.errors import UserError
+from methods.scenarios import Scenario
 
 #: The manifest's cell statuses: those of a run in progress, and the ends of a cell.
 PENDING, RUNNING, SUCCEEDED, FAILED, DIVERGED = "pending", "running", "succeeded", "failed", "diverged"
@@ -85,6 +86,10 @@ class Manifest(dict[str, Any]):
     def comparable_seconds(self) -> bool:
         """Whether all seconds were measured on the same hardware."""
         return self.get("comparable_seconds", True)
+
+    def learned_as(self, label: str) -> Scenario:
+        """The scenario in which a method learned: where it has no answer of its own in the run's, it is "task"."""
+        return self.get("learned_as", {}).get(label, self.settings.get("scenario", "task"))
 
     @property
     def title(self) -> str:

@@ -14,10 +14,13 @@ import torch
 from benchmark.files import write_atomically
 from benchmark.learning.learner import Cell, frozen_bytes, is_independent, learn, start
 from benchmark.learning.memory import peak_memory
+from benchmark.learning.panel import Panel
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
+from benchmark.planning.scenarios import learned_as
 from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Listener, TaskBegan
 from benchmark.running.executors.evaluations import Evaluations
+from benchmark.running.executors.inference import Inference
 from benchmark.storage.answers import answers_path, checksum, lost_answers
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.parallel_tasks import Alone, find_alone, save_alone, unite
@@ -26,7 +29,11 @@ from benchmark.storage.state import PackedState, State, load, pack, save
 from benchmark.streams.base import Stream
 from benchmark.streams.columns import in_columns
 from benchmark.streams.orders import reordered
+from benchmark.task_inference.guesses import Guesses
+from benchmark.task_inference.rules import FEATURE
+from benchmark.task_inference.sureness import SURENESS
 from methods.errors import UserError
+from methods.scenarios import Scenario
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Cells:
         self._keep_states = keep_states
         self._verify = verify
         self._frozen_bytes: dict[str, int] = {}
-        self._streams: dict[int, Stream] = {}
+        self._streams: dict[tuple[Scenario, int], Stream] = {}
         # All present objects live to the end, so the garbage collector need not search them before each task.
         gc.collect()
         gc.freeze()
@@ -109,29 +116,54 @@ class Cells:
 
     def _cell(self, key: CellKey) -> Cell:
         label, seed, _ = key
-        make, stream = self._methods[label].make, self._stream(key)
+        method, stream = self._methods[label], self._stream(key)
         return Cell(
             self._prepared.backbone,
-            make,
+            method.make,
             stream.most_classes,
             seed,
             self.device,
             stream.names,
             self.settings.memory_format,
-            self.settings.scenario,
+            learned_as(self.settings.scenario, method),
             stream.widths,
         )
 
     def _stream(self, key: CellKey) -> Stream:
-        order = key[2]
-        if order not in self._streams:
+        return self._ordered(key[2], learned_as(self.settings.scenario, self._methods[key[0]]))
+
+    def _ordered(self, order: int, scenario: Scenario) -> Stream:
+        """Return the stream in an order, with the labels of a scenario."""
+        if (scenario, order) not in self._streams:
             stream = reordered(self._prepared.stream, self._orders[order])
-            self._streams[order] = in_columns(stream, self.settings.scenario)
-        return self._streams[order]
+            self._streams[scenario, order] = in_columns(stream, scenario)
+        return self._streams[scenario, order]
 
     def _evaluations(self, key: CellKey) -> Evaluations:
-        folder = self._folder.cell(*key)
-        return Evaluations(self._cell(key), self._stream(key), self.settings.precision, self._verify, folder)
+        folder, cell, stream = self._folder.cell(*key), self._cell(key), self._stream(key)
+        # Where one head answers for all domains, no task need be known.
+        rules = self.settings.infer if cell.scenario != "domain" else ()
+        sureness = {rule: SURENESS[rule] for rule in rules if rule in SURENESS}
+        panel = Panel(cell, stream.widths, self.settings.precision, sureness)
+        inference = Inference(panel, stream, rules, self._guesses(key), folder) if rules else None
+        return Evaluations(panel, stream, self._verify, folder, inference)
+
+    def _guesses(self, key: CellKey) -> Guesses | None:
+        """Return the guesses of the rules that look at frozen features: the same for all methods."""
+        _, seed, order = key
+        rules = [rule for rule in self.settings.infer if rule in FEATURE]
+        if not rules:
+            return None
+        return Guesses(
+            self._folder.guesses(seed, order),
+            self._prepared.backbone,
+            self._ordered(order, "task"),
+            seed,
+            rules,
+            self.device,
+            self.settings.precision,
+            self.settings.memory_format,
+        )
 
     def _training(self, key: CellKey) -> Training:
         settings = self.settings
@@ -153,6 +185,7 @@ class Cells:
         if self._take_over(job, state.learned) and unite(folder):
             state, records = self._load(folder, evaluations)
         tell(CellBegan(job.name, tasks, state.learned, epochs))
+        evaluations.complete(state, records)
         while state.learned < tasks:
             numbers = range(1, state.learned + 2)
             state, packed, record = self._learn(job, evaluations, state, records, numbers, tell)
@@ -165,6 +198,7 @@ class Cells:
             if unite(folder):
                 state, records = self._load(folder, evaluations)
                 tell(CellBegan(job.name, tasks, state.learned, epochs))
+            evaluations.complete(state, records)
         tell(CellEnded(job.name))
 
     def _load(self, folder: Path, evaluations: Evaluations) -> tuple[State, Records]:

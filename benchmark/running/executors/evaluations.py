@@ -7,17 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.learning.answering import Answering
-from benchmark.learning.evaluation import answers_among, evaluation_fingerprint, network_for
+from benchmark.learning.evaluation import evaluation_fingerprint
 from benchmark.learning.fingerprints import NetworkFingerprints
-from benchmark.learning.learner import Cell
-from benchmark.learning.precision import Precision
+from benchmark.learning.panel import Given, Panel
 from benchmark.results.answers import accuracy
-from benchmark.storage.answers import DERIVED, Answers, Reference, checksum, given_after, pack_answers, read_answers
+from benchmark.running.executors.inference import Inference
+from benchmark.storage.answers import Answers, Reference, checksum, given_after, pack_answers, read_answers
 from benchmark.storage.records import Records
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream, Task
-from methods.network import Network
 
 
 class EvaluationChangedError(RuntimeError):
@@ -28,21 +26,21 @@ class Evaluations:
     """The evaluations of one cell; they share one network, which lives as long as this object.
 
     Args:
-        cell: the cell.
+        panel: the networks of the cell.
         stream: its tasks.
-        precision: of forward passes.
         verify: repeat known evaluations, each with a network of its own, and compare the results.
         folder: the cell's, where known answers are.
+        inference: gives answers without knowing the task, if they are wanted.
     """
 
-    def __init__(self, cell: Cell, stream: Stream, precision: Precision, verify: bool, folder: Path):
-        self.cell = cell
+    def __init__(self, panel: Panel, stream: Stream, verify: bool, folder: Path, inference: Inference | None = None):
+        self.cell = panel.cell
+        self._panel = panel
         self._stream = stream
-        self._precision: Precision = precision
         self._verify = verify
         self._folder = folder
-        self._answering = Answering(cell)
-        self._fingerprints = NetworkFingerprints(self._answering)
+        self._inference = inference
+        self._fingerprints = NetworkFingerprints(panel.answering)
 
     def after(
         self,
@@ -71,6 +69,7 @@ class Evaluations:
         evaluated: list[dict[str, Any]] = []
         new: dict[Reference, Answers] = {}
         evaluations = 0
+        together = self._inference.asked_together(state) if self._inference else ()
         began = time.perf_counter()
         for number in numbers:
             task = self._stream.tasks[number - 1]
@@ -83,13 +82,14 @@ class Evaluations:
                 entry = known.get((number, used))
                 if entry is None:
                     evaluations += 1
-                    network = self._answering.network(state, number, len(task.classes))
-                    given = self._answers(network, state.learned, number)
-                    places = {who: Reference.to_task(number, state.learned, who) for who in given}
-                    new |= {places[who]: answers for who, answers in given.items()}
+                    given = self._ask(self._panel, state, number, together)
+                    if self._inference:
+                        self._inference.remember(state, checksums, number, given.by_task)
+                    places = {who: Reference.to_task(number, state.learned, who) for who in given.own}
+                    new |= {places[who]: answers for who, answers in given.own.items()}
                     entry = {
                         "task": number,
-                        **self._accuracies(given, task),
+                        **self._accuracies(given.own, task),
                         "images": len(task.test),
                         "answers": {who: str(place) for who, place in places.items()},
                     }
@@ -99,7 +99,7 @@ class Evaluations:
             evaluated.append(entry)
         content = pack_answers(new)
         seconds = time.perf_counter() - began
-        operations = self._answering.operations(state, numbers[-1], len(task.classes), task.image_size)
+        operations = self._panel.operations(state, numbers[-1], task.image_size)
         return {
             "evaluated": evaluated,
             "evaluations": evaluations,
@@ -107,6 +107,15 @@ class Evaluations:
             "inference_flops_per_image": operations,
             "answers": checksum(content),
         }, content
+
+    def complete(self, state: State, records: Records) -> None:
+        """Write the answers without knowing the task that are missing.
+
+        Args:
+            records: those of all tasks in the state.
+        """
+        if self._inference and records:
+            self._inference.complete(state, records)
 
     def again(self, state: State, records: Records, learned: int) -> bytes:
         """Return once more the file of the answers that were given after `learned` tasks.
@@ -117,19 +126,13 @@ class Evaluations:
         """
         again = {}
         for number in given_after(records, learned):
-            network = self._answering.network(state, number, len(self._stream.tasks[number - 1].classes))
-            for who, answers in self._answers(network, learned, number).items():
+            for who, answers in self._ask(self._panel, state, number).own.items():
                 again[Reference.to_task(number, learned, who)] = answers
         return pack_answers(again)
 
-    def _answers(self, network: Network, learned: int, number: int) -> dict[str, Answers]:
-        """Return the answers to a task after `learned` tasks, by their names: the scenario's own come first."""
-        choices: dict[str, range] = {self.cell.scenario: range(network.classes)}
-        if self.cell.scenario == "class":
-            choices[DERIVED] = self.cell.columns(learned)[number - 1]
-        test = self._stream.tasks[number - 1].test
-        how = (test, self.cell.device, self._precision, self.cell.memory_format)
-        return dict(zip(choices, answers_among(list(choices.values()), network, *how), strict=True))
+    def _ask(self, panel: Panel, state: State, number: int, together: Sequence[int] = ()) -> Given:
+        """Return the answers to the test images of a task."""
+        return panel.ask(state, number, self._stream.tasks[number - 1].test, together)
 
     def _accuracies(self, given: Mapping[str, Answers], task: Task) -> dict[str, float]:
         """Return the accuracy of the scenario's own answers, and of those that are derived, if there are any."""
@@ -154,8 +157,7 @@ class Evaluations:
             EvaluationChangedError: the results differ.
         """
         number = entry["task"]
-        network = network_for(self.cell, state, number, len(task.classes))
-        given = self._answers(network, state.learned, number)
+        given = self._ask(self._panel.anew(), state, number).own
         for kind, found in self._accuracies(given, task).items():
             if found != entry[kind]:
                 raise EvaluationChangedError(

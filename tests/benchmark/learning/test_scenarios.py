@@ -12,8 +12,9 @@ from torch import Tensor
 from benchmark.checks.subject import flat
 from benchmark.checks.tiny import make_task
 from benchmark.learning.answering import Answering
-from benchmark.learning.evaluation import answers_among, evaluate, network_for
+from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.panel import Panel
 from benchmark.learning.training import Training
 from benchmark.results.answers import accuracy
 from benchmark.storage.state import State
@@ -111,9 +112,9 @@ def test_who_is_right_among_all_classes_is_right_among_those_of_the_task(
             derived.append(max(own, key=logits.__getitem__) == label)
         assert all(d for r, d in zip(right, derived, strict=True) if r)
         expected = [sum(right) / 20, sum(derived) / 20]
-        given = answers_among((range(9), own), network, task.test, CPU)
-        assert [accuracy(answers.classes, task.test.labels) for answers in given] == expected
-        assert evaluate(network, task.test, CPU) == given[0]
+        given = Panel(cell, WIDTHS[:3], "fp32").ask(state, number, task.test).own
+        assert [accuracy(answers.classes, task.test.labels) for answers in given.values()] == expected
+        assert evaluate(network, task.test, CPU) == given["class"]
 
 
 def test_answers_change_with_the_classes_that_compete(

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.planning.scenarios import methods_for
+from benchmark.planning.scenarios import learned_as, methods_for, rules_for
+from benchmark.task_inference.rules import DEFAULT_RULE
 from methods import methods
+from methods.configured import configure
+from methods.scenarios import Scenario
 
 ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "derpp", "agem", "joint"]
 NAMES = ", ".join(ALL_JOINT)
@@ -26,26 +29,19 @@ def test_the_methods_with_an_answer_of_their_own() -> None:
     ("options", "says"),
     [
         (
-            "--methods er,clr --scenario class",
-            "--scenario class: 'clr' answers only where the task of an image is known; leave it out, or give "
-            "--scenario task; methods with an answer here are ",
-        ),
-        ("--methods sgd-ll --scenario class", "--scenario class: 'sgd-ll' answers only where the task"),
-        ("--methods single-task --scenario domain", "--scenario domain: 'single-task' answers only where the task"),
-        ("--methods confit --scenario domain", "--scenario domain: 'confit' answers only where the task"),
-        ("--methods avalanche:MASPlugin --scenario class", "--scenario class: 'avalanche:MASPlugin' answers only"),
-        (
-            "--methods sgd:bn=per-task --scenario class",
-            "--scenario class: 'sgd:bn=per-task' has batch normalisation for each task, and the task of a test image "
-            "is not known; give it bn=shared or bn=frozen, or use --scenario task",
-        ),
-        ("--methods ewc:bn=per-task --scenario domain", "--scenario domain: 'ewc:bn=per-task' has batch"),
-        (
             "--methods er:logits=seen",
-            "--scenario task: 'er:logits=seen' sets logits, which says something only where classes of several tasks "
-            "compete; leave it out, or give --scenario class",
+            "--scenario task: 'er:logits=seen' sets logits, which says something only where one head answers "
+            "for the classes of several tasks; leave it out, or give --scenario class",
         ),
         ("--methods er:logits=all --scenario domain", "--scenario domain: 'er:logits=all' sets logits"),
+        (
+            "--methods sgd:bn=per-task:logits=all --scenario class",
+            "--scenario class: 'sgd:bn=per-task:logits=all' sets logits",
+        ),
+        (
+            "--methods sgd,er --scenario domain --stream rotated-mnist --infer energy,centres",
+            "--infer energy,centres: with --scenario domain these methods answer without the task of an image, so ",
+        ),
         ("--methods joint:logits=current --scenario class", "'joint:logits=current': option logits=current is not one"),
         (
             "--methods sgd --scenario domain --stream mini",
@@ -64,9 +60,33 @@ def test_what_has_no_answer_is_refused_in_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("spec", "scenario", "learned", "rules"),
+    [
+        ("sgd", "task", "task", ()),
+        ("sgd", "class", "class", ()),
+        ("sgd", "domain", "domain", ()),
+        ("sgd:bn=per-task", "class", "task", (DEFAULT_RULE,)),
+        ("sgd-ll", "class", "task", (DEFAULT_RULE,)),
+        ("sgd-ll", "domain", "domain", ()),
+        ("clr", "task", "task", ()),
+        ("clr", "class", "task", (DEFAULT_RULE,)),
+        ("packnet", "domain", "task", (DEFAULT_RULE,)),
+    ],
+)
+def test_methods_without_an_answer_of_their_own_guess_the_task(
+    spec: str, scenario: Scenario, learned: Scenario, rules: tuple[str, ...]
+) -> None:
+    method = configure(spec)
+    assert learned_as(scenario, method) == learned
+    assert rules_for(scenario, [method], ()) == rules
+    if learned != "domain":
+        assert rules_for(scenario, [method], ("energy", "max-softmax")) == ("energy", "max-softmax")
+
+
 def test_cost_refuses_it_too_and_counts_the_growing_head(capsys: pytest.CaptureFixture[str]) -> None:
     shape = ["--tasks", "4", "--classes", "5", "--images", "20", "--image-size", "32", "--epochs", "1"]
-    assert main(["cost", "--methods", "clr", "--scenario", "class", *shape]) == 2
-    assert capsys.readouterr().err.startswith("error: --scenario class: 'clr' answers only where")
-    assert main(["cost", "--methods", "sgd,er", "--scenario", "class", *shape]) == 0
+    assert main(["cost", "--methods", "er:logits=all", "--scenario", "domain", *shape]) == 2
+    assert capsys.readouterr().err.startswith("error: --scenario domain: 'er:logits=all' sets logits")
+    assert main(["cost", "--methods", "sgd,er,clr", "--scenario", "class", *shape]) == 0
     assert "er" in capsys.readouterr().out

@@ -1,0 +1,174 @@
+"""What a cell answers without knowing the task: each rule guesses it, and the guessed task's network answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.files import write_atomically
+from benchmark.learning.fingerprints import NetworkFingerprints
+from benchmark.learning.panel import Panel
+from benchmark.storage.answers import Answers, Reference, read_answers, references
+from benchmark.storage.inferred import Inferred, inferred_path, key_of_networks, lost_inferred, pack_inferred
+from benchmark.storage.records import Records
+from benchmark.storage.state import State
+from benchmark.streams.base import Stream
+from benchmark.task_inference.guesses import Guessed, Guesses
+
+
+class Inference:
+    """The answers of one cell to images whose task is not known, after each number of tasks.
+
+    What the network of a task answers to the images of a task is asked for once, and kept in memory as long as that
+    network does not change: of methods that isolate their tasks, T^2 evaluations give the answers after each of the T
+    tasks.
+
+    Args:
+        panel: the networks of the cell.
+        stream: its tasks.
+        rules: the rules.
+        guesses: of the rules that look at frozen features; None if there are none.
+        folder: the cell's.
+    """
+
+    def __init__(self, panel: Panel, stream: Stream, rules: Sequence[str], guesses: Guesses | None, folder: Path):
+        self._panel = panel
+        self._stream = stream
+        self._rules = rules
+        self._guesses = guesses
+        self._folder = folder
+        self._fingerprints = NetworkFingerprints(panel.answering)
+        # (network, images), by the numbers of their tasks -> the fingerprint of the network, and its answers.
+        self._known: dict[tuple[int, int], tuple[str, Answers]] = {}
+        self._now: tuple[State, dict[int, str]] | None = None
+
+    def asked_together(self, state: State) -> Sequence[int]:
+        """Return the tasks whose networks answer in one pass with any of them."""
+        return tuple(state.tasks) if self._panel.is_together(state) else ()
+
+    def remember(self, state: State, checksums: Mapping[str, str], images: int, by_task: Mapping[int, Answers]) -> None:
+        """Take answers that an evaluation gave anyway.
+
+        Args:
+            checksums: the checksums of the state's files.
+            images: the number of the task whose test images they answer.
+            by_task: the number of a network's task -> its answers.
+        """
+        networks = self._networks(state, checksums, by_task)
+        self._known |= {(task, images): (networks[task], answers) for task, answers in by_task.items()}
+
+    def complete(self, state: State, records: Records) -> None:
+        """Write the files that are missing, as far as the networks still exist.
+
+        Args:
+            state: the state after all records.
+            records: those of all its tasks.
+        """
+        for learned in lost_inferred(self._folder, records, self._rules):
+            key = key_of_networks(records[learned - 1], self._rules)
+            write_atomically(
+                inferred_path(self._folder, learned), pack_inferred(self._after(learned, state, records), key)
+            )
+
+    def _after(self, learned: int, state: State, records: Records) -> Inferred:
+        guessed = self._guesses.after(learned) if self._guesses else None
+        answers: dict[tuple[int, str], Answers] = {}
+        for images in range(1, learned + 1):
+            self._ask_missing(learned, images, state, records)
+            given = [self._known[task, images][1] for task in range(1, learned + 1)]
+            for rule in self._rules:
+                by_features = guessed.tasks.get((rule, images)) if guessed else None
+                places = _surest(given, rule) if by_features is None else by_features
+                answers[images, rule] = self._columns(given, places)
+        evaluations = passes(records[:learned], self._panel.is_together(state))
+        return Inferred(
+            answers, self._costs(learned, state, guessed), evaluations, guessed.evaluations if guessed else 0
+        )
+
+    def _ask_missing(self, learned: int, images: int, state: State, records: Records) -> None:
+        """Ask the networks whose answers to the images of a task are not known."""
+        tasks = range(1, learned + 1)
+        networks = self._networks(state, records[-1]["checksums"], tasks)
+        missing = [task for task in tasks if self._known.get((task, images), ("",))[0] != networks[task]]
+        if images in missing and (kept := self._kept(images, records)):
+            self._known[images, images] = (networks[images], kept)
+            missing.remove(images)
+        together = missing and self._panel.is_together(state)
+        for group in [missing] if together else [[task] for task in missing]:
+            given = self._panel.ask(state, group[0], self._stream.tasks[images - 1].test, group)
+            self.remember(state, records[-1]["checksums"], images, given.by_task)
+
+    def _kept(self, images: int, records: Records) -> Answers | None:
+        """The answers of a task's own network to its images, if the cell has kept them as they are wanted here."""
+        entry = next(entry for entry in records[-1]["evaluated"] if entry["task"] == images)
+        if "task" not in entry.get("answers", {}):
+            return None
+        reference = Reference.parse(entry["answers"]["task"])
+        kept = read_answers(self._folder, records[reference.learned - 1]).get(reference.name)
+        return kept if kept and self._panel.sureness.keys() <= kept.sureness.keys() else None
+
+    def _columns(self, given: Sequence[Answers], places: npt.NDArray[np.int64]) -> Answers:
+        """The answers of the guessed tasks' networks, as columns among the classes of all tasks.
+
+        Args:
+            given: what the network of each task answers, [tasks].
+            places: the guessed task of each image, from 1.
+        """
+        chosen, image = places - 1, np.arange(len(places))
+        firsts = np.cumsum([0, *(self._panel.classes(task) for task in range(1, len(given)))])
+        classes = np.stack([answers.classes for answers in given])[chosen, image]
+        confidence = np.stack([answers.confidence for answers in given])[chosen, image]
+        return Answers(firsts[chosen] + classes, confidence)
+
+    def _costs(self, learned: int, state: State, guessed: Guessed | None) -> dict[str, dict[str, int]]:
+        size = self._stream.tasks[learned - 1].image_size
+        before = State(learned, state.shared, {task: state.tasks[task] for task in range(1, learned + 1)}, {})
+        each = [self._panel.operations(before, task, size) for task in range(1, learned + 1)]
+        costs = {}
+        for rule in self._rules:
+            if guessed is None or rule not in guessed.bytes:
+                costs[rule] = {"bytes": 0, "flops_per_image": self._panel.operations_of_all(before, size)}
+                continue
+            # The network that answers is another for each guess: their mean.
+            flops = guessed.feature_flops_per_image + guessed.flops_per_image[rule] + round(sum(each) / len(each))
+            costs[rule] = {"bytes": guessed.bytes[rule], "flops_per_image": flops}
+        return costs
+
+    def _networks(self, state: State, checksums: Mapping[str, str], tasks: Iterable[int]) -> dict[int, str]:
+        """The fingerprints of the networks of tasks."""
+        if self._now is None or self._now[0] is not state:
+            self._now = (state, {})
+        known = self._now[1]
+        for task in tasks:
+            if task not in known:
+                known[task] = self._fingerprints.of(state, checksums, task, self._panel.classes(task), "")
+        return known
+
+
+def passes(records: Records, together: bool) -> int:
+    """How many passes over a task's test images the answers after the last task take, beyond those of its record.
+
+    They are those of a run that was not interrupted: what is asked again after that does not count.
+
+    Args:
+        records: those of all tasks.
+        together: whether one pass asks all networks.
+    """
+    last, learned = records[-1], len(records)
+    before = {entry["task"]: entry["network"] for entry in records[-2]["evaluated"]} if learned > 1 else {}
+    changed = {entry["task"] for entry in last["evaluated"] if before.get(entry["task"]) != entry["network"]}
+    asked = {task for task, place in references(last).items() if place.learned == learned}
+    found = 0
+    for images in range(1, learned + 1):
+        missing = learned if images == learned else len(changed)
+        found += (missing > 0 and images not in asked) if together else missing - (images in asked)
+    return found
+
+
+def _surest(given: Sequence[Answers], rule: str) -> npt.NDArray[np.int64]:
+    """The task whose network is surest of each image, from 1; of equally sure ones the first."""
+    sureness = np.stack([answers.sureness[rule] for answers in given])
+    return np.nan_to_num(sureness, nan=-np.inf).argmax(axis=0) + 1
