@@ -30,7 +30,7 @@ from benchmark.streams.base import Stream
 from benchmark.streams.columns import in_columns
 from benchmark.streams.orders import reordered
 from benchmark.task_inference.guesses import Guesses
-from benchmark.task_inference.rules import FEATURE
+from benchmark.task_inference.rules import FEATURE_NAMES
 from benchmark.task_inference.sureness import SURENESS
 from methods.errors import UserError
 from methods.scenarios import Scenario
@@ -151,7 +151,7 @@ class Cells:
     def _guesses(self, key: CellKey) -> Guesses | None:
         """Return the guesses of the rules that look at frozen features: the same for all methods."""
         _, seed, order = key
-        rules = [rule for rule in self.settings.infer if rule in FEATURE]
+        rules = [rule for rule in self.settings.infer if rule in FEATURE_NAMES]
         if not rules:
             return None
         return Guesses(
