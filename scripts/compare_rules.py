@@ -41,11 +41,8 @@ def to_markdown(table: pd.DataFrame, rules: Sequence[str]) -> str:
     """A row per method and a column per rule: the task guessed right, and the accuracy, in percent."""
     lines = ["| method | " + " | ".join(rules) + " | task known |", "|---" * (len(rules) + 2) + "|"]
     for method, rows in table[table["rule"].isin(rules)].groupby("method", sort=False):
-        by_rule = rows.set_index("rule")
-        cells = [
-            f"{100 * by_rule.loc[rule, 'task_inference_accuracy']:.1f} / {100 * by_rule.loc[rule, 'accuracy_inferred']:.1f}"
-            for rule in rules
-        ]
+        guessed, right = (rows.set_index("rule")[name] for name in ("task_inference_accuracy", "accuracy_inferred"))
+        cells = [f"{100 * guessed[rule]:.1f} / {100 * right[rule]:.1f}" for rule in rules]
         known = f"{100 * rows['accuracy_with_oracle'].iloc[0]:.1f}"
         lines.append(f"| {method} | " + " | ".join(cells) + f" | {known} |")
     return "\n".join(lines)
