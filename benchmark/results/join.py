@@ -25,6 +25,7 @@ from benchmark.storage.lock import building
 from benchmark.storage.manifest import DIVERGED, FAILED, INCOMPLETE, SUCCEEDED, Entry, Manifest
 from benchmark.storage.processes import comparable_seconds, learning_processes, shows_seconds
 from benchmark.storage.records import CellKey, read_records, record_path
+from benchmark.storage.thumbnails import read_thumbnails, write_thumbnails
 from methods.errors import UserError
 
 # Settings that are united, or that the fingerprints compare, or that do not change the training.
@@ -104,6 +105,7 @@ def joined(paths: Sequence[Path], folder: Path, argv: list[str], reference: str 
             for key, cell in cells.items():
                 _copy_records(cell.folder, run.cell(*key))
             _copy_labels(sources, run)
+            _copy_thumbnails(sources, run)
         run.write_manifest(manifest)
         yield run
 
@@ -289,3 +291,11 @@ def _copy_labels(sources: Sequence[Source], target: RunFolder) -> None:
         known = next((each for each in found if each and each.fingerprint == task["fingerprint"]), None)
         if known:
             write_labels(target.path, {number: known})
+
+
+def _copy_thumbnails(sources: Sequence[Source], target: RunFolder) -> None:
+    """Write the small pictures of all runs: each has those of the mistakes of its own methods."""
+    found = [read_thumbnails(source.folder.path) for source in sources]
+    tasks = sorted({task for thumbnails in found for task in thumbnails})
+    joint = {task: {k: v for thumbnails in found for k, v in thumbnails.get(task, {}).items()} for task in tasks}
+    write_thumbnails(target.path, {task: dict(sorted(own.items())) for task, own in joint.items()})

@@ -14,8 +14,10 @@ import torch
 from benchmark.config import Execution
 from benchmark.files import remove_unfinished
 from benchmark.images.machine import cpu_quota
+from benchmark.images.thumbnails import thumbnail
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import CellBegan, CellEnded, Listener, Note, Warned, tell_all
+from benchmark.report.surest import pictured
 from benchmark.report.write import write_report
 from benchmark.results.run import Results, collect
 from benchmark.running.config_file import write_config
@@ -32,6 +34,7 @@ from benchmark.storage.manifest import Manifest
 from benchmark.storage.parallel_tasks import Found, look
 from benchmark.storage.processes import comparable_seconds, learning_processes, new_process
 from benchmark.storage.records import CellKey
+from benchmark.storage.thumbnails import write_thumbnails
 from benchmark.streams.base import Stream
 from benchmark.trackers.curves import tracked
 from methods.errors import UserError
@@ -133,6 +136,7 @@ def _run(
             matrix.finish()
             tell(Note("drawing tables and figures"))
             results = collect(run_folder, manifest)
+            write_thumbnails(folder, _thumbnails(prepared.stream, pictured(results)))
             write_report(results)
         publish(results)
     return results
@@ -144,6 +148,11 @@ def _labels(stream: Stream) -> dict[int, TaskLabels]:
         number: TaskLabels(task.name, task.fingerprint, task.classes, task.test.labels.numpy(), task.test_files)
         for number, task in enumerate(stream.tasks, 1)
     }
+
+
+def _thumbnails(stream: Stream, pictured: Mapping[int, Sequence[int]]) -> dict[int, dict[int, bytes]]:
+    """Return a small picture of each of these test images: number of the task -> places."""
+    return {task: {k: thumbnail(stream.tasks[task - 1].test.images[k]) for k in own} for task, own in pictured.items()}
 
 
 def _limit_threads() -> None:

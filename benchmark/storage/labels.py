@@ -13,7 +13,8 @@ import numpy.typing as npt
 from benchmark.files import write_atomically, writing
 from benchmark.storage.json_files import misfit, sealed, unsealed
 
-_FOLDER = "test-images"
+#: The folder for them, in that of a run.
+LABELS = "test-images"
 
 _SHAPE = {"task_name": str, "fingerprint": str, "classes": [str], "labels": [int], "files": [str]}
 
@@ -39,7 +40,7 @@ class TaskLabels:
 
 def labels_path(run: Path, task: int) -> Path:
     """The file for a task of a run, by its number in the stream, from 1."""
-    return run / _FOLDER / f"task-{task}.json"
+    return run / LABELS / f"task-{task}.json"
 
 
 def write_labels(run: Path, tasks: Mapping[int, TaskLabels]) -> None:
@@ -49,7 +50,7 @@ def write_labels(run: Path, tasks: Mapping[int, TaskLabels]) -> None:
         StorageError: one cannot be written.
     """
     with writing(run):
-        (run / _FOLDER).mkdir(exist_ok=True)
+        (run / LABELS).mkdir(exist_ok=True)
     for number, task in tasks.items():
         known = read_labels(run, number)
         if known is None or known.fingerprint != task.fingerprint:

@@ -16,7 +16,7 @@ function setUpAnswers() {
 /** Everything about a method's answers to a task, as elements. */
 function answersTo(k, t) {
   const { label, repetition, names, tasks } = data.answers.methods[k];
-  const { name, classes, images } = data.answers.tasks[t];
+  const { name, classes, images, pictures } = data.answers.tasks[t];
   const own = tasks[t];
   if (!own) return [html("p", {}, `${label} has not learned ${name} yet, or its answers are not kept.`)];
   const text = `${label}, ${repetition}: ${sum(own.right)} of ${sum(images)} images of ${name} were answered right. Down: the class of the images. Across: the answer. Colours are shares of the class.`;
@@ -25,7 +25,7 @@ function answersTo(k, t) {
   const cut = own.others ? [html("p", {}, `${own.others} rarer kinds of mistakes are left out.`)] : [];
   const matrix = html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, confusionTable(own, classes, images, answers));
   const worst = own.mistakes.slice(0, WORST).map(([i, j, often]) => [classes[i], answers[j], `${often} of ${images[i]}`]);
-  const surest = own.surest.map(([image, i, j, sure]) => [image, classes[i], answers[j], sure === null ? "–" : `${percent(sure)} %`]);
+  const surest = own.surest.map(([image, i, j, sure, k]) => [pictured(image, classes[i], pictures?.[k]), classes[i], answers[j], sure === null ? "–" : `${percent(sure)} %`]);
   const lists = worst.length
     ? [
         html("h3", {}, "The most frequent mistakes"),
@@ -70,8 +70,15 @@ function confusionCell(often, images, title) {
   return cell;
 }
 
+/** The name of an image, behind a small picture of it where there is one. */
+function pictured(image, label, jpeg) {
+  if (!jpeg) return image;
+  const picture = html("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: `Image of the class ${label}` });
+  return html("span", { class: "pictured" }, picture, image);
+}
+
 function listTable(headers, rows) {
   const head = html("tr", {}, ...headers.map((header) => html("th", { scope: "col" }, header)));
-  const body = rows.map((row) => html("tr", {}, ...row.map((text) => html("td", {}, text))));
+  const body = rows.map((row) => html("tr", {}, ...row.map((cell) => html("td", {}, cell))));
   return html("div", { class: "scroll" }, html("table", { class: "mistakes" }, html("thead", {}, head), html("tbody", {}, ...body)));
 }

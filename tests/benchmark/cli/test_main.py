@@ -410,6 +410,7 @@ def test_a_run_leaves_every_file_behind(finished):
             *("summary.md", "summary.tex", "manifest.json", "config.toml", "report.html"),
             *(f"figures/{name}.{kind}" for name in (*figures, "first_task_accuracy") for kind in ("svg", "png")),
             *(f"test-images/task-{task}.json" for task in (1, 2)),
+            "test-images/thumbnails.json",
             *(f"cells/clr/seed-0/{name}" for name in cell),
             *(f"cells/sgd_lr=0.01/seed-0/{name}" for name in (*cell, "shared-2.safetensors")),
         ]

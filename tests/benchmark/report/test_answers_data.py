@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from benchmark.results.answers import Marked
 from benchmark.results.run import Results
 from benchmark.storage.answers import Answers
 from benchmark.storage.labels import TaskLabels
+from benchmark.storage.thumbnails import write_thumbnails
 
 
 def marked(labels: list[int], given: list[int], sure: list[float], files: tuple[str, ...] = ()) -> Marked:
@@ -92,6 +94,17 @@ def test_an_order_is_that_of_the_stream(run: Results) -> None:
     assert own["repetition"] == "seed 3, order 1"
     assert own["tasks"][0]["right"] == [1, 1, 1]
     assert own["tasks"][1]["surest"] == [["image 1", 0, 1, None]]
+
+
+def test_pictures_that_the_folder_has_are_in_the_page(run: Results, tmp_path: Path) -> None:
+    """Of image 0 there is none, and image 5 is not listed."""
+    write_thumbnails(tmp_path, {1: {1: b"one", 3: b"three", 5: b"five"}, 2: {0: b"right"}, 7: {0: b"no such task"}})
+    found = answers_data(replace(run, path=tmp_path))
+    assert found is not None
+    assert found["tasks"][0]["pictures"] == ["b25l", "dGhyZWU="]
+    assert "pictures" not in found["tasks"][1]
+    surest = found["methods"][0]["tasks"][0]["surest"]
+    assert surest == [["b", 0, 1, 0.9, 0], ["d", 1, 0, 0.75, 1], ["a", 0, 1, 0.5]]
 
 
 def test_rare_mistakes_are_left_out_where_there_are_many(run: Results, monkeypatch: pytest.MonkeyPatch) -> None:

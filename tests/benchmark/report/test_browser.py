@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from benchmark.images.thumbnails import thumbnail
 from benchmark.report.page import write_page
 from benchmark.results.answers import Marked
 from benchmark.results.run import results_of
 from benchmark.storage.answers import Answers
 from benchmark.storage.labels import TaskLabels
+from benchmark.storage.thumbnails import write_thumbnails
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
@@ -372,4 +375,25 @@ def test_the_answers_of_a_method_to_a_task(reader, run, tmp_path):
     Select(reader.one("#answers-task")).select_by_index(0)
     assert [row[1:] for row in shown(".heat")] == [["1", ""], ["", "1"]]
     assert reader.all("#answers-shown h3") == [], "no mistakes"
+    assert overflow(reader) <= 0
+
+
+def test_pictures_of_the_surest_mistakes(reader, run, tmp_path):
+    """Of one image there is none: its name is there all the same."""
+    image = torch.arange(3 * 8 * 8, dtype=torch.uint8).view(3, 8, 8)
+    write_thumbnails(tmp_path, {1: {3: thumbnail(image), 1: thumbnail(image[:1])}})
+    answers = {("clr", 0, 0): dict.fromkeys((1, 2, 3), answered([0, 0, 1, 1], [1, 1, 1, 0]))}
+    reader.open(write_page(replace(run, path=tmp_path, answers=answers)))
+    rows = reader.all("#answers-shown .body div:nth-of-type(3) tbody tr")
+    assert [row.text.split()[0] for row in rows] == ["3.png", "1.png", "0.png"]
+    pictures = reader.all("#answers-shown img")
+    assert [picture.get_attribute("alt") for picture in pictures] == [
+        f"Image of the class {NASTY}",
+        "Image of the class owl",
+    ]
+    for picture in pictures:
+        assert picture.get_property("naturalWidth") == 8
+        assert picture.rect["width"] == picture.rect["height"] == 48
+    Select(reader.one("#answers-task")).select_by_index(1)
+    assert reader.all("#answers-shown img") == []
     assert overflow(reader) <= 0

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from benchmark.config import Execution, Settings
 from benchmark.planning.preparation import Prepared
+from benchmark.report.page import write_page
+from benchmark.report.surest import pictured
 from benchmark.results.join import joined
 from benchmark.results.run import collect, read
 from benchmark.running.runner import run
@@ -22,6 +29,7 @@ from benchmark.storage.answers import answers_path, read_answers, references
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.labels import labels_path, read_labels
 from benchmark.storage.records import read_records, record_path, write_record
+from benchmark.storage.thumbnails import read_thumbnails, thumbnails_path
 from benchmark.streams.base import Stream, Task
 from methods.configured import configure
 from methods.network import Network
@@ -89,7 +97,7 @@ def test_each_answer_is_kept_once(go: Callable, tmp_path: Path, tiny_tasks: tupl
 
 def test_labels_are_kept_once_for_all_cells(go: Callable, tmp_path: Path, tiny_tasks: tuple[Task, ...]) -> None:
     go(tmp_path, "clr", "sgd-ll", orders=2)
-    assert len(list(tmp_path.rglob("*images*/*"))) == 3
+    assert len(list(tmp_path.rglob("*images*/task-*"))) == 3
     for number, task in enumerate(tiny_tasks, 1):
         kept = read_labels(tmp_path, number)
         assert kept is not None
@@ -253,3 +261,60 @@ def test_orders_have_a_column_beside_the_seed(go: Callable, tmp_path: Path) -> N
     orders = json.loads((tmp_path / "manifest.json").read_bytes())["orders"]
     for (order, place), rows in table.groupby(["order", "task"]):
         assert set(rows["task_name"]) == {f"task-{orders[order][place - 1]}"}
+
+
+def shown_answers(folder: Path) -> Any:
+    """What the page of a run, made from its folder alone, shows of the answers."""
+    run = RunFolder(folder)
+    text = write_page(collect(run, run.read_manifest())).read_bytes()
+    found = re.search(rb'id="data">(.*?)</script>', text)
+    assert found is not None
+    return json.loads(found[1])["answers"]
+
+
+def test_the_surest_mistakes_have_small_pictures(go: Callable, tmp_path: Path, tiny_tasks: tuple[Task, ...]) -> None:
+    """They are the test images of their tasks, in each order of the tasks."""
+    go(tmp_path, "clr", "sgd", orders=2)
+    folder = RunFolder(tmp_path)
+    kept = read_thumbnails(tmp_path)
+    assert {task: [*own] for task, own in kept.items()} == pictured(collect(folder, folder.read_manifest()))
+    assert kept.keys() == {1, 2, 3}
+    for task, own in kept.items():
+        for image, jpeg in own.items():
+            found = np.asarray(Image.open(BytesIO(jpeg)).convert("RGB")).astype(int)
+            images = tiny_tasks[task - 1].test.images.permute(0, 2, 3, 1).numpy().astype(int)
+            assert np.abs(images - found).mean(axis=(1, 2, 3)).argmin() == image
+    shown = shown_answers(tmp_path)
+    for method in shown["methods"]:
+        for own, of_task, task in zip(method["tasks"], shown["tasks"], (1, 2, 3), strict=True):
+            assert own["surest"]
+            for name, *_, picture in own["surest"]:
+                jpeg = kept[task][int(name.removeprefix("image ")) - 1]
+                assert base64.b64decode(of_task["pictures"][picture]) == jpeg
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-3])])
+def test_without_pictures_the_page_has_names(go: Callable, tmp_path: Path, damage: Callable) -> None:
+    """And a run that goes on, here one that has nothing left to learn, has them again."""
+    go(tmp_path, "sgd")
+    before, whole = thumbnails_path(tmp_path).read_bytes(), shown_answers(tmp_path)
+    damage(thumbnails_path(tmp_path))
+    shown = shown_answers(tmp_path)
+    assert not any("pictures" in task for task in shown["tasks"])
+    assert {len(mistake) for own in shown["methods"][0]["tasks"] for mistake in own["surest"]} == {4}
+    go(tmp_path, "sgd")
+    assert thumbnails_path(tmp_path).read_bytes() == before
+    assert shown_answers(tmp_path) == whole
+
+
+def test_a_comparison_has_the_pictures_of_all_its_runs(go: Callable, tmp_path: Path) -> None:
+    go(tmp_path / "a", "sgd-ll")
+    go(tmp_path / "b", "clr")
+    with joined([tmp_path / "a", tmp_path / "b"], tmp_path / "both", []) as run:
+        asked = pictured(collect(run, run.read_manifest()))
+    kept = read_thumbnails(tmp_path / "both")
+    assert {task: [*own] for task, own in kept.items()} == asked
+    for name in ("a", "b"):
+        for task, own in read_thumbnails(tmp_path / name).items():
+            assert own.items() <= kept[task].items()
+            assert len(own) < len(kept[task]), "each run has some that the other has not"
