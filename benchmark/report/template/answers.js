@@ -19,11 +19,10 @@ function answersTo(k, t) {
   const { name, classes, images, pictures } = data.answers.tasks[t];
   const own = tasks[t];
   if (!own) return [html("p", {}, `${label} has not learned ${name} yet, or its answers are not kept.`)];
-  const text = `${label}, ${repetition}: ${sum(own.right)} of ${sum(images)} images of ${name} were answered right. Down: the class of the images. Across: the answer. Colours are shares of the class.`;
-  // Where the classes of all tasks compete, an answer may be a class of another task.
-  const answers = names ?? classes;
+  const text = `${label}, ${repetition}: ${sum(own.right)} of ${sum(images)} images of ${name} were answered right.`;
+  const answers = answerNames(k, t);
   const cut = own.others ? [html("p", {}, `${own.others} rarer kinds of mistakes are left out.`)] : [];
-  const matrix = html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, confusionTable(own, classes, images, answers));
+  const matrix = html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, colourKey(), confusionTable(own, classes, images, answers));
   const worst = own.mistakes.slice(0, WORST).map(([i, j, often]) => [classes[i], answers[j], `${often} of ${images[i]}`]);
   const surest = own.surest.map(([image, i, j, sure, k]) => [pictured(image, classes[i], pictures?.[k]), classes[i], answers[j], sure === null ? "–" : `${percent(sure)} %`]);
   const lists = worst.length
@@ -34,7 +33,25 @@ function answersTo(k, t) {
         listTable(["Image", "Class", "Answer", "Confidence"], surest),
       ]
     : [];
-  return [html("p", {}, text), matrix, ...cut, ...lists];
+  return [html("p", {}, text), html("p", { class: "caption" }, explanation(names)), matrix, ...cut, ...lists];
+}
+
+/** How a confusion matrix is read; `names` are those of the classes of all tasks, where these compete. */
+function explanation(names) {
+  const across = names ? "Across: the answer, which may be a class of another task" : "Across: the answer";
+  return `Down: the class of the images. ${across}. Right answers are outlined. A colour is a share of the images of a class. Point at a cell, or go there with the arrow keys, to read it.`;
+}
+
+/** The name of each answer. Where the classes of all tasks compete, a class of another task has its task's name too. */
+function answerNames(k, t) {
+  const { names, tasks } = data.answers.methods[k];
+  const answers = [...(names ?? data.answers.tasks[t].classes)];
+  if (!names) return answers;
+  data.answers.tasks.forEach(({ name, classes }, other) => {
+    if (other === t || !tasks[other]) return;
+    classes.forEach((label, i) => (answers[tasks[other].first + i] = `${label} (${name})`));
+  });
+  return answers;
 }
 
 function sum(numbers) {
@@ -48,23 +65,26 @@ function confusionTable({ first = 0, right, mistakes }, classes, images, answers
   const counts = classes.map((_, i) => new Map([[first + i, right[i]]]));
   for (const [i, j, often] of mistakes) counts[i].set(j, often);
   const dense = shown.length > MOST_WRITTEN;
-  const table = html("table", { class: dense ? "heat dense" : "heat", "aria-label": "Confusion matrix" });
+  const table = html("table", { class: dense ? "heat dense" : "heat", role: "grid", "aria-label": "Confusion matrix" });
   const name = (label, k) => (dense ? numbered(k) : html("span", {}, label));
   const head = html("tr", {}, html("td"), ...shown.map((j, k) => html("th", { scope: "col", title: answers[j] }, name(answers[j], k))));
   const rows = counts.map((row, i) => {
-    const cells = shown.map((j) => {
-      const often = row.get(j) ?? 0;
-      return confusionCell(often, images[i], `${classes[i]}, answered ${answers[j]}: ${often} of ${images[i]}`);
-    });
+    const cells = shown.map((j) => confusionCell(row.get(j) ?? 0, images[i], j === first + i));
     return html("tr", {}, html("th", { scope: "row", title: classes[i] }, name(classes[i], shown.indexOf(first + i))), ...cells);
   });
   table.append(html("thead", {}, head), html("tbody", {}, ...rows));
+  lookAtCells(table, (i, k) => [
+    `${counts[i].get(shown[k]) ?? 0} of ${images[i]} images`,
+    `of the class ${classes[i]}`,
+    `were answered with ${answers[shown[k]]}`,
+  ]);
   return table;
 }
 
-function confusionCell(often, images, title) {
-  if (often === 0) return html("td", { title });
-  const cell = html("td", { title }, String(often));
+function confusionCell(often, images, right) {
+  const cell = html("td", { tabindex: "-1", class: right ? "right" : "" });
+  if (often === 0) return cell;
+  cell.textContent = String(often);
   cell.style.background = colour(often / images);
   cell.style.color = often / images < 0.6 ? "#ffffff" : "#000000";
   return cell;

@@ -68,7 +68,7 @@ function heatTable(k) {
     return html("tr", {}, heading("row", i), ...cells);
   });
   table.append(html("thead", {}, head), html("tbody", {}, ...rows));
-  lookAtCells(table, matrix);
+  lookAtCells(table, (i, j) => [`${percent(matrix[i][j])} %`, `on ${data.tasks[j]}`, `after ${data.tasks[i]}`]);
   return table;
 }
 
@@ -86,17 +86,15 @@ function heatCell(accuracy) {
   return cell;
 }
 
-/** Name the tasks and the value of the cell under the pointer, or that the arrow keys have moved to. */
-function lookAtCells(table, matrix) {
+/** Show the `lines` of text of the cell under the pointer, or that the arrow keys have moved to: its row and column -> text. */
+function lookAtCells(table, lines) {
   const rows = [...table.tBodies[0].rows];
   const at = (i, j) => (j < 0 ? undefined : rows[i]?.cells[j + 1]);
   const place = (cell) => [rows.indexOf(cell.parentNode), cell.cellIndex - 1];
   const look = ({ target }) => {
     const cell = target.closest("td[tabindex]");
     if (!cell) return hideTip();
-    const [i, j] = place(cell);
-    const value = `${percent(matrix[i][j])} %`;
-    showTip(cell, [value, `on ${data.tasks[j]}`, `after ${data.tasks[i]}`]);
+    showTip(cell, lines(...place(cell)));
   };
   at(0, 0)?.setAttribute("tabindex", "0");
   table.addEventListener("pointerover", look);

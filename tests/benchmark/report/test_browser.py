@@ -397,3 +397,35 @@ def test_pictures_of_the_surest_mistakes(reader, run, tmp_path):
     Select(reader.one("#answers-task")).select_by_index(1)
     assert reader.all("#answers-shown img") == []
     assert overflow(reader) <= 0
+
+
+def test_a_confusion_is_read_by_pointer_and_by_arrow_keys(reader, run, tmp_path):
+    answers = {("clr", 0, 0): dict.fromkeys((1, 2, 3), answered([0, 0, 0, 1, 1], [1, 1, 0, 1, 1]))}
+    reader.open(write_page(replace(run, path=tmp_path, answers=answers)))
+    reader.hover(reader.all("#answers-shown .heat tbody td")[1])
+    assert reader.tip == ["2 of 3 images", "of the class owl", f"were answered with {NASTY}"]
+    reader.driver.execute_script("arguments[0].focus()", reader.one("#answers-shown td[tabindex='0']"))
+    assert reader.tip == ["1 of 3 images", "of the class owl", "were answered with owl"]
+    reader.press(Keys.ARROW_DOWN)
+    assert reader.tip == ["0 of 2 images", f"of the class {NASTY}", "were answered with owl"]
+    assert [cell.text for cell in reader.all("#answers-shown td.right")] == ["1", "2"]
+
+
+def test_a_class_of_another_task_is_named_with_its_task(reader, make_run, tmp_path):
+    """The classes of all three tasks have the same names, and there are no answers to the third task."""
+    run = make_run(["clr"], TASKS)
+    for task in run.manifest["tasks"]:
+        task["classes"] = 2
+    first = replace(answered([0, 0, 1], [0, 2, 4]), competing=6)
+    second = replace(answered([0, 1], [0, 3]), first=2, competing=6)
+    answers = {("clr", 0, 0): {1: first, 2: second, 3: None}}
+    reader.open(write_page(replace(run, path=tmp_path, answers=answers)))
+    assert "a class of another task" in reader.one("#answers-shown .body .caption").text
+    headings = [cell.get_attribute("title") for cell in reader.all("#answers-shown .heat thead th")]
+    assert headings == ["owl", NASTY, f"owl ({TASKS[1]})", "class 1"]
+    mistake = reader.one("#answers-shown .body div:nth-of-type(2) tbody tr")
+    assert mistake.text == f"owl owl ({TASKS[1]}) 1 of 2"
+    Select(reader.one("#answers-task")).select_by_index(1)
+    headings = [cell.get_attribute("title") for cell in reader.all("#answers-shown .heat thead th")]
+    assert headings == [f"owl ({TASKS[0]})", "owl", NASTY]
+    assert [cell.text for cell in reader.all("#answers-shown td.right")] == ["", "1"]
