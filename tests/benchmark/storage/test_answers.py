@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 
 from benchmark.storage.answers import (
+    DERIVED,
     Answers,
     Reference,
     answers_path,
@@ -103,3 +104,26 @@ def test_only_what_has_not_changed_since_can_be_given_again(tmp_path: Path) -> N
     other = write(tmp_path, 2, {1: answers([1], [0.5]), 2: answers([0], [0.5])})
     assert not can_be_given_again([first, other], 1)
     assert can_be_given_again([first, other], 2)
+
+
+def test_the_bytes_of_53_tasks_in_the_documentation() -> None:
+    """Of each task 256 images and 20 classes, as results/README.md says."""
+
+    def file(own: dict[Reference, int]) -> int:
+        """The bytes of a file: reference -> how many classes there are to answer with."""
+        return len(pack_answers({each: answers([classes - 1] * 256, [0.5] * 256) for each, classes in own.items()}))
+
+    def competing(task: int, learned: int) -> dict[Reference, int]:
+        own, derived = (Reference.to_task(task, learned, who) for who in ("class", DERIVED))
+        return {own: 20 * learned, derived: 20}
+
+    isolating = overwriting = in_class = 0
+    for learned in range(1, 54):
+        all_tasks = range(1, learned + 1)
+        isolating += file({Reference.to_task(learned, learned): 20})
+        overwriting += file({Reference.to_task(task, learned): 20 for task in all_tasks})
+        in_class += file({key: n for task in all_tasks for key, n in competing(task, learned).items()})
+    text = (Path(__file__).parents[3] / "results" / "README.md").read_text()
+    assert f"and places: {isolating / 1e3:.0f} kB." in text
+    assert f"1,431 times: {overwriting / 1e6:.1f} MB." in text
+    assert f"these evaluations take {in_class / 1e6:.1f} MB" in text
