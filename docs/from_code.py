@@ -30,12 +30,13 @@ SHAPE = StreamShape(tasks=2, classes=10, images=540, image_size=32)
 
 #: What holds of a class where its attribute is set.
 _TRAITS = {
-    "isolates_tasks": "Forgets nothing: what a task answers stays as it is, bit for bit.",
+    "isolates_tasks": "Forgets nothing where the task is known: what a task answers stays as it is, bit for bit.",
     "shared_head": "One head for all tasks.",
     "trains_old_heads": "A new task trains the heads of earlier tasks too.",
     "continues": "What belongs to a task starts where the task before left it.",
     "starts_over": "Each task is learned from the backbone as given.",
 }
+_NO_STEPS = "It makes no gradient steps, so that it has no epochs and no training options."
 
 _PARTS = {"frozen": "frozen, not stored", "shared": "shared", "task": "per task", "memory": "memory"}
 
@@ -90,7 +91,7 @@ def section(name: str) -> str:
         *map(escape, prose),
         " ".join([*traits, f"Scenarios: {', '.join(found.scenarios)}."]),
         _options(found.options, meanings),
-        _training(found.recipe),
+        _training(found.recipe) if cls.learns_in_steps else _NO_STEPS,
         _state(found),
         _costs(found),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -44,6 +44,10 @@ class ConfiguredMethod:
         """A fresh instance."""
         return self.cls(**self.options)
 
+    def passes(self, epochs: int) -> int:
+        """How often it passes over a task's training images: `epochs` times, or once if it makes no gradient steps."""
+        return epochs if self.cls.learns_in_steps else 1
+
     @property
     def memory_options(self) -> list[str]:
         """The options that say how large the method's replay memory is; empty if it has none."""
@@ -72,6 +76,8 @@ def configure(
         raise UserError(f"method '{spec.name}' is no subclass of methods.Method; derive it from that class")
     cls = cls.specialised(spec)
     of_recipe = [field.name for field in fields(Recipe)]
+    if not cls.learns_in_steps:
+        _refuse_recipe(spec, of_recipe)
     own = {key: value for key, value in spec.options.items() if key not in of_recipe}
     training = {key: value for key, value in spec.options.items() if key in of_recipe}
     given = arguments(Recipe, Spec(spec.text, spec.name, "", training))
@@ -79,9 +85,18 @@ def configure(
     values = arguments(cls, options, also=of_recipe)
     # One instance, to check that the class accepts the options.
     call(cls, options, values)
-    asked: dict[str, Any] = {"lr": lr, "optimizer": optimizer, "schedule": schedule}
+    # --lr and its like are for those methods of a run that make steps.
+    asked: dict[str, Any] = {"lr": lr, "optimizer": optimizer, "schedule": schedule} if cls.learns_in_steps else {}
     try:
         recipe = replace(cls.recipe, **{key: value for key, value in asked.items() if value is not None} | given)
     except ValueError as error:
         raise UserError(f"'{text}': {error}") from None
     return ConfiguredMethod(spec, recipe, cls, values)
+
+
+def _refuse_recipe(spec: Spec, of_recipe: Sequence[str]) -> None:
+    given = [option for option in spec.options if option in of_recipe]
+    if given:
+        raise UserError(
+            f"'{spec.text}': {spec.name} makes no gradient steps, so that {given[0]} means nothing to it; leave it out"
+        )

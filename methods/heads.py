@@ -108,6 +108,10 @@ class Classifier(nn.Module):
         """Copy values into the units that exist here; names as `take` gives them."""
         raise NotImplementedError
 
+    def assign(self, weight: Tensor, bias: Tensor) -> None:
+        """Give all units new values, in the order they were added: weight [units, D], bias [units], of any dtype."""
+        raise NotImplementedError
+
     def _padded(self, features: Tensor) -> Tensor:
         """The logits of all units side by side, and a last column of -inf, for units that a group does not have."""
         return pad(self.flat(features), (0, 1), value=float("-inf"))
@@ -190,6 +194,11 @@ class Heads(Classifier):
             for name, live in self.take(key).items():
                 if name in tensors:
                     live.copy_(tensors[name])
+
+    @torch.no_grad()
+    def assign(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
 
 
 def new_units(features: int, classes: int) -> nn.Linear:

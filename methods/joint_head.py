@@ -105,6 +105,11 @@ class JointHead(Classifier):
                 value = tensors[name][: self.units]
                 live[: len(value)].copy_(value)
 
+    @torch.no_grad()
+    def assign(self, weight: Tensor, bias: Tensor) -> None:
+        self.weights[:, :-1].copy_(weight)
+        self.weights[:, -1].copy_(bias)
+
     def _closed(self) -> Tensor:
         """Which columns take no part in an answer [units]."""
         return torch.arange(self.units, device=self.weights.device) < self.closed

@@ -61,12 +61,17 @@ class Method(SupervisedPlugin):
 
     Attributes:
         name: the registered name.
+        learns_in_steps: whether it makes gradient steps. If not, the task has no epochs and no optimiser: it learns in
+            `before_training_exp` and `after_training_exp`, from `step.task_features()` or `step.task_data`, and writes
+            the weights of heads with `step.model.heads.assign`. No other hook of the training is called, the recipe's
+            options are refused, and `search` must not name them.
         recipe: default optimiser and schedule.
         search: option (the method's or the recipe's) -> the values that `tune` tries: a Range, or a tuple of values.
         shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.
         trains_old_heads: the loss of a new task reaches the heads of earlier tasks: the network has all of them.
-        isolates_tasks: nothing that a task's answers depend on changes once it is learned. The tests compare this with
-            what really happens. If, beyond that, nothing is shared or kept and the method does not continue, tasks are
+        isolates_tasks: nothing that a task's answers depend on changes once it is learned. It speaks of the scenario
+            "task": where one head answers for all tasks, it counts for nothing. The tests compare this with what
+            really happens. If, beyond that, nothing is shared or kept and the method does not continue, tasks are
             learned in parallel, and once for all orders: what is learned must then not depend on the number in `task`.
         continues: a task's own tensors start at those that the task before left, instead of at their initial values.
         starts_over: each task is learned from the backbone as given; what was learned before is replaced.
@@ -91,6 +96,7 @@ class Method(SupervisedPlugin):
     """
 
     name: ClassVar[str]
+    learns_in_steps: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe()
     search: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {"lr": Range(1e-3, 0.3)}
     shared_head: ClassVar[bool] = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -68,6 +68,12 @@ class Step(Protocol):
     @property
     def steps_done(self) -> int:
         """Steps of the present epoch before this one."""
+
+    def task_features(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features [n, D] and labels [n] of all images of `task_data`, in their order, in batches, on the device.
+
+        The network is in evaluation mode and computes at the run's precision, without a history.
+        """
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
         """Name -> trained parameter of the part "shared". Heads are not among them, but one head for all tasks is.

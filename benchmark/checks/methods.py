@@ -30,7 +30,7 @@ from methods.recipe import Range, Recipe
 
 def search_is_valid(subject: MethodSubject) -> None:
     """`tune` tries only existing options, with accepted values."""
-    known = {*option_types(subject.cls), *option_types(Recipe)}
+    known = {*option_types(subject.cls), *(option_types(Recipe) if subject.cls.learns_in_steps else ())}
     for name, space in subject.cls.search.items():
         if name not in known:
             raise WrongError(
@@ -67,6 +67,7 @@ def learns_tasks(subject: MethodSubject) -> None:
 def learns_something(subject: MethodSubject) -> None:
     """After twenty epochs, its accuracy on a task's training images is well above chance."""
     recipe = replace(subject.cls.recipe, lr=0.05, schedule="constant")
+    when = "after 20 epochs" if subject.cls.learns_in_steps else "after a pass over the images"
     cell, task = subject.cell(), subject.tasks[0]
     before = prepare(cell, 1).take("task")
     after = subject.fold(cell, [task], recipe=recipe, epochs=20)[-1].state
@@ -74,14 +75,14 @@ def learns_something(subject: MethodSubject) -> None:
     right = accuracy(answers.classes, task.train.labels)
     if right <= 0.5:
         raise WrongError(
-            f"after 20 epochs it answers {right:.0%} of a task's training images right, where chance is "
+            f"{when} it answers {right:.0%} of a task's training images right, where chance is "
             "33 %; see that "
             "what it trains is 'shared' or 'task' and takes part in the loss"
         )
     if before.keys() != {key for key in after.tasks[1] if not is_head(key)}:
         raise WrongError("it stores other tensors of a task than it began with; part must answer the same each time")
     if before and all(torch.equal(after.tasks[1][key], tensor) for key, tensor in before.items()):
-        raise WrongError("no tensor of the part 'task' changed in 20 epochs; train them, or call them 'frozen'")
+        raise WrongError(f"no tensor of the part 'task' changed {when}; train them, or call them 'frozen'")
 
 
 def keeps_its_input(subject: MethodSubject) -> None:
@@ -199,9 +200,9 @@ def isolates(subject: MethodSubject) -> str | None:
     with torch.no_grad():
         before, *after = (network_for(cell, state, 1, 3)(images) for state in states)
     changed = [number for number, logits in enumerate(after, 2) if not torch.equal(before, logits)]
-    if not subject.cls.isolates_tasks:
+    if not subject.cls.isolates_tasks or subject.scenario != "task":
         told = "task 1 answers the same after all tasks; if that is always so, isolates_tasks = True says it"
-        return None if changed else told
+        return None if changed or subject.scenario != "task" else told
     if changed:
         raise WrongError(
             f"isolates_tasks is True, and task 1 answers otherwise after task {changed[0]}; say False, or "
@@ -241,6 +242,9 @@ def same_seed(subject: MethodSubject) -> None:
 
 def other_seed(subject: MethodSubject) -> None:
     """Another seed gives another result."""
+    if not subject.cls.learns_in_steps:
+        # Neither the order of images nor the first weights of a head need change anything.
+        return
     first, other = flat(subject.states[2]), flat(subject.fold(subject.cell(seed=1), subject.tasks[:2])[-1].state)
     if first.keys() == other.keys() and all(torch.equal(tensor, other[key]) for key, tensor in first.items()):
         raise WrongError("another seed gives the very same bytes; draw from self.generator, and set no seed")

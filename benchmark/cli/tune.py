@@ -52,8 +52,8 @@ def tune_command(settings: Settings, budget: int, out: Path) -> int:
     with loading() as (note, warn):
         tuning = Tuning(prepare_run(settings, note, tuning=True, warn=warn), budget, out)
     try:
-        tasks = len(tuning.pending) * budget * len(tuning.prepared.stream)
-        with TerminalProgress(tasks * settings.epochs) as progress:
+        passes = sum(method.passes(settings.epochs) for method in tuning.pending)
+        with TerminalProgress(passes * budget * len(tuning.prepared.stream)) as progress:
             found = tuning.run(progress.handle)
     except KeyboardInterrupt:
         done = f"the methods that are done are in {out}, and trials of the next"

@@ -31,8 +31,20 @@ def _convolution_backward(
     return 2 * sum(output_mask[:2]) * positions[0] * prod(positions[2:]) * prod(weight)
 
 
+def _cholesky(matrix: torch.Size, *settings: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    """Return the operations of a Cholesky factor of [n, n]: n^3 / 3, as LAPACK counts them, without lower powers."""
+    return matrix[-1] ** 3 // 3
+
+
+def _cholesky_solve(right: torch.Size, factor: torch.Size, *settings: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    """Return the operations of solving for k columns with a factor of [n, n]: two triangles, 2 n^2 k."""
+    return 2 * factor[-1] ** 2 * right[-1]
+
+
 class OperationCounter:
     """Counts floating-point operations of convolutions and matrix products; a multiplication and addition are 2.
+
+    Those of Cholesky factors, and of solving with them, are counted too.
 
     Use as a context manager; `get_total_flops()` is the count. All operations of the process are counted, those of
     torch's own threads too. Several counters may be active.
@@ -89,7 +101,11 @@ _KEYS_AFTER = torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.BackendS
 
 def _register() -> None:
     """Register the kernels of all operators that have a formula."""
-    corrected = {torch.ops.aten.convolution_backward: _convolution_backward}
+    corrected = {
+        torch.ops.aten.convolution_backward: _convolution_backward,
+        torch.ops.aten.linalg_cholesky_ex: _cholesky,
+        torch.ops.aten.cholesky_solve: _cholesky_solve,
+    }
     formulas = FlopCounterMode(display=False, custom_mapping=corrected).flop_registry
     for packet, formula in formulas.items():
         # The other keys are Triton's kernels, and operators that take functions.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from benchmark.images.batches import in_order
 from benchmark.images.layout import MemoryFormat
@@ -44,15 +46,35 @@ def precompute(
     clock = clock or Clock(device)
     features = torch.empty(len(data), network.feature_dim, dtype=network.scale.dtype, device=device)
     done = 0
+    warm_up(network, data, device, precision, clock)
+    with clock.counting() as counter:
+        for own, _ in features_in_order(network, data, device, precision, memory_format):
+            features[done : done + len(own)] = own
+            done += len(own)
+    return Features(Samples(features, data.labels.to(device)), counter.get_total_flops())
+
+
+@torch.no_grad()
+def features_in_order(
+    network: Network, data: Samples, device: torch.device, precision: Precision, memory_format: MemoryFormat
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features [n, D] and labels [n] of all images in their order, in large batches, in evaluation mode."""
+    training = network.training
+    for images, labels in in_order(data, device, memory_format):
+        network.eval()
+        with computing(precision, device):
+            features = network.features(images)
+        network.train(training)
+        yield features, labels
+
+
+@torch.no_grad()
+def warm_up(network: Network, data: Samples, device: torch.device, precision: Precision, clock: Clock) -> None:
+    """Pass one image before the clock counts: on a GPU the first pass of a process loads kernels, for seconds."""
+    if device.type != "cuda":
+        return
     training = network.training
     network.eval()
-    if device.type == "cuda":
-        # The first pass of a process loads kernels, which takes seconds.
-        with clock.stopped(), computing(precision, device):
-            network.features(data.images[:1].to(device))
-    with clock.counting() as counter, computing(precision, device):
-        for images, _ in in_order(data, device, memory_format):
-            features[done : done + len(images)] = network.features(images)
-            done += len(images)
+    with clock.stopped(), computing(precision, device):
+        network.features(data.images[:1].to(device))
     network.train(training)
-    return Features(Samples(features, data.labels.to(device)), counter.get_total_flops())

@@ -16,6 +16,7 @@ from benchmark.images.layout import MemoryFormat, laid_out
 from benchmark.learning.clock import Clock, TrainingSeconds
 from benchmark.learning.compilation import compile_network
 from benchmark.learning.features import precompute
+from benchmark.learning.one_pass import OnePass
 from benchmark.learning.precision import arithmetic
 from benchmark.learning.seeds import derive
 from benchmark.learning.strategy import Strategy
@@ -83,7 +84,7 @@ class Learned:
     Attributes:
         state: the state after the task.
         operations: floating-point operations: those of the steps as StepCounts counts them; those of the method's
-            work before and after the epochs exactly.
+            work before and after the epochs, or without epochs, exactly.
         steps: number of training steps.
         timing: how long the training takes.
         losses: mean training loss of each epoch.
@@ -135,7 +136,8 @@ def start(cell: Cell) -> State:
 def is_independent(cell: Cell) -> bool:
     """Whether no task of a cell needs anything from earlier tasks, so that they can be learned in any order."""
     method = cell.make_method()
-    return method.isolates_tasks and not method.continues and not start(cell).shared
+    known = cell.scenario == "task"
+    return known and method.isolates_tasks and not method.continues and not start(cell).shared
 
 
 def frozen_bytes(cell: Cell) -> int:
@@ -151,7 +153,7 @@ def learn(
     Args:
         state: the state after the earlier tasks.
         task: the next task.
-        on_epoch: called after each epoch.
+        on_epoch: called after each epoch, or once if the method makes no gradient steps.
 
     Raises:
         DivergedError: the loss is no longer finite.
@@ -162,10 +164,6 @@ def learn(
 
 def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: Callable[[], None]) -> Learned:
     number = state.learned + 1
-
-    def generator(purpose: str) -> torch.Generator:
-        return torch.Generator().manual_seed(cell.derive(number, purpose))
-
     bench = prepare(cell, number)
     method, key = bench.method, bench.head_key(number)
     classes = _add_heads(cell, bench, state, number, len(task.classes))
@@ -175,11 +173,67 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
         bench.restore({name: value for name, value in state.tasks[number - 1].items() if not is_head(name)})
     bench.network.use_head(key, classes)
     bench.lay_out(cell.memory_format)
-    method.generator = generator("method")
+    method.generator = torch.Generator().manual_seed(cell.derive(number, "method"))
     method.kept = {name: _kept(method, name, tensor, cell.device) for name, tensor in state.memory.items()}
 
     clock = Clock(cell.device)
     torch.manual_seed(cell.derive(number, "training"))
+    lesson = (_in_steps if method.learns_in_steps else _in_one_pass)(
+        cell, bench, number, task, training, clock, on_epoch
+    )
+    timing = clock.read()
+
+    tasks, own = dict(state.tasks), bench.take("task")
+    if not bench.head_is_shared:
+        own |= bench.take_head(key)
+        if method.trains_old_heads:
+            tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
+    memory = {name: _memory(method, name, tensor) for name, tensor in method.kept.items()}
+    learned = State(number, _shared(bench), {**tasks, number: own}, memory)
+    return Learned(learned, lesson.operations, lesson.steps, timing, lesson.losses, lesson.features_cached)
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What the training of a task tells, beside the state: see Learned."""
+
+    operations: int
+    steps: int
+    losses: list[float]
+    features_cached: bool
+
+
+def _in_one_pass(
+    cell: Cell,
+    bench: Workbench,
+    number: int,
+    task: Task,
+    training: Training,
+    clock: Clock,
+    on_epoch: Callable[[], None],
+) -> _Lesson:
+    """Learn without gradient steps."""
+    operations = OnePass(bench, task.train, training.precision, clock, cell.memory_format).learn()
+    with clock.stopped():
+        on_epoch()
+    return _Lesson(operations, steps=0, losses=[], features_cached=False)
+
+
+def _in_steps(
+    cell: Cell,
+    bench: Workbench,
+    number: int,
+    task: Task,
+    training: Training,
+    clock: Clock,
+    on_epoch: Callable[[], None],
+) -> _Lesson:
+    """Learn with an optimiser, in epochs of minibatches."""
+    method = bench.method
+
+    def generator(purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(cell.derive(number, purpose))
+
     data, features = method.training_data(task.train, bench.network), None
     # Augmented images differ in each epoch, so their features cannot be computed once.
     if bench.trains_head_only and not training.augment:
@@ -202,21 +256,13 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
         clock=clock,
         on_epoch=on_epoch,
         augment_replay=lambda images: laid_out(augment_replay(images), cell.memory_format),
+        memory_format=cell.memory_format,
     )
     if training.compiled and features is None:
         compile_network(bench.network)
     strategy.train(SimpleNamespace(current_experience=number - 1, task_label=number - 1), eval_streams=[])
-    timing = clock.read()
-
-    tasks, own = dict(state.tasks), bench.take("task")
-    if not bench.head_is_shared:
-        own |= bench.take_head(key)
-        if method.trains_old_heads:
-            tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
-    memory = {name: _memory(method, name, tensor) for name, tensor in method.kept.items()}
-    learned = State(number, _shared(bench), {**tasks, number: own}, memory)
     operations = strategy.operations + (features.operations if features else 0)
-    return Learned(learned, operations, strategy.steps, timing, strategy.losses, features is not None)
+    return _Lesson(operations, strategy.steps, strategy.losses, features is not None)
 
 
 def _kept(method: Method, name: str, tensor: Tensor, device: torch.device) -> Tensor:

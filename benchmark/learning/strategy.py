@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,9 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 
 from benchmark.images.batches import Batches
+from benchmark.images.layout import MemoryFormat
 from benchmark.learning.clock import Clock
+from benchmark.learning.features import features_in_order
 from benchmark.learning.precision import computing
 from benchmark.learning.step_counts import StepCounts
 from benchmark.learning.training import Training, decay, make_optimizer
@@ -62,6 +64,7 @@ class Strategy(SupervisedTemplate, Step):
         clock: Clock,
         on_epoch: Callable[[], None],
         augment_replay: Callable[[Tensor], Tensor],
+        memory_format: MemoryFormat,
     ):
         optimizer = make_optimizer([p for _, p in bench.trainable()], training.recipe, device)
         schedule = LRSchedulerPlugin(torch.optim.lr_scheduler.LambdaLR(optimizer, decay(training)))
@@ -78,6 +81,7 @@ class Strategy(SupervisedTemplate, Step):
         self.bench = bench
         self.task_data = task_data
         self.augment_replay = augment_replay
+        self._memory_format = memory_format
         self.trained: list[nn.Parameter] = optimizer.param_groups[0]["params"]
         self.steps_per_epoch = len(batches.sizes)
         self.counts = StepCounts(clock)
@@ -134,6 +138,10 @@ class Strategy(SupervisedTemplate, Step):
     def operations(self) -> int:
         """Floating-point operations so far: steps as StepCounts counts them, work before and after them exactly."""
         return self._around + self.counts.operations
+
+    def task_features(self) -> Iterator[tuple[Tensor, Tensor]]:
+        precision = self._training.precision
+        return features_in_order(self.model, self.task_data, self.device, precision, self._memory_format)
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.bench.trainable() if self.bench.is_shared(name)}

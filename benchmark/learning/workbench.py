@@ -14,7 +14,7 @@ from benchmark.backbones.parametrised import parametrisations, refuse_hooked_wei
 from benchmark.backbones.strided import subsample_first
 from benchmark.images.layout import MemoryFormat, lay_out
 from methods.errors import UserError
-from methods.heads import is_head
+from methods.heads import Heads, is_head
 from methods.joint_head import SHARED, JointHead
 from methods.method import STEP_HOOKS, BatchNorm, Method, Part, fills
 from methods.network import Network
@@ -47,8 +47,8 @@ class Workbench:
         with _evaluating(self.network):
             method.adapt(self.network)
         subsample_first(self.network)
-        if self.is_joint:
-            self.network.heads = JointHead(self.network.feature_dim).to(pristine.scale)
+        # `adapt` may have changed the length of the features.
+        self.network.heads = (JointHead if self.is_joint else Heads)(self.network.feature_dim).to(pristine.scale)
         if self.head_is_fixed:
             self.network.heads.add(SHARED, most_classes)
         self.network.to(device)

@@ -23,7 +23,7 @@ class Budget:
 
     Attributes:
         memory_bytes: size of its replay memory; None if it has none, or keeps its own size.
-        epochs: passes over each task's training images.
+        epochs: passes over each task's training images; 1 if the method makes no gradient steps.
         compute_ratio: expected training operations divided by those of the --equal-compute method; None without it.
     """
 
@@ -63,7 +63,7 @@ def fair_budgets(
     The bytes of a memory are the growth of the other method's state over the stream, without heads and stored samples:
     extra_parameters_per_task, times the number of tasks, times four. The epochs are the whole number, at least one,
     whose expected training operations are nearest to those of the other method. A method that trains on features
-    computed once keeps --epochs.
+    computed once keeps --epochs; one without gradient steps has no epochs.
 
     Returns:
         Label -> budget, for each method; empty if neither option is given.
@@ -77,7 +77,7 @@ def fair_budgets(
     size = scales.memory_bytes(settings.equal_memory) if settings.equal_memory else None
     memory = {method.label: size if method.memory_options else None for method in methods}
     if settings.equal_compute is None:
-        return {label: Budget(own, settings.epochs, None) for label, own in memory.items()}
+        return {m.label: Budget(memory[m.label], m.passes(settings.epochs), None) for m in methods}
     target = scales.operations(_sized(configure(settings.equal_compute, **settings.recipe), size), settings.epochs)
     return {
         method.label: Budget(memory[method.label], *scales.epochs_for(_sized(method, size), target))
@@ -140,11 +140,12 @@ class _Scales:
 
     def epochs_for(self, method: ConfiguredMethod, target: int) -> tuple[int, float]:
         """Return the epochs whose cost is nearest to `target` operations, and their cost divided by `target`."""
-        asked = self._settings.epochs
+        asked = method.passes(self._settings.epochs)
         records = self._records(method, asked)
         once = _operations(records)
-        # Passes over features computed once cost almost nothing, so thousands of them would be needed.
-        if records[-1]["features_cached"]:
+        # Passes over features computed once cost almost nothing, so thousands of them would be needed. A method
+        # without gradient steps makes no more than one.
+        if records[-1]["features_cached"] or not method.cls.learns_in_steps:
             return asked, once / target
         # The cost is linear in the epochs: work done once per task does not depend on them, and a method with stages
         # splits both numbers of epochs in the same way.

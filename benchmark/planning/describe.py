@@ -70,7 +70,7 @@ class Description:
     Attributes:
         label: its specification.
         documentation: its class's documentation.
-        options, recipe: its own options, and its training options.
+        options, recipe: its own options, and its training options; it has none of these without gradient steps.
         scenarios: the scenarios in which it has an answer of its own.
         parts: how it divides the tensors.
         setting: the network and the stream of the tables.
@@ -118,7 +118,7 @@ def describe(settings: Settings, shape: StreamShape) -> Description:
         label=spec.text,
         documentation=inspect.getdoc(cls) or "",
         options=options(own, option_defaults(cls)),
-        recipe=options(option_types(Recipe), asdict(cls.recipe)),
+        recipe=options(option_types(Recipe), asdict(cls.recipe)) if cls.learns_in_steps else (),
         scenarios=cls.scenarios,
         parts=tuple(_parts(settings, shape, method)),
         setting=(

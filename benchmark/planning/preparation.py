@@ -44,10 +44,13 @@ class Prepared:
 
     def epochs(self, label: str) -> int:
         """Return how often a method passes over each task's training images."""
-        return self.budgets[label].epochs if label in self.budgets else self.settings.epochs
+        if label in self.budgets:
+            return self.budgets[label].epochs
+        method = next(method for method in self.methods if method.label == label)
+        return method.passes(self.settings.epochs)
 
     def epochs_in_all(self, cells: Sequence[Mapping[str, Any]]) -> int:
-        """Return the sum of the epochs of all tasks in all cells.
+        """Return the sum of the epochs of all tasks in all cells; a task without epochs counts as one.
 
         Args:
             cells: entries of the manifest.

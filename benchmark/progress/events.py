@@ -28,7 +28,7 @@ class CellBegan:
         cell: its name; several cells may go on at once.
         tasks: how many tasks it has.
         done: how many of these tasks are learned.
-        epochs: how many epochs each task has.
+        epochs: how many epochs each task has; 1 if the method makes one pass without gradient steps.
     """
 
     cell: str
@@ -48,7 +48,7 @@ class TaskBegan:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch of a cell's task is done."""
+    """An epoch of a cell's task is done, or its one pass."""
 
     cell: str
 

@@ -31,7 +31,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (_SKY, ("ccll", "eft", "residual-adapters", "conv-lora")),
     (_ORANGE, ("bn-only", "confit", "linear-probe", "bpn", "reprogram")),
     (_BLACK, ("joint", "single-task")),
-    (_GREY, ("sgd", "sgd-ll")),
+    (_GREY, ("sgd", "sgd-ll", "ncm", "slda", "ranpac")),
 )
 _FAMILY_DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2.5)))
 _FAMILY_MARKERS = "os^Dv"

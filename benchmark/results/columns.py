@@ -318,9 +318,9 @@ COLUMNS: tuple[Column, ...] = (
         name="training_flops",
         csv=("compute", "backbones"),
         formula=lambda own: round(own.total("training_flops")),
-        meaning="operations of convolutions and matrix products over the whole stream, 2 for a multiplication and "
-        "addition. One step of a kind stands for the others (see below); the method's work before and after a task is "
-        "counted exactly",
+        meaning="operations of convolutions, matrix products and Cholesky factors over the whole stream, 2 for a "
+        "multiplication and addition. One step of a kind stands for the others (see below); the method's work before "
+        "and after a task is counted exactly",
         headers=dict.fromkeys(("compute", "backbones"), "Training"),
         form="flops",
         better="lower",
@@ -426,7 +426,8 @@ COLUMNS: tuple[Column, ...] = (
         formula=costs.features_cached,
         meaning="True where nothing but the head is trained (`linear-probe`, `sgd-ll`), so that the backbone sees each "
         "training image once per task and the epochs go over its features; its operations and seconds count like all "
-        "others. False with `--augment`, since then the images are others in each epoch",
+        "others. False with `--augment`, since then the images are others in each epoch, and for methods that have no "
+        "epochs (`ncm`, `slda`, `ranpac`)",
     ),
 )
 

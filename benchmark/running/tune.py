@@ -128,7 +128,7 @@ class Tuning:
             text = specification(method.label, params)
             tasks = len(self.prepared.stream)
             done = tasks if text in known else 0
-            tell(CellBegan(text, tasks, done, self.prepared.settings.epochs))
+            tell(CellBegan(text, tasks, done, method.passes(self.prepared.settings.epochs)))
             try:
                 if text not in known:
                     known[text] = try_once(self.prepared, text, params, tell)
@@ -187,7 +187,7 @@ def search_space(method: ConfiguredMethod) -> dict[str, BaseDistribution]:
     Raises:
         UserError: `search` has an option that the method does not have.
     """
-    annotations = option_types(Recipe) | option_types(method.cls)
+    annotations = (option_types(Recipe) if method.cls.learns_in_steps else {}) | option_types(method.cls)
     given = method.spec.options
     unknown = [option for option in method.cls.search if option not in annotations]
     if unknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from baselines.shared.memory import Memory
+from benchmark.checks.tiny import three_tasks
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
 from benchmark.storage.state import State
 from benchmark.streams.base import Task
 from methods.network import Network
+from methods.scenarios import Scenario
 
 
 @pytest.fixture
@@ -27,6 +30,22 @@ def states() -> Callable[..., list[State]]:
         for task in tasks:
             found.append(learn(cell, found[-1], task, training).state)
         return found[1:]
+
+    return fold
+
+
+@pytest.fixture
+def learn_frozen(
+    make_cell: Callable[..., Cell], states: Callable[..., list[State]], tiny_network: Network
+) -> Callable[..., tuple[Cell, tuple[Task, ...], list[State]]]:
+    """learn_frozen("ncm", "class") -> the cell, its three tasks and the states after them, in double precision."""
+
+    def fold(spec: str, scenario: Scenario) -> tuple[Cell, tuple[Task, ...], list[State]]:
+        tasks = three_tasks(scenario)
+        widths = tuple(len(task.classes) for task in tasks)
+        cell = make_cell(spec, tiny_network.double())
+        cell = replace(cell, scenario=scenario, widths=widths, most_classes=max(widths))
+        return cell, tasks, states(cell, tasks)
 
     return fold
 

@@ -13,7 +13,7 @@ from methods import methods
 from methods.configured import configure
 from methods.scenarios import Scenario
 
-ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "derpp", "agem", "joint"]
+ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "derpp", "agem", "ncm", "slda", "ranpac", "joint"]
 NAMES = ", ".join(ALL_JOINT)
 
 

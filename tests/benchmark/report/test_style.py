@@ -14,7 +14,7 @@ FAMILIES = [
     ["ccll", "eft", "residual-adapters", "conv-lora"],
     ["bn-only", "confit", "linear-probe", "bpn", "reprogram"],
     ["joint", "single-task"],
-    ["sgd", "sgd-ll"],
+    ["sgd", "sgd-ll", "ncm", "slda", "ranpac"],
 ]
 NAMES = [name for family in FAMILIES for name in family]
 OTHERS = ["ewc:strength=500", "er:memory=200", "er:memory=1000", "avalanche:MASPlugin:lambda_reg=1", "my-method"]
