@@ -42,7 +42,7 @@ class RanPAC(FrozenFeatures):
     scenarios = ALL_SCENARIOS
     trains_old_heads = True
 
-    def __init__(self, width: int = 10_000):
+    def __init__(self, width: int = 2_000):
         super().__init__()
         if width < 1:
             raise ValueError(f"width={width} must be at least 1")

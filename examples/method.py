@@ -28,6 +28,7 @@ class MyMethod(Method):
     """
 
     # How it is trained unless the user says otherwise, and what `tune` tries. All of these have defaults.
+    learns_in_steps = True  # False: no epochs, only the hooks before and after; for what is computed, not trained
     recipe = Recipe(optimizer="sgd", lr=0.03, momentum=0.9, clip=1.0, schedule="cosine")
     search = {"lr": Range(1e-3, 0.3), "strength": Range(0.01, 10.0)}
     shared_head = False  # True: one head for all tasks

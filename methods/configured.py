@@ -77,7 +77,8 @@ def configure(
     cls = cls.specialised(spec)
     of_recipe = [field.name for field in fields(Recipe)]
     if not cls.learns_in_steps:
-        _refuse_recipe(spec, of_recipe)
+        _refuse(of_recipe, spec)
+        of_recipe = []
     own = {key: value for key, value in spec.options.items() if key not in of_recipe}
     training = {key: value for key, value in spec.options.items() if key in of_recipe}
     given = arguments(Recipe, Spec(spec.text, spec.name, "", training))
@@ -94,7 +95,7 @@ def configure(
     return ConfiguredMethod(spec, recipe, cls, values)
 
 
-def _refuse_recipe(spec: Spec, of_recipe: Sequence[str]) -> None:
+def _refuse(of_recipe: Sequence[str], spec: Spec) -> None:
     given = [option for option in spec.options if option in of_recipe]
     if given:
         raise UserError(

@@ -175,11 +175,8 @@ def _parts(text: str) -> list[str]:
 
 
 def _methods(text: str) -> tuple[Spec, ...]:
-    """The methods of a list, each of which exists and has its options."""
-    found = parse_methods(text)
-    for method in found:
-        configure(method)
-    return found
+    """The methods of a list, each of which exists and has its options; those that make no steps are left out."""
+    return tuple(method for method in parse_methods(text) if configure(method).cls.learns_in_steps)
 
 
 def _file(text: str) -> Path:

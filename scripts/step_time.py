@@ -60,7 +60,8 @@ def measure(text: str, tasks: list[Task]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("specs", nargs="*", metavar="SPEC", help="for example er:memory=200")
-    specs = parse_methods(",".join(parser.parse_args().specs) or "all")
+    asked = parse_methods(",".join(parser.parse_args().specs) or "all")
+    specs = [text for text in asked if configure(text).cls.learns_in_steps]
     tasks = [tiny_task(number) for number in range(1, TASKS + 1)]
     print(f"{'method':24} {'task 2, ms':>10} {f'task {TASKS}, ms':>11} {'ratio':>6}")
     for text in specs:

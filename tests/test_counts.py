@@ -69,6 +69,10 @@ def per_task(s: dict[str, int]) -> dict[str, float]:
         "sgd-ll": 0,
         "sgd:bn=per-task": norms,
         "linear-probe": 0,
+        "ncm": 0,
+        # 10 classes of 512 features, and an int64 count of each.
+        "slda": 10 * (512 + 2),
+        "ranpac:width=100": 10 * 100,
         "single-task": s["P"] + statistics,
         "piggyback:bn=frozen": s["W"] / 32,
         "piggyback:bn=per-task": s["W"] / 32 + norms,

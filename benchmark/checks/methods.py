@@ -24,6 +24,7 @@ from benchmark.results.answers import accuracy
 from benchmark.storage.state import load, pack, save
 from methods.configured import configure
 from methods.heads import is_head
+from methods.method import STEP_HOOKS, Method
 from methods.options import option_types, value_text
 from methods.recipe import Range, Recipe
 
@@ -47,6 +48,17 @@ def search_is_valid(subject: MethodSubject) -> None:
 def parts_are_valid(subject: MethodSubject) -> None:
     """`part` returns "frozen", "shared" or "task" for each tensor of the backbone."""
     prepare(subject.cell(), 1)
+
+
+def fills_what_runs(subject: MethodSubject) -> None:
+    """Without gradient steps, it fills no hook of a step or an epoch."""
+    of_epochs = ("training_data", "forward", "before_training_epoch", "after_training_epoch")
+    filled = [hook for hook in (*of_epochs, *STEP_HOOKS) if getattr(subject.cls, hook) is not getattr(Method, hook)]
+    if filled and not subject.cls.learns_in_steps:
+        raise WrongError(
+            f"learns_in_steps is False, so that {filled[0]} never runs; use before_training_exp or after_training_exp, "
+            "or say learns_in_steps = True"
+        )
 
 
 def learns_tasks(subject: MethodSubject) -> None:
@@ -288,6 +300,7 @@ METHOD_CHECKS: tuple[Check[MethodSubject], ...] = (
     *OPTION_CHECKS,
     Check("what tune tries are options and values", search_is_valid, "mend `search`"),
     Check("part says frozen, shared or task of each tensor", parts_are_valid, basis=True),
+    Check("a hook that it fills is called", fills_what_runs),
     Check("learns three tasks and answers for each", learns_tasks, basis=True),
     Check("learns something", learns_something),
     Check("leaves alone the state before, and the images", keeps_its_input),

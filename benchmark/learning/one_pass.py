@@ -50,6 +50,7 @@ class OnePass(Step):
             DivergedError: the weights of a head are not finite.
         """
         warm_up(self.model, self.task_data, self.device, self._precision, self._clock)
+        self.model.train()
         with self._clock.counting() as counter:
             self._method.before_training_exp(self)
             self._method.after_training_exp(self)

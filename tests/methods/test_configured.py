@@ -119,3 +119,26 @@ def test_what_is_no_method_is_refused(monkeypatch):
         """No method."""
 
     assert refusal("thing") == "method 'thing' is no subclass of methods.Method; derive it from that class"
+
+
+@pytest.mark.parametrize("given", ["lr=0.1", "optimizer=adam", "momentum=0", "schedule=step", "weight_decay=1:lr=1"])
+def test_without_gradient_steps_there_is_no_recipe(given: str) -> None:
+    option = given.partition("=")[0]
+    assert refusal(f"slda:{given}") == (
+        f"'slda:{given}': slda makes no gradient steps, so that {option} means nothing to it; leave it out"
+    )
+
+
+def test_options_that_mean_nothing_are_not_named() -> None:
+    assert refusal("slda:shrinking=0.1").endswith("valid options of slda are shrinkage")
+    assert "lr" not in refusal("ncm:shrinkage=0.1").partition(":")[2].replace("shrinkage", "")
+
+
+def test_the_learning_rate_of_the_other_methods_of_a_run_is_let_pass() -> None:
+    configured = configure("slda:shrinkage=0.01", lr=-1.0, optimizer="adam", schedule="step")
+    assert configured.make().shrinkage == 0.01
+    assert configured.recipe == methods.get("slda").recipe
+
+
+def test_how_often_it_passes_over_the_images() -> None:
+    assert [configure(text).passes(8) for text in ("sgd", "linear-probe", "ncm", "ranpac:width=3")] == [8, 8, 1, 1]

@@ -164,3 +164,13 @@ def test_one_head_alone_is_not_rounded_either():
 def test_heads_in_double_precision_stay_so(heads: Heads, features: torch.Tensor):
     heads.double()
     assert heads.flat(features.double()).dtype == torch.float64
+
+
+def test_values_are_assigned_to_all_units(heads: Heads, features: torch.Tensor) -> None:
+    """In the order in which the heads were added, from any type."""
+    weight, bias = torch.arange(40.0).view(8, 5).double(), torch.arange(8)
+    heads.assign(weight, bias)
+    for key, rows in (("1", slice(0, 3)), ("2", slice(3, 4)), ("3", slice(4, 8))):
+        expected = linear(features, weight[rows].float(), bias[rows].float())
+        assert torch.equal(heads(features, key), expected)
+    assert heads.weight.requires_grad

@@ -120,3 +120,11 @@ def test_values_of_fewer_or_more_classes_are_put_where_they_belong() -> None:
     assert torch.equal(head.weights[2], new)
     head.place({"heads.shared.weight": WEIGHT, "heads.shared.bias": BIAS})
     assert torch.equal(head.flat(FEATURES), LOGITS[:, :3])
+
+
+def test_values_are_assigned_to_all_units() -> None:
+    head = JointHead(2).double()
+    head.add("shared", 3)
+    head.assign(WEIGHT[:3].float(), BIAS[:3])
+    assert torch.equal(head.flat(FEATURES), LOGITS[:, :3])
+    assert head.weights.requires_grad

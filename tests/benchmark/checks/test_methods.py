@@ -56,9 +56,19 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
         "strength=-1 must not be negative",
     ),
     (
+        "what tune tries are options and values",
+        [("learns_in_steps = True", "learns_in_steps = False")],
+        "search names 'lr', which is no option; options are bn, strength",
+    ),
+    (
         "part says frozen, shared or task of each tensor",
         [('else "shared"', 'else "common"')],
         "the unknown part 'common'",
+    ),
+    (
+        "a hook that it fills is called",
+        [("learns_in_steps = True", "learns_in_steps = False")],
+        "learns_in_steps is False, so that training_data never runs; use before_training_exp or after_training_exp",
     ),
     (
         "learns three tasks and answers for each",

@@ -144,3 +144,18 @@ def test_the_time_of_counting_is_that_of_the_formulas(monkeypatch):
         A @ B
         A @ B
     assert (counter.get_total_flops(), counter.seconds) == (2, 14.0)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_cholesky_factors_and_what_is_solved_with_them(device):
+    """A factor of [12, 12] takes 12^3 / 3 operations; each of its triangles, for 5 columns, 12^2 * 5."""
+    matrix = torch.eye(12, dtype=torch.float64, device=device)
+    with OperationCounter() as counter:
+        factor = torch.linalg.cholesky(matrix)
+    assert counter.get_total_flops() == 12**3 // 3
+    with OperationCounter() as counter:
+        torch.cholesky_solve(torch.ones(12, 5, dtype=torch.float64, device=device), factor)
+    assert counter.get_total_flops() == 2 * 12**2 * 5
+    with OperationCounter() as counter:
+        torch.linalg.cholesky_ex(matrix)
+    assert counter.get_total_flops() == 12**3 // 3

@@ -114,6 +114,25 @@ def test_features_that_are_computed_once_are_not_passed_over_for_ever(budgets):
     assert budgets("linear-probe", equal_compute="sgd", augment=("flip", "crop"))["linear-probe"].epochs > 6
 
 
+def test_without_gradient_steps_there_is_one_pass_and_no_more(budgets, stream, tiny_network):
+    """40 images pass once through the backbone; sgd passes them forward and backward in each of 6 epochs."""
+    found = budgets("ncm", "sgd", equal_compute="sgd")
+    assert found["ncm"].epochs == 1
+    backbone = 2 * 8 * 8 * (3 * 6 * 9 + 6 * 5)
+    sgd = training_operations_per_image(tiny_network, 3, 8)
+    assert found["ncm"].compute_ratio == pytest.approx((backbone + 2 * 3 * 5) / (6 * sgd))
+    assert budgets("ncm", "er", equal_memory="clr")["ncm"] == Budget(None, 1, None)
+    assert budgets("sgd", equal_compute="ncm")["sgd"].epochs == 1
+
+
+def test_progress_counts_a_task_without_epochs_once(stream, tiny_network):
+    labels = ("ncm", "sgd")
+    settings = Settings(methods=labels, epochs=5)
+    prepared = Prepared(settings, tuple(map(configure, labels)), stream, tiny_network, torch.device("cpu"))
+    assert (prepared.epochs("ncm"), prepared.epochs("sgd")) == (1, 5)
+    assert prepared.epochs_in_all([{"method": "ncm"}, {"method": "sgd"}]) == 3 * (1 + 5)
+
+
 @pytest.mark.parametrize(
     ("labels", "says"),
     [

@@ -123,6 +123,16 @@ def test_the_same_command_gives_the_same_file(tuning, tmp_path):
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
+def test_without_gradient_steps_no_learning_rate_is_searched(tuning):
+    """ncm has nothing to search; slda has its shrinkage, and each trial passes once over the images of two tasks."""
+    listener = Listener()
+    found = tuning("ncm", "slda", budget=3, epochs=9).run(listener)
+    assert found["ncm"] == {"best": "ncm", "accuracy": None, "default_accuracy": None, "trials": []}
+    assert [set(trial["params"]) for trial in found["slda"]["trials"]] == [{"shrinkage"}] * 3
+    assert listener.epochs == 3 * 2
+    assert listener.failures == []
+
+
 def test_options_that_are_given_are_not_searched(tuning):
     trials = search(tuning("ewc:lr=0.05:samples=10"), "ewc:lr=0.05:samples=10")
     assert [set(trial["params"]) for trial in trials] == [{"strength"}] * 3
