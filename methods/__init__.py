@@ -70,11 +70,15 @@ for _name, _target, _summary in (
     ("si", "baselines.si:SI", "synaptic intelligence: importance from the path of each weight"),
     ("lwf", "baselines.lwf:LwF", "learning without forgetting: distils the old heads' answers on new images"),
     ("er", "baselines.er:ER", "experience replay from a reservoir of past images"),
+    ("er-ace", "baselines.er_ace:ERACE", "experience replay; new images compete with classes of their batch alone"),
     ("derpp", "baselines.derpp:DERpp", "dark experience replay: stored logits beside images and labels"),
     ("agem", "baselines.agem:AGEM", "gradients projected so that the loss on stored images does not rise"),
     ("ncm", "baselines.ncm:NCM", "frozen backbone, the nearest class mean by cosine; no gradient step"),
     ("slda", "baselines.slda:SLDA", "frozen backbone, streaming linear discriminant analysis; no gradient step"),
     ("ranpac", "baselines.ranpac:RanPAC", "frozen backbone, ridge regression on random features; no gradient step"),
+    ("icarl", "baselines.icarl:ICaRL", "exemplars by herding, distillation, and the nearest mean of exemplars"),
+    ("gdumb", "baselines.gdumb:GDumb", "a balanced memory, and a network trained from the start on it alone"),
+    ("wa", "baselines.wa:WA", "exemplars and distillation; the new classes' weights are aligned with the old ones'"),
     ("psp", "baselines.psp:PSP", "one set of weights, seen through a context of signs per task"),
     ("supsup", "baselines.supsup:SupSup", "random frozen weights, a binary mask per task"),
     ("piggyback", "baselines.piggyback:Piggyback", "pretrained frozen weights, a binary mask per task"),
@@ -93,8 +97,20 @@ for _name, _target, _summary in (
 ):
     methods.add_lazy(_name, _target, _summary)
 
-# `avalanche` has to be told which plugin.
-methods.add_group("all", "every method that needs nothing but its name", without=("avalanche",))
+# `avalanche` has to be told which plugin. The others have no answer where the task is known.
+methods.add_group(
+    "all",
+    "every method that needs nothing but its name and answers where the task is known",
+    without=("avalanche", "icarl", "wa"),
+)
+methods.add_group(
+    "class",
+    "methods for --scenario class, where classes of all tasks compete",
+    members=(
+        *("sgd", "ewc", "online-ewc", "si", "lwf"),
+        *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "joint"),
+    ),
+)
 methods.add_group(
     "paper",
     "CLR and the thirteen baselines of its article",

@@ -64,8 +64,8 @@ class JointHead(Classifier):
             logits: which logits take part in the loss of its images.
         """
         *earlier, new = tasks
-        before = max((columns.stop for columns in earlier), default=0)
-        groups = [torch.arange(before, device="cpu"), torch.arange(new.start, new.stop, device="cpu")]
+        self.old = max((columns.stop for columns in earlier), default=0)
+        groups = [torch.arange(self.old, device="cpu"), torch.arange(new.start, new.stop, device="cpu")]
         padded = nn.utils.rnn.pad_sequence(groups, batch_first=True, padding_value=self.units)
         self.layout = padded.to(self.weights.device)
         self.closed = new.start if logits == "current" else 0

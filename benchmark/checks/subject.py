@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmark.checks.tiny import three_tasks, tiny_network
 from benchmark.learning.learner import Cell, Learned, learn, start
 from benchmark.learning.training import Training
+from benchmark.planning.scenarios import scenario_for
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream, Task
 from methods import methods
@@ -34,7 +35,7 @@ class MethodSubject:
     Attributes:
         method: the method with its options.
         tasks: three tasks; tiny ones if none are given.
-        scenario: who knows the task of an image.
+        scenario: who knows the task of an image; where the method has no answer there, another one that it has.
         live: the network that learned the last task.
     """
 
@@ -44,6 +45,7 @@ class MethodSubject:
     live: Network | None = None
 
     def __post_init__(self) -> None:
+        self.scenario = scenario_for(self.scenario, self.method)
         self.tasks = self.tasks or three_tasks(self.scenario)
 
     @property

@@ -12,6 +12,13 @@ from methods.configured import ConfiguredMethod
 from methods.errors import UserError
 from methods.scenarios import Scenario
 
+#: Where a method answers, in words.
+_WHERE: dict[Scenario, str] = {
+    "task": "the task of an image is known",
+    "class": "classes of all tasks compete",
+    "domain": "all tasks have the same classes",
+}
+
 
 def methods_for(scenario: Scenario) -> list[str]:
     """Return the names of the methods that have an answer of their own in a scenario."""
@@ -27,10 +34,13 @@ def methods_for(scenario: Scenario) -> list[str]:
 def learned_as(scenario: Scenario, method: ConfiguredMethod) -> Scenario:
     """Return the scenario in which a method learns: "task" if it has no answer of its own in the run's.
 
-    It then has something for each task, and answers where the task is not known by guessing it.
+    It then has something for each task, and answers where the task is not known by guessing it. A method that learns
+    in neither has its first scenario; no run has such a method, but costs are estimated.
     """
-    own = method.options.get("bn") != "per-task" and scenario in method.cls.scenarios
-    return scenario if own else "task"
+    scenarios = method.cls.scenarios
+    if scenario in scenarios and method.options.get("bn") != "per-task":
+        return scenario
+    return "task" if "task" in scenarios else scenarios[0]
 
 
 def rules_for(scenario: Scenario, configured: Sequence[ConfiguredMethod], asked: Sequence[str]) -> tuple[str, ...]:
@@ -53,14 +63,25 @@ def check_scenario(scenario: Scenario, configured: Sequence[ConfiguredMethod]) -
     """Check that each method can answer in a scenario.
 
     Raises:
-        UserError: a method has an option that means nothing there.
+        UserError: a method cannot answer there, or has an option that means nothing there.
     """
     for method in configured:
+        if learned_as(scenario, method) not in (scenario, "task"):
+            raise UserError(
+                f"--scenario {scenario}: '{method.label}' answers only where {_known(method)}; leave it out, or give "
+                f"--scenario {' or '.join(method.cls.scenarios)}; methods with an answer here are "
+                f"{', '.join(methods_for(scenario))}"
+            )
         if learned_as(scenario, method) != "class" and "logits" in method.options:
             raise UserError(
                 f"--scenario {scenario}: '{method.label}' sets logits, which says something only where one head "
                 "answers for the classes of several tasks; leave it out, or give --scenario class"
             )
+
+
+def _known(method: ConfiguredMethod) -> str:
+    """Where a method answers, in words."""
+    return " or ".join(_WHERE[scenario] for scenario in method.cls.scenarios)
 
 
 def check_classes(scenario: Scenario, stream: Stream) -> None:

@@ -187,12 +187,13 @@ def _read(folder: Path, learned: int, checksums: Mapping[str, str]) -> State:
             return {}
         path = part_path(folder, stem)
         try:
-            return placed(safetensors.torch.load_file(path), stem.removeprefix(_TASK))
+            tensors = safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:
             # The checksum fits, so somebody replaced the file and its checksum in the record.
             raise UserError(
                 f"{path} holds no tensors ({first_line(error)}); remove it, and it is made again"
             ) from error
+        return placed(tensors, stem.removeprefix(_TASK)) if stem.startswith(_TASK) else tensors
 
     tasks = {number: part(task_stem(number)) for number in range(1, learned + 1)}
     return State(learned, part(f"shared-{learned}"), tasks, part(f"memory-{learned}"))
@@ -250,7 +251,9 @@ def _checksum(path: Path) -> str:
 
 def _in_file(stem: str, tensors: Tensors) -> Tensors:
     """The tensors of a part with the names and layout of its file."""
-    return {name: tensor.contiguous() for name, tensor in placeless(tensors, stem.removeprefix(_TASK)).items()}
+    # Only a task's file has a head of its own; in the others any name is the method's.
+    named = placeless(tensors, stem.removeprefix(_TASK)) if stem.startswith(_TASK) else tensors
+    return {name: tensor.contiguous() for name, tensor in named.items()}
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:

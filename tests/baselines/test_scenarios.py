@@ -136,6 +136,26 @@ def test_replay(choice: str, made: list[Made], learn_all: Callable[..., list[Sta
     )
 
 
+def test_asymmetric_replay(made: list[Made], learn_all: Callable[..., list[State]]) -> None:
+    """The public code's formula: a new image's logits of classes that are not in its minibatch are a large negative."""
+    learn_all("class", "er-ace:memory=12")
+    assert_same_loss(made[0], ce(logits(made[0].network, made[0].images), made[0].labels, range(3)))
+    fewer = []
+    for step in made[5:]:
+        both = logits(step.network, torch.cat([step.images, step.replayed["images"]]))
+        new, old = both.split(8)
+        present = torch.zeros(both.shape[1], dtype=torch.bool)
+        present[step.labels] = True
+        fewer.append(int(present.sum()) < WIDTHS[step.task - 1])
+        masked = torch.where(present, new, -1e9)
+        everything = columns_of("seen", step.task)
+        assert_same_loss(
+            step, ce(masked, step.labels, everything) + ce(old, step.replayed["labels"].long(), everything)
+        )
+    assert len(fewer) == 10
+    assert any(fewer), "a minibatch in which a class is missing"
+
+
 @pytest.mark.parametrize("choice", ["seen", "current", "all"])
 def test_dark_replay(choice: str, made: list[Made], learn_all: Callable[..., list[State]]) -> None:
     learn_all("class", f"derpp:alpha=0.7:beta=0.4:memory=12:logits={choice}")
@@ -203,6 +223,65 @@ def test_distillation_on_all_old_columns(
         targets = (logits(teacher, step.images)[:, :old] / 1.5).softmax(1)
     distilled = -(targets * (student[:, :old] / 1.5).log_softmax(1)).sum(1).mean()
     assert_same_loss(step, ce(student, step.labels, range(new, student.shape[1])) + 0.6 * distilled)
+
+
+@pytest.mark.parametrize("task", [1, 2, 3])
+def test_distillation_class_by_class(task: int, made: list[Made], learn_all: Callable[..., list[State]]) -> None:
+    """The public code's formula for icarl is the mean over images and classes; here it is the sum over classes."""
+    states = learn_all("class", "icarl:memory=20")
+    steps = [step for step in made if step.task == task]
+    old, end = columns_of("current", task).start, columns_of("current", task).stop
+    teacher = steps[0].network.eval()
+    if task > 1:
+        before = states[task - 2]
+        assert torch.equal(teacher.heads.weights[:old, :-1], before.memory["trained.weight"])
+        assert torch.equal(teacher.heads.weights[:old, -1], before.memory["trained.bias"])
+        assert {int(label) for step in steps for label in step.labels} == set(range(end))
+    for step in (steps[0], steps[1], steps[-1]):
+        network = copy.deepcopy(step.network).train()
+        sigmoid = 1 / (1 + (-logits(network, step.images)).exp())
+        targets = torch.eye(9, dtype=torch.float64)[step.labels][:, :end]
+        with torch.no_grad():
+            targets[:, :old] = logits(teacher, step.images)[:, :old].sigmoid()
+        bce = -(targets * sigmoid.log() + (1 - targets) * (1 - sigmoid).log()).mean()
+        assert_same_loss(replace(step, network=network), end * bce)
+
+
+@pytest.mark.parametrize("task", [1, 2, 3])
+def test_distillation_beside_weight_aligning(
+    task: int, made: list[Made], learn_all: Callable[..., list[State]]
+) -> None:
+    states = learn_all("class", "wa:memory=20")
+    steps = [step for step in made if step.task == task]
+    old, end = columns_of("current", task).start, columns_of("current", task).stop
+    teacher = steps[0].network.eval()
+    if task > 1:
+        assert torch.equal(teacher.heads.weights[:old, :-1], states[task - 2].shared["heads.shared.weight"])
+        assert {int(label) for step in steps for label in step.labels} == set(range(end))
+    for step in (steps[0], steps[1], steps[-1]):
+        network = copy.deepcopy(step.network).train()
+        student = logits(network, step.images)
+        expected = ce(student, step.labels, range(end))
+        if task > 1:
+            with torch.no_grad():
+                targets = (logits(teacher, step.images)[:, :old] / 2).softmax(1)
+            distilled = -(targets * (student[:, :old] / 2).log_softmax(1)).sum(1).mean()
+            expected = (1 - old / end) * expected + old / end * distilled
+        assert_same_loss(replace(step, network=network), expected)
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+def test_the_memory_alone(scenario: str, made: list[Made], learn_all: Callable[..., list[State]]) -> None:
+    states = learn_all(scenario, "gdumb:memory=30")
+    for step in made:
+        seen = range(3) if scenario == "domain" else columns_of("seen", step.task)
+        assert_same_loss(step, ce(logits(step.network, step.images), step.labels, seen))
+        stored = states[step.task - 1].memory
+        for image, label in zip(step.images, step.labels, strict=True):
+            same = (stored["replay.images"] == image).flatten(1).all(1)
+            assert stored["replay.labels"][same].tolist() == [int(label)]
+    # 30 images in batches of 8, after each of three tasks.
+    assert sum(len(step.labels) for step in made) == 3 * 30
 
 
 @pytest.mark.parametrize(("choice", "width"), [("seen", 9), ("all", 9)])

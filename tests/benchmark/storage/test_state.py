@@ -85,6 +85,12 @@ def test_values_of_every_type_survive_bit_for_bit(tmp_path):
         assert loaded[name].numpy().tobytes() == value.contiguous().numpy().tobytes()
 
 
+def test_a_method_may_keep_tensors_of_any_name(tmp_path):
+    names = ("head.weight", "heads.1.bias", "heads.memory-1.weight")
+    write(tmp_path, State(1, {"backbone.w": tensor(1)}, {1: head(1, 1)}, {name: tensor(1, 2) for name in names}))
+    assert {*read(tmp_path)[0].memory} == {*names}
+
+
 def test_only_the_newest_shared_and_memory_files_stay(tmp_path):
     write(tmp_path, ONE, TWO, THREE)
     tasks = ["task-1.safetensors", "task-2.safetensors", "task-3.safetensors"]

@@ -1,0 +1,51 @@
+"""Experience replay with an asymmetric cross entropy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
+from baselines.shared.memory import DEFAULT_MEMORY, Memory, answer_together
+from methods import BNPolicy, MemorySize, Step, methods
+
+
+@methods.register("er-ace")
+class ERACE(FineTuning):
+    """Experience replay with an asymmetric cross entropy (Caccia et al., 2022, arXiv 2104.05025).
+
+    L = CE(batch, among the classes that occur in it) + CE(replay batch of the same size, among all classes so far), so
+    that new images do not push down the logits of old classes. Where the task is known, each image has the classes of
+    its own task only. Both batches pass through the network together. The first task has no past: its loss is the plain
+    cross entropy. The memory is a uniform sample of all images of the tasks learned so far (reservoir sampling).
+
+    Args:
+        memory: capacity, in images (500) or bytes (10MB).
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+    """
+
+    any_layout = True
+    scenarios = ALL_SCENARIOS
+    trains_old_heads = True
+
+    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
+        super().__init__(bn)
+        self.memory = memory
+        self.past = Memory(self, memory)
+
+    def forward(self, step: Step) -> Tensor:
+        if self.task == 1:
+            return super().forward(step)
+        self.replayed = self.past.draw(step, len(step.labels))
+        logits, self.answers = answer_together(step, self.task, self.replayed)
+        columns = torch.arange(logits.shape[1], device=logits.device)
+        absent = (step.labels[:, None] != columns).all(0)
+        return logits.masked_fill(absent, float("-inf"))
+
+    def before_backward(self, step: Step) -> None:
+        if self.task > 1:
+            step.loss += cross_entropy(self.answers, self.replayed["labels"])
+
+    def after_training_exp(self, step: Step) -> None:
+        self.past.add(step.task_data, step.device)

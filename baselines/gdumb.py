@@ -1,0 +1,44 @@
+"""GDumb: a balanced memory, and a network trained on it alone."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
+from baselines.shared.memory import DEFAULT_MEMORY, Memory
+from methods import BNPolicy, MemorySize, Network, Samples, Step, methods
+
+
+@methods.register("gdumb")
+class GDumb(FineTuning):
+    """GDumb (Prabhu et al., 2020, European Conference on Computer Vision).
+
+    After each task, the network is trained from the backbone as given, on the memory alone: L = CE(batch), among all
+    classes so far, or among those of the image's own task where the task is known. The memory is filled greedily with
+    as many images of each class as possible: new classes make room for themselves among the largest ones, and the
+    numbers of all classes differ by one at most. Which images of a class enter is drawn at random. Classes of different
+    tasks are different ones here, in the scenario "domain" too.
+
+    Args:
+        memory: capacity, in images (500) or bytes (10MB).
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+    """
+
+    any_layout = True
+    scenarios = ALL_SCENARIOS
+    trains_old_heads = True
+    starts_over = True
+
+    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
+        super().__init__(bn)
+        self.memory = memory
+        self.past = Memory(self, memory, balanced=True)
+
+    def training_data(self, data: Samples, network: Network) -> Samples:
+        """The memory, with the task's images in it; labels are columns among the classes of all tasks side by side."""
+        self.past.add(data, data.images.device)
+        return self.past.samples(network)
+
+    def forward(self, step: Step) -> Tensor:
+        """Logits [B, classes of all tasks], -inf outside the classes of the image's own task."""
+        return step.model.heads.among_all(step.model.features(step.images), step.labels)

@@ -1,0 +1,54 @@
+"""iCaRL: exemplars, distillation, and the nearest mean of exemplars."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from baselines.shared.distilled import Distilled
+from methods import Step, methods
+from methods.heads import named
+
+
+@methods.register("icarl")
+class ICaRL(Distilled):
+    """iCaRL (Rebuffi et al., 2017, arXiv 1611.07725).
+
+    L = sum over all classes so far of BCE(sigmoid(z_y), q_y), the mean over the batch: q_y is 1 for an image's own
+    class and 0 for others; but for the classes of earlier tasks it is the sigmoid output of the network as the last
+    task left it, in evaluation mode. An epoch goes over the task's images and the exemplars, mixed at random.
+
+    The memory has equally many exemplars of each class, at least one, chosen by herding. An image's answer is the class
+    whose exemplars have the nearest mean: features and means have length 1, and means are those in the present network.
+    Then the nearest mean is the one with the largest product with the features: so after a task the means are the rows
+    of the head. The head that was trained is kept for the next task.
+
+    Args:
+        memory: capacity, in images (500) or bytes (10MB); the head that is kept counts beside it.
+        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+    """
+
+    any_layout = True
+
+    def before_training_exp(self, step: Step) -> None:
+        if self.task > 1:
+            model = step.model
+            model.heads.place(named(model.head_key, self.kept["trained.weight"], self.kept["trained.bias"]))
+        super().before_training_exp(step)
+
+    def before_backward(self, step: Step) -> None:
+        columns = torch.arange(step.logits.shape[1], device=step.labels.device)
+        targets = (step.labels[:, None] == columns).to(step.logits.dtype)
+        if self.task > 1:
+            old = self.old_logits(step).sigmoid()
+            targets = torch.cat([old, targets[:, old.shape[1] :]], 1)
+        total = binary_cross_entropy_with_logits(step.logits, targets, reduction="sum")
+        step.loss = total / len(step.labels)
+
+    def after_training_exp(self, step: Step) -> None:
+        super().after_training_exp(step)
+        model = step.model
+        trained = model.heads.take(model.head_key)
+        weight, bias = (tensor.detach().clone() for tensor in trained.values())
+        self.kept.update({"trained.weight": weight, "trained.bias": bias})
+        model.heads.place(named(model.head_key, self.past.means(step), torch.zeros_like(bias)))
