@@ -18,7 +18,8 @@ class ERACE(FineTuning):
     L = CE(batch, among the classes that occur in it) + CE(replay batch of the same size, among all classes so far), so
     that new images do not push down the logits of old classes. Where the task is known, each image has the classes of
     its own task only. Both batches pass through the network together. The first task has no past: its loss is the plain
-    cross entropy. The memory is a uniform sample of all images of the tasks learned so far (reservoir sampling).
+    cross entropy. The memory is a uniform sample of all images of the tasks so far (reservoir sampling). A task's
+    images enter it before the task is learned: only among replayed images do new classes compete with old ones.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).
@@ -34,6 +35,9 @@ class ERACE(FineTuning):
         self.memory = memory
         self.past = Memory(self, memory)
 
+    def before_training_exp(self, step: Step) -> None:
+        self.past.add(step.task_data, step.device)
+
     def forward(self, step: Step) -> Tensor:
         if self.task == 1:
             return super().forward(step)
@@ -46,6 +50,3 @@ class ERACE(FineTuning):
     def before_backward(self, step: Step) -> None:
         if self.task > 1:
             step.loss += cross_entropy(self.answers, self.replayed["labels"])
-
-    def after_training_exp(self, step: Step) -> None:
-        self.past.add(step.task_data, step.device)

@@ -63,20 +63,26 @@ class Scenarios(SphinxDirective):
 
 
 def scenario_table() -> str:
-    """The methods with an answer in more than one scenario, and the others in one row, in Markdown."""
+    """The methods with an answer where the task is not known, and the others in one row, in Markdown."""
     scenarios = typing.get_args(Scenario)
-    known = {name: configure(name).cls.scenarios for name in methods.members("all")}
+    known = {name: configure(name).cls.scenarios for name in described()}
     several = [name for name, own in known.items() if own != ("task",)]
     rows = [(f"`{name}`", *("yes" if scenario in known[name] else "" for scenario in scenarios)) for name in several]
     others = ", ".join(f"`{name}`" for name in known if name not in several)
     return _table(("method", *scenarios), [*rows, (others, "yes", *("" for _ in scenarios[1:]))])
 
 
+def described() -> list[str]:
+    """The methods that need nothing but their name: some have no answer where the task is known."""
+    wanted = {*methods.members("all"), *methods.members("class")}
+    return [name for name in methods.names() if name in wanted]
+
+
 class Methods(SphinxDirective):
     """`{methods}`: a section for each method that needs nothing but its name."""
 
     def run(self) -> list[nodes.Node]:
-        text = "\n\n".join(section(name) for name in methods.members("all"))
+        text = "\n\n".join(section(name) for name in described())
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 

@@ -79,6 +79,7 @@ for _name, _target, _summary in (
     ("icarl", "baselines.icarl:ICaRL", "exemplars by herding, distillation, and the nearest mean of exemplars"),
     ("gdumb", "baselines.gdumb:GDumb", "a balanced memory, and a network trained from the start on it alone"),
     ("wa", "baselines.wa:WA", "exemplars and distillation; the new classes' weights are aligned with the old ones'"),
+    ("bic", "baselines.bic:BiC", "exemplars and distillation; two values per task correct the new classes' logits"),
     ("psp", "baselines.psp:PSP", "one set of weights, seen through a context of signs per task"),
     ("supsup", "baselines.supsup:SupSup", "random frozen weights, a binary mask per task"),
     ("piggyback", "baselines.piggyback:Piggyback", "pretrained frozen weights, a binary mask per task"),
@@ -101,14 +102,15 @@ for _name, _target, _summary in (
 methods.add_group(
     "all",
     "every method that needs nothing but its name and answers where the task is known",
-    without=("avalanche", "icarl", "wa"),
+    without=("avalanche", "icarl", "wa", "bic"),
+    accepts=lambda cls: "task" in getattr(cls, "scenarios", ("task",)),
 )
 methods.add_group(
     "class",
     "methods for --scenario class, where classes of all tasks compete",
     members=(
         *("sgd", "ewc", "online-ewc", "si", "lwf"),
-        *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "joint"),
+        *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "bic", "joint"),
     ),
 )
 methods.add_group(

@@ -22,13 +22,13 @@ class Classifier(nn.Module):
         rows: the key of a head -> its units.
         layout: int64 [groups, widest], units by group: see `every`. It is `units` where a group has fewer.
         closed: how many units, from the first, take no part in an answer.
-        old: how many units of a `JointHead`, from the first, are of classes of earlier tasks.
+        tasks: the columns of each task up to the one that is learned; only a `JointHead` has them.
     """
 
     layout: Tensor
     rows: dict[str, slice]
     closed: int = 0
-    old: int = 0
+    tasks: tuple[range, ...] = ()
 
     @property
     def units(self) -> int:

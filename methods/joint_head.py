@@ -32,7 +32,6 @@ class JointHead(Classifier):
         self.weights = nn.Parameter(torch.empty(0, features + 1, device="cpu"))
         self.rows: dict[str, slice] = {}
         self.register_buffer("layout", torch.empty(0, 0, dtype=torch.int64), persistent=False)
-        self.tasks: tuple[range, ...] = ()
 
     @property
     def units(self) -> int:
@@ -64,8 +63,9 @@ class JointHead(Classifier):
             logits: which logits take part in the loss of its images.
         """
         *earlier, new = tasks
-        self.old = max((columns.stop for columns in earlier), default=0)
-        groups = [torch.arange(self.old, device="cpu"), torch.arange(new.start, new.stop, device="cpu")]
+        self.tasks = tuple(tasks)
+        before = max((columns.stop for columns in earlier), default=0)
+        groups = [torch.arange(before, device="cpu"), torch.arange(new.start, new.stop, device="cpu")]
         padded = nn.utils.rnn.pad_sequence(groups, batch_first=True, padding_value=self.units)
         self.layout = padded.to(self.weights.device)
         self.closed = new.start if logits == "current" else 0

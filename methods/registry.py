@@ -37,6 +37,7 @@ class _Group:
     summary: str
     members: tuple[str, ...] | None
     without: tuple[str, ...]
+    accepts: Callable[[Any], bool]
 
 
 class Registry(Generic[C]):
@@ -75,7 +76,12 @@ class Registry(Generic[C]):
         return decorate
 
     def add_group(
-        self, name: str, summary: str, members: Sequence[str] | None = None, without: Sequence[str] = ()
+        self,
+        name: str,
+        summary: str,
+        members: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        accepts: Callable[[Any], bool] = lambda cls: True,
     ) -> None:
         """Let `name` stand for several entries. No entry may have this name.
 
@@ -83,9 +89,10 @@ class Registry(Generic[C]):
             name: the group's name.
             summary: one line about it.
             members: the entries' names; None for all that need no option, also those that are announced later.
-            without: entries that need an option; their class cannot say so before it is imported.
+            without: entries that do not belong to it; their class cannot say so before it is imported.
+            accepts: whether a class that was imported belongs to it.
         """
-        self._groups[name] = _Group(summary, None if members is None else tuple(members), tuple(without))
+        self._groups[name] = _Group(summary, None if members is None else tuple(members), tuple(without), accepts)
 
     def names(self) -> list[str]:
         """All names, in the order they were announced."""
@@ -106,7 +113,7 @@ class Registry(Generic[C]):
         chosen = self._groups[group]
         if chosen.members is not None:
             return list(chosen.members)
-        return [name for name in self.names() if name not in chosen.without and not self._needs_options(name)]
+        return [name for name in self.names() if name not in chosen.without and self._may_join(name, chosen)]
 
     def complaints(self) -> list[str]:
         """What installed packages announce but may not use, a sentence each."""
@@ -142,10 +149,10 @@ class Registry(Generic[C]):
             entry.value = loaded
         return entry.value
 
-    def _needs_options(self, name: str) -> bool:
-        """Whether a class, if it was imported, has an option without a default."""
+    def _may_join(self, name: str, group: _Group) -> bool:
+        """Whether a class, if it was imported, needs nothing but its name, and the group accepts it."""
         cls = self._entries[name].value
-        return cls is not None and bool(required_options(cls))
+        return cls is None or (not required_options(cls) and group.accepts(cls))
 
     def _accept(self, name: str, cls: type) -> None:
         """Raise UserError if a class cannot be the entry `name`."""

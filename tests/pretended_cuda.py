@@ -29,7 +29,7 @@ MORE = (
 
 def variants() -> Iterator[str]:
     """Each registered method, and once with each other word or truth value that one of its options can have."""
-    for name in methods.members("all"):
+    for name in dict.fromkeys((*methods.members("all"), *methods.members("class"))):
         yield name
         cls = methods.get(name)
         for option, kind in option_types(cls).items():

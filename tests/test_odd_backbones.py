@@ -15,14 +15,17 @@ from torch.nn.utils import parametrizations, prune
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
-from benchmark.streams.base import Task
+from benchmark.planning.scenarios import scenario_for
+from benchmark.streams.base import Stream, Task
+from benchmark.streams.columns import in_columns
 from methods import methods
 from methods.configured import configure
 from methods.errors import UserError
 from methods.network import Network
 
 MORE = ("residual-adapters:form=parallel", "ewc:fisher=exact", "avalanche:MASPlugin", "avalanche:LwFPlugin")
-every_method = pytest.mark.parametrize("spec", [*methods.members("all"), *MORE])
+SPECIFICATIONS = dict.fromkeys((*methods.members("all"), *methods.members("class"), *MORE))
+every_method = pytest.mark.parametrize("spec", SPECIFICATIONS)
 CPU = torch.device("cpu")
 
 
@@ -93,12 +96,14 @@ def network_on(backbone: nn.Module) -> Network:
 
 def learn_two(network: Network, spec: str, tasks: tuple[Task, ...]) -> None:
     method = configure(spec)
-    cell = Cell(network, method.make, 3, 0, CPU)
+    scenario = scenario_for("task", method)
+    stream = in_columns(Stream("tiny", tasks[:2]), scenario)
+    cell = Cell(network, method.make, 3, 0, CPU, scenario=scenario, widths=stream.widths)
     state, names = start(cell), [name for name, _, _ in network.tensors()]
     given = [tensor.detach().clone() for _, _, tensor in network.tensors()]
-    for task in tasks[:2]:
+    for task in stream.tasks:
         state = learn(cell, state, task, Training(method.recipe, epochs=1, batch_size=20)).state
-    for number, task in enumerate(tasks[:2], 1):
+    for number, task in enumerate(stream.tasks, 1):
         answering = network_for(cell, state, number, len(task.classes))
         assert evaluate(answering, task.test, CPU) == evaluate(answering, task.test, CPU)
         assert all(tensor.isfinite().all() for tensor in state.tasks[number].values())

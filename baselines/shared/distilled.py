@@ -41,13 +41,27 @@ class Distilled(FineTuning):
         """The teacher's logits of the classes of earlier tasks: [B, old classes]."""
         with torch.no_grad():
             logits = self.teacher(step.images)
-        return logits[:, : step.model.heads.old]
+        return logits[:, : old_classes(step)]
 
     def after_training_exp(self, step: Step) -> None:
         self.past.renew(step)
 
 
-def softened(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """The mean over the batch of CE(softmax(teacher / T), softmax(student / T)); logits [B, classes] of both."""
-    targets = (teacher / temperature).softmax(1)
-    return -(targets * (student / temperature).log_softmax(1)).sum(1).mean()
+class Softened(Distilled):
+    """The loss of WA and BiC, which differ in what they do after a task.
+
+    L = (1 - lambda) * CE + lambda * CE(softmax(z_old / T), softmax(z / T)), T = 2, lambda = old classes / all so far.
+    """
+
+    def before_backward(self, step: Step) -> None:
+        if self.task > 1:
+            old, temperature = old_classes(step), 2.0
+            share = old / step.logits.shape[1]
+            targets = (self.old_logits(step) / temperature).softmax(1)
+            answers = (step.logits[:, :old] / temperature).log_softmax(1)
+            step.loss = (1 - share) * step.loss - share * (targets * answers).sum(1).mean()
+
+
+def old_classes(step: Step) -> int:
+    """How many classes the earlier tasks have: their logits are the first ones."""
+    return step.model.heads.tasks[-1].start

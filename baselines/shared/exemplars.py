@@ -48,12 +48,12 @@ class Exemplars:
     def renew(self, step: Step) -> None:
         """At the end of a task, choose exemplars of its classes, and let others leave to make room."""
         data, network = step.task_data, step.model
-        new = range(network.heads.old, network.heads.units)
+        new = network.heads.tasks[-1]
         most = self.count(data.images[0], new.stop)
         rows = self.rows()
         first = of_each_class(rows["labels"], most) if rows else slice(0)
         rows = {name: stored[first] for name, stored in rows.items()}
-        labels = _with_values(data.labels, new)
+        labels = with_values(data.labels, new)
         chosen = []
         for column in new:
             own = (labels == column).nonzero()[:, 0]
@@ -130,6 +130,6 @@ def herding(features: Tensor, most: int) -> Tensor:
     return torch.tensor(chosen, dtype=torch.int64)
 
 
-def _with_values(labels: Tensor, classes: range) -> Tensor:
+def with_values(labels: Tensor, classes: range) -> Tensor:
     """The labels; where they have no values, classes that are as equally large as possible."""
     return torch.arange(len(labels)) % len(classes) + classes.start if labels.is_meta else labels

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.checks.tiny import three_tasks, tiny_network
 from benchmark.learning.learner import Cell, Learned, learn, start
 from benchmark.learning.training import Training
-from benchmark.planning.scenarios import scenario_for
+from benchmark.planning.scenarios import learned_as
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream, Task
 from methods import methods
@@ -45,7 +45,7 @@ class MethodSubject:
     live: Network | None = None
 
     def __post_init__(self) -> None:
-        self.scenario = scenario_for(self.scenario, self.method)
+        self.scenario = learned_as(self.scenario, self.method)
         self.tasks = self.tasks or three_tasks(self.scenario)
 
     @property

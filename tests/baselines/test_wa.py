@@ -15,7 +15,9 @@ from methods.network import Network
 from methods.step import Step
 
 
-def test_new_vectors_are_as_long_as_old_ones_on_average(tiny_network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_positive_and_new_vectors_are_as_long_as_old_ones_on_average(
+    tiny_network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In double precision, from the weights at the end of the last step."""
     trained: list[tuple[Tensor, ...]] = []
     hook = Distilled.after_training_exp
@@ -34,6 +36,8 @@ def test_new_vectors_are_as_long_as_old_ones_on_average(tiny_network: Network, m
         assert found.shape == (classes, 5)
         assert torch.equal(found[:old], weight[:old])
         assert torch.equal(state.shared["heads.shared.bias"], bias)
+        assert (weight >= 0).all()
+        assert (weight == 0).any()
         if not old:
             assert torch.equal(found, weight)
             continue

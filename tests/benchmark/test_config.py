@@ -139,9 +139,27 @@ def test_a_list_is_separated_by_commas_and_groups_stand_for_their_members(text, 
 
 def test_all_are_all_methods_that_need_nothing_but_their_name():
     names = parse_methods("all")
-    assert names == tuple(name for name in methods.names() if name != "avalanche")
+    without_oracle = [name for name in methods.names() if "task" not in methods.get(name).scenarios]
+    assert {"icarl", "wa", "bic"} <= {*without_oracle}
+    assert names == tuple(name for name in methods.names() if name not in ("avalanche", *without_oracle))
     assert set(PAPER) < set(names)
     assert parse_methods("paper,all") == (*PAPER, *(name for name in names if name not in PAPER))
+
+
+def test_the_group_class_answers_where_classes_of_all_tasks_compete():
+    names = parse_methods("class")
+    assert all("class" in methods.get(name).scenarios for name in names)
+    assert {"sgd", "er", "er-ace", "icarl", "gdumb", "wa", "bic", "joint"} <= set(names)
+
+
+def test_a_method_of_a_plugin_without_an_answer_where_the_task_is_known_is_not_among_all(monkeypatch):
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+
+    @methods.register("competing")
+    class Competing:
+        scenarios = ("class",)
+
+    assert "competing" not in parse_methods("all")
 
 
 def test_methods_of_plugins_are_among_all_unless_they_need_an_option(monkeypatch):

@@ -142,6 +142,14 @@ def test_a_group_stands_for_its_members(registry, module):
     assert registry.members("some") == ["c", "a"]
     assert registry.members("most") == ["a", "c"]
     assert registry.names() == ["a", "b", "c"]
+    registry.add_group("light", "those that weigh little", accepts=lambda cls: cls.weight < 2)
+    assert registry.members("light") == ["a", "b", "c"]
+    for name, own in (("d", 1), ("e", 2)):
+        registry.register(name)(type(name, (), {"weight": own}))
+    assert registry.members("light") == ["a", "b", "c", "d"]
+    registry._groups.pop("light")
+    for name in ("d", "e"):
+        registry._entries.pop(name)
     assert refusal(registry.check, "zzz") == "unknown thing 'zzz': known are a, b, c; groups are some, most"
 
 

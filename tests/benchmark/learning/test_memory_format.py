@@ -18,8 +18,10 @@ from benchmark.learning import workbench
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
+from benchmark.planning.scenarios import scenario_for
 from benchmark.storage.state import State, pack
-from benchmark.streams.base import Task
+from benchmark.streams.base import Stream, Task
+from benchmark.streams.columns import in_columns
 from methods import Method, Step, methods
 from methods.configured import configure
 from methods.network import Network
@@ -54,16 +56,18 @@ def kernels(network: Network) -> list[Tensor]:
     return [p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1]
 
 
-@pytest.mark.parametrize("method", methods.members("all"))
+@pytest.mark.parametrize("method", dict.fromkeys((*methods.members("all"), *methods.members("class"))))
 def test_a_method_learns_the_same_in_both_formats(
     method: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], tiny_network: Network
 ) -> None:
     """In double precision, where rounding cannot move a value over a threshold."""
     tiny_network.double()
-    last, first = (replace(make_cell(method), memory_format=each) for each in FORMATS)
+    scenario = scenario_for("task", configure(method))
+    tasks = in_columns(Stream("tiny", tiny_tasks[:2]), scenario).tasks
+    last, first = (replace(make_cell(method), memory_format=each, scenario=scenario, widths=(3, 2)) for each in FORMATS)
     assert configure(method).cls.any_layout or method == "packnet"
     assert pack(start(last), EMPTY, {}).checksums == pack(start(first), EMPTY, {}).checksums
-    for one, other in zip(states(last, tiny_tasks[:2]), states(first, tiny_tasks[:2]), strict=True):
+    for one, other in zip(states(last, tasks), states(first, tasks), strict=True):
         assert all(tensor.is_contiguous() for tensor in flat(one).values())
         torch.testing.assert_close(flat(one), flat(other), rtol=1e-7, atol=1e-9)
 

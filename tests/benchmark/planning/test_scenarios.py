@@ -13,14 +13,15 @@ from methods import methods
 from methods.configured import configure
 from methods.scenarios import Scenario
 
-ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "derpp", "agem", "ncm", "slda", "ranpac", "joint"]
-NAMES = ", ".join(ALL_JOINT)
+ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "er-ace", "derpp", "agem", "gdumb", "joint"]
+ALL_JOINT += ["ncm", "slda", "ranpac"]
+CLASS_ONLY = ["icarl", "wa", "bic"]
 
 
 def test_the_methods_with_an_answer_of_their_own() -> None:
     # Other tests may have registered methods of their own.
-    built_in = {*methods.members("all")}
-    assert {*methods_for("class")} & built_in == {*ALL_JOINT}
+    built_in = {*methods.members("all"), *CLASS_ONLY}
+    assert {*methods_for("class")} & built_in == {*ALL_JOINT, *CLASS_ONLY}
     assert {*methods_for("domain")} & built_in == {*ALL_JOINT, "sgd-ll"}
     assert {"clr", "packnet", "avalanche", *ALL_JOINT} <= set(methods_for("task"))
 
@@ -28,6 +29,12 @@ def test_the_methods_with_an_answer_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        (
+            "--methods er,icarl",
+            "--scenario task: 'icarl' answers only where classes of all tasks compete; leave it out, or give "
+            "--scenario class; methods with an answer here are ",
+        ),
+        ("--methods bic --scenario domain", "--scenario domain: 'bic' answers only where classes of all tasks compete"),
         (
             "--methods er:logits=seen",
             "--scenario task: 'er:logits=seen' sets logits, which says something only where one head answers "

@@ -407,7 +407,7 @@ def test_the_table_says_what_was_gained():
     ]
 
 
-@pytest.mark.parametrize("name", methods.members("all"))
+@pytest.mark.parametrize("name", dict.fromkeys((*methods.members("all"), *methods.members("class"))))
 def test_every_method_searches_options_that_it_has_around_its_defaults(name):
     method = configure(name)
     values = {**vars(method.recipe), **vars(method.make())}
