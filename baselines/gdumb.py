@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
+from baselines.joint import Joint
+from baselines.shared.finetuning import ALL_SCENARIOS
 from baselines.shared.memory import DEFAULT_MEMORY, Memory
-from methods import BNPolicy, MemorySize, Network, Samples, Step, methods
+from methods import BNPolicy, MemorySize, methods
 
 
 @methods.register("gdumb")
-class GDumb(FineTuning):
+class GDumb(Joint):
     """GDumb (Prabhu et al., 2020, European Conference on Computer Vision).
 
     After each task, the network is trained from the backbone as given, on the memory alone: L = CE(batch), among all
@@ -26,19 +25,9 @@ class GDumb(FineTuning):
 
     any_layout = True
     scenarios = ALL_SCENARIOS
-    trains_old_heads = True
-    starts_over = True
+    bound = False
 
     def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
         super().__init__(bn)
         self.memory = memory
         self.past = Memory(self, memory, balanced=True)
-
-    def training_data(self, data: Samples, network: Network) -> Samples:
-        """The memory, with the task's images in it; labels are columns among the classes of all tasks side by side."""
-        self.past.add(data, data.images.device)
-        return self.past.samples(network)
-
-    def forward(self, step: Step) -> Tensor:
-        """Logits [B, classes of all tasks], -inf outside the classes of the image's own task."""
-        return step.model.heads.among_all(step.model.features(step.images), step.labels)

@@ -36,7 +36,8 @@ class Joint(FineTuning):
     def training_data(self, data: Samples, network: Network) -> Samples:
         """All images so far; labels are columns among the classes of all tasks side by side."""
         self.past.add(data, data.images.device)
-        return self.past.samples(network)
+        stored = self.past.rows()
+        return Samples(stored["images"], network.heads.columns(stored["labels"].long(), stored["tasks"].long()))
 
     def forward(self, step: Step) -> Tensor:
         """Logits [B, classes of all tasks], -inf outside the classes of the image's own task."""

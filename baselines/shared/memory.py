@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from methods import MemorySize, Method, Network, Samples, Step
+from methods import MemorySize, Method, Samples, Step
 from methods.method import REPLAY
 from methods.rows import Rows
 
@@ -41,11 +41,6 @@ class Memory:
         """
         kept = self.method.kept
         return {name.removeprefix(REPLAY): rows for name, rows in kept.items() if name.startswith(REPLAY)}
-
-    def samples(self, network: Network) -> Samples:
-        """All images; labels are columns among the classes of all tasks side by side."""
-        stored = self.rows()
-        return Samples(stored["images"], network.heads.columns(stored["labels"].long(), stored["tasks"].long()))
 
     def draw(self, step: Step, count: int) -> dict[str, Tensor]:
         """`count` stored samples at random, with replacement.

@@ -9,7 +9,7 @@ from baselines.shared.memory import DEFAULT_MEMORY, Memory
 from methods import BNPolicy, MemorySize, Network, Samples, Step, methods
 
 
-@methods.register("gdumb")
+@methods.register("newcomers-gdumb")
 class GDumb(FineTuning):
     """Greedy sampler and dumb learner (Prabhu et al., 2020, ECCV).
 

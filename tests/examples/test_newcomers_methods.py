@@ -24,7 +24,7 @@ from methods.network import Network
 from methods.registry import load_plugin
 
 HERE = Path(__file__).parent
-FILES = {"mas": "mas.py", "task-lora": "task_lora.py", "gdumb": "gdumb.py"}
+FILES = {"mas": "mas.py", "task-lora": "task_lora.py", "newcomers-gdumb": "gdumb.py"}
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +145,7 @@ def test_task_lora_stores_rank_times_rows_and_columns(
 def test_gdumb_trains_from_the_start_on_balanced_memory_alone(
     make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], tiny_network: Network
 ) -> None:
-    cls = load("gdumb")
+    cls = load("newcomers-gdumb")
     seen: list[tuple[int, Tensor]] = []
 
     def compare(self: Any, step: Any) -> None:
@@ -163,7 +163,7 @@ def test_gdumb_trains_from_the_start_on_balanced_memory_alone(
     cls.before_backward = compare
     tiny_network.double()
     bytes_of_12 = 12 * (3 * 8 * 8 + 4)
-    cell = make_cell("gdumb", memory=type(cls().memory)(bytes=bytes_of_12))
+    cell = make_cell("newcomers-gdumb", memory=type(cls().memory)(bytes=bytes_of_12))
     states = fold(cell, tiny_tasks)
     for state, classes in zip(states, (3, 5, 9), strict=True):
         rows = zip(state.memory["replay.tasks"].tolist(), state.memory["replay.labels"].tolist(), strict=True)

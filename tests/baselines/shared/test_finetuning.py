@@ -12,7 +12,7 @@ from benchmark.storage.state import State
 from benchmark.streams.base import Task
 from methods import methods
 
-every = pytest.mark.parametrize("name", ["lwf", "er", "derpp", "agem", "joint"])
+every = pytest.mark.parametrize("name", ["lwf", "er", "er-ace", "derpp", "agem", "joint", "gdumb"])
 
 
 @every

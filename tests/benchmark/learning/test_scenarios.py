@@ -24,7 +24,10 @@ from methods.errors import UserError
 
 CPU = torch.device("cpu")
 WIDTHS = (3, 2, 4, 2, 3)
-JOINT = ("sgd", "ewc", "online-ewc", "si", "lwf", "er:memory=9", "derpp:memory=9", "agem:memory=9", "joint")
+JOINT = (
+    *("sgd", "ewc", "online-ewc", "si", "lwf", "er:memory=9", "derpp:memory=9", "agem:memory=9", "joint"),
+    *("er-ace:memory=9", "icarl:memory=20", "gdumb:memory=9", "wa:memory=20", "bic:memory=20"),
+)
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ def test_the_rows_of_a_task_start_as_its_own_head_would(
     assert torch.equal(second.shared["heads.shared.weight"][:3], first.shared["heads.shared.weight"])
 
 
-@pytest.mark.parametrize("spec", ["er:memory=9", "er:memory=9:logits=all", "lwf"])
+@pytest.mark.parametrize("spec", ["er:memory=9", "er:memory=9:logits=all", "lwf", "icarl:memory=20", "bic"])
 def test_who_is_right_among_all_classes_is_right_among_those_of_the_task(
     spec: str, cell_and_tasks: Callable[..., tuple[Cell, tuple[Task, ...]]]
 ) -> None:

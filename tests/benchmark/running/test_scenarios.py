@@ -24,7 +24,10 @@ from methods.errors import UserError
 from methods.network import Network
 
 METHODS = {
-    "class": ("sgd", "ewc:storage=summed", "si", "lwf", "er:memory=9", "derpp:memory=9:logits=all", "ncm"),
+    "class": (
+        *("sgd", "ewc:storage=summed", "si", "lwf", "er:memory=9", "derpp:memory=9:logits=all"),
+        *("icarl", "bic:memory=20", "ncm"),
+    ),
     "domain": ("sgd", "online-ewc", "lwf", "derpp:memory=9", "joint", "sgd-ll", "slda", "ranpac:width=9"),
 }
 
