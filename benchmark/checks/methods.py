@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmark.checks.base import Check, WrongError, move_random_states, process_state, refuse_changes, same_bytes
+from benchmark.checks.batches import BATCH_CHECKS
 from benchmark.checks.costs import COST_CHECKS
 from benchmark.checks.gpu import GPU_CHECK
 from benchmark.checks.options import OPTION_CHECKS, place_of
@@ -308,6 +309,7 @@ METHOD_CHECKS: tuple[Check[MethodSubject], ...] = (
     Check("everything that crosses a task is in the state", state_is_all),
     Check("a fresh instance answers the same", answers_again),
     Check("answers the same in a kept network", switches_tasks),
+    *BATCH_CHECKS,
     Check("goes on after a stop as without one", resumes),
     Check("isolates_tasks is true to its word", isolates),
     Check("an independent task does not know its number", knows_no_number),

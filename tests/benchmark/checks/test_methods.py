@@ -187,6 +187,21 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
         "answers otherwise in a network that answered for another task before; let switch_task change all that adapt",
     ),
     (
+        "an answer does not depend on the other images",
+        [(ADAPT, "network.backbone.register_forward_hook(lambda _, images, x: x - x.mean(0))")],
+        "images of task 1 are answered otherwise in batches of 1 than all together (logits differ by up to ",
+    ),
+    (
+        "an answer does not depend on the other images",
+        [
+            (
+                ADAPT,
+                "network.backbone[1].track_running_stats = False\n        network.backbone[1].running_mean = network.backbone[1].running_var = None",
+            )
+        ],
+        "answer each image from itself and what was learned, without statistics of its batch",
+    ),
+    (
         "computes in bfloat16",
         [("self.features.float()", "self.features")],
         "in after_training_iteration (",
