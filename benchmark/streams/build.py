@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -14,7 +14,7 @@ from benchmark.images.source import ImageSource
 from benchmark.images.store import store_folder
 from benchmark.streams import streams
 from benchmark.streams.base import Stream, Task
-from benchmark.streams.duplicates import duplicate_note
+from benchmark.streams.duplicates import Decoded, DecodedTask, across_tasks_notes
 from benchmark.streams.selection import Integers, balanced, generator, hold_out_every, hold_out_per_class
 from benchmark.streams.source import RawTask
 from benchmark.streams.split import Split
@@ -75,8 +75,7 @@ def build_stream(
     if tasks is not None and len(raw_tasks) < tasks and not tuning:
         raise UserError(f"--tasks {tasks}: {spec.text} has only {len(raw_tasks)}")
     warn = warn or progress or (lambda text: None)
-    for note in chain(source.notes, *(raw.notes for raw in raw_tasks)):
-        warn(note)
+    _tell(warn, chain(source.notes, *(raw.notes for raw in raw_tasks)))
     _check_names(raw_tasks)
     repeated = [name for name, count in Counter(raw.name for raw in raw_tasks).items() if count > 1]
     if repeated:
@@ -87,6 +86,7 @@ def build_stream(
 
     size = image_size or source.default_image_size
     built: list[Task] = []
+    decoded: list[DecodedTask] = []
     damaged: list[str] = []
     with Decoder() as decoder:
         for position, (raw, plan) in enumerate(zip(raw_tasks, plans, strict=True), 1):
@@ -106,16 +106,18 @@ def build_stream(
                 )
             parts = [split.decode(decoder) if data is None else data for split, data in zip(splits, found, strict=True)]
             built.append(Task(raw.name, raw.classes, *parts, test_files=splits[-1].files()))
-            train, validation, test = zip(splits, parts, strict=True)
-            notes = [duplicate_note(test, (train, validation), "training or validation")]
-            if raw.validation is not None:
-                notes.append(duplicate_note(validation, (train,), "training"))
-            for note in filter(None, notes):
-                warn(note)
+            decoded.append(DecodedTask(*map(Decoded, splits, parts), splits_itself=raw.validation is None))
+            _tell(warn, decoded[-1].notes())
+    _tell(warn, across_tasks_notes(decoded))
     if damaged:
         others = f" and {_count(len(damaged) - 1, 'other split')}" if damaged[1:] else ""
         warn(f"decoded images in {store_folder()} could not be used, and were decoded again: {damaged[0]}{others}")
     return Stream(spec.text, tuple(built))
+
+
+def _tell(warn: Callable[[str], None], notes: Iterable[str]) -> None:
+    for note in notes:
+        warn(note)
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,9 @@ def left_out(task: str, tree: ImageTree, splits: Mapping[str, Sequence[str]]) ->
     if unread:
         parts.append(f"{_count(unread, 'image')} of a format that is not read ({_kinds(unread)}, as {unread[0]})")
     if loose:
-        parts.append(f"{_count(loose, 'image')} outside of the class folders ({_some(loose)})")
+        parts.append(f"{_count(loose, 'image')} outside of the class folders ({some(loose)})")
     if others:
-        parts.append(f"{_count(others, 'other file')} ({_some(others)})")
+        parts.append(f"{_count(others, 'other file')} ({some(others)})")
     said = []
     if parts:
         said.append(f"leaves out {' and '.join(parts)}")
@@ -60,12 +60,12 @@ def left_out(task: str, tree: ImageTree, splits: Mapping[str, Sequence[str]]) ->
             f"class '{name}' loses {count} of {count + kept[split, name]} {_CALLED.get(split, split)} images"
             for (split, name), count in lost.most_common()
         ]
-        said.append(_some(losses))
+        said.append(some(losses))
     if tree.repeated:
         differ = sum(not same for same in tree.repeated.values())
         said.append(
             f"has {_count(tree.repeated, 'file')} several times in its archive, {differ or 'none'} of them with other "
-            f"content, and the last of each is used ({_some(tree.repeated)})"
+            f"content, and the last of each is used ({some(tree.repeated)})"
         )
     if said:
         yield printable(f"task '{task}' {'; '.join(said)}")
@@ -84,9 +84,9 @@ def left_beside(folder: Path, stream: str) -> Iterator[str]:
     others = [name for name in files if name not in archives]
     parts = []
     if archives:
-        parts.append(f"{_some(archives)} (a task is a folder or a zip: unpack or convert what is to be one)")
+        parts.append(f"{some(archives)} (a task is a folder or a zip: unpack or convert what is to be one)")
     if others:
-        parts.append(f"{_count(others, 'other file')} ({_some(others)})")
+        parts.append(f"{_count(others, 'other file')} ({some(others)})")
     if parts:
         yield printable(f"{stream}:{folder} leaves out {' and '.join(parts)}")
 
@@ -102,10 +102,10 @@ def _extension(path: str) -> str:
 def _kinds(paths: Iterable[str]) -> str:
     """The number of paths with each extension, the most frequent first."""
     counts = Counter(map(_extension, paths))
-    return _some([f"{count} {f'.{kind}' if kind else 'without extension'}" for kind, count in counts.most_common()])
+    return some([f"{count} {f'.{kind}' if kind else 'without extension'}" for kind, count in counts.most_common()])
 
 
-def _some(texts: Iterable[str]) -> str:
+def some(texts: Iterable[str]) -> str:
     """All texts, or the first ones and the number of the others."""
     listed = list(texts)
     more = [f"{len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else []

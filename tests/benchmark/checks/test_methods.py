@@ -25,6 +25,8 @@ FORWARD = "self.features = step.model.features(step.images)"
 ANSWER = "return step.model.answer(self.features)"
 ADAPT = '"""Add modules of your own to network.backbone, if there are any."""'
 CONDITION = 'if "mean" in self.kept:'
+# Without these, batch normalisation has the statistics of each batch.
+STATISTICS = "running_mean = network.backbone[1].running_var"
 UPDATE = '"""Right after it: the place to put weights right."""'
 PENALTY = '(self.features.mean(0) - self.kept["mean"])'
 
@@ -193,12 +195,7 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
     ),
     (
         "an answer does not depend on the other images",
-        [
-            (
-                ADAPT,
-                "network.backbone[1].track_running_stats = False\n        network.backbone[1].running_mean = network.backbone[1].running_var = None",
-            )
-        ],
+        [(ADAPT, f"network.backbone[1].{STATISTICS} = None")],
         "answer each image from itself and what was learned, without statistics of its batch",
     ),
     (

@@ -88,7 +88,7 @@ def test_nothing_is_decoded_twice(stream_of, monkeypatch):
     first = make()
     monkeypatch.setattr(ArrayImages, "read", lambda self, index: pytest.fail("an image was decoded again"))
     said = []
-    second = make(progress=said.append)
+    second = make(progress=said.append, warn=lambda text: None)
     assert said == []
     assert second.fingerprint == first.fingerprint
     for one, other in zip(first.tasks, second.tasks, strict=True):

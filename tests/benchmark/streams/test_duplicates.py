@@ -100,6 +100,67 @@ def test_a_given_validation_split_that_repeats_training_images_is_told(task):
     assert told(task.parent, tuning=True) == [line]
 
 
+@pytest.fixture
+def other(tmp_path, task):
+    """Another task, u, of as many images, none of which is in t."""
+    random = np.random.RandomState(9)
+    for split, count in (("train", 10), ("test", 4)):
+        for name in ("red", "blue"):
+            write(tmp_path / "u" / split / name, random.randint(0, 256, (count, 8, 8, 3)))
+    return tmp_path / "u"
+
+
+def test_what_one_task_tests_and_another_learns_is_told_apart(task, other):
+    assert told(task.parent) == []
+    for number in range(3):
+        shutil.copy(task / "train" / "dog" / f"{number}.png", other / "test" / "red" / f"dog{number}.png")
+    shutil.copy(other / "train" / "red" / "7.png", task / "test" / "cat" / "red.png")
+    for _ in range(2):
+        (line,) = told(task.parent)
+        assert line == (
+            "test images with the same pixels as training or validation images of another task: 1 of 9 of 't', "
+            f"3 of 11 of 'u' ({task}/test/cat/red.png of 't' and {other}/train/red/7.png of 'u')"
+        )
+    assert told(task.parent, tasks=1) == []
+    assert told(task.parent, tuning=True) == []
+
+
+def test_an_image_that_its_own_task_and_another_learn_is_told_in_both_ways(task, other):
+    shutil.copy(task / "train" / "dog" / "0.png", task / "test" / "dog" / "x.png")
+    shutil.copy(task / "train" / "dog" / "0.png", other / "train" / "red" / "x.png")
+    own, across = told(task.parent)
+    assert own.startswith("task 't': 1 of its 9 test images has the same pixels as training or validation images (")
+    assert across.endswith(
+        f"another task: 1 of 9 of 't' ({task}/test/dog/x.png of 't' and {other}/train/red/x.png of 'u')"
+    )
+
+
+def test_what_two_tasks_test_and_two_tasks_learn_is_no_leak(task, other):
+    shutil.copy(task / "train" / "dog" / "0.png", other / "train" / "red" / "x.png")
+    shutil.copy(task / "test" / "dog" / "0.png", other / "test" / "red" / "x.png")
+    assert told(task.parent) == []
+
+
+def test_at_most_three_tasks_are_named(tmp_path):
+    shared = np.random.RandomState(3).randint(0, 256, (1, 8, 8, 3))
+    random = np.random.RandomState(4)
+    for name in "abcde":
+        for split, count in (("train", 4), ("test", 2)):
+            for label in ("one", "two"):
+                mixed = random.randint(0, 256, (count, 8, 8, 3))
+                if (name, label) == ("a", "one") or (name != "a" and split == "test" and label == "two"):
+                    mixed[0] = shared[0] if split == "train" or name != "a" else mixed[0]
+                write(tmp_path / name / split / label, mixed)
+    (line,) = told(tmp_path)
+    assert "another task: 1 of 4 of 'b', 1 of 4 of 'c', 1 of 4 of 'd', 1 more (" in line
+
+
+def test_the_embedded_stream_has_no_image_twice_across_its_splits():
+    warned: list[str] = []
+    build_stream("mini", tasks=2, train_images=100, test_images=60, warn=warned.append)
+    assert warned == []
+
+
 def test_duplicates_within_a_split_are_none(task):
     for split in ("train", "test"):
         shutil.copy(task / split / "cat" / "0.png", task / split / "dog" / "copy.png")
