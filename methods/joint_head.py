@@ -25,6 +25,7 @@ class JointHead(Classifier):
 
     Attributes:
         weights: [units, D + 1]; the last column has the biases.
+        tasks: the columns of each task up to the one that is learned.
     """
 
     def __init__(self, features: int):
@@ -55,6 +56,11 @@ class JointHead(Classifier):
         self.rows = {}
         self.weights = nn.Parameter(self.weights.detach()[:0])
 
+    def shorten(self, units: int) -> None:
+        """Keep only the first units, as the head was before the others were added."""
+        self.weights = nn.Parameter(self.weights.detach()[:units].clone())
+        self.rows = {SHARED: slice(0, units)}
+
     def begin(self, tasks: Sequence[range], logits: Logits) -> None:
         """Prepare the training of the last of these tasks.
 
@@ -62,6 +68,7 @@ class JointHead(Classifier):
             tasks: the columns of each task up to the one that is learned.
             logits: which logits take part in the loss of its images.
         """
+        self.tasks = tuple(tasks)
         *earlier, new = tasks
         self.tasks = tuple(tasks)
         before = max((columns.stop for columns in earlier), default=0)

@@ -17,16 +17,18 @@ from typing import Any, Literal, Union
 import numpy as np
 import torch
 from avalanche.core import BaseSGDPlugin
+from avalanche.models import avalanche_forward
 from avalanche.training.plugins.clock import Clock
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor
 
 from baselines.avalanche.state import restore, store
-from baselines.avalanche.view import AssumedValues, TaskModel, experience_of
-from baselines.shared.finetuning import FineTuning
+from baselines.avalanche.view import AssumedValues, JointModel, TaskModel, experience_of, joint_head
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from methods import BNPolicy, Method, Recipe, Step, UserError, methods
 from methods.errors import first_line
 from methods.options import Spec
+from methods.scenarios import Scenario
 
 # A warning of Avalanche's own code when a head is added.
 warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module="avalanche")
@@ -56,6 +58,10 @@ _SCRATCH = {
     "RWalkPlugin": ("checkpoint_params", "checkpoint_loss", "checkpoint_scores", "iter_grad", "iter_params"),
 }
 
+# Where a plugin is what it is in Avalanche, if not in all scenarios. LFL leaves the classifier of the first task as it
+# was for good; here nothing but values is kept, and a head to which no class is added would be trained again.
+_SCENARIOS: dict[str, tuple[Scenario, ...]] = {"LFLPlugin": ("task", "class")}
+
 # Parameters with these names cannot be a plugin's options, because the names mean something else here.
 _TAKEN = {"plugin", "bn", "kept", *Method.__annotations__, *Recipe.__annotations__}
 
@@ -66,6 +72,7 @@ class AvalanchePlugin(FineTuning):
 
     It acts on the whole network, heads included. What it knows after a task is stored, counted, and restored for the
     next one. Plugins that change the training data, or keep anything other than tensors and simple values, are refused.
+    Where one head answers for all tasks, Avalanche gets a model with one classifier, and all data have one task label.
 
     Args:
         plugin: its class's name in avalanche.training.plugins, or PACKAGE.MODULE.CLASS of another package.
@@ -96,6 +103,7 @@ class AvalanchePlugin(FineTuning):
         class Specialised(cls):  # type: ignore[valid-type, misc]
             __doc__ = plugin.__doc__ or cls.__doc__
             __signature__ = inspect.Signature([own["plugin"], *options])
+            scenarios = _SCENARIOS.get(plugin.__name__, ALL_SCENARIOS)
 
         return Specialised
 
@@ -124,15 +132,21 @@ class AvalanchePlugin(FineTuning):
         seed = int(torch.randint(2**31, (), generator=self.generator))
         random.seed(seed)
         np.random.seed(seed)
-        strategy.model = TaskModel(step.model, self.task)
+        knows_task = self.scenario == "task"
+        strategy.model = TaskModel(step.model, self.task) if knows_task else JointModel(step.model)
+        #: The label that Avalanche's models and data have for the task.
+        self.task_label = self.task - 1 if knows_task else 0
         self.learning = self.make_plugin()
         if self.kept:
-            restore(self.knowing(self.learning, strategy.clock), self.kept, strategy.model)
+            known = self.knowing(self.learning, strategy.clock)
+            restore(known, self.kept, strategy.model, strategy.model.twin)
         self.act("before_training", step)
 
     def before_train_dataset_adaptation(self, step: Step) -> None:
         strategy = _as_avalanche(step)
-        strategy.experience = experience_of(step.task_data, strategy.model.network.classes, self.task - 1)
+        network = strategy.model.network
+        classes = range(network.classes) if self.scenario == "task" else joint_head(network).tasks[-1]
+        strategy.experience = experience_of(step.task_data, classes, self.task - 1, self.task_label)
         strategy.adapted_dataset = strategy.experience.dataset
         self.act("before_train_dataset_adaptation", step)
 
@@ -147,12 +161,12 @@ class AvalanchePlugin(FineTuning):
     def before_training_iteration(self, step: Step) -> None:
         strategy = _as_avalanche(step)
         # On the CPU, so that the model can read them without waiting for the device.
-        strategy.mbatch = [*strategy.mbatch, torch.full((len(step.labels),), self.task - 1)]
+        strategy.mbatch = [*strategy.mbatch, torch.full((len(step.labels),), self.task_label)]
         self.act("before_training_iteration", step)
 
     def forward(self, step: Step) -> Tensor:
         strategy = _as_avalanche(step)
-        logits: Tensor = strategy.model(step.images, strategy.mb_task_id)
+        logits: Tensor = avalanche_forward(strategy.model, step.images, strategy.mb_task_id)
         return logits
 
     def after_training(self, step: Step) -> None:
@@ -174,7 +188,7 @@ class AvalanchePlugin(FineTuning):
 
 
 def _as_avalanche(step: Step) -> SupervisedTemplate:
-    """The same object, with the type that Avalanche's plugins know. Its model is a TaskModel while it trains."""
+    """The same object, with the type that Avalanche's plugins know. Its model is a ModelView while it trains."""
     return step
 
 

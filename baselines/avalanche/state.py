@@ -10,7 +10,7 @@ import copy
 import inspect
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ _STRUCTURE = "structure"
 _SCALARS = (type(None), bool, int, float, str)
 _LISTS = {cls.__name__: cls for cls in (list, tuple, set, frozenset)}
 _DICTS = {cls.__name__: cls for cls in (dict, OrderedDict)}
+_SPANS: dict[str, type] = {cls.__name__: cls for cls in (slice, range)}
 
 # In the JSON a scalar is itself, and everything else is a list: its kind, then what that kind needs.
 Node = Any
@@ -48,10 +49,22 @@ def store(known: dict[str, object], fresh: dict[str, object], model: nn.Module) 
     return {_STRUCTURE: torch.frombuffer(bytearray(text, "utf-8"), dtype=torch.uint8), **writer.tensors}
 
 
-def restore(fresh: dict[str, object], stored: Mapping[str, Tensor], model: nn.Module) -> None:
-    """The inverse of `store`, into the fresh objects; `model` must have the same values as in `store`."""
+def restore(
+    fresh: dict[str, object],
+    stored: Mapping[str, Tensor],
+    model: nn.Module,
+    twin: Callable[[], nn.Module] | None = None,
+) -> None:
+    """The inverse of `store`, into the fresh objects.
+
+    Args:
+        fresh: name -> object, just constructed.
+        stored: what `store` returned.
+        model: the model, with the same values as in `store`.
+        twin: makes a copy of the model as it was in `store`, if it has grown since.
+    """
     text = stored[_STRUCTURE].cpu().numpy().tobytes()
-    _Reader(stored, model).put(json.loads(text), fresh)
+    _Reader(stored, model, twin or (lambda: copy.deepcopy(model))).put(json.loads(text), fresh)
 
 
 class _Writer:
@@ -90,6 +103,8 @@ class _Writer:
             return _FRESH
         if type(value) in _SCALARS:
             return value
+        if type(value) in _SPANS.values() and value.step in (None, 1):
+            return [type(value).__name__, value.start, value.stop]
         raise UserError(f"{path} is a {type(value).__name__}, which cannot be stored from one task to the next")
 
     def write_tensor(self, value: Tensor, fresh: Any, path: str) -> Node:
@@ -139,9 +154,10 @@ class _Writer:
 class _Reader:
     """JSON, and the tensors in it -> values."""
 
-    def __init__(self, stored: Mapping[str, Tensor], model: nn.Module):
+    def __init__(self, stored: Mapping[str, Tensor], model: nn.Module, twin: Callable[[], nn.Module]):
         self.stored = stored
         self.model = model
+        self.twin = twin
         self.device = _device_of(model)
         self.tensors: dict[str, Tensor] = {}
 
@@ -165,9 +181,11 @@ class _Reader:
                 data = self.read(tensor, None)
                 return ParamData(name, init_tensor=data, device=data.device)
             case ["copy", nodes]:
-                twin = copy.deepcopy(self.model)
+                twin = self.twin()
                 self.put(nodes, vars(twin))
                 return twin
+            case [("slice" | "range") as kind, first, last]:
+                return _SPANS[kind](first, last)
             case ["object", nodes]:
                 self.put(nodes, vars(fresh))
                 return fresh

@@ -28,6 +28,10 @@ from torch.utils.data import TensorDataset
 
 from baselines.avalanche import plugins as avalanche_plugins
 from baselines.avalanche.plugins import AvalanchePlugin
+from benchmark.checks.base import examine_one
+from benchmark.checks.methods import METHOD_CHECKS
+from benchmark.checks.subject import MethodSubject
+from benchmark.checks.tiny import three_tasks
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.seeds import derive
@@ -40,6 +44,7 @@ from methods.heads import is_head
 from methods.network import Network
 from methods.options import construct, option_types, option_values, parse_spec
 from methods.recipe import Recipe
+from methods.scenarios import Scenario
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")
 
@@ -241,6 +246,110 @@ def test_learns_what_avalanches_own_loop_learns(
     for name, _, tensor in model.network.tensors():
         torch.testing.assert_close(state.shared[name], tensor.detach(), rtol=1e-8, atol=1e-10)
     assert any(not torch.allclose(tensor, unhindered.shared[name]) for name, tensor in state.shared.items())
+
+
+class OneHeadModel(BaseModel, nn.Module):
+    """A network with one classifier, as Avalanche's models for streams without task labels."""
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        self.network.heads = nn.Identity()
+        self.heads = nn.Linear(6, 1, bias=False)
+        self.heads.weight = nn.Parameter(torch.empty(0, 6))
+
+    def grow(self, task: int, classes: int) -> None:
+        """Weights and biases are one parameter: of two, LFL would leave one alone."""
+        torch.manual_seed(derive(0, task, "head"))
+        new = nn.Linear(5, classes)
+        rows = torch.cat([new.weight, new.bias[:, None]], 1).detach()
+        grown = nn.Linear(6, 1, bias=False)
+        grown.weight = nn.Parameter(torch.cat([self.heads.weight.detach(), rows]))
+        self.heads = grown
+
+    def get_features(self, x: Tensor) -> Tensor:
+        return self.network.features(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.features = self.get_features(x)
+        # RWalk divides by steps that may be zero but for rounding, so this is rounded as the network's head is.
+        return nn.functional.linear(self.features, self.heads.weight[:, :-1], self.heads.weight[:, -1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "features": None}
+
+
+@pytest.mark.usefixtures("_double")
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+@pytest.mark.parametrize("plugin", USABLE)
+def test_learns_with_one_head_what_avalanches_own_loop_learns(
+    plugin: str,
+    scenario: Scenario,
+    states: Callable[..., list[State]],
+    tiny_network: Network,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without task labels. In the scenario "class" the classifier grows, and its importances with it."""
+    method = configure(f"avalanche:{plugin}")
+    if scenario not in method.cls.scenarios:
+        pytest.skip(f"{plugin} has no answer of its own there")
+    monkeypatch.setattr(torch, "randperm", lambda count, **kwargs: torch.arange(count))
+    tiny_network.double()
+    tasks = three_tasks(scenario)
+    cells = [
+        MethodSubject(configure(spec), tasks, scenario).cell(network=tiny_network) for spec in (str(method.spec), "sgd")
+    ]
+    cells = [replace(cell, tasks=()) for cell in cells]
+    state, unhindered = (states(cell, tasks, PLAIN)[-1] for cell in cells)
+
+    model, made = OneHeadModel(tiny_network), method.make()
+    assert isinstance(made, AvalanchePlugin)
+    datasets = [
+        _make_taskaware_classification_dataset(
+            TensorDataset(task.train.images, task.train.labels), targets=task.train.labels.tolist(), task_labels=0
+        )
+        for task in tasks
+    ]
+    strategy = SupervisedTemplate(
+        model=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.05),
+        criterion=nn.functional.cross_entropy,
+        train_mb_size=8,
+        train_epochs=2,
+        plugins=[made.make_plugin()],
+        evaluator=SimpleNamespace(get_last_metrics=dict),
+    )
+    stream = with_classes_timeline(with_task_labels(benchmark_from_datasets(train=datasets))).train_stream
+    for number, (experience, task) in enumerate(zip(stream, tasks, strict=True), 1):
+        if scenario == "class":
+            model.grow(number, len(task.classes))
+        elif number == 1:
+            model.heads.weight = nn.Parameter(head_of(start(cells[0])))
+        strategy.train(experience, eval_streams=[], shuffle=False)
+
+    torch.testing.assert_close(head_of(state), model.heads.weight.detach(), rtol=1e-8, atol=1e-10)
+    for name, _, tensor in model.network.tensors():
+        torch.testing.assert_close(state.shared[name], tensor.detach(), rtol=1e-8, atol=1e-10)
+    assert any(not torch.allclose(tensor, unhindered.shared[name]) for name, tensor in state.shared.items())
+
+
+def head_of(state: State) -> Tensor:
+    weight, bias = (state.shared[f"heads.shared.{name}"] for name in ("weight", "bias"))
+    return torch.cat([weight, bias[:, None]], 1)
+
+
+@pytest.mark.parametrize("scenario", ["class", "domain"])
+@pytest.mark.parametrize("plugin", USABLE)
+def test_goes_on_after_a_stop_and_costs_the_same_without_data_with_one_head(plugin: str, scenario: Scenario) -> None:
+    subject = MethodSubject(configure(f"avalanche:{plugin}"), scenario=scenario)
+    for name in ("goes on after a stop as without one", "runs without data, for the same cost"):
+        assert examine_one(next(check for check in METHOD_CHECKS if check.name == name), subject).text == ""
+
+
+def test_a_plugin_says_where_it_answers() -> None:
+    """LFL freezes the classifier for good, which nothing that is stored says."""
+    assert configure("avalanche:MASPlugin").cls.scenarios == ("task", "class", "domain")
+    assert configure("avalanche:LFLPlugin:lambda_e=1").cls.scenarios == ("task", "class")
 
 
 # What is kept of it.

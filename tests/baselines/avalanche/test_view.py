@@ -6,11 +6,13 @@ import copy
 
 import pytest
 import torch
+from avalanche.models import avalanche_forward
 from avalanche.training.utils import get_last_fc_layer
 
-from baselines.avalanche.view import AssumedValues, TaskModel, experience_of
+from baselines.avalanche.view import AssumedValues, JointModel, TaskModel, experience_of
 from benchmark.images.labelled import LabelledImages
 from benchmark.streams.base import Task
+from methods.joint_head import SHARED, JointHead
 from methods.network import Network
 
 
@@ -71,10 +73,52 @@ def test_settles_as_the_next_task_finds_it(tiny_network: Network, images: torch.
     assert model.features is None
 
 
+@pytest.fixture
+def joint(tiny_network: Network) -> JointModel:
+    """After three classes, two more are to be learned."""
+    tiny_network.heads = JointHead(5)
+    tiny_network.heads.add(SHARED, 3)
+    tiny_network.heads.add(SHARED, 2)
+    tiny_network.heads.begin((range(3), range(3, 5)), "seen")
+    tiny_network.use_head(SHARED, 5)
+    return JointModel(tiny_network)
+
+
+def test_one_head_for_all_tasks_asks_for_no_task(joint: JointModel, images: torch.Tensor) -> None:
+    joint.eval()
+    torch.testing.assert_close(joint(images), joint.network(images))
+    assert avalanche_forward(joint, images, torch.ones(8)).shape == (8, 5)
+    assert {id(p) for p in joint.parameters()} == {id(p) for p in joint.network.parameters()}
+    assert get_last_fc_layer(joint)[1].weight is joint.network.heads.weights
+
+
+def test_a_copy_of_the_model_before_has_the_classes_of_then(joint: JointModel, images: torch.Tensor) -> None:
+    twin = joint.eval().twin()
+    torch.testing.assert_close(twin(images), joint(images)[:, :3])
+    assert twin.classifier.weight is twin.network.heads.weights
+    assert twin.network.heads.tasks == (range(3),)
+    assert joint(images).shape == (8, 5)
+
+
+def test_a_copy_among_domains_has_all_classes(joint: JointModel, images: torch.Tensor) -> None:
+    joint.network.heads.begin((range(5), range(5)), "seen")
+    torch.testing.assert_close(joint.eval().twin()(images), joint(images))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_experience_among_the_classes_of_all_tasks(tiny_tasks: tuple[Task, ...], device: str) -> None:
+    train = tiny_tasks[1].train
+    data = LabelledImages(train.images.to(device), (train.labels + 3).to(device))
+    experience = experience_of(data, range(3, 5), 1, 0)
+    assert (experience.current_experience, experience.task_label, experience.task_labels) == (1, 0, (0,))
+    assert experience.classes_in_this_experience == [3, 4]
+    assert experience.dataset.task_set[0].targets.uniques == {3, 4}
+
+
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_experience_has_what_avalanches_have(tiny_tasks: tuple[Task, ...], device: str) -> None:
     train = tiny_tasks[2].train
-    experience = experience_of(LabelledImages(train.images.to(device), train.labels.to(device)), 4, 2)
+    experience = experience_of(LabelledImages(train.images.to(device), train.labels.to(device)), range(4), 2, 2)
     assert (experience.current_experience, experience.task_label, experience.task_labels) == (2, 2, (2,))
     assert experience.classes_in_this_experience == [0, 1, 2, 3]
     dataset = experience.dataset
