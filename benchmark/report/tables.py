@@ -35,6 +35,18 @@ _SCENARIOS = {
 }
 
 
+def _about_scenarios(manifest: Manifest) -> str:
+    """What is known of a test image; of a comparison of several scenarios, that the labels say so."""
+    runs = manifest.get("runs", {}).values() or [manifest]
+    asked = list(dict.fromkeys(setting_of(run.get("settings", {}), "scenario") for run in runs))
+    if len(asked) == 1:
+        return _SCENARIOS[asked[0]]
+    return (
+        f" The runs ask different questions ({', '.join(asked)}): their accuracies say what it costs not to know the "
+        f"task, not which method is better. A method without a mark is asked in the scenario {asked[0]}."
+    )
+
+
 def summary_display(results: Results) -> Table:
     """The summary as a reader sees it; it has a column of statuses only if a method did not succeed."""
     statistics, budgets = results.statistics, budgets_display(results.manifest)
@@ -43,7 +55,7 @@ def summary_display(results: Results) -> Table:
         f"Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over {over}; "
         "pp are percentage points."
     )
-    caption += _SCENARIOS[setting_of(results.manifest.get("settings", {}), "scenario")]
+    caption += _about_scenarios(results.manifest)
     if statistics.orders:
         caption += " The drop is what the first task of each order has lost since it was learned."
     if statistics.leaders:

@@ -12,7 +12,7 @@ import pandas as pd
 from benchmark.results import answers
 from benchmark.results.answers import Marked
 from benchmark.results.schema import CLASS_COLUMNS
-from benchmark.storage.answers import Reference, read_answers, references
+from benchmark.storage.answers import Reference, answered_as, read_answers, references
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.labels import TaskLabels, read_labels
 from benchmark.storage.manifest import Manifest
@@ -63,6 +63,8 @@ class KeptAnswers:
     def _reader(self, key: CellKey) -> Callable[[Record], ByTask]:
         """Return what reads the answers to which a record of a cell refers. It reads each file once."""
         folder, after = self._run.cell(*key), self._records[key]
+        # A comparison has cells of several scenarios.
+        compete = bool(after) and answered_as(after[-1]) == "class"
         read = cache(lambda learned: read_answers(folder, after[learned - 1]))
 
         @cache
@@ -70,7 +72,7 @@ class KeptAnswers:
             given, truth = read(reference.learned).get(reference.name), self._truth(key, place)
             if given is None or truth is None or len(given) != len(truth.labels):
                 return None
-            if self._manifest.settings.get("scenario", "task") != "class":
+            if not compete:
                 return Marked(given, truth)
             widths = [self._manifest.tasks[task - 1]["classes"] for task in self._manifest.orders[key[2]]]
             return Marked(given, truth, sum(widths[: place - 1]), sum(widths))
