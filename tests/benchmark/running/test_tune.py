@@ -29,6 +29,7 @@ from methods.errors import UserError
 from methods.method import Method
 from methods.network import Network
 from methods.recipe import Range
+from methods.scenarios import Scenario
 
 pytest.importorskip("optuna", reason='the tuner needs Optuna: pip install ".[tune]"')
 
@@ -70,8 +71,12 @@ def forgotten() -> Iterator[None]:
 def tuning(tiny_tasks: tuple[Task, ...], tiny_network: Network, tmp_path: Path) -> Callable[..., Tuning]:
     """tuning("sgd", budget=3): a search on two tiny tasks; its file is tuned.json."""
 
-    def make(*labels: str, budget: int = 3, epochs: int = 2, file: str = "tuned.json") -> Tuning:
-        settings = Settings(methods=labels, tasks=2, epochs=epochs, batch_size=8, seeds=(100,), device="cpu")
+    def make(
+        *labels: str, budget: int = 3, epochs: int = 2, file: str = "tuned.json", scenario: Scenario = "task"
+    ) -> Tuning:
+        settings = Settings(
+            methods=labels, tasks=2, epochs=epochs, batch_size=8, seeds=(100,), device="cpu", scenario=scenario
+        )
         prepared = Prepared(
             settings,
             tuple(configure(label) for label in labels),
@@ -114,6 +119,27 @@ def test_the_value_of_a_trial_is_the_average_validation_accuracy(tuning, tiny_ta
         shares.append((answers == task.validation.labels).double().mean().item())
     assert trial["value"] == pytest.approx(sum(shares) / 2)
     assert trial["value"] > 0.5, "something was learned"
+
+
+def test_in_the_scenario_class_the_classes_of_all_tasks_compete(tuning, tiny_tasks, tiny_network):
+    """Three classes, then two more: a validation image of the second task is right as column 3 or 4."""
+    (trial, _) = search(tuning("sgd", budget=2, epochs=20, scenario="class"), "sgd")
+    method = configure(f"sgd:lr={trial['params']['lr']}")
+    names = tuple(task.name for task in tiny_tasks[:2])
+    cell = Cell(tiny_network, method.make, 3, 100, torch.device("cpu"), names, scenario="class", widths=(3, 2))
+    one, two = tiny_tasks[:2]
+    moved = replace(two, train=two.train.relabelled(two.train.labels + 3))
+    state = start(cell)
+    for task in (one, moved):
+        state = learn(cell, state, task, Training(method.recipe, epochs=20, batch_size=8)).state
+    shares = []
+    for number, (task, first) in enumerate(((one, 0), (two, 3)), 1):
+        network = network_for(cell, state, number, len(task.classes))
+        with torch.no_grad():
+            answers = network(task.validation.images).argmax(1)
+        shares.append((answers == task.validation.labels + first).double().mean().item())
+    assert trial["value"] == pytest.approx(sum(shares) / 2)
+    assert shares[1] > 0.4, "the task that was learned last is known, as columns 3 and 4"
 
 
 def test_the_same_command_gives_the_same_file(tuning, tmp_path):
