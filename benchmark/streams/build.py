@@ -106,7 +106,8 @@ def build_stream(
                 )
             parts = [split.decode(decoder) if data is None else data for split, data in zip(splits, found, strict=True)]
             built.append(Task(raw.name, raw.classes, *parts, test_files=splits[-1].files()))
-            decoded.append(DecodedTask(*map(Decoded, splits, parts), splits_itself=raw.validation is None))
+            train, validation, test = map(Decoded, splits, parts)
+            decoded.append(DecodedTask(train, validation, test, splits_itself=raw.validation is None))
             _tell(warn, decoded[-1].notes())
     _tell(warn, across_tasks_notes(decoded))
     if damaged:
