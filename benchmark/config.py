@@ -14,7 +14,7 @@ from benchmark.backbones import backbones
 from benchmark.declaration import Option, list_items, options_of, setting
 from benchmark.files import folder_name
 from benchmark.storage.tuned import Tuned
-from benchmark.streams import streams
+from benchmark.streams import MOST_VALIDATION, VALIDATION, streams
 from benchmark.task_inference.rules import parse_rules
 from methods import methods
 from methods.errors import UserError
@@ -142,6 +142,7 @@ class Settings:
         tasks: the number of the stream's tasks to learn, from the first.
         image_size: height and width in pixels.
         train_images, test_images: per task, at most.
+        validation: per cent of the training images that are held out, where the stream has no validation images.
         epochs: passes over each task's training images.
         batch_size: images per training step.
         lr, optimizer, schedule: for every method whose specification does not give them; see methods.recipe.Recipe.
@@ -172,8 +173,13 @@ class Settings:
     )
     tasks: int | None = setting(None, metavar="N", help="only the first N tasks of the stream")
     image_size: int | None = setting(None, metavar="PIXELS", help="resize images to this square")
-    train_images: int | None = setting(None, metavar="N", help="per task, balanced, 10 %% of them validation")
+    train_images: int | None = setting(None, metavar="N", help="per task, balanced, those of --validation too")
     test_images: int | None = setting(None, metavar="N", help="per task, balanced over classes")
+    validation: int = setting(
+        VALIDATION,
+        metavar="PERCENT",
+        help="of the training images, held out where the stream gives none; 0: train on all",
+    )
     epochs: int = setting(8, metavar="N", help="passes over each task's training images")
     batch_size: int = setting(32, metavar="N", help="images per training step")
     lr: float | None = setting(None, help="initial learning rate of all methods; default: each method's own")
@@ -243,6 +249,8 @@ class Settings:
             check_most(option, value)
         if self.batch_size < 2:
             raise UserError("--batch-size 1 must be at least 2: batch normalisation cannot train on one image")
+        if not 0 <= self.validation <= MOST_VALIDATION:
+            raise UserError(f"--validation {self.validation} must be from 0 to {MOST_VALIDATION} per cent")
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise UserError(f"--lr {self.lr:g} must be a number above 0")
 

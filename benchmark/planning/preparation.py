@@ -103,6 +103,7 @@ def prepare_run(
             channels=backbone.channels,
             train_images=settings.train_images,
             test_images=settings.test_images,
+            validation=settings.validation,
             tuning=tuning,
             progress=note,
             warn=warn,

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from methods.registry import Registry
 
+#: Per cent of a task's training images that are held out where its source has no validation images, and the most.
+VALIDATION, MOST_VALIDATION = 10, 50
+
 if TYPE_CHECKING:
     from benchmark.streams.source import StreamSource
 

@@ -12,10 +12,10 @@ import numpy as np
 from benchmark.images.decoder import Decoder
 from benchmark.images.source import ImageSource
 from benchmark.images.store import store_folder
-from benchmark.streams import streams
+from benchmark.streams import VALIDATION, streams
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.duplicates import Decoded, DecodedTask, across_tasks_notes
-from benchmark.streams.selection import Integers, balanced, generator, hold_out_every, hold_out_per_class
+from benchmark.streams.selection import Integers, balanced, generator, hold_out_evenly, hold_out_per_class
 from benchmark.streams.source import RawTask
 from benchmark.streams.split import Split
 from methods.errors import UserError
@@ -24,8 +24,6 @@ from methods.options import construct, parse_spec
 
 #: Share of a class that becomes the test split if the source has none.
 TEST_SHARE = 0.2
-#: One training image in this many is held out for validation.
-VALIDATION_EVERY = 10
 
 
 def build_stream(
@@ -36,6 +34,7 @@ def build_stream(
     channels: int = 3,
     train_images: int | None = None,
     test_images: int | None = None,
+    validation: int = VALIDATION,
     tuning: bool = False,
     progress: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
@@ -56,6 +55,7 @@ def build_stream(
         train_images: training and validation images per task together, balanced over its classes; all if None. A
             validation split that the stream has is used whole, in addition.
         test_images: test images per task, balanced over its classes; all if None.
+        validation: per cent of the training images that are held out if the stream has no validation split.
         tuning: whether the stream is for choosing methods' options: then no test image is read, the test splits are
             empty, and the stream may have fewer than `tasks` tasks.
         progress: called with one line of text before each task that has images to decode.
@@ -80,7 +80,7 @@ def build_stream(
     repeated = [name for name, count in Counter(raw.name for raw in raw_tasks).items() if count > 1]
     if repeated:
         raise UserError(f"{spec.text} has several tasks called '{repeated[0]}'; give each a name of its own")
-    plans = [_plan(raw, train_images, test_images) for raw in raw_tasks]
+    plans = [_plan(raw, train_images, test_images, validation) for raw in raw_tasks]
     if tuning:
         plans = [replace(plan, test=plan.test[:0]) for plan in plans]
 
@@ -106,8 +106,8 @@ def build_stream(
                 )
             parts = [split.decode(decoder) if data is None else data for split, data in zip(splits, found, strict=True)]
             built.append(Task(raw.name, raw.classes, *parts, test_files=splits[-1].files()))
-            train, validation, test = map(Decoded, splits, parts)
-            decoded.append(DecodedTask(train, validation, test, splits_itself=raw.validation is None))
+            train, held_out, test = map(Decoded, splits, parts)
+            decoded.append(DecodedTask(train, held_out, test, splits_itself=raw.validation is None))
             _tell(warn, decoded[-1].notes())
     _tell(warn, across_tasks_notes(decoded))
     if damaged:
@@ -132,12 +132,12 @@ class _Plan:
     test_source: ImageSource
 
 
-def _plan(raw: RawTask, train_images: int | None, test_images: int | None) -> _Plan:
+def _plan(raw: RawTask, train_images: int | None, test_images: int | None, validation: int) -> _Plan:
     if len(raw.classes) < 2:
         raise UserError(f"task '{raw.name}' has {_count(len(raw.classes), 'class')}; a task needs at least 2")
     labels = _labels(raw.train)
     # Two images of a class, because one may be held out for validation and one must be left to train on.
-    least = 2 if raw.validation is None else 1
+    least = 2 if raw.validation is None and validation else 1
     if raw.test is None:
         _check_classes(raw, labels, "training", at_least=least + 1, why=" to split a test set off")
         train, test = hold_out_per_class(labels, TEST_SHARE, generator(raw.name, "test split"))
@@ -154,7 +154,7 @@ def _plan(raw: RawTask, train_images: int | None, test_images: int | None) -> _P
         if not count:
             raise UserError(f"task '{raw.name}' has no validation images; add some, or remove their folder")
         return _Plan(train, np.arange(count), test, raw.validation, test_source)
-    kept, held = hold_out_every(VALIDATION_EVERY, labels[train], generator(raw.name, "validation split"))
+    kept, held = hold_out_evenly(validation, labels[train], generator(raw.name, "validation split"))
     return _Plan(train[kept], train[held], test, raw.train, test_source)
 
 

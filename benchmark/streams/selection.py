@@ -52,13 +52,14 @@ def hold_out_per_class(labels: Integers, share: float, random: np.random.RandomS
     return _complement(len(labels), np.concatenate(held))
 
 
-def hold_out_every(nth: int, labels: Integers, random: np.random.RandomState) -> tuple[Integers, Integers]:
-    """Split into (kept, held out): every `nth` of all images, counted class after class.
+def hold_out_evenly(percent: int, labels: Integers, random: np.random.RandomState) -> tuple[Integers, Integers]:
+    """Split into (kept, held out): images at even distances, counted class after class.
 
-    Exactly ceil(N / nth) of N images are held out, and at most ceil(n / nth) of a class of n, so a class of two or more
-    keeps at least one.
+    Of N images percent/100 N are held out, rounded up, and likewise at most of each class. So a class of two or more
+    keeps at least one if not more than half are held out.
     """
-    return _complement(len(labels), np.concatenate(_shuffled_members(labels, random))[::nth])
+    held = np.arange(-(-len(labels) * percent // 100)) * 100 // max(percent, 1)
+    return _complement(len(labels), np.concatenate(_shuffled_members(labels, random))[held])
 
 
 def _shuffled_members(labels: Integers, random: np.random.RandomState) -> list[Integers]:

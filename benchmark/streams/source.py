@@ -21,7 +21,7 @@ class RawTask:
         name, classes: without control characters (see methods.names).
         train: training images.
         test: test images; None if the source has no test split: then a seeded one is split off `train`.
-        validation: validation images; None if the source has none: then a tenth of `train` is held out.
+        validation: validation images; None if the source has none: then a part of `train` is held out.
         notes: what the user should know about the files, for example how many were left out: a line each.
     """
 

@@ -67,6 +67,8 @@ def test_settings_survive_the_manifest():
         ({"image_size": 0}, "--image-size 0 must be at least 1"),
         ({"train_images": -3}, "--train-images -3 must be at least 1"),
         ({"test_images": 0}, "--test-images 0 must be at least 1"),
+        ({"validation": -1}, "--validation -1 must be from 0 to 50 per cent"),
+        ({"validation": 51}, "--validation 51 must be from 0 to 50 per cent"),
         ({"epochs": 0}, "--epochs 0 must be at least 1"),
         ({"batch_size": 0}, "--batch-size 0 must be at least 1"),
         ({"batch_size": 1}, "--batch-size 1 must be at least 2: batch normalisation cannot train on one image"),

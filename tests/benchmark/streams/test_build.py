@@ -225,6 +225,22 @@ def with_validation():
     return replace(raw(), validation=others(6, 0))
 
 
+def test_all_images_may_be_for_training(stream_of):
+    (task,) = stream_of(raw(train=(1, 30)))(validation=0).tasks
+    assert (counts(task.train), len(task.validation), counts(task.test)) == ([1, 30], 0, [5, 5])
+    assert sorted(numbers(task.train)) == list(range(31))
+
+
+def test_another_share_of_the_training_images_is_held_out(stream_of):
+    (task,) = stream_of(raw())(validation=25).tasks
+    assert (counts(task.train), counts(task.validation)) == ([15, 15], [5, 5])
+
+
+def test_nothing_more_is_held_out_beside_given_validation_images(stream_of, with_validation):
+    (task,) = stream_of(with_validation)(validation=0).tasks
+    assert (len(task.train), counts(task.validation)) == (40, [6])
+
+
 def test_a_given_validation_split_is_used_as_such(stream_of, with_validation):
     (task,) = stream_of(with_validation)().tasks
     assert sorted(numbers(task.train)) == list(range(40))

@@ -1,9 +1,10 @@
+import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from benchmark.streams.selection import at_most, balanced, generator, hold_out_every, hold_out_per_class
+from benchmark.streams.selection import at_most, balanced, generator, hold_out_evenly, hold_out_per_class
 
 
 def labels_of(*sizes: int) -> np.ndarray:
@@ -63,7 +64,7 @@ def test_the_choice_never_changes():
 
 def test_every_tenth_is_an_exact_share_and_leaves_something_of_every_class():
     labels = labels_of(2, 2, 5, 11, 40, 30)
-    kept, held = hold_out_every(10, labels, generator("task", "test"))
+    kept, held = hold_out_evenly(10, labels, generator("task", "test"))
     assert len(held) == 9
     assert sorted([*kept, *held]) == list(range(90))
     assert (np.bincount(labels[held], minlength=6) <= [1, 1, 1, 2, 4, 3]).all()
@@ -72,9 +73,24 @@ def test_every_tenth_is_an_exact_share_and_leaves_something_of_every_class():
     assert (np.diff(held) > 0).all()
 
 
+@pytest.mark.parametrize(("percent", "held"), [(0, 0), (1, 1), (25, 23), (33, 30), (50, 45)])
+def test_another_share_is_exact_too(percent, held):
+    sizes = (2, 2, 5, 11, 40, 30)
+    labels = labels_of(*sizes)
+    kept, out = hold_out_evenly(percent, labels, generator("task", "test"))
+    assert len(out) == held
+    assert sorted([*kept, *out]) == list(range(90))
+    counts = np.bincount(labels[out], minlength=6)
+    assert all(count <= math.ceil(size * percent / 100) for count, size in zip(counts, sizes, strict=True))
+
+
+def test_what_is_held_out_never_changes():
+    assert hold_out_evenly(10, np.arange(40) % 4, generator("task", "test"))[1].tolist() == [8, 10, 19, 25]
+
+
 def test_equal_classes_lose_equally():
     labels = labels_of(60, 60, 60)
-    _, held = hold_out_every(10, labels, generator("task", "test"))
+    _, held = hold_out_evenly(10, labels, generator("task", "test"))
     assert np.bincount(labels[held]).tolist() == [6, 6, 6]
 
 
