@@ -24,6 +24,8 @@ class Perceptron(Backbone):
         channels: 1 for grey images, 3 for colours.
         size: the height and width of its images, in pixels.
         weights: "random", or a .safetensors or .pth file.
+        init: random weights are uniform: "torch": up to 1/sqrt(inputs), biases too; "xavier" (Glorot and Bengio, 2010),
+            as in Mammoth: up to sqrt(6/(inputs + outputs)), and biases are 0.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Perceptron(Backbone):
         channels: Literal["1", "3"] = "1",
         size: int = 28,
         weights: str = "random",
+        init: Literal["torch", "xavier"] = "torch",
     ):
         for name, value, least in (("hidden", hidden, 1), ("layers", layers, 1), ("size", size, 8)):
             if value < least:
@@ -42,6 +45,7 @@ class Perceptron(Backbone):
         self.image_size = size
         self.mean, self.std = (0.0,) * int(channels), (1.0,) * int(channels)
         self.weights = weights
+        self.init = init
 
     @property
     def pretraining(self) -> str:
@@ -51,7 +55,11 @@ class Perceptron(Backbone):
         assert self.image_size
         widths = [len(self.mean) * self.image_size**2, *[self.hidden] * self.layers]
         layers = (layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU()))
-        return nn.Sequential(nn.Flatten(), *layers)
+        modules = nn.Sequential(nn.Flatten(), *layers)
+        if self.init == "xavier":
+            for name, parameter in modules.named_parameters():
+                (nn.init.xavier_uniform_ if name.endswith("weight") else nn.init.zeros_)(parameter)
+        return modules
 
     def load(self, modules: nn.Module) -> None:
         if self.weights != "random":

@@ -40,6 +40,18 @@ def test_refusals(option):
         backbone_of(f"mlp:{option}")
 
 
+@pytest.mark.parametrize(
+    ("init", "limits"),
+    [("torch", (1 / 28, 1 / 100**0.5)), ("xavier", ((6 / (784 + 100)) ** 0.5, (6 / (100 + 100)) ** 0.5))],
+)
+def test_the_limits_of_random_weights(init, limits):
+    layers = [layer for layer in backbone_of(f"mlp:init={init}").network().backbone if isinstance(layer, nn.Linear)]
+    for layer, limit in zip(layers, limits, strict=True):
+        assert 0.99 * limit < layer.weight.abs().max() <= limit
+        assert layer.weight.std().item() == pytest.approx(limit / 3**0.5, rel=0.05), "uniform"
+        assert bool(layer.bias.any()) == (init == "torch")
+
+
 def test_weights_of_a_file(tmp_path):
     source = backbone_of("mlp:hidden=4:size=8").network()
     file = tmp_path / "weights.pth"
