@@ -18,13 +18,14 @@ from methods.scenarios import Logits
 class AGEM(FineTuning):
     """A-GEM (Chaudhry et al., 2019, arXiv 1812.00420): a step must not raise the loss on stored images.
 
-    g is the gradient of CE(batch), g_ref that of CE(replay batch of the same size), each replayed image through its own
-    task's head, over all trained parameters, heads included. Where g.g_ref < 0, the step is made with
+    g is the gradient of CE(batch), g_ref that of CE(replay batch), each replayed image through its own task's head,
+    over all trained parameters, heads included. Where g.g_ref < 0, the step is made with
     g - (g.g_ref / g_ref.g_ref) g_ref, else with g. The memory is a uniform sample of all images of the tasks learned
     so far.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).
+        replay_batch: images of a replay batch; None for as many as the batch has.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's only
             (replayed images have all seen ones), or of "all" classes of the stream.
@@ -34,10 +35,17 @@ class AGEM(FineTuning):
     scenarios = ALL_SCENARIOS
     trains_old_heads = True
 
-    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared", logits: Logits = "seen"):
+    def __init__(
+        self,
+        memory: MemorySize = DEFAULT_MEMORY,
+        replay_batch: int | None = None,
+        bn: BNPolicy = "shared",
+        logits: Logits = "seen",
+    ):
         super().__init__(bn, logits)
         self.memory = memory
-        self.past = Memory(self, memory)
+        self.replay_batch = replay_batch
+        self.past = Memory(self, memory, batch=replay_batch)
 
     def before_backward(self, step: Step) -> None:
         # In this hook because passes have the run's precision here.
@@ -61,8 +69,8 @@ class AGEM(FineTuning):
         torch._foreach_sub_(gradients, references)
 
     def replay_loss(self, step: Step) -> Tensor:
-        """The cross entropy of a replay batch of the minibatch's size."""
-        network, replayed = step.model, self.past.draw(step, len(step.labels))
+        """The cross entropy of a replay batch."""
+        network, replayed = step.model, self.past.draw(step, self.past.batch_of(step))
         answers = network.heads.own(network.features(replayed["images"]), replayed["tasks"])
         return cross_entropy(answers, replayed["labels"])
 

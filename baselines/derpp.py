@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
-from baselines.shared.memory import DEFAULT_MEMORY, Memory, answer_together
+from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, answer_together
 from methods import BNPolicy, MemorySize, Range, Step, methods
 from methods.scenarios import Logits
 
@@ -18,15 +18,18 @@ _LOGITS = "replay.logits"
 class DERpp(FineTuning):
     """Dark experience replay++ (Buzzega et al., 2020, arXiv 2004.07211).
 
-    L = CE(batch) + alpha * MSE(f(x'), z') + beta * CE(f(x''), y''), x' and x'' two independent replay batches of the
-    batch's size, each image through its own task's head; all three pass through the network together. The logits z' are
-    those of the network in evaluation mode at the end of the task, when the image enters the memory. The MSE is the
-    mean over the logits that the image had then, afterwards over the batch. The memory is a uniform sample of all
-    images of the tasks learned so far (reservoir sampling).
+    L = CE(batch) + alpha * MSE(f(x'), z') + beta * CE(f(x''), y''), x' and x'' two independent replay batches, each
+    image through its own task's head; all three pass through the network together. The logits z' are those of the
+    network in evaluation mode at the end of the task, when the image enters the memory. The MSE is the mean over the
+    logits that the image had then, afterwards over the batch. The memory is a uniform sample of all images that were
+    offered to it (reservoir sampling).
 
     Args:
         alpha, beta: weights of the stored logits and of the stored labels.
         memory: capacity, in images (500) or bytes (10MB); the logits count too.
+        replay_batch: images of each replay batch; None for as many as the batch has.
+        fill: images enter the memory "after" their task, so that past tasks alone are replayed; or "during" it, as in
+            Mammoth: each image in the step that trained on it, with its logits there.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's only
             (replayed images have all seen ones), or of "all" classes of the stream.
@@ -44,6 +47,8 @@ class DERpp(FineTuning):
         alpha: float = 0.3,
         beta: float = 0.5,
         memory: MemorySize = DEFAULT_MEMORY,
+        replay_batch: int | None = None,
+        fill: Fill = "after",
         bn: BNPolicy = "shared",
         logits: Logits = "seen",
     ):
@@ -54,7 +59,11 @@ class DERpp(FineTuning):
         self.alpha = alpha
         self.beta = beta
         self.memory = memory
-        self.past = Memory(self, memory)
+        if fill == "during" and logits == "current":
+            raise ValueError("fill=during stores the logits of the loss, so it needs logits=seen or logits=all")
+        self.replay_batch = replay_batch
+        self.fill = fill
+        self.past = Memory(self, memory, batch=replay_batch, fill=fill)
 
     def before_training_exp(self, step: Step) -> None:
         """Widen the logits of a sample to the widest head so far."""
@@ -62,22 +71,26 @@ class DERpp(FineTuning):
         self.width = heads.widest
         #: The logits that an image of each task had when it was stored.
         self.widths = heads.widths
-        if self.task > 1:
+        if self.past.holds_samples:
             self.kept[_LOGITS] = self.widened(self.kept[_LOGITS])
+        if self.fill == "during" and step.task_data.images.is_meta:
+            logits = torch.zeros(len(step.task_data), self.width, device=step.device)
+            self.past.add(step.task_data, step.device, more_bytes=4 * self.width, beside={"logits": logits})
 
     def widened(self, logits: Tensor) -> Tensor:
         missing = self.width - logits.shape[1]
         return pad(logits, (0, missing)) if missing else logits
 
     def forward(self, step: Step) -> Tensor:
-        if self.task == 1:
+        self.replays = self.past.holds_samples
+        if not self.replays:
             return super().forward(step)
-        self.replayed = self.past.draw(step, 2 * len(step.labels))
+        self.replayed = self.past.draw(step, 2 * self.past.batch_of(step))
         logits, self.answers = answer_together(step, self.task, self.replayed)
         return logits
 
     def before_backward(self, step: Step) -> None:
-        if self.task > 1:
+        if self.replays:
             first, second = self.answers.chunk(2)
             count = len(first)
             widths = self.widths[self.replayed["tasks"][:count] - 1]
@@ -87,8 +100,13 @@ class DERpp(FineTuning):
             mse = (squares.sum(1) / widths).mean()
             cross_entropies = cross_entropy(second, self.replayed["labels"][count:])
             step.loss += self.alpha * mse + self.beta * cross_entropies
+        if self.fill == "during":
+            logits = self.widened(step.logits.detach().float())
+            self.past.add_minibatch(step, more_bytes=4 * self.width, logits=logits)
 
     def after_training_exp(self, step: Step) -> None:
+        if self.fill == "during":
+            return
         network = step.model.eval()
 
         def logits(images: Tensor) -> dict[str, Tensor]:

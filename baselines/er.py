@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
-from baselines.shared.memory import DEFAULT_MEMORY, Memory, answer_together
+from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, answer_together
 from methods import BNPolicy, MemorySize, Step, methods
 from methods.scenarios import Logits
 
@@ -15,12 +17,17 @@ from methods.scenarios import Logits
 class ER(FineTuning):
     """Experience replay (Chaudhry et al., 2019, arXiv 1902.10486).
 
-    L = CE(batch) + CE(replay batch of the same size), each replayed image through its own task's head; both pass
-    through the network together. The memory is a uniform sample of all images of the tasks learned so far (reservoir
+    L = the mean of CE over the batch and a replay batch together, each replayed image through its own task's head; both
+    pass through the network together. The memory is a uniform sample of all images that were offered to it (reservoir
     sampling).
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).
+        loss: "mean": one mean over the images of both batches, as the authors'; "sum": CE(batch) + CE(replay batch),
+            which is twice that where both have the same size.
+        replay_batch: images of a replay batch; None for as many as the batch has.
+        fill: images enter the memory "after" their task, so that past tasks alone are replayed; or "during" it, as in
+            Mammoth: each image in the step that trained on it.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's only
             (replayed images have all seen ones), or of "all" classes of the stream.
@@ -30,21 +37,49 @@ class ER(FineTuning):
     scenarios = ALL_SCENARIOS
     trains_old_heads = True
 
-    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared", logits: Logits = "seen"):
+    def __init__(
+        self,
+        memory: MemorySize = DEFAULT_MEMORY,
+        loss: Literal["mean", "sum"] = "mean",
+        replay_batch: int | None = None,
+        fill: Fill = "after",
+        bn: BNPolicy = "shared",
+        logits: Logits = "seen",
+    ):
         super().__init__(bn, logits)
         self.memory = memory
-        self.past = Memory(self, memory)
+        self.loss = loss
+        self.replay_batch = replay_batch
+        self.fill = fill
+        self.past = Memory(self, memory, batch=replay_batch, fill=fill)
+
+    def before_training_exp(self, step: Step) -> None:
+        if self.fill == "during" and step.task_data.images.is_meta:
+            self.past.add(step.task_data, step.device)
 
     def forward(self, step: Step) -> Tensor:
-        if self.task == 1:
+        self.replays = self.past.holds_samples
+        if not self.replays:
             return super().forward(step)
-        self.replayed = self.past.draw(step, len(step.labels))
+        self.replayed = self.past.draw(step, self.past.batch_of(step))
         logits, self.answers = answer_together(step, self.task, self.replayed)
         return logits
 
     def before_backward(self, step: Step) -> None:
-        if self.task > 1:
-            step.loss += cross_entropy(self.answers, self.replayed["labels"])
+        if self.replays:
+            step.loss = self.with_replay(step.loss, len(step.labels))
+        if self.fill == "during":
+            self.past.add_minibatch(step)
+
+    def with_replay(self, loss: Tensor, count: int) -> Tensor:
+        """The loss over `count` images and the replay batch, from the mean over those images."""
+        labels = self.replayed["labels"]
+        replayed = cross_entropy(self.answers, labels)
+        if self.loss == "sum":
+            return loss + replayed
+        # Two means, weighted by their numbers of images, are the mean over both.
+        return loss.lerp(replayed, len(labels) / (count + len(labels)))
 
     def after_training_exp(self, step: Step) -> None:
-        self.past.add(step.task_data, step.device)
+        if self.fill == "after":
+            self.past.add(step.task_data, step.device)

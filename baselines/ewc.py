@@ -25,7 +25,8 @@ class EWC(FineTuning):
     Args:
         strength: the paper's lambda.
         fisher: the labels of the Fisher information: "exact": all classes, weighted by the model's probabilities;
-            "sampled": one per image, drawn from the model; "empirical": the given ones.
+            "sampled": one per image, drawn from the model; "empirical": the given ones; "weighted": the given
+            ones, each weighted by the model's probability of it, as Mammoth's.
         samples: the most images of a task that it is estimated on.
         storage: "per-task": F_t and theta*_t of each task, 2P values a task, as published; "summed": two sums that give
             the same penalty, 2P values for any number of tasks.

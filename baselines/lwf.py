@@ -6,6 +6,7 @@ import copy
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from methods import BNPolicy, Range, Step, methods
@@ -20,9 +21,14 @@ class LwF(FineTuning):
     the old heads' logits on the new task's images, from the network as the last task left it, in evaluation mode.
     Teacher and student each pass through the backbone once per batch, for any number of heads.
 
+    With `warmup`, the new head is first trained alone, from the second task on: CE over its classes on the features of
+    the backbone as the last task left it, in evaluation mode, by plain SGD of the recipe's initial learning rate.
+
     Args:
         strength: the paper's lambda.
         temperature: the paper's T.
+        warmup: epochs in which the new head is trained alone; the paper does so until it converges, Mammoth for as many
+            epochs as the task has.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
@@ -34,15 +40,23 @@ class LwF(FineTuning):
     search = {**FineTuning.search, "strength": Range(0.1, 10.0)}
 
     def __init__(
-        self, strength: float = 1.0, temperature: float = 2.0, bn: BNPolicy = "shared", logits: Logits = "current"
+        self,
+        strength: float = 1.0,
+        temperature: float = 2.0,
+        warmup: int = 0,
+        bn: BNPolicy = "shared",
+        logits: Logits = "current",
     ):
         super().__init__(bn, logits)
         if strength < 0:
             raise ValueError(f"strength={strength:g} must not be negative")
         if temperature <= 0:
             raise ValueError(f"temperature={temperature:g} must be above 0")
+        if warmup < 0:
+            raise ValueError(f"warmup={warmup} must not be negative")
         self.strength = strength
         self.temperature = temperature
+        self.warmup = warmup
 
     def before_training_exp(self, step: Step) -> None:
         if self.task > 1:
@@ -52,6 +66,25 @@ class LwF(FineTuning):
             #: all of the last group, which is the new task's. Groups are heads, or the old and the new classes.
             self.left_out = heads.layout == heads.units
             self.left_out[-1] = True
+            if self.warmup:
+                self.warm_up(step)
+
+    def warm_up(self, step: Step) -> None:
+        """Train the units of the new task alone. Those of old classes get no gradient, and stay as they are."""
+        network, data, heads = step.model.eval(), step.task_data, step.model.heads
+        with torch.no_grad():
+            parts = [network.features(images.to(step.device)) for images in data.images.split(step.batch_size)]
+        features, labels = torch.cat(parts), data.labels.to(step.device)
+        # Among the task's own classes, where labels are columns of the logits of all tasks.
+        labels = heads.columns(labels, torch.full_like(labels, self.task)) - heads.layout[-1, 0]
+        optimizer = torch.optim.SGD(heads.parameters(), lr=step.optimizer.defaults["lr"])
+        for _ in range(self.warmup):
+            for chosen in torch.randperm(len(data), generator=self.generator).split(step.batch_size):
+                chosen = chosen.to(step.device)
+                optimizer.zero_grad()
+                cross_entropy(heads.every(features[chosen])[:, -1], labels[chosen]).backward()
+                optimizer.step()
+        network.train()
 
     def forward(self, step: Step) -> Tensor:
         self.features = step.model.features(step.images)

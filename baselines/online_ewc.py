@@ -26,7 +26,8 @@ class OnlineEWC(FineTuning):
         strength: the paper's lambda.
         decay: the paper's gamma, 0 to 1: how much the Fisher information of earlier tasks counts.
         fisher: the labels of the Fisher information: "exact": all classes, weighted by the model's probabilities;
-            "sampled": one per image, drawn from the model; "empirical": the given ones.
+            "sampled": one per image, drawn from the model; "empirical": the given ones; "weighted": the given
+            ones, each weighted by the model's probability of it, as Mammoth's.
         samples: the most images of a task that it is estimated on.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,7 @@ class SI(FineTuning):
 
     L = CE + strength * sum_i Omega_i (theta_i - theta*_i)^2, theta the shared parameters, theta* where the last task
     left them. At the end of a task Omega_i += relu(omega_i / ((theta_i - theta*_i)^2 + damping)), where omega_i is the
-    sum of -g_i dtheta_i over its steps; in a parameter's first task theta* is where it starts.
+    sum of -g_i dtheta_i over its steps; in a parameter's first task theta* is where it starts. (See `relu`.)
 
     g is the gradient of CE alone: the penalty's gradient is known without autograd, and is added after g was read.
     dtheta is the optimiser's real step, from the whole gradient, limited, with momentum. The loss shown is CE.
@@ -27,6 +29,8 @@ class SI(FineTuning):
     Args:
         strength: the paper's c.
         damping: the paper's xi.
+        relu: what is cut off at 0: the "increment" of each task; the "sum" Omega_i after it, as in the authors' code;
+            or "none" of them, as in the paper's formula and in Mammoth: a negative Omega_i pushes away from theta*_i.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
@@ -36,7 +40,14 @@ class SI(FineTuning):
     scenarios = ALL_SCENARIOS
     search = {**FineTuning.search, "strength": Range(0.01, 10.0)}
 
-    def __init__(self, strength: float = 0.1, damping: float = 1e-3, bn: BNPolicy = "shared", logits: Logits = "seen"):
+    def __init__(
+        self,
+        strength: float = 0.1,
+        damping: float = 1e-3,
+        relu: Literal["increment", "sum", "none"] = "increment",
+        bn: BNPolicy = "shared",
+        logits: Logits = "seen",
+    ):
         super().__init__(bn, logits)
         if strength < 0:
             raise ValueError(f"strength={strength:g} must not be negative")
@@ -44,6 +55,7 @@ class SI(FineTuning):
             raise ValueError(f"damping={damping:g} must be above 0")
         self.strength = strength
         self.damping = damping
+        self.relu = relu
 
     @torch.no_grad()
     def before_training_exp(self, step: Step) -> None:
@@ -74,5 +86,7 @@ class SI(FineTuning):
     def after_training_exp(self, step: Step) -> None:
         theta = self.theta()
         moved = (theta - self.anchor).square()
-        self.kept["importance"] = self.importance + (vector_of(self.omega) / (moved + self.damping)).relu()
+        increment = vector_of(self.omega) / (moved + self.damping)
+        total = self.importance + (increment.relu() if self.relu == "increment" else increment)
+        self.kept["importance"] = total.relu() if self.relu == "sum" else total
         self.kept["anchor"] = theta

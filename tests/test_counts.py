@@ -187,6 +187,19 @@ def test_packnet_stores_which_task_owns_a_weight_in_as_few_bits_as_tell_the_task
     assert bits == [1, 2, 2, 3]
 
 
+def test_a_memory_that_is_filled_during_a_task() -> None:
+    """The first task replays too: each of its steps but the very first one. What is stored takes the same bytes."""
+    settings = Settings(methods=("er:fill=during", "derpp:fill=during", "er", "derpp"), backbone="resnet18")
+    found = estimate(settings, StreamShape(tasks=2, classes=2, images=80, image_size=64))
+    parameters, compute = (table.set_index("method") for table in found)
+    ratio = compute["normalized_compute"]
+    assert ratio["er:fill=during"] == pytest.approx(2, abs=1e-3)
+    assert ratio["derpp:fill=during"] == pytest.approx(3, abs=1e-3)
+    for method in ("er", "derpp"):
+        assert parameters.loc[f"{method}:fill=during", "replay_bytes"] == parameters.loc[method, "replay_bytes"]
+    assert parameters.loc["er", "replay_bytes"] == 2 * 80 * (3 * 64 * 64 + 4)
+
+
 def test_normalised_compute() -> None:
     compute = tables("resnet18")[1]["normalized_compute"]
     assert compute["sgd"] == compute["single-task"] == 1

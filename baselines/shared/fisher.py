@@ -12,8 +12,9 @@ from baselines.shared.vectors import vector_of
 from methods import Step
 
 #: The labels of the expectation: "exact": all classes, weighted by the model's probabilities; "sampled": one label per
-#: image, drawn from the model; "empirical": the given labels.
-FisherKind = Literal["exact", "sampled", "empirical"]
+#: image, drawn from the model; "empirical": the given labels; "weighted": the given labels, each weighted by the
+#: model's probability of it, which is its part of "exact".
+FisherKind = Literal["exact", "sampled", "empirical", "weighted"]
 
 # Per-sample gradients held at once, in float32 values: 256 MiB.
 _MOST_VALUES = 2**26
@@ -49,7 +50,7 @@ def fisher_diagonal(
     Args:
         network: images -> logits; its mode is restored.
         parameters: name in `network` -> parameter theta, in the order of the result.
-        images, labels: N samples; the labels are used by "empirical" only.
+        images, labels: N samples; the labels are used by "empirical" and "weighted" only.
         kind: the expectation over y.
         generator: draws the labels of "sampled", on the CPU.
         first: the first class that the network answers with; the probability of those before it is 0.
@@ -79,6 +80,8 @@ def fisher_diagonal(
         elif kind == "sampled":
             drawn = _draw(probabilities, generator).clamp(min=first)
             pairs = [(drawn, torch.ones_like(probabilities[:, 0]))]
+        elif kind == "weighted":
+            pairs = [(y, probabilities.gather(1, y[:, None])[:, 0])]
         else:
             pairs = [(y, torch.ones_like(probabilities[:, 0]))]
         for label, weight in pairs:

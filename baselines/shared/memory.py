@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from methods import MemorySize, Method, Samples, Step
 from methods.method import REPLAY
-from methods.rows import Rows
+from methods.rows import Rows, sent
 
 DEFAULT_MEMORY = MemorySize(images=500)
+
+#: When images enter a memory: "after" their task, so that it has images of past tasks only, or "during" their task, as
+#: soon as a step has them. Replay batches then have images of the present task too, also in the first task.
+Fill = Literal["after", "during"]
 
 
 class Memory:
@@ -19,28 +24,54 @@ class Memory:
 
     They are a uniform sample of all images that were added (reservoir sampling: Vitter, 1985), or, if `balanced`, as
     many images of each class as possible, the same number of all classes. Pixels are stored as they are, labels and
-    task numbers in two bytes each. They stay on the CPU, and what is drawn goes to the training device.
+    task numbers in two bytes each. They stay on the CPU, and what is drawn goes to the training device. A memory that
+    is filled during a task is on that device itself, so that no step waits for a copy.
 
     Args:
         method: whose `kept`, `generator` and `task` are used.
         size: its capacity; None to keep everything that is added.
         balanced: see above.
+        batch: samples of a replay batch; None for as many as the minibatch has.
+        fill: when images enter.
+
+    Raises:
+        ValueError: `batch` is not at least 1.
     """
 
-    def __init__(self, method: Method, size: MemorySize | None, balanced: bool = False):
+    def __init__(
+        self,
+        method: Method,
+        size: MemorySize | None,
+        balanced: bool = False,
+        batch: int | None = None,
+        fill: Fill = "after",
+    ):
+        if batch is not None and batch < 1:
+            raise ValueError(f"replay_batch={batch} must be at least 1")
         self.method = method
         self.size = size
+        self.batch = batch
         self.balanced = balanced
         self._drawn_from: Rows | None = None
-        method.left_on_cpu = (*method.left_on_cpu, REPLAY)
+        if fill == "after":
+            method.left_on_cpu = (*method.left_on_cpu, REPLAY)
 
     def rows(self) -> dict[str, Tensor]:
-        """Everything as it is stored, on the CPU: "images" uint8 [N, C, S, S], "labels" and "tasks" int16 [N], others.
+        """Everything as it is stored: "images" uint8 [N, C, S, S], "labels" and "tasks" int16 [N], others.
 
         Do not write into them: they are those of the state.
         """
         kept = self.method.kept
         return {name.removeprefix(REPLAY): rows for name, rows in kept.items() if name.startswith(REPLAY)}
+
+    @property
+    def holds_samples(self) -> bool:
+        """Whether anything is stored."""
+        return REPLAY + "labels" in self.method.kept
+
+    def batch_of(self, step: Step) -> int:
+        """The number of samples of a replay batch in this step."""
+        return self.batch or len(step.labels)
 
     def draw(self, step: Step, count: int) -> dict[str, Tensor]:
         """`count` stored samples at random, with replacement.
@@ -73,6 +104,7 @@ class Memory:
         device: torch.device,
         more: Callable[[Tensor], dict[str, Tensor]] | None = None,
         more_bytes: int = 0,
+        beside: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Offer a task's images: some of them enter, and stored ones leave to make room.
 
@@ -80,21 +112,35 @@ class Memory:
             data: the images, and labels 0 .. classes-1.
             device: where `more` gets the images.
             more: what else is stored: images that enter [n, C, S, S] -> name -> rows, n of each.
-            more_bytes: its size for one sample.
+            more_bytes: the size, for one sample, of what is stored by `more` or `beside`.
+            beside: name -> rows that are stored of these images, one for each.
         """
         images, labels, rows = data.images, data.labels, self.rows()
+        beside = {name: tensor.to(images.device) for name, tensor in (beside or {}).items()}
         if self.size is not None:
             capacity = self.size.capacity(images[0].nbytes + 4 + more_bytes)
             stay, enter = self._choose(labels, rows, capacity)
             if not len(enter) and len(stay) == len(rows["labels"]):
                 return
+            # Copies of positions that wait for nothing.
+            enter = sent(enter, images.device)
             images, labels = images[enter], labels[enter]
-            rows = {name: old[stay.to(old.device)] for name, old in rows.items()}
+            beside = {name: tensor[enter] for name, tensor in beside.items()}
+            rows = {name: old[sent(stay, old.device)] for name, old in rows.items()}
         tasks = torch.full_like(labels, self.method.task, dtype=torch.int16)
-        new = {"images": images, "labels": labels.to(torch.int16), "tasks": tasks}
+        new = {"images": images, "labels": labels.to(torch.int16), "tasks": tasks, **beside}
         for name, added in (new | more(images.to(device)) if more else new).items():
             added = added.to(images.device)
             self.method.kept[REPLAY + name] = torch.cat([rows.get(name, added[:0]), added])
+
+    def add_minibatch(self, step: Step, more_bytes: int = 0, **beside: Tensor) -> None:
+        """Offer the minibatch, as `add` does a task's images.
+
+        Without values this does nothing: one step then stands for all steps of a task, and the method offers all images
+        of the task before it.
+        """
+        if not step.images.is_meta:
+            self.add(Samples(step.images, step.labels), step.device, more_bytes=more_bytes, beside=beside)
 
     def _choose(self, labels: Tensor, rows: dict[str, Tensor], capacity: int) -> tuple[Tensor, Tensor]:
         """Which stored samples stay, and which new ones enter."""

@@ -18,7 +18,7 @@ class Quadratic:
 
     Args:
         parameters: theta.
-        importance: F [P], not negative, laid out as torch.nn.utils.parameters_to_vector does.
+        importance: F [P], not negative if `value` is used, laid out as torch.nn.utils.parameters_to_vector does.
         centre: m [P].
         strength: the factor before the sum.
     """

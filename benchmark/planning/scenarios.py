@@ -77,6 +77,11 @@ def check_scenario(scenario: Scenario, configured: Sequence[ConfiguredMethod]) -
                 f"--scenario {scenario}: '{method.label}' sets logits, which says something only where one head "
                 "answers for the classes of several tasks; leave it out, or give --scenario class"
             )
+        if scenario == "domain" and method.options.get("warmup"):
+            raise UserError(
+                f"--scenario domain: '{method.label}' trains the units of new classes first, and here no class is new; "
+                "leave warmup out"
+            )
 
 
 def _known(method: ConfiguredMethod) -> str:

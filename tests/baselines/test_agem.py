@@ -24,7 +24,9 @@ def flat(gradients: list[Tensor]) -> Tensor:
     return torch.cat([gradient.flatten() for gradient in gradients])
 
 
+@pytest.mark.parametrize("size", [None, 20])
 def test_gradients_of_every_step(
+    size: int | None,
     make_cell: Callable[..., Cell],
     states: Callable[..., list[State]],
     tiny_tasks: tuple[Task, ...],
@@ -49,7 +51,7 @@ def test_gradients_of_every_step(
             return
         (samples,) = drawn
         drawn.clear()
-        assert len(samples["labels"]) == len(strategy.mb_y)
+        assert len(samples["labels"]) == (size or len(strategy.mb_y))
         features = network.features(samples["images"])
         each = [
             cross_entropy(network.heads(f[None], str(int(task))), label[None].long())
@@ -67,7 +69,7 @@ def test_gradients_of_every_step(
 
     monkeypatch.setattr(AGEM, "after_backward", spy)
     tiny_network.double()
-    states(make_cell("agem"), tiny_tasks, Training(Recipe(lr=0.1), epochs=3, batch_size=8))
+    states(make_cell("agem", replay_batch=size), tiny_tasks, Training(Recipe(lr=0.1), epochs=3, batch_size=8))
     assert len(violating) == 2 * 3 * 5
     assert 5 < sum(violating) < 25
 

@@ -22,7 +22,9 @@ from methods.network import Network
 CLASSES = {1: 3, 2: 2, 3: 4}
 
 
+@pytest.mark.parametrize("size", [None, 20])
 def test_loss_in_the_first_step_of_the_third_task(
+    size: int | None,
     make_cell: Callable[..., Cell],
     states: Callable[..., list[State]],
     tiny_tasks: tuple[Task, ...],
@@ -38,9 +40,11 @@ def test_loss_in_the_first_step_of_the_third_task(
         hook(self, strategy, **kwargs)
         if self.task < 3 or seen:
             return
-        network = strategy.model
-        first, second = ({name: rows[half] for name, rows in drawn[-1].items()} for half in (slice(8), slice(8, None)))
-        own, *past = network.features(torch.cat([strategy.mb_x, first["images"], second["images"]])).split(8)
+        network, count = strategy.model, size or 8
+        halves = slice(count), slice(count, None)
+        first, second = ({name: rows[half] for name, rows in drawn[-1].items()} for half in halves)
+        images = torch.cat([strategy.mb_x, first["images"], second["images"]])
+        own, *past = network.features(images).split([8, count, count])
         expected = cross_entropy(network.heads(own, "3"), strategy.mb_y)
         for samples, features, weight in ((first, past[0], 0.2), (second, past[1], 0.9)):
             for n, (feature, task) in enumerate(zip(features, samples["tasks"].tolist(), strict=True)):
@@ -53,11 +57,11 @@ def test_loss_in_the_first_step_of_the_third_task(
 
     monkeypatch.setattr(DERpp, "before_backward", spy)
     tiny_network.double()
-    states(make_cell("derpp", alpha=0.2, beta=0.9), tiny_tasks)
+    states(make_cell("derpp", alpha=0.2, beta=0.9, replay_batch=size), tiny_tasks)
     loss, expected, tasks, first, second = seen[0]
     assert loss == pytest.approx(expected, rel=1e-12)
     assert tasks == {1, 2}
-    assert len(first["labels"]) == len(second["labels"]) == 8
+    assert len(first["labels"]) == len(second["labels"]) == (size or 8)
     assert not torch.equal(first["images"], second["images"])
 
 

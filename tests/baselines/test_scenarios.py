@@ -11,13 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from baselines.derpp import DERpp
+from baselines.lwf import LwF
 from benchmark.checks.tiny import make_task
 from benchmark.learning.learner import Cell
 from benchmark.learning.strategy import Strategy
 from benchmark.learning.training import Training
 from benchmark.storage.state import State
-from benchmark.streams.base import Stream
+from benchmark.streams.base import Stream, Task
 from benchmark.streams.columns import in_columns
+from methods.data import Samples
 from methods.network import Network
 
 WIDTHS = (3, 2, 4)
@@ -128,7 +131,8 @@ def test_replay(choice: str, made: list[Made], learn_all: Callable[..., list[Sta
     both = logits(step.network, torch.cat([step.images, step.replayed["images"]]))
     new, old = both.split(8)
     everything = columns_of("all" if choice == "all" else "seen", 3)
-    assert_same_loss(step, ce(new, step.labels, columns_of(choice, 3)) + ce(old, step.replayed["labels"], everything))
+    expected = ce(new, step.labels, columns_of(choice, 3)) + ce(old, step.replayed["labels"], everything)
+    assert_same_loss(step, expected / 2)
     assert set(step.replayed["tasks"].tolist()) == {1, 2}
     assert all(
         (label < 3) == (task == 1)
@@ -175,6 +179,40 @@ def test_dark_replay(choice: str, made: list[Made], learn_all: Callable[..., lis
     everything = columns_of("all" if choice == "all" else "seen", 3)
     expected = ce(new, step.labels, columns_of(choice, 3)) + 0.7 * torch.stack(squares).mean()
     assert_same_loss(step, expected + 0.4 * ce(second, step.replayed["labels"][8:], everything))
+
+
+@pytest.mark.parametrize("method", ["er", "derpp"])
+def test_a_memory_that_is_filled_in_each_step(
+    method: str, made: list[Made], learn_all: Callable[..., list[State]]
+) -> None:
+    """The second step replays images of the first one. Stored logits are those of the step that had the image."""
+    one, *_, last = learn_all("class", f"{method}:memory=12:fill=during:bn=frozen")
+    assert not made[0].replayed
+    had = {image.numpy().tobytes(): (step, position) for step in made for position, image in enumerate(step.images)}
+    assert len(had) == 3 * 40
+    assert {had[image.numpy().tobytes()][0] is made[0] for image in made[1].replayed["images"]} == {True}
+    assert {*made[-1].replayed["tasks"].tolist()} > {3}
+    if method == "er":
+        both = logits(made[1].network, torch.cat([made[1].images, made[1].replayed["images"]]))
+        labels = torch.cat([made[1].labels, made[1].replayed["labels"]])
+        assert_same_loss(made[1], ce(both, labels, range(3)))
+
+    assert set(one.memory["replay.tasks"].tolist()) == {1}
+    memory = last.memory
+    assert (len(memory["replay.labels"]), int(memory["seen"])) == (12, 120)
+    for row, image in enumerate(memory["replay.images"]):
+        step, position = had[image.numpy().tobytes()]
+        assert memory["replay.tasks"][row] == step.task
+        assert memory["replay.labels"][row] == step.labels[position]
+        if method == "derpp":
+            expected = torch.zeros(9)
+            expected[: columns_of("seen", step.task).stop] = logits(step.network, image[None]).detach()[0].float()
+            torch.testing.assert_close(memory["replay.logits"][row], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_logits_of_new_classes_alone_cannot_be_stored() -> None:
+    with pytest.raises(ValueError, match="fill=during stores the logits of the loss, so it needs logits=seen or"):
+        DERpp(fill="during", logits="current")
 
 
 def test_what_dark_replay_stores_are_the_logits_of_the_whole_head(
@@ -288,6 +326,69 @@ def test_the_memory_alone(scenario: str, made: list[Made], learn_all: Callable[.
             assert stored["replay.labels"][same].tolist() == [int(label)]
     # 30 images in batches of 8, after each of three tasks.
     assert sum(len(step.labels) for step in made) == 3 * 30
+@pytest.mark.parametrize(("scenario", "warmup"), [("class", 3), ("task", 2)])
+def test_the_new_units_alone_are_trained_first(
+    scenario: str,
+    warmup: int,
+    make_cell: Callable[..., Cell],
+    states: Callable[..., list[State]],
+    tiny_tasks: tuple[Task, ...],
+    tiny_network: Network,
+    learn_all: Callable[..., list[State]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Plain SGD on the cross entropy over the new classes, step by step; all else stays as the last task left it."""
+    before: dict[int, Network] = {}
+    after: dict[int, Network] = {}
+    data: dict[int, Samples] = {}
+    orders: list[Tensor] = []
+    warm_up, randperm = LwF.warm_up, torch.randperm
+
+    def remembered(*given: Any, **more: Any) -> Tensor:
+        orders.append(randperm(*given, **more))
+        return orders[-1]
+
+    def record(self: LwF, step: Strategy) -> None:
+        before[self.task], data[self.task] = copy.deepcopy(step.model), step.task_data
+        orders.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(torch, "randperm", remembered)
+            warm_up(self, step)
+        after[self.task] = copy.deepcopy(step.model)
+
+    def rows(network: Network) -> Tensor:
+        """The units of all classes, each with its bias at the end."""
+        heads = network.heads
+        both = heads.weights if scenario == "class" else torch.cat([heads.weight, heads.bias[:, None]], 1)
+        return both.detach().clone()
+
+    monkeypatch.setattr(LwF, "warm_up", record)
+    spec = f"lwf:warmup={warmup}"
+    if scenario == "class":
+        learn_all("class", f"{spec}:logits=seen")
+    else:
+        tiny_network.double()
+        states(make_cell(spec), tiny_tasks)
+
+    assert before.keys() == {2, 3}
+    assert len(orders) == warmup
+    assert not torch.equal(orders[0], orders[1])
+    network, found = before[3].eval(), after[3]
+    assert found.training
+    with torch.no_grad():
+        features = network.features(data[3].images)
+    features = torch.cat([features, torch.ones_like(features[:, :1])], 1)
+    labels = torch.eye(4, dtype=torch.float64)[data[3].labels - (5 if scenario == "class" else 0)]
+    weights = rows(network)
+    for order in orders:
+        for chosen in order.split(8):
+            error = (features[chosen] @ weights[5:].T).softmax(1) - labels[chosen]
+            weights[5:] -= LwF.recipe.lr * error.T @ features[chosen] / len(chosen)
+    torch.testing.assert_close(rows(found), weights, rtol=1e-10, atol=1e-12)
+    assert torch.equal(rows(found)[:5], rows(network)[:5])
+    assert not torch.equal(weights[5:], rows(network)[5:])
+    backbone = found.backbone.state_dict()
+    assert all(torch.equal(tensor, backbone[name]) for name, tensor in network.backbone.state_dict().items())
 
 
 @pytest.mark.parametrize(("choice", "width"), [("seen", 9), ("all", 9)])
@@ -324,7 +425,7 @@ def test_the_head_is_protected_like_the_rest_and_new_classes_are_free(
     assert len(first.memory["fisher.1" if "fisher.1" in first.memory else "fisher"]) == len(theta) - 6 * 6
 
 
-@pytest.mark.parametrize("kind", ["exact", "sampled", "empirical"])
+@pytest.mark.parametrize("kind", ["exact", "sampled", "empirical", "weighted"])
 def test_fisher_information_of_the_new_classes_alone(
     kind: str, made: list[Made], learn_all: Callable[..., list[State]]
 ) -> None:

@@ -58,7 +58,9 @@ def train_by_hand(
     return thetas, omega, norms
 
 
+@pytest.mark.parametrize("relu", ["increment", "sum", "none"])
 def test_two_tasks_by_hand(
+    relu: str,
     make_cell: Callable[..., Cell],
     states: Callable[..., list[State]],
     tiny_tasks: tuple[Task, ...],
@@ -79,21 +81,25 @@ def test_two_tasks_by_hand(
     monkeypatch.setattr(SI, "before_forward", before_forward)
     monkeypatch.setattr(SI, "after_training_iteration", after_training_iteration)
     tiny_network.double()
-    cell = make_cell("si", strength=STRENGTH, damping=DAMPING)
+    cell = make_cell("si", strength=STRENGTH, damping=DAMPING, relu=relu)
     one, two = states(cell, tiny_tasks[:2], Training(RECIPE, epochs=4, batch_size=8))
 
     start = flat(tiny_network.backbone.parameters())
     found, omega, norms = train_by_hand(starts[1], batches[1], torch.zeros(P), start)
     torch.testing.assert_close(thetas[1], found, rtol=1e-9, atol=1e-12)
-    importance = torch.relu(omega / ((found[-1] - start) ** 2 + DAMPING))
-    assert 0 < (importance > 0).sum() < P, "some steps went against the gradient"
+    increment = omega / ((found[-1] - start) ** 2 + DAMPING)
+    assert 0 < (increment > 0).sum() < P, "some steps went against the gradient"
+    importance = increment if relu == "none" else torch.relu(increment)
     assert min(norms) < CLIP < max(norms)
     torch.testing.assert_close(one.memory, {"importance": importance, "anchor": found[-1]}, rtol=1e-7, atol=1e-12)
 
     anchor = found[-1]
     found, omega, _ = train_by_hand(starts[2], batches[2], importance, anchor)
     torch.testing.assert_close(thetas[2], found, rtol=1e-7, atol=1e-10)
-    importance = importance + torch.relu(omega / ((found[-1] - anchor) ** 2 + DAMPING))
+    increment = omega / ((found[-1] - anchor) ** 2 + DAMPING)
+    sums = {"increment": importance + increment.relu(), "sum": (importance + increment).relu()}
+    assert not torch.equal(sums["increment"], sums["sum"])
+    importance = sums.get(relu, importance + increment)
     torch.testing.assert_close(two.memory, {"importance": importance, "anchor": found[-1]}, rtol=1e-6, atol=1e-10)
     free, _, _ = train_by_hand(starts[2], batches[2], torch.zeros(P), anchor)
     assert (found[-1] - free[-1]).abs().max() > 1e-3, "the penalty mattered"

@@ -50,6 +50,14 @@ def test_empirical(network: Network) -> None:
     torch.testing.assert_close(fisher, expected, rtol=1e-9, atol=1e-15)
 
 
+def test_weighted_by_the_probability_of_the_given_label(network: Network) -> None:
+    fisher = estimate(network, "weighted")
+    network.eval()
+    pairs = [squared_score(network, x, int(y)) for x, y in zip(IMAGES, LABELS, strict=True)]
+    expected = sum(p * squares for squares, p in pairs) / 40
+    torch.testing.assert_close(fisher, expected, rtol=1e-9, atol=1e-15)
+
+
 def test_exact(network: Network) -> None:
     fisher = estimate(network, "exact")
     network.eval()

@@ -49,6 +49,11 @@ def test_the_methods_with_an_answer_of_their_own() -> None:
             "--methods sgd,er --scenario domain --stream rotated-mnist --infer energy,centres",
             "--infer energy,centres: with --scenario domain these methods answer without the task of an image, so ",
         ),
+        (
+            "--methods lwf:warmup=2 --scenario domain",
+            "--scenario domain: 'lwf:warmup=2' trains the units of new classes first, and here no class is new; leave "
+            "warmup out",
+        ),
         ("--methods joint:logits=current --scenario class", "'joint:logits=current': option logits=current is not one"),
         (
             "--methods sgd --scenario domain --stream mini",
