@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ class Distilled(FineTuning):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
     """
 
-    scenarios: tuple[Scenario, ...] = ("class",)
+    scenarios: ClassVar[tuple[Scenario, ...]] = ("class",)
     trains_old_heads = True
 
     def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):

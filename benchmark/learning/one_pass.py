@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -16,8 +17,10 @@ from methods.data import Samples
 from methods.step import Step
 
 
-class OnePass(Step):
+class OnePass:
     """What the hooks before and after the training find, where there are no epochs, no optimiser and no minibatches.
+
+    It has those parts of a `Step` that are not about a minibatch.
 
     Args:
         bench: the network and the method.
@@ -52,8 +55,9 @@ class OnePass(Step):
         warm_up(self.model, self.task_data, self.device, self._precision, self._clock)
         self.model.train()
         with self._clock.counting() as counter:
-            self._method.before_training_exp(self)
-            self._method.after_training_exp(self)
+            step = cast(Step, self)
+            self._method.before_training_exp(step)
+            self._method.after_training_exp(step)
         weights = [parameter.detach() for parameter in self.model.heads.parameters()]
         if self.device.type != "meta" and not nn.utils.get_total_norm(weights).isfinite():
             raise DivergedError(f"the weights of the head are not finite after task {self._method.task}")

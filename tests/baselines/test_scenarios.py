@@ -326,6 +326,8 @@ def test_the_memory_alone(scenario: str, made: list[Made], learn_all: Callable[.
             assert stored["replay.labels"][same].tolist() == [int(label)]
     # 30 images in batches of 8, after each of three tasks.
     assert sum(len(step.labels) for step in made) == 3 * 30
+
+
 @pytest.mark.parametrize(("scenario", "warmup"), [("class", 3), ("task", 2)])
 def test_the_new_units_alone_are_trained_first(
     scenario: str,
