@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from benchmark.files import reading, write_atomically
 
+#: Name -> values.
 Tensors = dict[str, npt.NDArray[Any]]
 
 _ABOUT, _SEAL = "about", "sha256"

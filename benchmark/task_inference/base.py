@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-#: What a rule keeps: name -> values.
-Tensors = dict[str, npt.NDArray[Any]]
+from benchmark.storage.sealed_tensors import Tensors
+
 #: Features float32 [N, D], and numbers computed from them.
 Features = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float64]

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from benchmark.task_inference.base import FeatureRule, Features, Labels, Measure, Numbers, Tensors, one_thread, products
+from benchmark.storage.sealed_tensors import Tensors
+from benchmark.task_inference.base import FeatureRule, Features, Labels, Measure, Numbers, one_thread, products
 
 # A shorter vector is not made longer.
 _SHORTEST = 1e-12

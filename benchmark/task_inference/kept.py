@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from benchmark.learning.seeds import derive
-from benchmark.storage.sealed_tensors import read_tensors, write_tensors
+from benchmark.storage.sealed_tensors import Tensors, read_tensors, write_tensors
 from benchmark.streams.base import Stream, Task
-from benchmark.task_inference.base import Features, Labels, Tensors
+from benchmark.task_inference.base import Features, Labels
 from benchmark.task_inference.feature_rules import FEATURE_RULES
 from benchmark.task_inference.frozen import FrozenBackbone
 

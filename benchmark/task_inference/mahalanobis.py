@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from benchmark.task_inference.base import FeatureRule, Features, Labels, Measure, Numbers, Tensors, one_thread, products
+from benchmark.storage.sealed_tensors import Tensors
+from benchmark.task_inference.base import FeatureRule, Features, Labels, Measure, Numbers, one_thread, products
 
 
 class Mahalanobis(FeatureRule):

@@ -12,7 +12,8 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from benchmark.task_inference.base import FeatureRule, Features, Labels, Numbers, Tensors, products
+from benchmark.storage.sealed_tensors import Tensors
+from benchmark.task_inference.base import FeatureRule, Features, Labels, Numbers, products
 from benchmark.task_inference.centres import Centres
 from benchmark.task_inference.feature_rules import FEATURE_RULES
 from benchmark.task_inference.gmm import GaussianMixtures, log_density
