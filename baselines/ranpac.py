@@ -16,6 +16,9 @@ RIDGES = tuple(10.0**power for power in range(-8, 9))
 # The share of a task's images on which each of them is fitted; the others tell how well it does.
 _FITTED = 0.8
 
+# Rows that are converted to double precision at once.
+_AT_ONCE = 1024
+
 _PROJECTION = "random_projection"
 
 
@@ -35,7 +38,8 @@ class RanPAC(FrozenFeatures):
     step is made. G and lambda are those of all tasks, so that the heads of earlier tasks change too.
 
     Args:
-        width: the number of random features. G has width^2 values: 400 MB with the paper's 10000.
+        width: the number of random features. G has width^2 values: 400 MB with the paper's 10000. While a task is
+            learned, the random features of all of its images are held, and G in double precision.
     """
 
     any_layout = True
@@ -58,23 +62,32 @@ class RanPAC(FrozenFeatures):
     @torch.no_grad()
     def after_training_exp(self, step: Step) -> None:
         heads, like = step.model.heads, step.model.scale
-        gram = grown(self.kept.get("gram"), (self.width, self.width), like)
-        products = grown(self.kept.get("products"), (self.width, heads.units), like)
-        batches, targets = [], []
-        for features, labels in step.task_features():
-            rows, own = features.double(), members(step, labels)
-            gram += rows.T @ rows
-            products += rows.T @ own
-            batches.append(features)
-            targets.append(own)
+        rows, labels = like.new_empty(len(step.task_data), self.width), []
+        done = 0
+        for features, own in step.task_features():
+            rows[done : done + len(own)] = features
+            labels.append(own)
+            done += len(own)
+        order = torch.randperm(len(rows), generator=self.generator).to(like.device)
+        rows, targets = rows[order], members(step, torch.cat(labels)[order])
+
+        gram = grown(self.kept.get("gram"), (self.width, self.width), like) + inner(rows, rows)
+        products = grown(self.kept.get("products"), (self.width, heads.units), like) + inner(rows, targets)
         # A copy, because lambda is added to `gram` in place.
         self.kept = {"gram": gram.to(like, copy=True), "products": products.to(like)}
-        order = torch.randperm(len(step.task_data), generator=self.generator).to(like.device)
-        chosen = best_ridge(torch.cat(batches)[order].double(), torch.cat(targets)[order])
         rounding = torch.finfo(like.dtype).eps * gram.trace()
-        gram.diagonal().add_(torch.maximum(chosen, rounding))
+        gram.diagonal().add_(torch.maximum(best_ridge(rows, targets), rounding))
         weight = torch.cholesky_solve(products, torch.linalg.cholesky(gram)).T
         heads.assign(weight, torch.zeros_like(weight[:, 0]))
+
+
+def inner(rows: Tensor, others: Tensor) -> Tensor:
+    """rows^T others [M, K] in double precision, made of some rows at a time: rows [N, M], others [N, K]."""
+    pairs = zip(rows.split(_AT_ONCE), others.split(_AT_ONCE), strict=True)
+    total = torch.zeros(rows.shape[1], others.shape[1], dtype=torch.float64, device=rows.device)
+    for some, own in pairs:
+        total += some.double().T @ own.double()
+    return total
 
 
 def best_ridge(rows: Tensor, targets: Tensor) -> Tensor:
@@ -83,18 +96,19 @@ def best_ridge(rows: Tensor, targets: Tensor) -> Tensor:
     With fewer rows than columns the same regression is computed from the products of rows, which is a smaller system.
 
     Args:
-        rows: float64 [N, M], in random order.
+        rows: [N, M], in random order.
         targets: float64 [N, classes].
 
     Returns:
-        A scalar.
+        A scalar in double precision.
     """
     count = int(_FITTED * len(rows))
-    fitted, wanted, others = rows[:count], targets[:count], rows[count:]
+    fitted, wanted, others = rows[:count], targets[:count], rows[count:].double()
     if count < rows.shape[1]:
+        fitted = fitted.double()
         system, right, tested = fitted @ fitted.T, wanted, others @ fitted.T
     else:
-        system, right, tested = fitted.T @ fitted, fitted.T @ wanted, others
+        system, right, tested = inner(fitted, fitted), inner(fitted, wanted), others
     errors = []
     for ridge in RIDGES:
         shifted = system.clone()
