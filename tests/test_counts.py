@@ -62,7 +62,14 @@ def per_task(s: dict[str, int]) -> dict[str, float]:
         "si": 0,
         "lwf": 0,
         "er": 0,
+        "er-ace": 0,
         "derpp": 0,
+        "gdumb": 0,
+        # The head that was trained: 512 weights and a bias for each of 10 classes. Here classes of all tasks compete.
+        "icarl": 5_130,
+        "wa": 0,
+        # Two values in the second of two tasks.
+        "bic": 1,
         "agem": 0,
         "joint": 0,
         "sgd": 0,
@@ -214,6 +221,14 @@ def test_normalised_compute() -> None:
     assert compute["er"] == pytest.approx((1 + 2) / 2, abs=1e-3)
     assert compute["derpp"] == pytest.approx((1 + 3) / 2 + (1 / 24), abs=0.01)
     assert compute["agem"] == pytest.approx((1 + 2) / 2, abs=1e-3)
+    assert compute["er-ace"] == compute["er"]
+    # The memory is as large as both tasks.
+    assert compute["gdumb"] == compute["joint"]
+    # The second task goes over 32 + 32 images, with the teacher's forward pass. All are herded once in 8 epochs, and
+    # icarl takes the means of 32 and of 64 exemplars.
+    distilled = (1 + 2 * 4 / 3) / 2 + 1 / 24
+    assert compute["wa"] == pytest.approx(distilled, abs=0.01)
+    assert compute["icarl"] == pytest.approx(distilled + (1 + 2) / 2 / 24, abs=0.01)
     # The teacher's forward pass.
     assert compute["lwf"] == pytest.approx((1 + 4 / 3) / 2, abs=0.01)
     # The second task is learned together with the first.

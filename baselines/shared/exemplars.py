@@ -40,16 +40,12 @@ class Exemplars:
         labels = stored["labels"].to(data.labels)
         return Samples(torch.cat([data.images, stored["images"]]), torch.cat([data.labels, labels]))
 
-    def count(self, image: Tensor, classes: int) -> int:
-        """m: how many images of each of so many classes may be stored."""
-        return max(1, self.size.capacity(image.nbytes + 4) // classes)
-
     @torch.no_grad()
     def renew(self, step: Step) -> None:
         """At the end of a task, choose exemplars of its classes, and let others leave to make room."""
         data, network = step.task_data, step.model
         new = network.heads.tasks[-1]
-        most = self.count(data.images[0], new.stop)
+        most = max(1, self.size.capacity(data.images[0].nbytes + 4) // new.stop)
         rows = self.rows()
         first = of_each_class(rows["labels"], most) if rows else slice(0)
         rows = {name: stored[first] for name, stored in rows.items()}
@@ -96,7 +92,7 @@ def unit_features(network: Network, images: Tensor, step: Step) -> Tensor:
     """Features of length 1 of images on the CPU, [N, D], in evaluation mode."""
     training = network.training
     network.eval()
-    parts = [network.features(part.to(step.device)).float() for part in images.split(step.batch_size)]
+    parts = [network.features(part.to(step.device)) for part in images.split(step.batch_size)]
     network.train(training)
     return normalize(torch.cat(parts))
 
