@@ -294,8 +294,9 @@ def _copy_labels(sources: Sequence[Source], target: RunFolder) -> None:
 
 
 def _copy_thumbnails(sources: Sequence[Source], target: RunFolder) -> None:
-    """Write the small pictures of all runs: each has those of the mistakes of its own methods."""
+    """Write the small pictures that the runs have: each has those of the mistakes of its own methods."""
     found = [read_thumbnails(source.folder.path) for source in sources]
     tasks = sorted({task for thumbnails in found for task in thumbnails})
     joint = {task: {k: v for thumbnails in found for k, v in thumbnails.get(task, {}).items()} for task in tasks}
-    write_thumbnails(target.path, {task: dict(sorted(own.items())) for task, own in joint.items()})
+    if joint:
+        write_thumbnails(target.path, {task: dict(sorted(own.items())) for task, own in joint.items()})
