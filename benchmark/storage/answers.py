@@ -20,7 +20,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ import safetensors
 import safetensors.numpy
 
 from benchmark.storage.records import Record, Records
+from benchmark.storage.sealed_tensors import Tensors
 
 #: The name of answers that follow from the logits of others, if the task of each image is known.
 DERIVED = "derived"
@@ -37,9 +38,6 @@ _STEM = "answers-"
 _OWN = "own"
 _CLASSES, _CONFIDENCE, _SURENESS = ".classes", ".confidence", ".sureness "
 _MOST = 65535
-
-#: Arrays by their names in a file.
-Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +113,13 @@ def answers_path(folder: Path, learned: int) -> Path:
 
 def pack_answers(answers: Mapping[Reference, Answers]) -> bytes:
     """The content of a file."""
-    arrays: Arrays = {}
+    arrays: Tensors = {}
     for reference, each in answers.items():
         arrays |= arrays_of(reference.name, each)
     return safetensors.numpy.save(arrays)
 
 
-def arrays_of(name: str, answers: Answers) -> Arrays:
+def arrays_of(name: str, answers: Answers) -> Tensors:
     """Answers as arrays of a file, whose names begin with `name`."""
     kind = np.min_scalar_type(int(answers.classes.max(initial=0)))
     confidence = np.nan_to_num(answers.confidence.astype(np.float64), nan=0.0)

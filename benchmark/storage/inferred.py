@@ -9,20 +9,13 @@ which they were.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import safetensors
-import safetensors.numpy
-
-from benchmark.storage.answers import Answers, Arrays, arrays_of, read_arrays
+from benchmark.storage.answers import Answers, arrays_of, read_arrays
 from benchmark.storage.records import Record, Records
-
-# The library writes several entries in any order.
-_ONLY = "content"
+from benchmark.storage.sealed_tensors import Tensors, read_sealed, write_tensors
 
 
 @dataclass(frozen=True)
@@ -68,19 +61,28 @@ def lost_inferred(folder: Path, records: Records, rules: Sequence[str]) -> list[
     ]
 
 
-def pack_inferred(inferred: Inferred, key: str) -> bytes:
-    """The content of the file."""
-    arrays: Arrays = {}
+def write_inferred(folder: Path, learned: int, inferred: Inferred, key: str) -> None:
+    """Write the answers that a cell gave after `learned` tasks.
+
+    Args:
+        folder: the cell's.
+        learned: how many tasks were learned.
+        inferred: the answers.
+        key: that of the networks that gave them.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    arrays: Tensors = {}
     for (task, rule), answers in inferred.answers.items():
         arrays |= arrays_of(f"{task}.{rule}", answers)
-    content = {
+    about = {
         "key": key,
         "costs": inferred.costs,
         "evaluations": inferred.evaluations,
         "frozen_evaluations": inferred.frozen_evaluations,
     }
-    sealed = {"content": content, "checksum": _checksum(arrays, content)}
-    return safetensors.numpy.save(arrays, {_ONLY: json.dumps(sealed)})
+    write_tensors(inferred_path(folder, learned), arrays, about)
 
 
 def read_inferred(folder: Path, learned: int, key: str | None = None) -> Inferred | None:
@@ -91,40 +93,18 @@ def read_inferred(folder: Path, learned: int, key: str | None = None) -> Inferre
         learned: how many tasks were learned.
         key: that of the networks that must have given the answers; None for any.
     """
+    found = read_sealed(inferred_path(folder, learned))
+    if found is None or key not in (None, found[1].get("key")):
+        return None
+    arrays, about = found
     try:
-        arrays, content = _read(inferred_path(folder, learned))
         names = dict.fromkeys(name.rpartition(".")[0] for name in arrays)
         answers = {_place(name): read_arrays(name, arrays) for name in names}
-        if key is not None and content["key"] != key:
-            return None
-        return Inferred(answers, content["costs"], content["evaluations"], content["frozen_evaluations"])
-    except (FileNotFoundError, NotADirectoryError, safetensors.SafetensorError, ValueError, KeyError):
+        return Inferred(answers, about["costs"], about["evaluations"], about["frozen_evaluations"])
+    except (ValueError, KeyError):
         return None
-
-
-def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays of a file, and what it says about them.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: it is missing.
-        SafetensorError, KeyError, ValueError: it is damaged.
-    """
-    with safetensors.safe_open(path, framework="numpy") as file:
-        sealed = json.loads((file.metadata() or {})[_ONLY])
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if sealed["checksum"] != _checksum(arrays, sealed["content"]):
-        raise ValueError(f"{path} is damaged")
-    return arrays, sealed["content"]
 
 
 def _place(name: str) -> tuple[int, str]:
     task, _, rule = name.partition(".")
     return int(task), rule
-
-
-def _checksum(arrays: Arrays, content: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(content).encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"\n{name} {array.dtype} {len(array)}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.files import write_atomically
 from benchmark.learning.fingerprints import NetworkFingerprints
 from benchmark.learning.panel import Panel
 from benchmark.storage.answers import Answers, Reference, read_answers, references
-from benchmark.storage.inferred import Inferred, inferred_path, key_of_networks, lost_inferred, pack_inferred
+from benchmark.storage.inferred import Inferred, key_of_networks, lost_inferred, write_inferred
 from benchmark.storage.records import Records
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream
@@ -69,9 +68,7 @@ class Inference:
         """
         for learned in lost_inferred(self._folder, records, self._rules):
             key = key_of_networks(records[learned - 1], self._rules)
-            write_atomically(
-                inferred_path(self._folder, learned), pack_inferred(self._after(learned, state, records), key)
-            )
+            write_inferred(self._folder, learned, self._after(learned, state, records), key)
 
     def _after(self, learned: int, state: State, records: Records) -> Inferred:
         guessed = self._guesses.after(learned) if self._guesses else None

@@ -13,8 +13,8 @@ from benchmark.storage.inferred import (
     inferred_path,
     key_of_networks,
     lost_inferred,
-    pack_inferred,
     read_inferred,
+    write_inferred,
 )
 
 RULES = ("max-softmax", "centres")
@@ -32,14 +32,17 @@ def some(learned: int) -> Inferred:
     return Inferred(answers, costs, 3, 2)
 
 
+def content(folder: Path, inferred: Inferred) -> bytes:
+    write_inferred(folder, 2, inferred, "key")
+    return inferred_path(folder, 2).read_bytes()
+
+
 def record(learned: int, *networks: str) -> dict[str, object]:
     return {"learned": learned, "evaluated": [{"task": k, "network": name} for k, name in enumerate(networks, 1)]}
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    content = pack_inferred(some(2), "key")
-    assert content == pack_inferred(some(2), "key")
-    inferred_path(tmp_path, 2).write_bytes(content)
+    assert content(tmp_path, some(2)) == content(tmp_path, some(2))
     for key in (None, "key"):
         assert read_inferred(tmp_path, 2, key) == some(2)
     assert read_inferred(tmp_path, 2, "of other networks") is None
@@ -48,13 +51,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", [0, 20, 150, -300, -1])
 def test_a_damaged_byte_is_noticed(tmp_path: Path, place: int) -> None:
-    content = bytearray(pack_inferred(some(2), "key"))
-    content[place] ^= 1
-    inferred_path(tmp_path, 2).write_bytes(content)
+    damaged = bytearray(content(tmp_path, some(2)))
+    damaged[place] ^= 1
+    inferred_path(tmp_path, 2).write_bytes(damaged)
     assert read_inferred(tmp_path, 2) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"no tensors", pack_inferred(some(1), "key")[:-4]])
+@pytest.mark.parametrize("content", [b"", b"no tensors"])
 def test_a_file_that_is_none_is_noticed(tmp_path: Path, content: bytes) -> None:
     inferred_path(tmp_path, 1).write_bytes(content)
     assert read_inferred(tmp_path, 1) is None
@@ -66,7 +69,7 @@ def test_files_are_missed_as_long_as_their_networks_answer(tmp_path: Path) -> No
     assert lost_inferred(tmp_path, isolated, RULES) == [1, 2, 3]
     assert lost_inferred(tmp_path, changed, RULES) == [2, 3]
     assert lost_inferred(tmp_path, [], RULES) == []
-    inferred_path(tmp_path, 2).write_bytes(pack_inferred(some(2), key_of_networks(isolated[1], RULES)))
+    write_inferred(tmp_path, 2, some(2), key_of_networks(isolated[1], RULES))
     assert lost_inferred(tmp_path, isolated, RULES) == [1, 3]
     assert lost_inferred(tmp_path, changed, RULES) == [2, 3], "these are of another network"
     assert lost_inferred(tmp_path, isolated, RULES[:1]) == [1, 2, 3], "these are of other rules"
