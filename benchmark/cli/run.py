@@ -66,7 +66,7 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
     from benchmark.files import StorageError, VanishedError
     from benchmark.planning.preparation import prepare_run
     from benchmark.progress.terminal import TerminalProgress, loading
-    from benchmark.report.tables import budgets_display, summary_display
+    from benchmark.report.tables import budgets_display, inference_display, summary_display
     from benchmark.report.text import to_text
     from benchmark.results.blocks import factors_of, repetitions_text
     from benchmark.running.manifest import planned_cells
@@ -90,7 +90,7 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
         raise
     except StorageError as error:
         raise UserError(f"{error}; finished tasks are kept, and this goes on: {resume}") from error
-    shown = (summary_display(results), *filter(None, [budgets_display(results.manifest)]))
+    shown = (summary_display(results), *filter(None, [inference_display(results), budgets_display(results.manifest)]))
     print(*map(to_text, shown), sep="\n")
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
     return results

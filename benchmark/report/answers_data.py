@@ -56,7 +56,7 @@ def answers_data(results: Results) -> dict[str, Any] | None:
         "methods": [
             {
                 "label": printable(label),
-                "repetition": _repetition(results, shown[label]),
+                "repetition": results.manifest.repetition(shown[label]),
                 **_names(results, shown[label]),
                 "tasks": [
                     _task(marked, most, [*own]) if marked else None
@@ -85,11 +85,6 @@ def _names(results: Results, key: CellKey) -> dict[str, list[str]]:
         each, count = marked.get(place), results.manifest.tasks[task - 1]["classes"]
         names += map(printable, each.truth.classes) if each else [f"class {k}" for k in range(1, count + 1)]
     return {"names": names}
-
-
-def _repetition(results: Results, key: CellKey) -> str:
-    _, seed, order = key
-    return f"seed {seed}, order {order}" if len(results.manifest.orders) > 1 else f"seed {seed}"
 
 
 def _pictures(results: Results) -> list[Mapping[int, bytes]]:

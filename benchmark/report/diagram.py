@@ -28,10 +28,15 @@ _BAR = 0.12
 _GAP = "\N{EN SPACE}"
 
 
-def draw_critical_difference(statistics: Statistics, folder: Path) -> list[Path]:
+def draw_critical_difference(statistics: Statistics, folder: Path, scenario: str = "") -> list[Path]:
     """Draw the diagram into `folder` as .svg and .png, if there are three methods and enough blocks to tell any apart.
 
     Otherwise a diagram that was drawn before is removed.
+
+    Args:
+        statistics: of the run.
+        folder: made if it does not exist.
+        scenario: what the title says of the scenario.
 
     Returns:
         The files written.
@@ -42,7 +47,7 @@ def draw_critical_difference(statistics: Statistics, folder: Path) -> list[Path]
         return []
     folder.mkdir(exist_ok=True)
     with mpl.rc_context(RC):
-        return save_figure(_diagram(statistics), folder, NAME)
+        return save_figure(_diagram(statistics, scenario), folder, NAME)
 
 
 def joined(statistics: Statistics) -> list[tuple[int, int]]:
@@ -92,7 +97,7 @@ def stacked(spans: Sequence[tuple[float, float]], gap: float) -> list[int]:
     return levels
 
 
-def _diagram(statistics: Statistics) -> Figure:
+def _diagram(statistics: Statistics, scenario: str) -> Figure:
     """The axis of ranks with the best at the left, bars below it, and a line from each rank to the method's name."""
     methods = [str(method) for method in statistics.ranks["method"]]
     ranks = [float(rank) for rank in statistics.ranks["mean_rank"]]
@@ -123,7 +128,7 @@ def _diagram(statistics: Statistics) -> Figure:
     axes.xaxis.tick_top()
     axes.set_xticks(numbers_shown(count))
     wide, high = figure.get_size_inches()
-    title = f"Mean rank by average accuracy over {statistics.counted(statistics.blocks)} (1 is best)"
+    title = f"Mean rank by average accuracy over {statistics.counted(statistics.blocks)} (1 is best){scenario}"
     figure.text(0.1 / wide, 1 - 0.2 / high, title, size=9)
     note = f"{explanation(statistics)} (signed-rank test, Holm's correction, {ALPHA})."
     figure.text(0.1 / wide, 0.08 / high, note, color=QUIET)

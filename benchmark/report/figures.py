@@ -19,6 +19,7 @@ from benchmark.report.style import RC
 from benchmark.results import metrics
 from benchmark.results.blocks import factors_of
 from benchmark.results.matrices import drawn_runs, repetitions_of
+from benchmark.results.questions import scenario_suffix
 from benchmark.results.run import Results
 from methods.names import printable
 
@@ -45,6 +46,7 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
         The files written.
     """
     folder.mkdir(exist_ok=True)
+    scenario = scenario_suffix(results.manifest)
     names = [printable(str(name)) for name in results.tasks["task_name"]]
     block = factors_of(repetitions_of(results.matrices))[0]
     first, title = metrics.first_task_curve, f"Accuracy on the first task, {names[0]} (%)"
@@ -52,14 +54,15 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
         # Each order has another task at each place, so that only the places have names.
         names = [f"task {place}" for place in range(1, len(names) + 1)]
         first, title = metrics.first_task_drop_curve, FIRST_TASK_DROP
+    title += scenario
     with mpl.rc_context(RC):
         runs = drawn_runs(results.matrices)
-        average = "Average accuracy on the tasks learned so far (%)"
+        average = f"Average accuracy on the tasks learned so far (%){scenario}"
         figures = (
             draw_curves(runs, first, title, block),
             draw_curves(runs, metrics.average_accuracy_curve, average, block),
-            draw_accuracy_vs_parameters(results.summary),
-            draw_accuracy_vs_compute(results.summary),
-            draw_matrices(runs, names),
+            draw_accuracy_vs_parameters(results.summary, scenario),
+            draw_accuracy_vs_compute(results.summary, scenario),
+            draw_matrices(runs, names, scenario),
         )
         return [path for name, figure in zip(NAMES, figures, strict=True) for path in save_figure(figure, folder, name)]

@@ -15,8 +15,14 @@ from benchmark.report.layout import LABEL_SIZE, axes_at, empty_figure, numbers_s
 from benchmark.results.matrices import DrawnRun
 
 
-def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
-    """One panel per method: a row per task learned, a column per task evaluated, blank if it was not evaluated."""
+def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str], scenario: str = "") -> Figure:
+    """One panel per method: a row per task learned, a column per task evaluated, blank if it was not evaluated.
+
+    Args:
+        runs: the methods.
+        names: of the tasks.
+        scenario: what the label of the accuracies says of the scenario.
+    """
     if not runs:
         return empty_figure("No method finished a task.")
     tasks = len(names)
@@ -63,7 +69,7 @@ def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str]) -> Figure:
             axes, shown if named else None, tasks, outer_left=column == 0, outer_bottom=k + columns >= len(runs)
         )
     figure.text(0.1 / across, (bottom + height / 2) / up, "after learning", rotation=90, va="center", fontsize=9)
-    figure.text((left + width / 2) / across, 0.06 / up, "accuracy (%) on", ha="center", fontsize=9)
+    figure.text((left + width / 2) / across, 0.06 / up, f"accuracy (%{scenario}) on", ha="center", fontsize=9)
     if not written:
         tall = min(height - title, 2.0)
         place = axes_at(figure, left + width + 0.12, bottom + height - title - tall, 0.09, tall)

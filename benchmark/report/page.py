@@ -10,7 +10,7 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,16 @@ from benchmark.report.answers_data import answers_data
 from benchmark.report.diagram import NAME as DIAGRAM
 from benchmark.report.diagram import explanation
 from benchmark.report.figures import FIRST_TASK_DROP
+from benchmark.report.guesses_data import guesses_data
+from benchmark.report.oracle_gap import NAME as ORACLE_GAP
+from benchmark.report.oracle_gap import TITLE as ORACLE_TITLE
+from benchmark.report.oracle_gap import has_gaps
 from benchmark.report.page_data import page_data
 from benchmark.report.table import EMPTY, Cell, Table
 from benchmark.report.tables import display_tables, rank_display
 from benchmark.results.blocks import repetitions_text
 from benchmark.results.paired_tests import Statistics
+from benchmark.results.questions import scenario_suffix
 from benchmark.results.run import Results
 from benchmark.storage.manifest import SUCCEEDED, Manifest
 from benchmark.storage.processes import Process, differences, learning_processes
@@ -36,7 +41,7 @@ from methods.names import printable
 _TEMPLATES = Path(__file__).parent / "template"
 
 # In this order because later ones need earlier ones.
-_SCRIPTS = ("dom", "tables", "methods", "scales", "chart", "curves", "scatter", "matrix", "answers", "main")
+_SCRIPTS = ("dom", "tables", "methods", "scales", "chart", "curves", "scatter", "matrix", "answers", "guesses", "main")
 
 
 @dataclass(frozen=True)
@@ -124,16 +129,21 @@ def write_page(results: Results) -> Path:
         The page's path.
     """
     folder, manifest, statistics = results.path, results.manifest, results.statistics
-    overview, *costs = display_tables(results)
+    tables = {table.name: table for table in display_tables(results)}
+    overview, inference = tables.pop("summary"), tables.pop("inference", None)
+    scenario = scenario_suffix(manifest)
     charts = [_DROP if c.name == _DROP.name and results.over_orders else c for c in _CHARTS]
-    tasks, answers = _tasks(results.tasks, len(manifest.orders)), answers_data(results)
+    charts = [replace(chart, title=f"{chart.title}{scenario}") for chart in charts]
+    tasks, answers, guesses = _tasks(results.tasks, len(manifest.orders)), answers_data(results), guesses_data(results)
     sections = [
         Section("summary", "Summary", "tables.html.j2", {"tables": [overview]}),
         *_unfinished(manifest),
         Section("figures", "Figures", "figures.html.j2", {"charts": [(c, *_files(folder, c.name)) for c in charts]}),
+        *_oracle(results, inference),
+        *_guesses(guesses),
         *_ranks(folder, statistics),
         *_answers(answers),
-        Section("cost", "Storage and compute", "tables.html.j2", {"tables": costs}),
+        Section("cost", "Storage and compute", "tables.html.j2", {"tables": list(tables.values())}),
         Section("tasks", "Tasks", "tables.html.j2", {"tables": [tasks]}),
         Section("settings", "Settings and provenance", "settings.html.j2", {"groups": list(_groups(manifest))}),
     ]
@@ -142,7 +152,7 @@ def write_page(results: Results) -> Path:
         _environment()
         .get_template("page.html.j2")
         .render(
-            title=manifest.title,
+            title=f"{manifest.title}{scenario}",
             facts=_facts(manifest),
             csv=list(results.tables),
             sections=sections,
@@ -150,7 +160,9 @@ def write_page(results: Results) -> Path:
             style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704
             script=Markup(script),  # noqa: S704
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            data=page_data(results) | ({"answers": answers} if answers else {}),
+            data=page_data(results)
+            | ({"answers": answers} if answers else {})
+            | ({"guesses": guesses} if guesses else {}),
         )
     )
     path = folder / "report.html"
@@ -207,6 +219,31 @@ def _ranks(folder: Path, statistics: Statistics) -> Iterator[Section]:
             "files": files,
         }
         yield Section("ranks", "Ranks", "ranks.html.j2", content)
+
+
+def _oracle(results: Results, inference: Table | None) -> Iterator[Section]:
+    """The section about answers without the task oracle, if there are any."""
+    if inference:
+        image, files = _files(results.path, ORACLE_GAP) if has_gaps(results) else (None, [])
+        content = {
+            "tables": [inference],
+            "title": f"{ORACLE_TITLE}{scenario_suffix(results.manifest)}",
+            "explanation": "An upright bar is the accuracy with the task oracle, and each mark is a way to answer "
+            "without it; the line between them is the gap. A broad line is the 95 % confidence interval.",
+            "image": image,
+            "files": files,
+        }
+        yield Section("oracle", "Without the task oracle", "oracle.html.j2", content)
+
+
+def _guesses(guesses: Mapping[str, Any] | None) -> Iterator[Section]:
+    """The section that shows for which task images were taken, if tasks were guessed."""
+    if guesses:
+        content = {
+            "caption": "For which task the test images of each task were taken, after the last task learned.",
+            "methods": [method["label"] for method in guesses["methods"]],
+        }
+        yield Section("guesses", "Which task was guessed", "guesses.html.j2", content)
 
 
 def _answers(answers: Mapping[str, Any] | None) -> Iterator[Section]:

@@ -26,19 +26,19 @@ from benchmark.report.style import method_style
 from benchmark.results import metrics
 
 
-def draw_accuracy_vs_parameters(summary: pd.DataFrame) -> Figure:
-    """Average accuracy against all that is stored beyond the backbone."""
+def draw_accuracy_vs_parameters(summary: pd.DataFrame, scenario: str = "") -> Figure:
+    """Average accuracy against all that is stored beyond the backbone; `scenario` is added to the title."""
     points = summary[["method", "average_accuracy", "average_accuracy_ci95", "stored_percent"]]
-    return _scatter(points, "Stored beyond the backbone after the stream (% of the backbone)")
+    return _scatter(points, "Stored beyond the backbone after the stream (% of the backbone)", scenario)
 
 
-def draw_accuracy_vs_compute(summary: pd.DataFrame) -> Figure:
-    """Average accuracy against the operations of training."""
+def draw_accuracy_vs_compute(summary: pd.DataFrame, scenario: str = "") -> Figure:
+    """Average accuracy against the operations of training; `scenario` is added to the title."""
     points = summary[["method", "average_accuracy", "average_accuracy_ci95", "normalized_compute"]]
-    return _scatter(points, "Training compute (fine-tuning = 1)")
+    return _scatter(points, "Training compute (fine-tuning = 1)", scenario)
 
 
-def _scatter(points: pd.DataFrame, xlabel: str) -> Figure:
+def _scatter(points: pd.DataFrame, xlabel: str, scenario: str) -> Figure:
     """One labelled point per method; `points` has method, average_accuracy, its ci95, and the cost."""
     points = points.dropna(subset=["average_accuracy", points.columns[-1]])
     if points.empty:
@@ -59,7 +59,7 @@ def _scatter(points: pd.DataFrame, xlabel: str) -> Figure:
     )
     figure, axes = frame.axes()
     bars = ", bars: 95 % confidence" if np.isfinite(ci).any() else ""
-    axes.set_title(f"Average accuracy after the last task (%{bars})", x=-0.3 / frame.width)
+    axes.set_title(f"Average accuracy after the last task (%{bars}){scenario}", x=-0.3 / frame.width)
     axes.set_xlabel(xlabel)
     _cost_axis(axes, x)
     low, high = percent_limits(np.concatenate([y - np.nan_to_num(ci), y + np.nan_to_num(ci)]))

@@ -81,6 +81,24 @@ def method_style(label: str) -> MethodStyle:
     return MethodStyle(colour, _OTHER_DASHES[dash], _OTHER_MARKERS[which % len(_OTHER_MARKERS)])
 
 
+# Ways to answer without knowing the task; a rule looks the same in every figure.
+_ANSWERS = {
+    "joint softmax": MethodStyle(_BLACK, "-", "s"),
+    "one head": MethodStyle(_BLACK, "-", "D"),
+    "max-softmax": MethodStyle(_SKY, "-", "o"),
+    "entropy": MethodStyle(_BLUE, "-", "^"),
+    "energy": MethodStyle(_GREEN, "-", "v"),
+    "centres": MethodStyle(_VERMILLION, "-", "o"),
+    "gmm": MethodStyle(_ORANGE, "-", "D"),
+    "mahalanobis": MethodStyle(_PINK, "-", "P"),
+}
+
+
+def answer_style(way: str) -> MethodStyle:
+    """The style of a way to answer without knowing the task, as inference.csv calls it."""
+    return _ANSWERS.get(way) or method_style(way)
+
+
 def _hash(text: str) -> int:
     # Python's own hash() differs between processes.
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big")

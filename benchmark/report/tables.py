@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from benchmark.config import setting_of
 from benchmark.report.table import EMPTY, MINUS, WRITERS, Cell, Table
 from benchmark.results.blocks import counted
 from benchmark.results.columns import TIMES, Column, shown_in
 from benchmark.results.paired_tests import RANKED_BY, Statistics
+from benchmark.results.questions import JOINT, asked, rule_of
 from benchmark.results.reference import ALL_PAIRS
 from benchmark.results.run import Results
 from benchmark.storage.manifest import SUCCEEDED, Manifest
@@ -37,13 +37,12 @@ _SCENARIOS = {
 
 def _about_scenarios(manifest: Manifest) -> str:
     """What is known of a test image; of a comparison of several scenarios, that the labels say so."""
-    runs = manifest.get("runs", {}).values() or [manifest]
-    asked = list(dict.fromkeys(setting_of(run.get("settings", {}), "scenario") for run in runs))
-    if len(asked) == 1:
-        return _SCENARIOS[asked[0]]
+    scenarios = list(dict.fromkeys(asked(manifest, label).scenario for label in manifest.labels))
+    if len(scenarios) == 1:
+        return _SCENARIOS[scenarios[0]]
     return (
-        f" The runs ask different questions ({', '.join(asked)}): their accuracies say what it costs not to know the "
-        f"task, not which method is better. A method without a mark is asked in the scenario {asked[0]}."
+        f" The runs ask different questions ({', '.join(scenarios)}): their accuracies say what it costs not to know the "
+        f"task, not which method is better. A method without a mark is asked in the scenario {scenarios[0]}."
     )
 
 
@@ -55,7 +54,7 @@ def summary_display(results: Results) -> Table:
         f"Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over {over}; "
         "pp are percentage points."
     )
-    caption += _about_scenarios(results.manifest)
+    caption += _about_scenarios(results.manifest) + _about_rules(results.manifest)
     if statistics.orders:
         caption += " The drop is what the first task of each order has lost since it was learned."
     if statistics.leaders:
@@ -75,9 +74,35 @@ def summary_display(results: Results) -> Table:
     )
 
 
+def _about_rules(manifest: Manifest) -> str:
+    """Which methods answer through task inference, by each rule, as sentences with a space before each."""
+    by_rule: dict[str, list[str]] = {}
+    for label in manifest.labels:
+        if rule := rule_of(asked(manifest, label).main):
+            by_rule.setdefault(rule, []).append(label)
+    return "".join(
+        f" {', '.join(labels)} {'answers' if len(labels) == 1 else 'answer'} through task inference ({rule})."
+        for rule, labels in by_rule.items()
+    )
+
+
 def _bold_means(statistics: Statistics) -> str:
     aside = f", the bounds ({', '.join(sorted(statistics.bounds))}) aside" if statistics.bounds else ""
     return f"Bold: the highest average accuracy{aside}, and those that the tests do not put below it."
+
+
+def inference_display(results: Results) -> Table | None:
+    """inference.csv as a reader sees it; None where no method answers without knowing the task."""
+    if results.inference.empty:
+        return None
+    joint = [way for way in JOINT.values() if way in set(results.inference["rule"])]
+    caption = (
+        "Without the task oracle: average accuracy after the whole stream if a rule guesses the task of each test image"
+        + f", or if the method needs no task ({', '.join(joint)})" * bool(joint)
+        + ". "
+        "With the oracle, the task is known; both answers come from the same state, and the gap is their difference."
+    )
+    return _table("inference", caption, results.inference, names=("method", "rule"))
 
 
 def storage_display(parameters: pd.DataFrame) -> Table:
@@ -153,10 +178,15 @@ def backbones_display(backbones: pd.DataFrame, method: str) -> Table:
 
 
 def display_tables(results: Results) -> tuple[Table, ...]:
-    """The summary, the storage and the compute tables as a reader sees them, and the budgets if they were equal."""
-    budgets = budgets_display(results.manifest)
+    """The tables of a run as a reader sees them.
+
+    The summary, accuracy without the task oracle if there is any, storage and compute, and the budgets if they were
+    equal.
+    """
+    inference, budgets = inference_display(results), budgets_display(results.manifest)
     tables = (
         summary_display(results),
+        *([inference] if inference else []),
         storage_display(results.parameters),
         compute_display(_shown(results.compute, results), _about_seconds(results)),
     )

@@ -7,8 +7,10 @@ from benchmark.report.diagram import draw_critical_difference
 from benchmark.report.figures import draw_figures
 from benchmark.report.latex import to_latex
 from benchmark.report.markdown import to_markdown
+from benchmark.report.oracle_gap import draw_oracle_gap
 from benchmark.report.page import write_page
 from benchmark.report.tables import display_tables
+from benchmark.results.questions import scenario_suffix
 from benchmark.results.run import Results
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.processes import difference_note
@@ -29,5 +31,6 @@ def write_report(results: Results) -> None:
     run.write_text("summary.tex", to_latex(displayed, statistics) + (f"\n% {note}\n" if note else ""))
     with writing(run.path):
         draw_figures(results, run.path / "figures")
-        draw_critical_difference(statistics, run.path / "figures")
+        draw_critical_difference(statistics, run.path / "figures", scenario_suffix(results.manifest))
+        draw_oracle_gap(results, run.path / "figures")
     write_page(results)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +28,14 @@ class Marked:
         truth: the right answers, within the task.
         first: the answer that means the task's first class: 0, unless the classes of several tasks compete.
         competing: how many classes compete, if not only those of the task.
+        tasks: int64 [N], the place of the task that each answer belongs to, from 1, where tasks compete; else None.
     """
 
     answers: Answers
     truth: TaskLabels
     first: int = 0
     competing: int | None = None
+    tasks: npt.NDArray[np.int64] | None = None
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -108,6 +110,41 @@ def expected_calibration_error(right: npt.ArrayLike, confidence: npt.ArrayLike, 
     bin_of = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.bincount(bin_of, weights=hits - sure, minlength=bins)
     return float(np.abs(gaps).sum() / len(sure))
+
+
+def image_weighted_accuracy(tasks: Sequence[Marked]) -> float:
+    """The share of right answers among the images of all tasks together, 0..1; NaN without images."""
+    right = np.concatenate([each.right for each in tasks])
+    return accuracy(right, np.ones_like(right)) if len(right) else float("nan")
+
+
+def places_of(columns: npt.ArrayLike, widths: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The place of the task that each column belongs to, from 1: int64 [N].
+
+    Args:
+        columns: int [N], among the classes of all tasks, side by side in the order of learning.
+        widths: the number of classes of each task, in that order.
+    """
+    return np.searchsorted(np.cumsum(widths), np.asarray(columns), side="right").astype(np.int64) + 1
+
+
+def task_confusion(tasks: Mapping[int, Marked | None], count: int) -> npt.NDArray[np.int64]:
+    """How often an image of a task (row) was taken for one of a task (column), by place: int64 [count, count].
+
+    Args:
+        tasks: place, from 1 -> the answers to its images; those without `tasks` and None are left out.
+        count: the number of tasks of the stream.
+    """
+    confusion = np.zeros((count, count), dtype=np.int64)
+    for place, marked in tasks.items():
+        if marked is not None and marked.tasks is not None:
+            confusion[place - 1] = np.bincount(marked.tasks - 1, minlength=count)
+    return confusion
+
+
+def task_inference_accuracy(confusion: npt.NDArray[np.int64]) -> float:
+    """The share of images whose task was guessed right, 0..1: the mean over the tasks, NaN if one has no images."""
+    return float(recall(confusion).mean())
 
 
 def mean_calibration_error(tasks: Sequence[Marked]) -> float:

@@ -204,6 +204,24 @@ COLUMNS: tuple[Column, ...] = (
         better="lower",
         added=6,
     ),
+    AnswerMetric(
+        name="image_weighted_accuracy",
+        csv=("summary",),
+        formula=answers.image_weighted_accuracy,
+        meaning="share of right answers among the test images of all tasks together, after the last task. It differs "
+        "from `average_accuracy` where tasks have different numbers of test images. PyCIL and PILOT "
+        "report it. Empty where answers are missing, as in runs of earlier versions",
+        form="percent",
+        better="higher",
+        added=7,
+    ),
+    Column(
+        name="answer",
+        csv=("summary",),
+        meaning="which answers the accuracies of the row are about: task, class, domain, derived or inferred:RULE "
+        "(below)",
+        added=8,
+    ),
     CostMetric(
         name="backbone_parameters",
         csv=("parameters", "backbones"),
@@ -526,10 +544,99 @@ CLASSES: tuple[Column, ...] = (
     Column(name="f1", csv=("classes",), meaning="harmonic mean of the two; 0 if it was never right", better="higher"),
 )
 
+#: The columns of inference.csv.
+INFERENCE: tuple[Column, ...] = (
+    Column(name="method", csv=("inference",), meaning="the label"),
+    Column(
+        name="rule",
+        csv=("inference",),
+        meaning="the rule that guesses the task; `joint softmax` where the method itself answers among the classes of "
+        "all tasks, `one head` where all tasks have the same classes and share a head",
+    ),
+    Column(
+        name="task_inference_accuracy",
+        csv=("inference",),
+        meaning="share of test images whose task was guessed right: mean over tasks, after the last one. Of a joint "
+        "softmax, the share of images whose answer is a class of their own task",
+        headers={"inference": "Task guessed right (%)"},
+        form="percent",
+        better="higher",
+        interval=True,
+    ),
+    Column(
+        name="accuracy_with_oracle",
+        csv=("inference",),
+        meaning="`average_accuracy` of the same state if the task of each image is known: that of the answer task, or "
+        "derived in the scenario class. Empty where one head serves all tasks",
+        headers={"inference": "With the oracle (%)"},
+        form="percent",
+        better="higher",
+        interval=True,
+    ),
+    Column(
+        name="accuracy_inferred",
+        csv=("inference",),
+        meaning="`average_accuracy` if nobody knows the task of an image",
+        headers={"inference": "Without (%)"},
+        form="percent",
+        better="higher",
+        interval=True,
+    ),
+    Column(
+        name="gap",
+        csv=("inference",),
+        meaning="`accuracy_with_oracle` less `accuracy_inferred`, a fraction: what not knowing the task costs",
+        headers={"inference": "Gap (pp)"},
+        form="percent",
+        better="lower",
+        interval=True,
+    ),
+    Column(
+        name="kept_bytes",
+        csv=("inference",),
+        meaning="what the rule keeps after the stream, beyond the state of the method",
+        headers={"inference": "Kept by the rule"},
+        form="bytes",
+        better="lower",
+    ),
+    Column(
+        name="inference_flops_per_image",
+        csv=("inference",),
+        meaning="all operations that an answer takes after the last task: the passes through the networks that are "
+        "asked, and the work of the rule",
+        headers={"inference": "Inference per image"},
+        form="flops",
+        better="lower",
+    ),
+    Column(
+        name="normalized_inference",
+        csv=("inference",),
+        meaning="`inference_flops_per_image` over that of the bare backbone with a head, as in `compute.csv`",
+        headers={"inference": f"{TIMES} backbone"},
+        form="fine ratio",
+        better="lower",
+    ),
+    Column(
+        name="evaluations",
+        csv=("inference",),
+        meaning="passes over a task's test images that were made for task inference in the whole run, beyond the "
+        "`evaluations` of `compute.csv`: mean over the cells of the method. All its rules use the same passes",
+        headers={"inference": "Evaluations"},
+        form="count",
+    ),
+    Column(
+        name="frozen_evaluations",
+        csv=("inference",),
+        meaning="passes of the backbone as given over a task's test images, for rules on its features: mean over the "
+        "cells of the method. They are made once for each seed and order, for all methods and rules together",
+        form="count",
+    ),
+)
+
 
 def columns_of(csv: str) -> list[Column]:
     """The columns of a CSV file, in its order; intervals do not count as columns here."""
-    own = [column for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES) if csv in column.csv]
+    own = [column for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE) if csv in column.csv]
     return sorted(own, key=lambda column: column.added)
 
 
@@ -541,4 +648,4 @@ def names_of(csv: str) -> tuple[str, ...]:
 
 def shown_in(table: str, over_orders: bool = False) -> list[Column]:
     """The columns that a table shows a reader, in its order."""
-    return [column for column in (*COLUMNS, *RANKS) if column.header(table, over_orders)]
+    return [column for column in (*COLUMNS, *RANKS, *INFERENCE) if column.header(table, over_orders)]

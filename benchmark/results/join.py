@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmark.config import setting_of
 from benchmark.files import folder_name, writing
+from benchmark.results.questions import Asked, asked
 from benchmark.results.reference import check_reference
 from benchmark.storage.answers import answers_path
 from benchmark.storage.folder import RunFolder
@@ -233,9 +234,7 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         "orders": orders,
         "reference": first.reference,
         "bounds": _bounds(cells),
-        "learned_as": {
-            label: cell.source.manifest.learned_as(cell.entry["method"]) for (label, _, _), cell in cells.items()
-        },
+        "learned_as": {label: _asked(cell).own for (label, _, _), cell in cells.items()},
         "stream": first["stream"],
         "backbone": first.backbone,
         "tasks": first.tasks,
@@ -259,6 +258,10 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
     }
 
 
+def _asked(cell: SourceCell) -> Asked:
+    return asked(cell.source.manifest, cell.entry["method"])
+
+
 def _bounds(cells: Mapping[CellKey, SourceCell]) -> list[str]:
     """The labels of the methods that are bounds in their runs."""
     own = {label: cell for (label, _, _), cell in cells.items()}
@@ -276,12 +279,10 @@ def _copy_records(origin: Path, target: Path) -> None:
     target.mkdir(parents=True)
     for number in range(1, len(read_records(origin)) + 1):
         shutil.copyfile(record_path(origin, number), record_path(target, number))
-        with suppress(FileNotFoundError):
-            # An earlier version kept none.
-            shutil.copyfile(answers_path(origin, number), answers_path(target, number))
-        with suppress(FileNotFoundError):
-            # Without rules of task inference there are none.
-            shutil.copyfile(inferred_path(origin, number), inferred_path(target, number))
+        for path in (answers_path, inferred_path):
+            with suppress(FileNotFoundError):
+                # An earlier version kept none, and most runs guess no tasks.
+                shutil.copyfile(path(origin, number), path(target, number))
 
 
 def _copy_labels(sources: Sequence[Source], target: RunFolder) -> None:

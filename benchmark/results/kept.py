@@ -1,8 +1,8 @@
-"""The answers that a run has kept, put beside the right ones."""
+"""The answers that a run has kept, and the tables of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -11,18 +11,21 @@ import pandas as pd
 
 from benchmark.results import answers
 from benchmark.results.answers import Marked
+from benchmark.results.cell_answers import ByTask, CellAnswers
+from benchmark.results.costs import mean
+from benchmark.results.questions import asked
 from benchmark.results.schema import CLASS_COLUMNS
-from benchmark.storage.answers import Reference, answered_as, read_answers, references
+from benchmark.storage.answers import DERIVED
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.labels import TaskLabels, read_labels
 from benchmark.storage.manifest import Manifest
-from benchmark.storage.records import CellKey, Record, Records
-
-#: Place of a task in its order, from 1 -> the answers to its test images; None where they are not kept.
-ByTask: TypeAlias = Mapping[int, Marked | None]
+from benchmark.storage.records import CellKey, Records
 
 #: Of cells, what they answered after the last task that they learned.
 LastAnswers: TypeAlias = Mapping[CellKey, ByTask]
+
+#: The same for all answers of the cells, by their names; results/questions.py says what the names mean.
+AllLastAnswers: TypeAlias = Mapping[CellKey, Mapping[str, ByTask]]
 
 
 class KeptAnswers:
@@ -39,55 +42,93 @@ class KeptAnswers:
         self._manifest = manifest
         self._records = records
         self._labels = cache(lambda task: read_labels(run.path, task))
+        self._asked = cache(lambda label: asked(manifest, label))
 
-    def last(self) -> LastAnswers:
+    def last(self) -> AllLastAnswers:
         """What each cell answered after the last task that it learned."""
-        return {key: self._reader(key)(after[-1]) for key, after in self._records.items() if after}
+        cells = ((key, self._cell(key)) for key, after in self._records.items() if after)
+        return {key: {name: cell.after(cell.records[-1], name) for name in cell.asked.all} for key, cell in cells}
 
     def recounted(self) -> dict[CellKey, Records]:
         """The records, with the accuracy of all answers that are kept counted again."""
         return {key: self._recounted(key, after) for key, after in self._records.items()}
 
     def _recounted(self, key: CellKey, after: Records) -> Records:
-        read, counted = self._reader(key), cache(lambda marked: marked.accuracy)
+        cell, counted = self._cell(key), cache(lambda marked: marked.accuracy)
 
         def entry(old: dict[str, Any], found: Marked | None) -> dict[str, Any]:
             return old if found is None else {**old, "accuracy": counted(found)}
 
         recounted = []
         for record in after:
-            marked = read(record)
+            marked = cell.after(record, cell.asked.own)
             recounted.append({**record, "evaluated": [entry(old, marked[old["task"]]) for old in record["evaluated"]]})
         return recounted
 
-    def _reader(self, key: CellKey) -> Callable[[Record], ByTask]:
-        """Return what reads the answers to which a record of a cell refers. It reads each file once."""
-        folder, after = self._run.cell(*key), self._records[key]
-        # A comparison has cells of several scenarios.
-        compete = bool(after) and answered_as(after[-1]) == "class"
-        read = cache(lambda learned: read_answers(folder, after[learned - 1]))
+    def accuracies_of_others(self) -> Iterator[tuple[CellKey, str, int, dict[str, Any]]]:
+        """The accuracies of all answers but each method's own.
 
-        @cache
-        def mark(place: int, reference: Reference) -> Marked | None:
-            given, truth = read(reference.learned).get(reference.name), self._truth(key, place)
-            if given is None or truth is None or len(given) != len(truth.labels):
-                return None
-            if not compete:
-                return Marked(given, truth)
-            widths = [self._manifest.tasks[task - 1]["classes"] for task in self._manifest.orders[key[2]]]
-            return Marked(given, truth, sum(widths[: place - 1]), sum(widths))
+        Yields:
+            The cell, the name of the answers, how many tasks were learned, and an entry with the `task`, its `accuracy`
+            and its `images`.
+        """
+        for key in self._records:
+            # The files of a cell are forgotten before those of the next are read.
+            cell = self._cell(key)
+            for name in cell.asked.all:
+                if name != cell.asked.own:
+                    yield from ((key, name, learned, entry) for learned, entry in _counted(cell, name))
 
-        def by_task(record: Record) -> ByTask:
-            places, kept = [entry["task"] for entry in record["evaluated"]], references(record)
-            return {place: mark(place, kept[place]) if place in kept else None for place in places}
+    def costs_of_inference(self) -> pd.DataFrame:
+        """What answers cost for which a rule guesses the task: a row for each method and rule.
 
-        return by_task
+        Columns: method, rule, and the means over the cells that finished.
+        """
+        rows: dict[tuple[str, str], list[dict[str, float]]] = {}
+        for key, after in self._records.items():
+            if len(after) < len(self._manifest.tasks) or not self._asked(key[0]).rules:
+                continue
+            cell = self._cell(key)
+            files = [cell.inferred(record["learned"]) for record in after]
+            there = [file for file in files if file is not None]
+            order = self._manifest.orders[key[2]]
+            for rule, costs in (files[-1].costs if files[-1] else {}).items():
+                rows.setdefault((key[0], rule), []).append(
+                    {
+                        "kept_bytes": costs["bytes"],
+                        "inference_flops_per_image": costs["flops_per_image"],
+                        "bare": self._manifest.tasks[order[-1] - 1]["backbone_inference_flops"],
+                        "evaluations": sum(file.evaluations for file in there),
+                        "frozen_evaluations": sum(file.frozen_evaluations for file in there),
+                    }
+                )
+        table = [
+            {"method": method, "rule": rule, **{name: mean(cell[name] for cell in cells) for name in cells[0]}}
+            for (method, rule), cells in rows.items()
+        ]
+        return pd.DataFrame(table)
 
-    def _truth(self, key: CellKey, place: int) -> TaskLabels | None:
-        """The right answers to the task at a place in the order of a cell, from 1; None if they are not kept."""
-        task = self._manifest.orders[key[2]][place - 1]
-        found = self._labels(task)
-        return found if found and found.fingerprint == self._manifest.tasks[task - 1]["fingerprint"] else None
+    def _cell(self, key: CellKey) -> CellAnswers:
+        tasks, order = self._manifest.tasks, self._manifest.orders[key[2]]
+        widths = [tasks[task - 1].get("classes", 0) for task in order]
+
+        def truth(place: int) -> TaskLabels | None:
+            task = order[place - 1]
+            found = self._labels(task)
+            return found if found and found.fingerprint == tasks[task - 1]["fingerprint"] else None
+
+        return CellAnswers(self._run.cell(*key), self._records[key], self._asked(key[0]), widths, truth)
+
+
+def _counted(cell: CellAnswers, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    counted = cache(lambda marked: marked.accuracy)
+    for record in cell.records:
+        marked = cell.after(record, name)
+        for entry in record["evaluated"]:
+            found = marked.get(entry["task"])
+            accuracy = counted(found) if found else entry.get(DERIVED) if name == DERIVED else None
+            if accuracy is not None:
+                yield record["learned"], {"task": entry["task"], "accuracy": accuracy, "images": entry["images"]}
 
 
 def class_table(last: LastAnswers, manifest: Manifest) -> pd.DataFrame:

@@ -14,6 +14,9 @@ from benchmark.results.metrics import Array, Repetition, accuracy_matrix
 #: The label of each method -> its repetitions -> R of each, float [T, T], as in results/metrics.py.
 Matrices = Mapping[str, Mapping[Repetition, Array]]
 
+#: The same for all answers: label of the method and name of the answers -> its repetitions -> R of each.
+AnswerMatrices = Mapping[tuple[str, str], Mapping[Repetition, Array]]
+
 
 def accuracy_matrices(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> Matrices:
     """R of each repetition of each method that learned a task; no R for a method that learned none.
@@ -28,11 +31,31 @@ def accuracy_matrices(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int
     return {method: _of_method(accuracy[accuracy["method"] == method], tasks) for method in methods}
 
 
+def answer_matrices(accuracy: pd.DataFrame, methods: Sequence[str], tasks: int) -> AnswerMatrices:
+    """R of each repetition for each kind of answers of each method that has any.
+
+    Args:
+        accuracy: the columns of accuracy.csv, and `order`.
+        methods, tasks: as in `accuracy_matrices`.
+    """
+    return {
+        (method, str(answer)): own
+        for answer, rows in accuracy.groupby("answer", sort=False)
+        for method, own in accuracy_matrices(rows, methods, tasks).items()
+        if own
+    }
+
+
 def _of_method(rows: pd.DataFrame, tasks: int) -> dict[Repetition, Array]:
     return {
         (int(seed), int(order)): accuracy_matrix(cell["learned"], cell["task"], cell["accuracy"], tasks)
         for (seed, order), cell in rows.groupby(["seed", "order"])
     }
+
+
+def finished_of(own: Mapping[Repetition, Array]) -> dict[Repetition, Array]:
+    """The repetitions that were evaluated on all tasks after the last one."""
+    return {repetition: R for repetition, R in own.items() if not np.isnan(R[-1]).any()}
 
 
 def repetitions_of(matrices: Matrices) -> set[Repetition]:

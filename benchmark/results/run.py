@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,17 +11,21 @@ import pandas as pd
 from benchmark.results.blocks import factors_of
 from benchmark.results.columns import AnswerMetric, columns_of
 from benchmark.results.fine_tuning import TimeUnit, time_unit
-from benchmark.results.kept import KeptAnswers, LastAnswers, class_table
-from benchmark.results.matrices import Matrices, accuracy_matrices, repetitions_of
+from benchmark.results.inference import MEASURED, Guesses, guesses_of, inference_table, measured_inference
+from benchmark.results.kept import AllLastAnswers, KeptAnswers, LastAnswers, class_table
+from benchmark.results.matrices import Matrices, answer_matrices, repetitions_of
 from benchmark.results.paired_tests import Statistics, paired_statistics
+from benchmark.results.questions import asked, rule_of
 from benchmark.results.schema import (
     ACCURACY_COLUMNS,
+    ALL_ACCURACY_COLUMNS,
     CLASS_COLUMNS,
     COMPUTE_COLUMNS,
+    INFERENCE_COLUMNS,
     PARAMETER_COLUMNS,
     SUMMARY_COLUMNS,
 )
-from benchmark.results.summary import summary_table
+from benchmark.results.summary import Answered, summary_table
 from benchmark.results.tables import (
     accuracy_table,
     by_method,
@@ -43,27 +48,36 @@ class Results:
         path: the run's folder.
         manifest: settings, versions, fingerprints, budgets, and the status of each cell: manifest.json as a
             dictionary; its usual entries are attributes too.
-        summary: a row per method.
-        accuracy: a row per method, seed, order, task evaluated and number of tasks learned.
+        summary: a row per method, about its main answer: that of the run's scenario, or else what it answers if the
+            first rule of task inference guesses the task.
+        other_answers: rows of the same columns about the other answers of each method; summary.csv has them at its end.
+        inference: a row per method and way to answer without knowing the task, with and without the task oracle.
+        accuracy: a row per method, seed, order, answer, task evaluated and number of tasks learned. The answers that
+            the networks themselves give come first.
         parameters, compute: a row per method: storage and compute.
         tasks: a row per task of the stream.
         classes: a row per method, seed, order, task and class: how well it is recognised after the last task learned.
-        answers: what each cell answered to each test image after the last task that it learned:
+        answers: what each cell answered to each test image after the last task that it learned (its main answer):
             (label, seed, order) -> place of the task -> its answers, or None if they are not kept.
-        matrices: the accuracy matrix of each method's repetitions: label -> (seed, order) -> float [T, T], NaN if
-            a task was not evaluated.
+        guesses: where tasks compete, how often images of a task were taken for those of another one:
+            (label, name of the answers) -> (label, seed, order) -> int [T, T], by place; a row for each true task.
+        matrices: for the main answer, the accuracy matrix of each method's repetitions: label -> (seed, order) ->
+            float [T, T], NaN if a task was not evaluated.
         statistics: the methods' ranks, paired tests of their differences, and the conclusions from them.
     """
 
     path: Path
     manifest: Manifest
     summary: pd.DataFrame
+    other_answers: pd.DataFrame
+    inference: pd.DataFrame
     accuracy: pd.DataFrame
     parameters: pd.DataFrame
     compute: pd.DataFrame
     tasks: pd.DataFrame
     classes: pd.DataFrame
     answers: LastAnswers
+    guesses: Guesses
     matrices: Matrices
     statistics: Statistics
 
@@ -71,9 +85,9 @@ class Results:
     def tables(self) -> dict[str, pd.DataFrame]:
         """The rows of the CSV files, by their names without ".csv"."""
         several = len(self.manifest.orders) > 1
-        return {
+        tables = {
             "accuracy": self.accuracy if several else self.accuracy.drop(columns="order"),
-            "summary": self.summary,
+            "summary": _stacked(self.summary, self.other_answers),
             "parameters": self.parameters,
             "compute": self.compute,
             "tasks": self.tasks,
@@ -81,6 +95,7 @@ class Results:
             "ranks": self.statistics.ranks,
             "statistics": self.statistics.pairs,
         }
+        return tables if self.inference.empty else tables | {"inference": self.inference}
 
     @property
     def over_orders(self) -> bool:
@@ -117,10 +132,11 @@ def collect(run: RunFolder, manifest: Manifest) -> Results:
     return results_of(
         run.path,
         manifest,
-        accuracy_table(records, manifest),
+        accuracy_table(records, manifest, kept.accuracies_of_others()),
         parameter_table(finished, manifest),
         compute_table(finished, manifest),
         kept.last(),
+        costs=kept.costs_of_inference(),
     )
 
 
@@ -142,7 +158,12 @@ def read(run: RunFolder) -> Results:
     tables = _read_tables(run.path) if manifest.get("finished") else None
     if tables is None:
         return collect(run, manifest)
-    return _with_numbers_of_answers(results_of(run.path, manifest, *tables, _kept(run, manifest).last()))
+    kept = _kept(run, manifest)
+    measured = _read_measured(run.path)
+    costs = kept.costs_of_inference() if measured is None else None
+    return _with_numbers_of_answers(
+        results_of(run.path, manifest, *tables, kept.last(), costs=costs, measured=measured),
+    )
 
 
 def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
@@ -154,11 +175,21 @@ def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     except (FileNotFoundError, ValueError):
         return None
     if "order" not in accuracy:
-        accuracy["order"] = 0
-    expected = ([*ACCURACY_COLUMNS, "order"], list(PARAMETER_COLUMNS), list(COMPUTE_COLUMNS))
-    if [list(frame) for frame in (accuracy, parameters, compute)] != list(expected):
+        accuracy.insert(min(len(accuracy.columns), len(ACCURACY_COLUMNS)), "order", 0)
+    # An earlier version wrote no names of answers.
+    columns = [ALL_ACCURACY_COLUMNS[: len(accuracy.columns)], PARAMETER_COLUMNS, COMPUTE_COLUMNS]
+    if [tuple(frame) for frame in (accuracy, parameters, compute)] != columns:
         return None
     return accuracy, parameters, compute
+
+
+def _read_measured(folder: Path) -> pd.DataFrame | None:
+    """Those columns of inference.csv that no other table holds; None if it is missing or has other columns."""
+    try:
+        inference = read_table(folder / "inference.csv")
+    except (FileNotFoundError, ValueError):
+        return None
+    return inference[list(MEASURED)] if tuple(inference) == INFERENCE_COLUMNS else None
 
 
 def _with_numbers_of_answers(results: Results) -> Results:
@@ -169,11 +200,25 @@ def _with_numbers_of_answers(results: Results) -> Results:
         return results
     if "order" not in classes:
         classes.insert(CLASS_COLUMNS.index("order"), "order", 0)
-    expected = (list(SUMMARY_COLUMNS), list(CLASS_COLUMNS), list(results.summary["method"]))
-    if (list(summary), list(classes), list(summary["method"])) != expected:
+    main, others = results.summary, results.other_answers
+    same = _stacked(main, others)[["method", "answer"]]
+    if (list(summary), list(classes)) != (list(SUMMARY_COLUMNS), list(CLASS_COLUMNS)) or not same.equals(
+        summary[["method", "answer"]]
+    ):
         return results
     numbers = [column.name for column in columns_of("summary") if isinstance(column, AnswerMetric)]
-    return replace(results, summary=results.summary.assign(**summary[numbers]), classes=classes)
+    known = summary[numbers]
+    return replace(
+        results,
+        summary=main.assign(**known[: len(main)]),
+        other_answers=others.assign(**known[len(main) :].reset_index(drop=True)),
+        classes=classes,
+    )
+
+
+def _stacked(main: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """The rows of both; pandas takes an empty table for one of unknown types."""
+    return main if others.empty else pd.concat([main, others], ignore_index=True)
 
 
 def results_of(
@@ -182,29 +227,69 @@ def results_of(
     accuracy: pd.DataFrame,
     parameters: pd.DataFrame,
     compute: pd.DataFrame,
-    last: LastAnswers | None = None,
+    last: AllLastAnswers | None = None,
+    costs: pd.DataFrame | None = None,
+    measured: pd.DataFrame | None = None,
 ) -> Results:
     """The results that follow from the measurements.
 
     Args:
         path: of the run's folder.
         manifest: of the run.
-        accuracy: the rows of accuracy.csv, and `order`.
+        accuracy: the rows of accuracy.csv, and `order`. Without `answer`, all are about the methods' own answers.
         parameters, compute: the rows of the CSV files of these names.
         last: the answers that are kept.
+        costs: those of task inference.
+        measured: the measured columns of inference.csv; None if they are made from `last` and `costs`.
     """
     last = last or {}
-    matrices = accuracy_matrices(accuracy, manifest.labels, len(manifest.tasks))
+    questions = {label: asked(manifest, label) for label in manifest.labels}
+    if "answer" not in accuracy:
+        own = {label: question.own for label, question in questions.items()}
+        accuracy = accuracy.assign(answer=accuracy["method"].map(own))
+    of_answers = answer_matrices(accuracy, manifest.labels, len(manifest.tasks))
+    matrices = {label: of_answers.get((label, question.main), {}) for label, question in questions.items()}
+    factors = factors_of(repetitions_of(matrices))
+    guesses, statuses = guesses_of(last, manifest), manifest.statuses
+    if measured is None:
+        measured = measured_inference(guesses, pd.DataFrame() if costs is None else costs, compute, manifest, factors)
+    rule_bytes = {(row["method"], row["rule"]): row["kept_bytes"] for row in measured.to_dict("records")}
+
+    def answered(label: str, name: str) -> Answered:
+        return Answered(
+            label,
+            name,
+            statuses[label],
+            of_answers.get((label, name), {}),
+            {key[1:]: named.get(name, {}) for key, named in last.items() if key[0] == label},
+            rule_bytes.get((label, rule_of(name)), math.nan) if rule_of(name) else 0,
+        )
+
+    others = [
+        answered(label, name)
+        for label, question in questions.items()
+        for name in question.all[1:]
+        if (label, name) in of_answers
+    ]
+    main = [answered(label, question.main) for label, question in questions.items()]
+    backbone_bytes = manifest.get("backbone", {}).get("bytes") or math.nan
+    summary, other_answers = (
+        summary_table(rows, parameters, compute, factors, backbone_bytes) for rows in (main, others)
+    )
+    main_last = {key: named.get(questions[key[0]].main, {}) for key, named in last.items()}
     return Results(
         path=path,
         manifest=manifest,
-        summary=summary_table(matrices, parameters, compute, manifest.statuses, last),
+        summary=summary,
+        other_answers=other_answers,
+        inference=inference_table(measured, of_answers, manifest, factors),
         accuracy=accuracy,
         parameters=parameters,
         compute=compute,
         tasks=task_table(manifest),
-        classes=class_table(last, manifest),
-        answers=last,
+        classes=class_table(main_last, manifest),
+        answers=main_last,
+        guesses=guesses,
         matrices=matrices,
         statistics=paired_statistics(matrices, manifest.reference, manifest.bounds),
     )

@@ -6,6 +6,9 @@ from benchmark.results.columns import names_of
 
 ACCURACY_COLUMNS = ("method", "seed", "learned", "task", "task_name", "accuracy", "images")
 
+#: accuracy.csv of a run with several orders; with one order, it has no column of orders.
+ALL_ACCURACY_COLUMNS = (*ACCURACY_COLUMNS, "order", "answer")
+
 TASK_COLUMNS = (
     "task",
     "task_name",
@@ -23,3 +26,4 @@ SUMMARY_COLUMNS = names_of("summary")
 RANK_COLUMNS = names_of("ranks")
 PAIR_COLUMNS = names_of("statistics")
 CLASS_COLUMNS = names_of("classes")
+INFERENCE_COLUMNS = names_of("inference")

@@ -3,56 +3,80 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from benchmark.results.blocks import Block, block_means, factors_of, interval_95, mean_over_blocks
+from benchmark.results.blocks import Block, block_means, interval_95, mean_over_blocks
+from benchmark.results.cell_answers import ByTask
 from benchmark.results.columns import AccuracyMetric, AnswerMetric, CostMetric, columns_of
-from benchmark.results.kept import ByTask, LastAnswers
-from benchmark.results.matrices import Matrices, repetitions_of
+from benchmark.results.matrices import finished_of
 from benchmark.results.metrics import Array, Repetition
 from benchmark.results.schema import SUMMARY_COLUMNS
 
 
+@dataclass(frozen=True)
+class Answered:
+    """The answers of one name of a method: a row of summary.csv.
+
+    Attributes:
+        method: its label.
+        name: of the answers, see results/questions.py.
+        status: of the method: "succeeded", "failed", "diverged" or "incomplete".
+        matrices: R of its repetitions.
+        last: repetition -> the answers after the last task, as far as they are kept.
+        rule_bytes: what is kept to guess the task; NaN if it is not known.
+    """
+
+    method: str
+    name: str
+    status: str
+    matrices: Mapping[Repetition, Array]
+    last: Mapping[Repetition, ByTask] = field(default_factory=dict)
+    rule_bytes: float = 0
+
+
 def summary_table(
-    matrices: Matrices,
+    answered: Sequence[Answered],
     parameters: pd.DataFrame,
     compute: pd.DataFrame,
-    statuses: Mapping[str, str],
-    last: LastAnswers,
+    factors: Sequence[Block],
+    backbone_bytes: float,
 ) -> pd.DataFrame:
-    """The rows of summary.csv, one per method, in the order of `statuses`.
+    """The rows of summary.csv for these answers, in their order.
 
-    Means and intervals are over the blocks of the repetitions that finished all tasks; a method without such
-    repetitions has a status and no numbers.
+    Means and intervals are over the blocks of the repetitions that finished all tasks; without such repetitions a row
+    has a status and no numbers.
 
     Args:
-        matrices: of the run.
+        answered: one for each row.
         parameters, compute: the rows of the CSV files of these names.
-        statuses: method label -> "succeeded", "failed" or "incomplete".
-        last: of cells, as far as their answers are kept.
+        factors: what the repetitions of the run differ in.
+        backbone_bytes: of the backbone as given; NaN if they are not known.
     """
-    factors = factors_of(repetitions_of(matrices))
     costs = {"parameters": parameters.set_index("method"), "compute": compute.set_index("method")}
     rows = []
-    for method, status in statuses.items():
-        finished = {repetition: R for repetition, R in matrices[method].items() if not np.isnan(R[-1]).any()}
-        row: dict[str, Any] = {"method": method, "seeds": len(finished), "status": status, "blocks": 0}
+    for each in answered:
+        finished = finished_of(each.matrices)
+        row: dict[str, Any] = {"method": each.method, "seeds": len(finished), "status": each.status, "blocks": 0}
+        row["answer"] = each.name
         if finished:
             row["blocks"] = len(block_means(finished, factors[0]))
-            row |= _accuracies(finished, factors) | _costs(method, costs)
-            row |= _from_answers({key: last.get((method, *key), {}) for key in finished}, factors[0])
+            row |= _accuracies(finished, factors) | _costs(each.method, costs)
+            row |= _from_answers({repetition: each.last.get(repetition, {}) for repetition in finished}, factors[0])
+            if each.rule_bytes:
+                row["stored_bytes"] += each.rule_bytes
+                row["stored_percent"] += 100 * each.rule_bytes / backbone_bytes
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     return table.astype(
-        {name: float for name in SUMMARY_COLUMNS if name not in ("method", "seeds", "status", "blocks")}
+        {name: float for name in SUMMARY_COLUMNS if name not in ("method", "seeds", "status", "blocks", "answer")}
     )
 
 
-def _accuracies(finished: Mapping[Repetition, Array], factors: list[Block]) -> dict[str, float]:
+def _accuracies(finished: Mapping[Repetition, Array], factors: Sequence[Block]) -> dict[str, float]:
     row = {}
     for column in columns_of("summary"):
         if isinstance(column, AccuracyMetric):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from benchmark.results import costs
 from benchmark.results.columns import CostMetric, columns_of
 from benchmark.results.costs import Costs
 from benchmark.results.fine_tuning import time_unit
-from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
+from benchmark.results.questions import asked
+from benchmark.results.schema import ALL_ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
 from benchmark.storage.manifest import Manifest
 from benchmark.storage.records import CellKey, Records
 
@@ -28,6 +31,8 @@ _TEXT = (
     "fingerprint",
     "backbone",
     "pretraining",
+    "answer",
+    "rule",
 )
 
 #: The finished cells of each method.
@@ -46,25 +51,41 @@ def by_method(cells: Mapping[CellKey, Records]) -> Finished:
     return {label: {key: after for key, after in cells.items() if key[0] == label} for label in labels}
 
 
-def accuracy_table(records: Mapping[CellKey, Records], manifest: Manifest) -> pd.DataFrame:
-    """The long table of R[learned, task]: the columns of accuracy.csv, followed by the number of the order."""
-    tasks, orders = manifest.tasks, manifest.orders
+def accuracy_table(
+    records: Mapping[CellKey, Records],
+    manifest: Manifest,
+    others: Iterable[tuple[CellKey, str, int, Mapping[str, Any]]] = (),
+) -> pd.DataFrame:
+    """The long table of R[learned, task], as in accuracy.csv of a run with several orders.
+
+    Args:
+        records: of each cell; these give the rows of its own answers, which come first.
+        manifest: of the run.
+        others: the accuracies of other answers: cell, name of the answers, number of learned tasks, and an entry like
+            those of records.
+    """
+    own = cache(lambda method: asked(manifest, method).own)
+    recorded = (
+        (key, own(key[0]), record["learned"], entry)
+        for key, after in records.items()
+        for record in after
+        for entry in record["evaluated"]
+    )
     rows = [
         {
             "method": method,
             "seed": seed,
-            "learned": record["learned"],
-            "task": e["task"],
-            "task_name": tasks[orders[order][e["task"] - 1] - 1]["task_name"],
-            "accuracy": e["accuracy"],
-            "images": e["images"],
+            "learned": learned,
+            "task": entry["task"],
+            "task_name": manifest.tasks[manifest.orders[order][entry["task"] - 1] - 1]["task_name"],
+            "accuracy": entry["accuracy"],
+            "images": entry["images"],
             "order": order,
+            "answer": answer,
         }
-        for (method, seed, order), after in records.items()
-        for record in after
-        for e in record["evaluated"]
+        for (method, seed, order), answer, learned, entry in chain(recorded, others)
     ]
-    return pd.DataFrame(rows, columns=[*ACCURACY_COLUMNS, "order"])
+    return pd.DataFrame(rows, columns=list(ALL_ACCURACY_COLUMNS))
 
 
 def task_table(manifest: Manifest) -> pd.DataFrame:

@@ -210,12 +210,6 @@ def references(record: Record) -> dict[int, Reference]:
     return {task: Reference.parse(places[0]) for task, places in entries if places}
 
 
-def answered_as(record: Record) -> str:
-    """The scenario in which a cell gave the answers of a record; "task" if none are kept."""
-    names = (name for entry in record["evaluated"] for name in entry.get("answers", {}))
-    return next(names, "task")
-
-
 def _content(folder: Path, learned: int) -> bytes | None:
     try:
         return answers_path(folder, learned).read_bytes()

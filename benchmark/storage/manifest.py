@@ -96,6 +96,11 @@ class Manifest(dict[str, Any]):
         """What was learned on what, for a heading."""
         return f"{self['stream']['spec']} on {self.backbone['spec']}"
 
+    def repetition(self, key: CellKey) -> str:
+        """Which repetition of its method a cell is, in words."""
+        _, seed, order = key
+        return f"seed {seed}, order {order}" if len(self.orders) > 1 else f"seed {seed}"
+
     @property
     def labels(self) -> list[str]:
         """The methods' labels, in the order of the tables."""

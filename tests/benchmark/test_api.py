@@ -17,7 +17,7 @@ from benchmark import UserError, load_results, run
 from benchmark.api import Results, understand
 from benchmark.cli.main import main, parse
 from benchmark.config import Execution, Settings
-from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
+from benchmark.results.schema import ALL_ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
 from methods import Method, methods
 
 SMALL: dict[str, Any] = {"tasks": 2, "train_images": 40, "test_images": 20, "epochs": 1, "jobs": 1, "device": "cpu"}
@@ -47,7 +47,7 @@ def test_a_run_returns_frames(results: Results):
     assert set(results.accuracy["seed"]) == {4, 7}
     # A row for each task evaluated after each task learned, 1 + 2.
     assert len(results.accuracy) == 2 * 2 * 3
-    assert list(results.accuracy) == [*ACCURACY_COLUMNS, "order"]
+    assert list(results.accuracy) == list(ALL_ACCURACY_COLUMNS)
     assert list(results.parameters) == list(PARAMETER_COLUMNS)
     assert list(results.compute) == list(COMPUTE_COLUMNS)
     assert list(results.tasks) == list(TASK_COLUMNS)

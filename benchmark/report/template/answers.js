@@ -81,10 +81,11 @@ function confusionTable({ first = 0, right, mistakes }, classes, images, answers
   return table;
 }
 
-function confusionCell(often, images, right) {
+/** A cell that shows how many images there are, or another text for that. */
+function confusionCell(often, images, right, text = often) {
   const cell = html("td", { tabindex: "-1", class: right ? "right" : "" });
   if (often === 0) return cell;
-  cell.textContent = String(often);
+  cell.textContent = String(text);
   cell.style.background = colour(often / images);
   cell.style.color = often / images < 0.6 ? "#ffffff" : "#000000";
   return cell;

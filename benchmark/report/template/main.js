@@ -3,6 +3,7 @@ document.querySelectorAll(".numbers").forEach(makeSortable);
 linkNames();
 setUpDialog();
 setUpAnswers();
+setUpGuesses();
 
 const charts = [...document.querySelectorAll(".chart")];
 const holders = Object.fromEntries(charts.map((chart) => [chart.parentNode.id, chart]));

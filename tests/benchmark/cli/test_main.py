@@ -420,7 +420,7 @@ def test_a_run_leaves_every_file_behind(finished):
 def test_the_tables_of_a_run(finished):
     tables = {path.stem: pd.read_csv(path) for path in finished.glob("*.csv")}
     assert {name: tuple(table.columns) for name, table in tables.items()} == {
-        "accuracy": ACCURACY_COLUMNS,
+        "accuracy": (*ACCURACY_COLUMNS, "answer"),
         "summary": SUMMARY_COLUMNS,
         "parameters": PARAMETER_COLUMNS,
         "compute": COMPUTE_COLUMNS,

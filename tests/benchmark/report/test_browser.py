@@ -429,3 +429,35 @@ def test_a_class_of_another_task_is_named_with_its_task(reader, make_run, tmp_pa
     headings = [cell.get_attribute("title") for cell in reader.all("#answers-shown .heat thead th")]
     assert headings == [f"owl ({TASKS[0]})", "owl", NASTY]
     assert [cell.text for cell in reader.all("#answers-shown td.right")] == ["", "1"]
+
+
+def test_which_task_was_guessed(reader, run, tmp_path):
+    """Of a method's rules one is chosen, and of the next method the same rule is shown, if it has it."""
+    right, worse = np.diag([4, 4, 2]), np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
+    ways = {"joint": ("class",), NASTY: ("inferred:gmm", "inferred:centres"), "sgd": ("class", "inferred:centres")}
+    guesses = {
+        (label, name): {(label, 2, 0): worse if name == "inferred:centres" else right}
+        for label, names in ways.items()
+        for name in names
+    }
+    reader.open(write_page(replace(run, path=tmp_path, guesses=guesses)))
+
+    def cells():
+        rows = reader.all("#guesses-shown .heat tbody tr")
+        return [[cell.text for cell in row.find_elements(By.TAG_NAME, "td")] for row in rows]
+
+    def rules():
+        return [option.text for option in reader.all("#guesses-rule option")]
+
+    assert rules() == ["joint softmax"]
+    assert cells() == [["100", "", ""], ["", "100", ""], ["", "", "100"]]
+    Select(reader.one("#guesses-method")).select_by_visible_text(NASTY)
+    assert rules() == ["gmm", "centres"]
+    Select(reader.one("#guesses-rule")).select_by_visible_text("centres")
+    assert reader.one("#guesses-shown .body p").text.startswith(f"{NASTY}, centres, seed 2: the task of 7 of 8 images")
+    assert cells() == [["75", "25", ""], ["", "100", ""], ["", "", ""]]
+    reader.hover(reader.all("#guesses-shown .heat tbody td")[1])
+    assert reader.tip == ["1 of 4 images", "of the task flowers", "were taken for cars & <vans>"]
+    Select(reader.one("#guesses-method")).select_by_visible_text("sgd")
+    assert rules() == ["joint softmax", "centres"]
+    assert cells()[0] == ["75", "25", ""]

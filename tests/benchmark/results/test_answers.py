@@ -14,9 +14,13 @@ from benchmark.results.answers import (
     confusion_matrix,
     expected_calibration_error,
     f1,
+    image_weighted_accuracy,
     mean_calibration_error,
+    places_of,
     precision,
     recall,
+    task_confusion,
+    task_inference_accuracy,
 )
 from benchmark.storage.answers import Answers
 from benchmark.storage.labels import TaskLabels
@@ -97,3 +101,36 @@ def test_calibration_is_the_mean_over_tasks() -> None:
         return Marked(Answers(zeros, np.array(sure, dtype=np.float32)), TaskLabels("t", "f", ("a", "b"), zeros, ()))
 
     assert mean_calibration_error([task(0.5), task(0.75, 0.75, 0.75)]) == pytest.approx((0.5 + 0.25) / 2)
+
+
+def marked_columns(labels: list[int], columns: list[int], widths: list[int]) -> Marked:
+    """Answers among the classes of several tasks to the images of the first one."""
+    given = np.array(columns, dtype=np.int64)
+    truth = TaskLabels("t", "f", ("a", "b"), np.array(labels, dtype=np.int64), ())
+    sure = np.ones(len(columns), dtype=np.float32)
+    return Marked(Answers(given, sure), truth, 0, sum(widths), places_of(given, widths))
+
+
+def test_a_column_belongs_to_the_task_whose_classes_lie_there() -> None:
+    assert places_of([0, 1, 2, 4, 5, 9], [2, 3, 5]).tolist() == [1, 1, 2, 2, 3, 3]
+    assert places_of([0, 2, 3], [2, 1, 1]).tolist() == [1, 2, 3]
+
+
+def test_which_task_was_guessed() -> None:
+    """Of the first task's images one of four is taken for the third's; the second task was not asked."""
+    tasks = {
+        1: marked_columns([0, 0, 1, 1], [0, 1, 1, 4], [2, 1, 2]),
+        2: None,
+        3: marked_columns([0, 1], [0, 3], [2, 1, 2]),
+    }
+    confusion = task_confusion(tasks, 3)
+    assert confusion.tolist() == [[3, 0, 1], [0, 0, 0], [1, 0, 1]]
+    assert task_inference_accuracy(confusion[[0, 2]][:, [0, 2]]) == (0.75 + 0.5) / 2
+    assert np.isnan(task_inference_accuracy(confusion))
+
+
+def test_every_image_counts_alike() -> None:
+    """2 of 4 and 1 of 1 are right: 3 of 5, and not 75 %."""
+    tasks = [marked_columns([0, 0, 1, 1], [0, 1, 1, 4], [2, 3]), marked_columns([0], [0], [1])]
+    assert image_weighted_accuracy(tasks) == 3 / 5
+    assert np.isnan(image_weighted_accuracy([marked_columns([], [], [2])]))

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from benchmark.report.table import WRITERS
-from benchmark.results.columns import CLASSES, COLUMNS, PAIRS, RANKS, columns_of, names_of, shown_in
+from benchmark.results.columns import CLASSES, COLUMNS, INFERENCE, PAIRS, RANKS, columns_of, names_of, shown_in
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,7 +29,7 @@ def script() -> ModuleType:
 
 def test_the_readme_has_the_columns_as_they_are(script: ModuleType) -> None:
     text = script.README.read_text(encoding="utf-8")
-    for csv in ("summary", "parameters", "compute", "classes", "ranks", "statistics"):
+    for csv in ("summary", "parameters", "compute", "classes", "inference", "ranks", "statistics"):
         assert f"<!-- columns of {csv}.csv, by scripts/columns.py -->\n| column | meaning | better |\n" in text
     assert script.filled(text) == text, "run python scripts/columns.py"
 
@@ -42,12 +42,12 @@ def test_what_the_readme_had_before_is_replaced(script: ModuleType) -> None:
 
 
 def test_every_column_says_what_it_is_and_what_is_shown_can_be_written() -> None:
-    for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES):
+    for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE):
         assert column.meaning
         assert "|" not in column.meaning, "it would end a cell of the table in the README"
         if column.headers or column.header_over_orders:
             assert column.form in WRITERS
-    for csv in ("summary", "parameters", "compute", "classes", "ranks", "statistics", "backbones"):
+    for csv in ("summary", "parameters", "compute", "classes", "inference", "ranks", "statistics", "backbones"):
         assert len(set(names_of(csv))) == len(names_of(csv)) > 0
 
 

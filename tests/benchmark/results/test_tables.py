@@ -42,6 +42,26 @@ def test_columns_are_the_documented_ones():
         "average_incremental_accuracy",
         "average_incremental_accuracy_ci95",
         "expected_calibration_error",
+        "image_weighted_accuracy",
+        "answer",
+    )
+    assert schema.ALL_ACCURACY_COLUMNS[-2:] == ("order", "answer")
+    assert schema.INFERENCE_COLUMNS == (
+        "method",
+        "rule",
+        "task_inference_accuracy",
+        "task_inference_accuracy_ci95",
+        "accuracy_with_oracle",
+        "accuracy_with_oracle_ci95",
+        "accuracy_inferred",
+        "accuracy_inferred_ci95",
+        "gap",
+        "gap_ci95",
+        "kept_bytes",
+        "inference_flops_per_image",
+        "normalized_inference",
+        "evaluations",
+        "frozen_evaluations",
     )
     assert schema.PARAMETER_COLUMNS == (
         "method",
@@ -330,12 +350,12 @@ def test_accuracy_has_a_row_for_each_evaluation():
         ("er", 4, 0): [],
     }
     table = accuracy_table(records, Manifest(MANIFEST))
-    assert tuple(table.columns) == (*schema.ACCURACY_COLUMNS, "order")
+    assert tuple(table.columns) == schema.ALL_ACCURACY_COLUMNS
     assert table.to_numpy().tolist() == [
-        ["clr", 0, 1, 1, "digits", 0.5, 10, 0],
-        ["clr", 0, 2, 1, "digits", 0.5, 10, 0],
-        ["clr", 0, 2, 2, "shapes", 0.75, 20, 0],
-        ["er", 3, 1, 1, "digits", 0.25, 10, 0],
+        ["clr", 0, 1, 1, "digits", 0.5, 10, 0, "task"],
+        ["clr", 0, 2, 1, "digits", 0.5, 10, 0, "task"],
+        ["clr", 0, 2, 2, "shapes", 0.75, 20, 0, "task"],
+        ["er", 3, 1, 1, "digits", 0.25, 10, 0, "task"],
     ]
 
 
@@ -343,12 +363,12 @@ def test_over_several_orders_a_task_is_a_place_and_its_name_says_which():
     after = [{"learned": 1, "evaluated": evaluated(0.5)}, {"learned": 2, "evaluated": evaluated(0.5, 0.75)}]
     records = {("clr", 0, 0): after[:1], ("clr", 0, 1): after}
     table = accuracy_table(records, Manifest(MANIFEST | {"orders": [[1, 2], [2, 1]]}))
-    assert tuple(table.columns) == (*schema.ACCURACY_COLUMNS, "order")
+    assert tuple(table.columns) == schema.ALL_ACCURACY_COLUMNS
     assert table.to_numpy().tolist() == [
-        ["clr", 0, 1, 1, "digits", 0.5, 10, 0],
-        ["clr", 0, 1, 1, "shapes", 0.5, 10, 1],
-        ["clr", 0, 2, 1, "shapes", 0.5, 10, 1],
-        ["clr", 0, 2, 2, "digits", 0.75, 20, 1],
+        ["clr", 0, 1, 1, "digits", 0.5, 10, 0, "task"],
+        ["clr", 0, 1, 1, "shapes", 0.5, 10, 1, "task"],
+        ["clr", 0, 2, 1, "shapes", 0.5, 10, 1, "task"],
+        ["clr", 0, 2, 2, "digits", 0.75, 20, 1, "task"],
     ]
 
 

@@ -161,7 +161,7 @@ def test_one_order_is_what_there_is_without_the_option(tmp_path: Path, exact: Ca
         assert main([*f"{least} {option} --name {name} --out".split(), str(tmp_path)]) == 0
     assert exact(tmp_path / "one") == exact(tmp_path / "without")
     header = (tmp_path / "one" / "accuracy.csv").read_text().partition("\n")[0]
-    assert header == "method,seed,learned,task,task_name,accuracy,images"
+    assert header == "method,seed,learned,task,task_name,accuracy,images,answer"
     assert sorted(path.name for path in (tmp_path / "one" / "cells" / "sgd-ll").iterdir()) == ["seed-0", "seed-1"]
 
 

@@ -1,0 +1,127 @@
+"""Accuracy with and without the task oracle: what not knowing the task costs each method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from benchmark.report.layout import LINE, Frame, percent_limits, save_figure, shorten, text_inches
+from benchmark.report.style import RC, TEXT, answer_style
+from benchmark.results.questions import scenario_suffix
+from benchmark.results.run import Results
+
+NAME = "oracle_gap"
+
+#: What the figure is, and what its marks mean.
+TITLE = "Average accuracy after the last task (%), with the task oracle and without"
+
+_ORACLE = "with the oracle"
+_STEP = 0.09
+_KEY = 0.14
+
+
+def draw_oracle_gap(results: Results, folder: Path) -> list[Path]:
+    """Draw the figure into `folder` as .svg and .png, if a method has two answers or more.
+
+    Otherwise a figure that was drawn before is removed.
+
+    Returns:
+        The files written.
+    """
+    if not has_gaps(results):
+        for kind in ("svg", "png"):
+            (folder / f"{NAME}.{kind}").unlink(missing_ok=True)
+        return []
+    folder.mkdir(exist_ok=True)
+    with mpl.rc_context(RC):
+        return save_figure(_figure(_rows(results), f"{TITLE}{scenario_suffix(results.manifest)}"), folder, NAME)
+
+
+def has_gaps(results: Results) -> bool:
+    """Whether a method has an accuracy of at least two answers."""
+    rows = _rows(results)
+    answers = rows["accuracy_inferred"].groupby(rows["method"]).count()
+    answers += rows["accuracy_with_oracle"].groupby(rows["method"]).max().notna()
+    return bool((answers > 1).any())
+
+
+def _rows(results: Results) -> pd.DataFrame:
+    return results.inference.dropna(subset="accuracy_inferred")
+
+
+def _figure(rows: pd.DataFrame, title: str) -> Figure:
+    """A line of dots for each way to answer, in a band for each method; a line from each dot to the oracle's mark."""
+    methods = list(dict.fromkeys(rows["method"]))
+    ways = list(dict.fromkeys(rows["rule"]))
+    labels = [shorten(str(method), 2.0) for method in methods]
+    left = 0.15 + max(map(text_inches, labels))
+    width = max(2.5, 6.6 - left)
+    keys = _keys([*([_ORACLE] if rows["accuracy_with_oracle"].notna().any() else []), *ways], left + width + 0.2)
+    band = _STEP * len(ways) + 0.12
+    frame = Frame(
+        width=width,
+        height=band * len(methods),
+        left=left,
+        bottom=0.3,
+        right=0.2,
+        top=0.38 + LINE * (1 + max(line for line, _, _ in keys)),
+    )
+    figure, axes = frame.axes()
+    wide, high = figure.get_size_inches()
+    figure.text(0.1 / wide, 1 - 0.2 / high, title, size=9)
+    # The y axis is in inches below the top.
+    axes.set_ylim(frame.height, 0)
+    spread = rows[["accuracy_inferred_ci95", "accuracy_with_oracle_ci95"]].max(axis=1).fillna(0)
+    drawn = [rows[name] + sign * spread for name in ("accuracy_inferred", "accuracy_with_oracle") for sign in (-1, 1)]
+    axes.set_xlim(*percent_limits(100 * np.clip(np.concatenate(drawn), 0, 1)))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_yticks([band * (k + 0.5) for k in range(len(methods))], labels)
+    for k in range(1, len(methods)):
+        axes.axhline(band * k, color=axes.get_xgridlines()[0].get_color(), linewidth=0.5)
+    for row in rows.to_dict("records"):
+        own = rows["rule"][rows["method"] == row["method"]].tolist()
+        place = own.index(row["rule"]) - (len(own) - 1) / 2
+        _draw_way(axes, row, band * (methods.index(row["method"]) + 0.5) + _STEP * place)
+    for line, x, name in keys:
+        y = 1 - (0.36 + LINE * line) / high
+        look = answer_style(name)
+        mark = Line2D([(x + 0.05) / wide], [y], color=look.colour, marker=look.marker, markersize=5)
+        if name == _ORACLE:
+            mark.set(color=TEXT, marker="|", markersize=9, markeredgewidth=1.6)
+        figure.add_artist(mark)
+        figure.text((x + _KEY) / wide, y, name, va="center_baseline")
+    return figure
+
+
+def _draw_way(axes: Axes, row: dict[str, float | str], y: float) -> None:
+    look = answer_style(str(row["rule"]))
+    accuracy, spread, oracle = (
+        100 * float(row[name]) for name in ("accuracy_inferred", "accuracy_inferred_ci95", "accuracy_with_oracle")
+    )
+    if np.isfinite(oracle):
+        axes.plot([accuracy, oracle], [y, y], color=look.colour, linewidth=0.8, alpha=0.6)
+        axes.plot([oracle] * 2, [y - _STEP / 2, y + _STEP / 2], color=TEXT, linewidth=1.6, solid_capstyle="butt")
+    if np.isfinite(spread):
+        axes.plot([accuracy - spread, accuracy + spread], [y, y], color=look.colour, linewidth=2.2, alpha=0.35)
+    axes.plot([accuracy], [y], color=look.colour, marker=look.marker, markersize=5, clip_on=False, zorder=3)
+
+
+def _keys(names: list[str], width: float) -> list[tuple[int, float, str]]:
+    """Places for names with their marks, in lines no wider than `width` inches: line, inches from the left, name."""
+    keys, line, x = [], 0, 0.1
+    for name in names:
+        needed = _KEY + text_inches(name)
+        if x + needed > width and keys:
+            line, x = line + 1, 0.1
+        keys.append((line, x, name))
+        x += needed + 0.15
+    return keys

@@ -1,0 +1,121 @@
+"""inference.csv: accuracy with and without the task oracle, and what guessing the task costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchmark.results import metrics
+from benchmark.results.answers import task_confusion, task_inference_accuracy
+from benchmark.results.blocks import Block, interval_95, mean_over_blocks
+from benchmark.results.kept import AllLastAnswers
+from benchmark.results.matrices import AnswerMatrices, finished_of
+from benchmark.results.metrics import Array, Repetition
+from benchmark.results.questions import JOINT, asked, rule_of
+from benchmark.results.schema import INFERENCE_COLUMNS
+from benchmark.storage.manifest import Manifest
+from benchmark.storage.records import CellKey
+
+_COSTS = ("kept_bytes", "inference_flops_per_image", "normalized_inference", "evaluations", "frozen_evaluations")
+
+#: The columns that follow from the files of the cells, and from no other table.
+MEASURED = ("method", "rule", "task_inference_accuracy", "task_inference_accuracy_ci95", *_COSTS)
+
+#: Label of a method and name of its answers -> of each cell, how often images of a task were taken for another's.
+Guesses = Mapping[tuple[str, str], Mapping[CellKey, Array]]
+
+
+def guesses_of(last: AllLastAnswers, manifest: Manifest) -> Guesses:
+    """The confusion of tasks, int64 [T, T] by place, for all answers that may belong to any task."""
+    found: dict[tuple[str, str], dict[CellKey, Array]] = {}
+    for key, named in last.items():
+        for name, tasks in named.items():
+            if any(marked is not None and marked.tasks is not None for marked in tasks.values()):
+                found.setdefault((key[0], name), {})[key] = task_confusion(tasks, len(manifest.tasks))
+    return found
+
+
+def measured_inference(
+    guesses: Guesses, costs: pd.DataFrame, compute: pd.DataFrame, manifest: Manifest, factors: Sequence[Block]
+) -> pd.DataFrame:
+    """The columns MEASURED of inference.csv: a row for each method and way to answer without knowing the task.
+
+    Args:
+        guesses: of the run.
+        costs: a row for each method and rule, as KeptAnswers.costs_of_inference gives them.
+        compute: the rows of compute.csv.
+        factors: what the repetitions of the run differ in.
+    """
+    of_rule = {(row["method"], row["rule"]): row for row in costs.to_dict("records")}
+    passes = ["inference_flops_per_image", "normalized_inference"]
+    of_method = compute.set_index("method").reindex(columns=passes).to_dict("index")
+    nothing = dict.fromkeys(("kept_bytes", "evaluations", "frozen_evaluations"), 0)
+    rows = []
+    for label in manifest.labels:
+        for name in asked(manifest, label).without_oracle:
+            rule = rule_of(name)
+            row: dict[str, Any] = {"method": label, "rule": rule or JOINT[name]}
+            row |= _guessed_right(guesses.get((label, name), {}), factors)
+            if rule is None:
+                row |= nothing | of_method[label] if label in of_method else {}
+            elif (label, rule) in of_rule:
+                own = of_rule[label, rule]
+                row |= {cost: own[cost] for cost in _COSTS if cost in own}
+                row["normalized_inference"] = own["inference_flops_per_image"] / own["bare"]
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(MEASURED))
+
+
+def _guessed_right(guesses: Mapping[CellKey, Array], factors: Sequence[Block]) -> dict[str, float]:
+    values = {key[1:]: task_inference_accuracy(confusion) for key, confusion in guesses.items()}
+    finished = {repetition: value for repetition, value in values.items() if not math.isnan(value)}
+    return _with_interval("task_inference_accuracy", finished, factors)
+
+
+def inference_table(
+    measured: pd.DataFrame, matrices: AnswerMatrices, manifest: Manifest, factors: Sequence[Block]
+) -> pd.DataFrame:
+    """The rows of inference.csv, for the answers of which there are accuracies.
+
+    Args:
+        measured: the columns MEASURED.
+        matrices: of all answers.
+        factors: what the repetitions of the run differ in.
+    """
+    of_way = {(row["method"], row["rule"]): row for row in measured.to_dict("records")}
+    rows = []
+    for label in manifest.labels:
+        question = asked(manifest, label)
+        oracle = finished_of(matrices.get((label, question.oracle or ""), {}))
+        for name in question.without_oracle:
+            if (label, name) in matrices:
+                way = {"method": label, "rule": rule_of(name) or JOINT[name]}
+                without = finished_of(matrices[label, name])
+                rows.append(of_way.get(tuple(way.values()), way) | _accuracies(oracle, without, factors))
+    table = pd.DataFrame(rows, columns=list(INFERENCE_COLUMNS))
+    return table.astype({name: float for name in INFERENCE_COLUMNS if name not in ("method", "rule")})
+
+
+def _accuracies(
+    oracle: Mapping[Repetition, Array], without: Mapping[Repetition, Array], factors: Sequence[Block]
+) -> dict[str, float]:
+    """Accuracy with the oracle and without it, and the gap, over the repetitions that have both."""
+    inferred = {repetition: metrics.average_accuracy(R) for repetition, R in without.items()}
+    known = {repetition: metrics.average_accuracy(R) for repetition, R in oracle.items() if repetition in inferred}
+    if known:
+        inferred = {repetition: inferred[repetition] for repetition in known}
+    gaps = {repetition: value - inferred[repetition] for repetition, value in known.items()}
+    return {
+        **_with_interval("accuracy_with_oracle", known, factors),
+        **_with_interval("accuracy_inferred", inferred, factors),
+        **_with_interval("gap", gaps, factors),
+    }
+
+
+def _with_interval(name: str, values: Mapping[Repetition, float], factors: Sequence[Block]) -> dict[str, float]:
+    if not values:
+        return {}
+    return {name: mean_over_blocks(values, factors[0]), f"{name}_ci95": interval_95(values, factors)}
