@@ -71,7 +71,7 @@ def _accuracies(run: DrawnRun, first: Callable[[metrics.Array], metrics.Array]) 
         "learned": run.learned,
         "average_accuracy": _curve(run, metrics.average_accuracy_curve),
         "first_task_accuracy": _curve(run, first),
-        "matrix": [_fractions(row[: np.flatnonzero(np.isfinite(row)).max(initial=-1) + 1]) for row in mean],
+        "matrix": [_fractions(row[: np.flatnonzero(np.isfinite(row))[-1] + 1]) for row in mean],
     }
 
 

@@ -90,13 +90,21 @@ def drawn_runs(matrices: Matrices) -> list[DrawnRun]:
     For each, the repetitions that learned the most tasks: otherwise the mean would jump where repetitions end.
     """
     block = factors_of(repetitions_of(matrices))[0]
-    return [_drawn(method, own, block) for method, own in matrices.items() if own]
+    return [drawn for method, own in matrices.items() if (drawn := _drawn(method, own, block))]
 
 
-def _drawn(method: str, own: Mapping[Repetition, Array], block: Block) -> DrawnRun:
-    learned = {repetition: int(np.flatnonzero(np.isfinite(R).any(axis=1))[-1]) + 1 for repetition, R in own.items()}
+def _drawn(method: str, own: Mapping[Repetition, Array], block: Block) -> DrawnRun | None:
+    learned = {repetition: tasks for repetition, R in own.items() if (tasks := _unbroken(R))}
+    if not learned:
+        return None
     furthest = max(learned.values())
-    drawn = {repetition: R for repetition, R in own.items() if learned[repetition] == furthest}
+    drawn = {repetition: own[repetition] for repetition, tasks in learned.items() if tasks == furthest}
     # Curves and matrices are linear, so the curve of a block's mean is the mean of the block's curves.
     means = np.stack(list(block_means(drawn, block).values()))
     return DrawnRun(method, means, furthest, len(drawn))
+
+
+def _unbroken(R: Array) -> int:
+    """After how many tasks, from the first one on, all tasks so far were evaluated. Files of answers may be missing."""
+    whole = [bool(np.isfinite(R[i, : i + 1]).all()) for i in range(len(R))]
+    return [*whole, False].index(False)

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.report.figures import draw_figures
 from benchmark.report.guesses_data import guesses_data
 from benchmark.report.page import write_page
 from benchmark.results.run import Results, collect
+from benchmark.storage.folder import RunFolder
+from benchmark.storage.inferred import inferred_path
 
 
 def results(run: Any) -> Results:
@@ -69,6 +72,13 @@ def test_the_page_has_the_sections(class_run: Any) -> None:
     assert "two on mini, scenario class" in text
     assert "clr answers through task inference (centres)." in text
     assert 'href="inference.csv"' in text
+
+
+def test_a_page_is_made_where_answers_are_missing(class_run: Any) -> None:
+    inferred_path(RunFolder(class_run.folder).cell("clr", 0, 0), 1).unlink()
+    found = results(class_run)
+    assert draw_figures(found, found.path / "figures")
+    assert '"label":"clr"' in write_page(found).read_text()
 
 
 def test_many_tasks_methods_and_rules_stay_small(class_run: Any) -> None:

@@ -44,3 +44,10 @@ def test_what_is_drawn_is_the_mean_of_the_repetitions_that_got_furthest():
     assert (clr.label, clr.learned, clr.repetitions) == ("clr", 2, 2)
     # There are two seeds and two orders; of as many of both a block is an order, and each has one that finished.
     np.testing.assert_allclose(clr.matrices, [[[0.9, NAN], [0.6, 0.8]], [[0.7, NAN], [0.5, 0.4]]])
+
+
+def test_what_is_drawn_ends_where_answers_are_missing():
+    """After the first task, all answers of `er` are missing, and after the second one those of `clr` to one task."""
+    rows = [("er", 0, 0, 2, 1, 0.6), ("er", 0, 0, 2, 2, 0.8), ("clr", 0, 0, 1, 1, 0.9), ("clr", 0, 0, 2, 2, 0.8)]
+    (clr,) = drawn_runs(matrices(rows))
+    assert (clr.label, clr.learned) == ("clr (1 of 2 tasks)", 1)
