@@ -117,7 +117,8 @@ def _draw_way(axes: Axes, row: dict[str, float | str], y: float) -> None:
 
 def _keys(names: list[str], width: float) -> list[tuple[int, float, str]]:
     """Places for names with their marks, in lines no wider than `width` inches: line, inches from the left, name."""
-    keys, line, x = [], 0, 0.1
+    keys: list[tuple[int, float, str]] = []
+    line, x = 0, 0.1
     for name in names:
         needed = _KEY + text_inches(name)
         if x + needed > width and keys:

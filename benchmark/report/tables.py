@@ -41,8 +41,8 @@ def _about_scenarios(manifest: Manifest) -> str:
     if len(scenarios) == 1:
         return _SCENARIOS[scenarios[0]]
     return (
-        f" The runs ask different questions ({', '.join(scenarios)}): their accuracies say what it costs not to know the "
-        f"task, not which method is better. A method without a mark is asked in the scenario {scenarios[0]}."
+        f" The runs ask different questions ({', '.join(scenarios)}): their accuracies say what it costs not to know "
+        f"the task, not which method is better. A method without a mark is asked in the scenario {scenarios[0]}."
     )
 
 

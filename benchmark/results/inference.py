@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from benchmark.results import metrics
@@ -24,13 +26,16 @@ _COSTS = ("kept_bytes", "inference_flops_per_image", "normalized_inference", "ev
 #: The columns that follow from the files of the cells, and from no other table.
 MEASURED = ("method", "rule", "task_inference_accuracy", "task_inference_accuracy_ci95", *_COSTS)
 
+#: How often images of a task (row, by place) were taken for those of a task (column): int64 [T, T].
+Counts: TypeAlias = npt.NDArray[np.int64]
+
 #: Label of a method and name of its answers -> of each cell, how often images of a task were taken for another's.
-Guesses = Mapping[tuple[str, str], Mapping[CellKey, Array]]
+Guesses = Mapping[tuple[str, str], Mapping[CellKey, Counts]]
 
 
 def guesses_of(last: AllLastAnswers, manifest: Manifest) -> Guesses:
     """The confusion of tasks, int64 [T, T] by place, for all answers that may belong to any task."""
-    found: dict[tuple[str, str], dict[CellKey, Array]] = {}
+    found: dict[tuple[str, str], dict[CellKey, Counts]] = {}
     for key, named in last.items():
         for name, tasks in named.items():
             if any(marked is not None and marked.tasks is not None for marked in tasks.values()):
@@ -69,7 +74,7 @@ def measured_inference(
     return pd.DataFrame(rows, columns=list(MEASURED))
 
 
-def _guessed_right(guesses: Mapping[CellKey, Array], factors: Sequence[Block]) -> dict[str, float]:
+def _guessed_right(guesses: Mapping[CellKey, Counts], factors: Sequence[Block]) -> dict[str, float]:
     values = {key[1:]: task_inference_accuracy(confusion) for key, confusion in guesses.items()}
     finished = {repetition: value for repetition, value in values.items() if not math.isnan(value)}
     return _with_interval("task_inference_accuracy", finished, factors)
@@ -92,9 +97,9 @@ def inference_table(
         oracle = finished_of(matrices.get((label, question.oracle or ""), {}))
         for name in question.without_oracle:
             if (label, name) in matrices:
-                way = {"method": label, "rule": rule_of(name) or JOINT[name]}
-                without = finished_of(matrices[label, name])
-                rows.append(of_way.get(tuple(way.values()), way) | _accuracies(oracle, without, factors))
+                rule, without = rule_of(name) or JOINT[name], finished_of(matrices[label, name])
+                way = of_way.get((label, rule), {"method": label, "rule": rule})
+                rows.append(way | _accuracies(oracle, without, factors))
     table = pd.DataFrame(rows, columns=list(INFERENCE_COLUMNS))
     return table.astype({name: float for name in INFERENCE_COLUMNS if name not in ("method", "rule")})
 
