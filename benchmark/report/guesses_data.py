@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.results.metrics import Array
+from benchmark.results.inference import Counts
 from benchmark.results.questions import JOINT, rule_of
 from benchmark.results.run import Results
 from benchmark.storage.records import CellKey
@@ -36,7 +36,7 @@ def guesses_data(results: Results) -> dict[str, Any] | None:
     return {"tasks": names, "methods": [methods[label] for label in sorted(methods, key=order.__getitem__)]}
 
 
-def _in_stream(results: Results, key: CellKey, confusion: Array) -> list[list[int] | None]:
+def _in_stream(results: Results, key: CellKey, confusion: Counts) -> list[list[int] | None]:
     """The counts with tasks in the order of the stream, not of the cell."""
     places = np.argsort(results.manifest.orders[key[2]])
     counts = confusion[np.ix_(places, places)]
