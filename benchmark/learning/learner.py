@@ -178,9 +178,10 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
 
     clock = Clock(cell.device)
     torch.manual_seed(cell.derive(number, "training"))
-    lesson = (_in_steps if method.learns_in_steps else _in_one_pass)(
-        cell, bench, number, task, training, clock, on_epoch
-    )
+    if method.learns_in_steps:
+        lesson = _in_steps(cell, bench, number, task, training, clock, on_epoch)
+    else:
+        lesson = _in_one_pass(cell, bench, task, training, clock, on_epoch)
     timing = clock.read()
 
     tasks, own = dict(state.tasks), bench.take("task")
@@ -204,13 +205,7 @@ class _Lesson:
 
 
 def _in_one_pass(
-    cell: Cell,
-    bench: Workbench,
-    number: int,
-    task: Task,
-    training: Training,
-    clock: Clock,
-    on_epoch: Callable[[], None],
+    cell: Cell, bench: Workbench, task: Task, training: Training, clock: Clock, on_epoch: Callable[[], None]
 ) -> _Lesson:
     """Learn without gradient steps."""
     operations = OnePass(bench, task.train, training.precision, clock, cell.memory_format).learn()
