@@ -31,6 +31,8 @@ class SI(FineTuning):
         damping: the paper's xi.
         relu: what is cut off at 0: the "increment" of each task; the "sum" Omega_i after it, as in the authors' code;
             or "none" of them, as in the paper's formula and in Mammoth: a negative Omega_i pushes away from theta*_i.
+        limit: the largest number in a step's whole gradient, in absolute value; larger ones are cut to it. 0 for no
+            limit; Mammoth has 1.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
@@ -45,6 +47,7 @@ class SI(FineTuning):
         strength: float = 0.1,
         damping: float = 1e-3,
         relu: Literal["increment", "sum", "none"] = "increment",
+        limit: float = 0.0,
         bn: BNPolicy = "shared",
         logits: Logits = "seen",
     ):
@@ -53,9 +56,12 @@ class SI(FineTuning):
             raise ValueError(f"strength={strength:g} must not be negative")
         if damping <= 0:
             raise ValueError(f"damping={damping:g} must be above 0")
+        if limit < 0:
+            raise ValueError(f"limit={limit:g} must not be negative")
         self.strength = strength
         self.damping = damping
         self.relu = relu
+        self.limit = limit
 
     @torch.no_grad()
     def before_training_exp(self, step: Step) -> None:
@@ -76,6 +82,10 @@ class SI(FineTuning):
         torch._foreach_copy_(self.before, self.shared)
         torch._foreach_copy_(self.gradient, gradients_of(self.shared))
         self.penalty.add_gradient()
+        if self.limit:
+            whole = gradients_of(step.trained)
+            torch._foreach_clamp_min_(whole, -self.limit)
+            torch._foreach_clamp_max_(whole, self.limit)
 
     @torch.no_grad()
     def after_update(self, step: Step) -> None:

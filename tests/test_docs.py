@@ -61,6 +61,13 @@ NOT_RUN = {
     "run --methods clr,er --stream split-cifar100:tasks=20:root=/data --tasks 5": DOWNLOAD,
     "run --methods clr,er --stream avalanche:SplitTinyImageNet --tasks 5": DOWNLOAD,
     "run --methods sgd,er,joint --stream rotated-mnist --scenario domain": DOWNLOAD,
+    "run --stream split-mnist --backbone mlp:init=xavier --scenario class --validation 0 --epochs 1 --batch-size 10 "
+    "--schedule constant --seeds 3 --jobs 1 --name split-mnist --methods "
+    "' sgd:lr=0.03:momentum=0:clip=0:logits=all, er:lr=0.01:memory=200:fill=during:momentum=0:clip=0:logits=all, "
+    "derpp:lr=0.03:alpha=0.2:beta=1:memory=200:replay_batch=128:fill=during:momentum=0:clip=0:logits=all, "
+    "online-ewc:lr=0.03:strength=180:decay=1:fisher=weighted:samples=12000:momentum=0:clip=0:logits=all, "
+    "si:lr=0.1:strength=1:damping=0.9:relu=none:limit=1:momentum=0:clip=0:logits=all, "
+    "lwf:lr=0.03:weight_decay=0.0005:warmup=1:momentum=0:clip=0:logits=seen'": DOWNLOAD,
     "run --methods paper --preset paper --stream skill53:DIR --name skill53": DOWNLOAD,
     "run --methods paper --stream torchvision:open --train-images 2560 --test-images 512 --name open": DOWNLOAD,
     "run --methods clr,ewc,er --stream torchvision:flowers102,dtd,svhn --image-size 128 --name three": DOWNLOAD,

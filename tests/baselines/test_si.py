@@ -31,7 +31,7 @@ def flat(tensors: Iterable[Tensor]) -> Tensor:
 
 
 def train_by_hand(
-    network: Network, batches: list[tuple[Tensor, Tensor]], importance: Tensor, anchor: Tensor
+    network: Network, batches: list[tuple[Tensor, Tensor]], importance: Tensor, anchor: Tensor, limit: float
 ) -> tuple[list[Tensor], Tensor, list[float]]:
     """SGD on CE + c Omega (theta - theta*)^2, both gradients by autograd.
 
@@ -48,6 +48,10 @@ def train_by_hand(
         g = flat(p.grad for p in shared)
         theta = torch.cat([p.flatten() for p in shared])
         (STRENGTH * (importance * (theta - anchor) ** 2).sum()).backward()
+        if limit:
+            assert max(p.grad.abs().max() for p in trained) > limit
+            for p in trained:
+                p.grad.clamp_(-limit, limit)
         norms.append(flat(p.grad for p in trained).norm().item())
         before = flat(shared)
         for p, v in zip(trained, velocity, strict=True):
@@ -58,9 +62,10 @@ def train_by_hand(
     return thetas, omega, norms
 
 
-@pytest.mark.parametrize("relu", ["increment", "sum", "none"])
+@pytest.mark.parametrize(("relu", "limit"), [("increment", 0.0), ("sum", 0.0), ("none", 0.0), ("none", 0.02)])
 def test_two_tasks_by_hand(
     relu: str,
+    limit: float,
     make_cell: Callable[..., Cell],
     states: Callable[..., list[State]],
     tiny_tasks: tuple[Task, ...],
@@ -81,27 +86,27 @@ def test_two_tasks_by_hand(
     monkeypatch.setattr(SI, "before_forward", before_forward)
     monkeypatch.setattr(SI, "after_training_iteration", after_training_iteration)
     tiny_network.double()
-    cell = make_cell("si", strength=STRENGTH, damping=DAMPING, relu=relu)
+    cell = make_cell("si", strength=STRENGTH, damping=DAMPING, relu=relu, limit=limit)
     one, two = states(cell, tiny_tasks[:2], Training(RECIPE, epochs=4, batch_size=8))
 
     start = flat(tiny_network.backbone.parameters())
-    found, omega, norms = train_by_hand(starts[1], batches[1], torch.zeros(P), start)
+    found, omega, norms = train_by_hand(starts[1], batches[1], torch.zeros(P), start, limit)
     torch.testing.assert_close(thetas[1], found, rtol=1e-9, atol=1e-12)
     increment = omega / ((found[-1] - start) ** 2 + DAMPING)
     assert 0 < (increment > 0).sum() < P, "some steps went against the gradient"
     importance = increment if relu == "none" else torch.relu(increment)
-    assert min(norms) < CLIP < max(norms)
+    assert limit or min(norms) < CLIP < max(norms)
     torch.testing.assert_close(one.memory, {"importance": importance, "anchor": found[-1]}, rtol=1e-7, atol=1e-12)
 
     anchor = found[-1]
-    found, omega, _ = train_by_hand(starts[2], batches[2], importance, anchor)
+    found, omega, _ = train_by_hand(starts[2], batches[2], importance, anchor, limit)
     torch.testing.assert_close(thetas[2], found, rtol=1e-7, atol=1e-10)
     increment = omega / ((found[-1] - anchor) ** 2 + DAMPING)
     sums = {"increment": importance + increment.relu(), "sum": (importance + increment).relu()}
     assert not torch.equal(sums["increment"], sums["sum"])
     importance = sums.get(relu, importance + increment)
     torch.testing.assert_close(two.memory, {"importance": importance, "anchor": found[-1]}, rtol=1e-6, atol=1e-10)
-    free, _, _ = train_by_hand(starts[2], batches[2], torch.zeros(P), anchor)
+    free, _, _ = train_by_hand(starts[2], batches[2], torch.zeros(P), anchor, limit)
     assert (found[-1] - free[-1]).abs().max() > 1e-3, "the penalty mattered"
 
 
@@ -140,7 +145,7 @@ def test_holds_what_mattered(
     assert moved[1] < 0.5 * moved[0]
 
 
-@pytest.mark.parametrize("options", [{"strength": -1.0}, {"damping": 0.0}])
+@pytest.mark.parametrize("options", [{"strength": -1.0}, {"damping": 0.0}, {"limit": -1.0}])
 def test_bad_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
         SI(**options)
