@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmark.config import setting_of
 from benchmark.files import folder_name, writing
-from benchmark.results.questions import Asked, asked
+from benchmark.results.questions import Asked, asked, rule_of
 from benchmark.results.reference import check_reference
 from benchmark.storage.answers import answers_path
 from benchmark.storage.folder import RunFolder
@@ -68,6 +68,11 @@ class SourceCell:
     @property
     def folder(self) -> Path:
         return self.source.folder.cell(self.entry["method"], self.entry["seed"], self.entry["order"])
+
+    @property
+    def asked(self) -> Asked:
+        """What its run asked its method."""
+        return asked(self.source.manifest, self.entry["method"])
 
     def same_outcome(self, other: SourceCell) -> bool:
         """Whether another cell ended in the same way, with the same accuracies."""
@@ -171,7 +176,8 @@ def join(sources: Sequence[Source]) -> dict[CellKey, SourceCell]:
     """The cells of all runs under their labels in the comparison: by method in order of appearance, seed and order.
 
     A cell that two runs have with the same outcome appears once. If the outcomes differ, the later run gets a row of
-    its own for that method, with the run's name in its label.
+    its own for that method, with the run's name in its label. So does a method whose answers are inferred by another
+    rule; there the label has the rule.
 
     Raises:
         UserError: two labels would share a folder.
@@ -182,11 +188,13 @@ def join(sources: Sequence[Source]) -> dict[CellKey, SourceCell]:
         for method in source.manifest.labels:
             entries = [entry for entry in source.manifest.cells if entry["method"] == method]
             own = {(entry["seed"], entry["order"]): SourceCell(source, entry) for entry in entries}
-            label = method + mark
+            label = method + mark + _rule_mark(joined, method + mark, next(iter(own.values())).asked)
             while any((label, *k) in joined and not joined[label, *k].same_outcome(cell) for k, cell in own.items()):
                 label += f" ({source.name})"
             for k, cell in own.items():
-                joined.setdefault((label, *k), cell)
+                # The rules of both runs gave answers of the same networks: those of more rules are kept.
+                if (label, *k) not in joined or len(cell.asked.rules) > len(joined[label, *k].asked.rules):
+                    joined[label, *k] = cell
     labels = list(dict.fromkeys(label for label, _, _ in joined))
     folders: dict[str, str] = {}
     for label in labels:
@@ -194,6 +202,12 @@ def join(sources: Sequence[Source]) -> dict[CellKey, SourceCell]:
         if other != label:
             raise UserError(f"compare: '{other}' and '{label}' would share a folder; compare other runs")
     return dict(sorted(joined.items(), key=lambda item: (labels.index(item[0][0]), item[0][1:])))
+
+
+def _rule_mark(joined: Mapping[CellKey, SourceCell], label: str, question: Asked) -> str:
+    """The addition to a label that other cells already have, if their main answer is inferred by another rule."""
+    others = {cell.asked.main for (known, _, _), cell in joined.items() if known == label}
+    return f" (infer={rule_of(question.main) or question.main})" if others - {question.main} else ""
 
 
 def training_mark(settings: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
@@ -234,7 +248,7 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         "orders": orders,
         "reference": first.reference,
         "bounds": _bounds(cells),
-        "learned_as": {label: _asked(cell).own for (label, _, _), cell in cells.items()},
+        "learned_as": {label: cell.asked.own for (label, _, _), cell in cells.items()},
         "stream": first["stream"],
         "backbone": first.backbone,
         "tasks": first.tasks,
@@ -256,10 +270,6 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         },
         "cells": [{**cell.entry, "method": label, "run": cell.source.name} for (label, _, _), cell in cells.items()],
     }
-
-
-def _asked(cell: SourceCell) -> Asked:
-    return asked(cell.source.manifest, cell.entry["method"])
 
 
 def _bounds(cells: Mapping[CellKey, SourceCell]) -> list[str]:

@@ -68,11 +68,12 @@ class Asked:
 
 
 def asked(manifest: Manifest, label: str) -> Asked:
-    """What a method was asked, by its label. In a comparison, that is what its own run asked."""
-    settings = _settings(manifest, label)
-    scenario = settings.get("scenario", "task")
+    """What a method was asked, by its label. In a comparison, that is what the runs of its cells asked: all of them."""
+    first, *others = _settings(manifest, label)
+    scenario = first.get("scenario", "task")
     own = manifest.get("learned_as", {}).get(label, scenario)
-    return Asked(scenario, own, tuple(settings.get("infer") or ()))
+    rules = [rule for rule in first.get("infer") or () if all(rule in (each.get("infer") or ()) for each in others)]
+    return Asked(scenario, own, tuple(rules))
 
 
 def scenario_of(manifest: Manifest) -> str | None:
@@ -87,7 +88,8 @@ def scenario_suffix(manifest: Manifest) -> str:
     return f", scenario {scenario}" if scenario not in (None, "task") else ""
 
 
-def _settings(manifest: Manifest, label: str) -> Mapping[str, Any]:
+def _settings(manifest: Manifest, label: str) -> list[Mapping[str, Any]]:
+    """The settings of each run that cells of a method come from."""
     runs = manifest.get("runs", {})
-    run = next((cell.get("run") for cell in manifest.cells if cell["method"] == label), None)
-    return runs[run]["settings"] if run in runs else manifest.get("settings", {})
+    names = dict.fromkeys(cell.get("run") for cell in manifest.cells if cell["method"] == label)
+    return [runs[name]["settings"] for name in names if name in runs] or [manifest.get("settings", {})]

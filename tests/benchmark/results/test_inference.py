@@ -270,3 +270,41 @@ def test_a_comparison_has_all_answers_of_its_runs(
     assert both.read_manifest()["learned_as"] == dict(
         zip(found.summary["method"], ["class", "task", "task"], strict=True)
     )
+
+
+def guessed_by(answers_run: Callable[..., Any], folder: Path, seed: int, rules: list[str]) -> Path:
+    """A run in the scenario class of `clr` with one seed; by any rule all images are taken for the last task's."""
+    run = answers_run(folder, "class", [[0, 1], [0, 1]], [2, 2], rules)
+    own = {"task": [[[0, 1]], [[0, 1], [0, 1]]]}
+    run.cell(("clr", seed, 0), own, {rule: [[[0, 1]], [[2, 3], [2, 3]]] for rule in rules})
+    run.manifest()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("rules", "seed", "labels", "seeds", "ways"),
+    [
+        (["gmm"], 0, ["clr", "clr (infer=gmm)"], [1, 1], ["centres", "energy", "gmm"]),
+        (["gmm", "centres"], 1, ["clr", "clr (infer=gmm)"], [1, 1], ["centres", "energy", "gmm", "centres"]),
+        (["centres"], 1, ["clr"], [2], ["centres"]),
+        (["centres", "gmm", "energy"], 0, ["clr"], [1], ["centres", "gmm", "energy"]),
+    ],
+)
+def test_a_comparison_joins_answers_of_the_same_rule(
+    rules: list[str],
+    seed: int,
+    labels: list[str],
+    seeds: list[int],
+    ways: list[str],
+    answers_run: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """A label has one main answer, and of the others those that all of its cells have."""
+    first = guessed_by(answers_run, tmp_path / "a", 0, ["centres", "energy"])
+    second = guessed_by(answers_run, tmp_path / "b", seed, rules)
+    with joined([first, second], tmp_path / "both", []) as run:
+        found = results(run)
+    assert found.summary["method"].tolist() == labels
+    assert found.summary["seeds"].tolist() == seeds
+    assert set(found.summary["average_accuracy"]) == {0.5}
+    assert found.inference["rule"].tolist() == ways
