@@ -38,8 +38,9 @@ class RanPAC(FrozenFeatures):
     step is made. G and lambda are those of all tasks, so that the heads of earlier tasks change too.
 
     Args:
-        width: the number of random features. G has width^2 values: 400 MB with the paper's 10000. While a task is
-            learned, the random features of all of its images are held, and G in double precision.
+        width: the number of random features; the paper has 10000. G has width^2 values: 16 MB with 2000, 400 MB with
+            10000. While a task is learned, the random features of all of its images are held, and G in double
+            precision.
     """
 
     any_layout = True
