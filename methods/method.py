@@ -63,8 +63,8 @@ class Method(SupervisedPlugin):
         name: the registered name.
         learns_in_steps: whether it makes gradient steps. If not, the task has no epochs and no optimiser: it learns in
             `before_training_exp` and `after_training_exp`, from `step.task_features()` or `step.task_data`, and writes
-            the weights of heads with `step.model.heads.assign`. No other hook of the training is called, the recipe's
-            options are refused, and `search` must not name them.
+            the weights of heads with `step.model.heads.assign`. Beside these the step has `model` and `device`. No
+            other hook of the training is called, the recipe's options are refused, and `search` must not name them.
         recipe: default optimiser and schedule.
         search: option (the method's or the recipe's) -> the values that `tune` tries: a Range, or a tuple of values.
         shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.

@@ -20,7 +20,7 @@ from methods.step import Step
 class OnePass:
     """What the hooks before and after the training find, where there are no epochs, no optimiser and no minibatches.
 
-    It has those parts of a `Step` that are not about a minibatch.
+    It is the part of a Step that is left: `model`, `task_data`, `device` and `task_features`.
 
     Args:
         bench: the network and the method.
@@ -36,14 +36,13 @@ class OnePass:
         self.model = bench.network
         self.device = bench.network.scale.device
         self.task_data = task_data
-        self.trained: list[nn.Parameter] = []
-        self.steps_per_epoch = 0
         self._method = bench.method
         self._precision = precision
         self._clock = clock
         self._memory_format = memory_format
 
     def task_features(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """See Step."""
         return features_in_order(self.model, self.task_data, self.device, self._precision, self._memory_format)
 
     def learn(self) -> int:
@@ -54,8 +53,8 @@ class OnePass:
         """
         warm_up(self.model, self.task_data, self.device, self._precision, self._clock)
         self.model.train()
+        step = cast(Step, self)
         with self._clock.counting() as counter:
-            step = cast(Step, self)
             self._method.before_training_exp(step)
             self._method.after_training_exp(step)
         weights = [parameter.detach() for parameter in self.model.heads.parameters()]

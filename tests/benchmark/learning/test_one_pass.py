@@ -123,8 +123,7 @@ def test_a_step_has_no_optimiser(
     cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def before_training_exp(self: Noting, step: Step) -> None:
-        assert (step.trained, step.steps_per_epoch, len(step.task_data)) == ([], 0, 40)
-        assert step.device == CPU
+        assert (len(step.task_data), step.device) == (40, CPU)
         assert not hasattr(step, "optimizer")
 
     monkeypatch.setattr(Noting, "before_training_exp", before_training_exp)
