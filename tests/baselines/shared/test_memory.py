@@ -45,7 +45,7 @@ def test_a_memory_of_one_image_that_no_new_one_may_enter(
     name: str, make_cell: Callable[..., Cell], states: Callable[..., list[State]], tiny_tasks: tuple[Task, ...]
 ) -> None:
     stored = set()
-    for seed in range(6):
+    for seed in range(8):
         *_, state = states(make_cell(name, seed=seed, memory=MemorySize(images=1)), tiny_tasks[:2])
         stored.add(state.memory["replay.tasks"].item())
     assert stored == {1, 2}
