@@ -26,8 +26,8 @@ class BiC(Softened):
     alpha * z + beta. The pair is that of the least CE + 0.0005 * ((alpha - 1)^2 + beta^2). It is put into the head, and
     taken out of it before the next task is learned.
 
-    The memory has equally many exemplars of each class, at least one, chosen by herding. A class of a single exemplar
-    trains with it all the same.
+    The memory has equally many exemplars of each class, chosen by herding. If a class has a single one,
+    the held-out images are trained on too.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).

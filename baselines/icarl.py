@@ -18,10 +18,10 @@ class ICaRL(Distilled):
     class and 0 for others; but for the classes of earlier tasks it is the sigmoid output of the network as the last
     task left it, in evaluation mode. An epoch goes over the task's images and the exemplars, mixed at random.
 
-    The memory has equally many exemplars of each class, at least one, chosen by herding. An image's answer is the class
+    The memory has equally many exemplars of each class, chosen by herding. An image's answer is the class
     whose exemplars have the nearest mean: features and means have length 1, and means are those in the present network.
     Then the nearest mean is the one with the largest product with the features: so after a task the means are the rows
-    of the head. The head that was trained is kept for the next task.
+    of the head. The head that was trained is kept for the next task. A class without exemplars is never the answer.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB); the head that is kept counts beside it.

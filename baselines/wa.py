@@ -19,7 +19,7 @@ class WA(Softened):
     vectors over that of the new ones'; biases stay as they are. So that the length of a vector tells how large its
     logits are, for features that come from a ReLU, its negative values are set to 0 after each step.
 
-    The memory has equally many exemplars of each class, at least one, chosen by herding.
+    The memory has equally many exemplars of each class, chosen by herding.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).

@@ -14,9 +14,9 @@ from methods.method import REPLAY
 class Exemplars:
     """Images of past classes, in a method's `kept` as `Memory` stores them, for methods of the scenario "class".
 
-    Of each class there are m = capacity / classes so far, rounded down, but at least one, or all if the class has
-    fewer (iCaRL: Rebuffi et al., 2017, arXiv 1611.07725). They are in the order of herding, class after class: when new
-    classes come and m falls, the first ones of each class stay.
+    Of each class there are m = capacity / classes so far, rounded down, or all if the class has fewer (iCaRL: Rebuffi
+    et al., 2017, arXiv 1611.07725). They are in the order of herding, class after class: when new classes come and m
+    falls, the first ones of each class stay. If there are more classes than places, the first classes have one each.
 
     Args:
         method: whose `kept` and `task` are used.
@@ -45,7 +45,8 @@ class Exemplars:
         """At the end of a task, choose exemplars of its classes, and let others leave to make room."""
         data, network = step.task_data, step.model
         new = network.heads.tasks[-1]
-        most = max(1, self.size.capacity(data.images[0].nbytes + 4) // new.stop)
+        capacity = self.size.capacity(data.images[0].nbytes + 4)
+        most = max(1, capacity // new.stop)
         rows = self.rows()
         first = of_each_class(rows["labels"], most) if rows else slice(0)
         rows = {name: stored[first] for name, stored in rows.items()}
@@ -63,7 +64,9 @@ class Exemplars:
             "tasks": torch.full((len(entering),), self.method.task, dtype=torch.int16),
         }
         for name, entered in added.items():
-            self.method.kept[REPLAY + name] = torch.cat([rows[name], entered]) if rows else entered
+            stored = torch.cat([rows[name], entered]) if rows else entered
+            # A part would keep the whole in memory.
+            self.method.kept[REPLAY + name] = stored[:capacity].clone() if len(stored) > capacity else stored
 
     @torch.no_grad()
     def means(self, step: Step) -> Tensor:
