@@ -110,7 +110,7 @@ methods.add_group(
     "methods for --scenario class, where classes of all tasks compete",
     members=(
         *("sgd", "ewc", "online-ewc", "si", "lwf"),
-        *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "bic", "joint"),
+        *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "bic", "ncm", "slda", "ranpac", "joint"),
     ),
 )
 methods.add_group(
