@@ -47,6 +47,14 @@ class TaskBegan:
 
 
 @dataclass(frozen=True)
+class Guessing:
+    """The answers that a cell gives without knowing the task are made: those after `learned` tasks."""
+
+    cell: str
+    learned: int
+
+
+@dataclass(frozen=True)
 class EpochDone:
     """An epoch of a cell's task is done, or its one pass."""
 
@@ -106,7 +114,7 @@ class JobEnded:
     failure: Failure | None
 
 
-Event = Note | Warned | CellBegan | TaskBegan | EpochDone | CellEnded | CellFailed | JobBegan | JobEnded
+Event = Note | Warned | CellBegan | TaskBegan | Guessing | EpochDone | CellEnded | CellFailed | JobBegan | JobEnded
 
 #: Takes each event as it happens. A worker sends its events to the process that listens.
 Listener = Callable[[Event], None]

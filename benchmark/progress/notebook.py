@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmark.progress import terminal as progress
-from benchmark.progress.events import EpochDone, Event, Note, TaskBegan
+from benchmark.progress.events import EpochDone, Event, Guessing, Note, TaskBegan
 from benchmark.progress.terminal import TerminalProgress, print_warning
 from methods.names import printable
 
@@ -59,7 +59,7 @@ class NotebookProgress(TerminalProgress):
         """Show what happens."""
         super().handle(event)
         match event:
-            case Note() | TaskBegan():
+            case Note() | TaskBegan() | Guessing():
                 self._draw()
             case EpochDone() if time.monotonic() > self._drawn + _INTERVAL:
                 self._draw()

@@ -19,6 +19,7 @@ from benchmark.progress.events import (
     CellFailed,
     EpochDone,
     Event,
+    Guessing,
     Note,
     TaskBegan,
     Warned,
@@ -97,6 +98,8 @@ class TerminalProgress:
                 self._begin(event)
             case TaskBegan(name, number, task):
                 self._bars.update(self._cells[name], description=printable(f"{name}: task {number}, {task}"))
+            case Guessing(name, learned):
+                self._bars.update(self._cells[name], description=printable(f"{name}: guessing after {learned} tasks"))
             case EpochDone(name):
                 self._bars.advance(self._cells[name])
                 self._bars.advance(self._run)

@@ -149,13 +149,13 @@ class Matrix:
             self._tell(CellFailed(name, cause))
         if not entry["cause"] and key not in self._asked and self._lacks_inferred(key):
             self._asked.add(key)
-            self._add_whole(key)
+            self._add_whole(key, counted=True)
         elif not entry["cause"]:
             entry["status"] = SUCCEEDED
 
-    def _add_whole(self, key: CellKey) -> None:
-        """Add a job that does all that a cell still lacks."""
-        job = Job(cell_name(self._entries[key], self._manifest), key)
+    def _add_whole(self, key: CellKey, counted: bool = False) -> None:
+        """Add a job that does all that a cell still lacks; see Job."""
+        job = Job(cell_name(self._entries[key], self._manifest), key, counted=counted)
         self._named[job.name] = job
         self.jobs.append(job)
         self._left[key] += 1

@@ -18,7 +18,7 @@ from benchmark.learning.panel import Panel
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.planning.scenarios import learned_as
-from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Listener, TaskBegan
+from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Guessing, Listener, TaskBegan
 from benchmark.running.executors.evaluations import Evaluations
 from benchmark.running.executors.inference import Inference
 from benchmark.storage.answers import answers_path, checksum, lost_answers
@@ -46,12 +46,14 @@ class Job:
         task: the number of one independent task of the cell; None for all tasks, one after the other.
         twins: the cells of the same method and seed in other orders, if the tasks are independent. Such cells copy
             learned tasks from each other.
+        counted: whether other jobs have learned all tasks, and told it: this one only asks for answers.
     """
 
     name: str
     key: CellKey
     task: int | None = None
     twins: tuple[CellKey, ...] = ()
+    counted: bool = False
 
     @property
     def cells(self) -> tuple[CellKey, ...]:
@@ -179,13 +181,18 @@ class Cells:
     def _learn_all(self, job: Job, tell: Listener) -> None:
         """Call learn() for each task of the stream, starting after the last task in the folder."""
         evaluations, tasks, folder = self._evaluations(job.key), len(self._stream(job.key)), self._folder.cell(*job.key)
-        epochs = self._prepared.epochs(job.key[0])
+        # The progress of each epoch is shown once.
+        epochs = 0 if job.counted else self._prepared.epochs(job.key[0])
         unite(folder)
         state, records = self._load(folder, evaluations)
         if self._take_over(job, state.learned) and unite(folder):
             state, records = self._load(folder, evaluations)
         tell(CellBegan(job.name, tasks, state.learned, epochs))
-        evaluations.complete(state, records)
+
+        def guessing(learned: int) -> None:
+            tell(Guessing(job.name, learned))
+
+        evaluations.complete(state, records, guessing)
         while state.learned < tasks:
             numbers = range(1, state.learned + 2)
             state, packed, record = self._learn(job, evaluations, state, records, numbers, tell)
@@ -198,7 +205,7 @@ class Cells:
             if unite(folder):
                 state, records = self._load(folder, evaluations)
                 tell(CellBegan(job.name, tasks, state.learned, epochs))
-            evaluations.complete(state, records)
+            evaluations.complete(state, records, guessing)
         tell(CellEnded(job.name))
 
     def _load(self, folder: Path, evaluations: Evaluations) -> tuple[State, Records]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +108,15 @@ class Evaluations:
             "answers": checksum(content),
         }, content
 
-    def complete(self, state: State, records: Records) -> None:
+    def complete(self, state: State, records: Records, begin: Callable[[int], None]) -> None:
         """Write the answers without knowing the task that are missing.
 
         Args:
             records: those of all tasks in the state.
+            begin: called before each file, with the number of learned tasks.
         """
         if self._inference and records:
-            self._inference.complete(state, records)
+            self._inference.complete(state, records, begin)
 
     def again(self, state: State, records: Records, learned: int) -> bytes:
         """Return once more the file of the answers that were given after `learned` tasks.

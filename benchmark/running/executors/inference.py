@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,14 +59,16 @@ class Inference:
         networks = self._networks(state, checksums, by_task)
         self._known |= {(task, images): (networks[task], answers) for task, answers in by_task.items()}
 
-    def complete(self, state: State, records: Records) -> None:
+    def complete(self, state: State, records: Records, begin: Callable[[int], None]) -> None:
         """Write the files that are missing, as far as the networks still exist.
 
         Args:
             state: the state after all records.
             records: those of all its tasks.
+            begin: called before each file, with the number of learned tasks.
         """
         for learned in lost_inferred(self._folder, records, self._rules):
+            begin(learned)
             key = key_of_networks(records[learned - 1], self._rules)
             write_inferred(self._folder, learned, self._after(learned, state, records), key)
 

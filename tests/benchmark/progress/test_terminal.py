@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Note, TaskBegan, Warned
+from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Guessing, Note, TaskBegan, Warned
 from benchmark.progress.terminal import TerminalProgress
 
 
@@ -31,6 +31,11 @@ def test_epochs_are_counted_for_each_cell_and_for_the_run():
         "clr, seed 0, task 2": (1, 4),
     }
     progress.handle(CellEnded("clr, seed 0, task 2"))
+    # Its tasks were shown one by one, and are asked without knowing the task.
+    progress.handle(CellBegan("clr, seed 0", 3, 3, 0))
+    progress.handle(Guessing("clr, seed 0", 2))
+    assert bars(progress)["clr, seed 0: guessing after 2 tasks"] == (0, 0)
+    progress.handle(CellEnded("clr, seed 0"))
     progress.handle(Note("drawing tables and figures"))
     assert bars(progress) == {"drawing tables and figures": (5, 12), "er, seed 0: task 2, fungi": (4, 6)}
 
