@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmark.config import Execution, Settings, parse_methods, parse_seeds
 from benchmark.planning.preparation import Prepared, prepare_run
-from benchmark.progress.terminal import progress_bars
+from benchmark.progress.notebook import progress_bars
 from benchmark.results.tables import read_table
 from benchmark.running.runner import run
 from benchmark.task_inference.rules import RULES
