@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from benchmark.checks.subject import CPU, MethodSubject
 from benchmark.checks.tiny import make_images
 from benchmark.images import batches
 from benchmark.images.labelled import LabelledImages
-from benchmark.learning.evaluation import answers_among, network_for
+from benchmark.learning.evaluation import Choice, answers_among, network_for
 from benchmark.learning.learner import learn, start
 from benchmark.planning.scenarios import methods_for
 from benchmark.storage.state import State
 from benchmark.streams.base import Task
-from methods import Method
+from methods import Method, Network
 from methods.configured import configure
 from methods.scenarios import Scenario
 
@@ -100,6 +102,16 @@ def test_a_method_that_gets_at_the_test_images_is_caught(monkeypatch: pytest.Mon
         learn(known.cell(), start(known.cell()), task, known.training())
 
 
+def among(network: Network, *columns: range) -> Callable[[Tensor], list[Choice]]:
+    """The logits of these columns: an answer for each."""
+
+    def choices(images: Tensor) -> list[Choice]:
+        logits = network(images)
+        return [Choice(logits[:, own.start : own.stop], own.start) for own in columns]
+
+    return choices
+
+
 @pytest.mark.parametrize("spec", [*ONE_HEAD, "sgd:logits=all", "ewc:logits=current", "derpp:logits=all"])
 def test_who_is_right_among_all_classes_is_right_among_those_of_the_task(spec: str) -> None:
     """For every image, after every task. So derived accuracy is never below accuracy."""
@@ -110,7 +122,7 @@ def test_who_is_right_among_all_classes_is_right_among_those_of_the_task(spec: s
         for number, (task, own) in enumerate(zip(known.tasks, columns, strict=False), 1):
             network = network_for(known.cell(), state, number, len(task.classes))
             among_all = range(columns[-1].stop)
-            answers, derived = answers_among((among_all, own), network, task.test, CPU)
+            answers, derived = answers_among(among(network, among_all, own), task.test, CPU)
             labels = task.test.labels.numpy()
             assert set(labels) <= set(own)
             assert np.isin(derived.classes, own).all()
@@ -128,16 +140,16 @@ def test_answers_are_the_same_in_batches_of_any_size_and_in_any_order(
     known = subject(spec, scenario)
     network = network_for(known.cell(), known.states[-1], 2, len(known.tasks[1].classes))
     data = make_images(300, network.classes, 8, seed=5)
-    choices = (range(network.classes), range(2))
+    choices = among(network, range(network.classes), range(2))
     order = torch.randperm(300, generator=torch.Generator().manual_seed(1))
     monkeypatch.setattr(batches, "_PIXELS_IN_ORDER", 0)
     found = []
     for size in (300, 256, 7, 1):
         monkeypatch.setattr(batches, "_LEAST_IN_ORDER", size)
-        found.append([(a.classes, a.confidence) for a in answers_among(choices, network, data, CPU)])
+        found.append([(a.classes, a.confidence) for a in answers_among(choices, data, CPU)])
         shuffled = LabelledImages(data.images[order], data.labels[order])
         back = order.argsort().numpy()
-        mixed = answers_among(choices, network, shuffled, CPU)
+        mixed = answers_among(choices, shuffled, CPU)
         found.append([(a.classes[back], a.confidence[back]) for a in mixed])
     assert len(set(found[0][0][1].tolist())) > 200
     for each in found[1:]:

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations, prune
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
-from benchmark.planning.scenarios import scenario_for
+from benchmark.planning.scenarios import learned_as
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.columns import in_columns
 from methods import methods
@@ -96,7 +96,7 @@ def network_on(backbone: nn.Module) -> Network:
 
 def learn_two(network: Network, spec: str, tasks: tuple[Task, ...]) -> None:
     method = configure(spec)
-    scenario = scenario_for("task", method)
+    scenario = learned_as("task", method)
     stream = in_columns(Stream("tiny", tasks[:2]), scenario)
     cell = Cell(network, method.make, 3, 0, CPU, scenario=scenario, widths=stream.widths)
     state, names = start(cell), [name for name, _, _ in network.tensors()]

@@ -46,8 +46,9 @@ class Prepared:
         """Return how often a method passes over each task's training images."""
         if label in self.budgets:
             return self.budgets[label].epochs
-        method = next(method for method in self.methods if method.label == label)
-        return method.passes(self.settings.epochs)
+        method = next((method for method in self.methods if method.label == label), None)
+        # A run that may not be resumed like this, as it turns out later, may have other methods.
+        return method.passes(self.settings.epochs) if method else self.settings.epochs
 
     def epochs_in_all(self, cells: Sequence[Mapping[str, Any]]) -> int:
         """Return the sum of the epochs of all tasks in all cells; a task without epochs counts as one.

@@ -62,7 +62,7 @@ def test_the_command(tmp_path, capsys, lab) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "method MeanIMM"
     assert lines[1] == "  ok      its docstring describes it and each option"
-    assert lines[-2] == "  23 of 23 checks passed"
+    assert lines[-2] == "  25 of 25 checks passed"
 
 
 def test_the_command_fails(tmp_path, capsys, lab) -> None:

@@ -18,7 +18,7 @@ from benchmark.learning import workbench
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
-from benchmark.planning.scenarios import scenario_for
+from benchmark.planning.scenarios import learned_as
 from benchmark.storage.state import State, pack
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.columns import in_columns
@@ -62,7 +62,7 @@ def test_a_method_learns_the_same_in_both_formats(
 ) -> None:
     """In double precision, where rounding cannot move a value over a threshold."""
     tiny_network.double()
-    scenario = scenario_for("task", configure(method))
+    scenario = learned_as("task", configure(method))
     tasks = in_columns(Stream("tiny", tiny_tasks[:2]), scenario).tasks
     last, first = (replace(make_cell(method), memory_format=each, scenario=scenario, widths=(3, 2)) for each in FORMATS)
     assert configure(method).cls.any_layout or method == "packnet"
