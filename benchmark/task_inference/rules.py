@@ -25,22 +25,22 @@ RULES: Mapping[str, str] = {**_SURENESS, **_FEATURE}
 SURENESS_NAMES = tuple(_SURENESS)
 #: The rules on features of the backbone as given. They keep something of each task.
 FEATURE_NAMES = tuple(_FEATURE)
-#: The rule of a method that needs one when the user names none.
-DEFAULT_RULE = "centres"
+#: The rule of a method that needs one when the user names none: the best on validation images, see docs/scenarios.md.
+DEFAULT_RULE = "mahalanobis"
 
 # Stands for every rule.
 _ALL = "all"
 
 
 def parse_rules(asked: str | Iterable[str]) -> tuple[str, ...]:
-    """`max-softmax,centres`, or a list -> the rules; `all` stands for every rule.
+    """`max-softmax,centres`, or a list -> the rules; `all` stands for every rule, the default one first.
 
     Raises:
         UserError: a rule does not exist, or is given twice.
     """
     rules: list[str] = []
     for item in map(str, list_items(asked)):
-        rules += RULES if item == _ALL else [item]
+        rules += sorted(RULES, key=lambda rule: rule != DEFAULT_RULE) if item == _ALL else [item]
     for number, rule in enumerate(rules):
         if rule not in RULES:
             close = difflib.get_close_matches(rule, RULES, n=1)

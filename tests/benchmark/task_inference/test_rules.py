@@ -17,6 +17,8 @@ from benchmark.task_inference.feature_rules import FEATURE_RULES
 from benchmark.task_inference.rules import DEFAULT_RULE, FEATURE_NAMES, RULES, SURENESS_NAMES, parse_rules
 from methods.errors import UserError
 
+#: The rule whose answers stand in the summary comes first.
+ALL = ("mahalanobis", "max-softmax", "entropy", "energy", "centres", "gmm")
 KNOWN = "known are max-softmax, entropy, energy, centres, gmm, mahalanobis, or all"
 
 
@@ -39,8 +41,8 @@ def test_their_names_need_nothing_heavy():
         (" gmm , energy,", ("gmm", "energy")),
         (["mahalanobis", "entropy"], ("mahalanobis", "entropy")),
         (("gmm",), ("gmm",)),
-        ("all", tuple(RULES)),
-        (["all"], tuple(RULES)),
+        ("all", ALL),
+        (["all"], ALL),
         ("", ()),
         ((), ()),
     ],
