@@ -58,8 +58,9 @@ class SLDA(FrozenFeatures):
 
     Class means mu_y and one covariance Sigma of all classes, of frozen features, are updated image by image, from 0
     on. With Lambda = ((1 - shrinkage) Sigma + shrinkage I)^-1 the head's row of a class is Lambda mu_y, and its bias
-    -mu_y^T Lambda mu_y / 2. Each image is seen once, and no gradient step is made. The covariance is that of all tasks,
-    so that the heads of earlier tasks change too.
+    -mu_y^T Lambda mu_y / 2. The share of I is raised to the rounding of the kept Sigma, 1.2e-7 of its trace, if it is
+    below that, as with features of great length. Each image is seen once, and no gradient step is made. The covariance
+    is that of all tasks, so that the heads of earlier tasks change too.
 
     Args:
         shrinkage: the share of the identity in the covariance.
@@ -87,6 +88,7 @@ class SLDA(FrozenFeatures):
         counts, means, covariance = moments
         self.kept = {"counts": counts.long(), "means": means.to(like), "covariance": covariance.to(like)}
         shrunk = (1 - self.shrinkage) * covariance
-        shrunk.diagonal().add_(self.shrinkage)
+        rounding = torch.finfo(like.dtype).eps * covariance.trace()
+        shrunk.diagonal().add_(rounding.clamp(min=self.shrinkage))
         weight = torch.cholesky_solve(means.T, torch.linalg.cholesky(shrunk)).T
         heads.assign(weight, -(means * weight).sum(1) / 2)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from baselines.slda import SLDA, Moments, stream
 from benchmark.learning.answering import Answering
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
 from benchmark.streams.base import Task
+from methods.network import Network
 from methods.recipe import Recipe
 
 Array = np.ndarray[Any, Any]
@@ -94,6 +96,22 @@ def test_its_operations(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, 
     backbone = 2 * 8 * 8 * (3 * 6 * 9 + 6 * 5)
     sums = 2 * 40 * 40 * 5 + 2 * 40 * 5 * 5 + 2 * 40 * 3 * 5
     assert learned.operations == 40 * backbone + sums + 5**3 // 3 + 2 * 5**2 * 3
+
+
+def test_long_features_are_no_danger(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
+    """3 x 40 images span less than 300 dimensions: the covariance, rounded, has eigenvalues below -shrinkage."""
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(3, 300, 8), nn.Flatten(), nn.ReLU())
+    with torch.no_grad():
+        backbone[0].weight.mul_(1000)
+    cell = make_cell("slda", Network(backbone, 300, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)))
+    state = start(cell)
+    for task in tiny_tasks:
+        state = learn(cell, state, task, Training(Recipe(), 1, 8)).state
+    assert torch.linalg.eigvalsh(state.memory["covariance"].double())[0] < -1e-4
+    network = Answering(cell).network(state, 3, 4)
+    right = network(tiny_tasks[2].train.images).argmax(1) == tiny_tasks[2].train.labels
+    assert right.double().mean() > 0.8
 
 
 @pytest.mark.parametrize("shrinkage", [0, -0.1, 1.1])
