@@ -9,6 +9,10 @@ from baselines.shared.distilled import Distilled
 from methods import Step, methods
 from methods.heads import named
 
+# The bias of a class without exemplars. It is finite, because the classes of a task may be compared among themselves,
+# and there may be exemplars of none of them.
+_NEVER = -1e15
+
 
 @methods.register("icarl")
 class ICaRL(Distilled):
@@ -51,4 +55,7 @@ class ICaRL(Distilled):
         trained = model.heads.take(model.head_key)
         weight, bias = (tensor.detach().clone() for tensor in trained.values())
         self.kept.update({"trained.weight": weight, "trained.bias": bias})
-        model.heads.place(named(model.head_key, self.past.means(step), torch.zeros_like(bias)))
+        means = self.past.means(step)
+        # A class without exemplars has the mean 0.
+        unknown = means.count_nonzero(1) == 0
+        model.heads.place(named(model.head_key, means, torch.zeros_like(bias).masked_fill(unknown, _NEVER)))

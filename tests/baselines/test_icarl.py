@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import normalize
 
 from baselines.icarl import ICaRL
@@ -51,6 +52,24 @@ def test_the_answer_is_the_nearest_mean_of_exemplars(cell: Cell) -> None:
                 means.append(mean / mean.norm())
             expected = [min(range(end), key=lambda c, f=f: float((f / f.norm() - means[c]).norm())) for f in asked]
             assert answers.tolist() == expected
+
+
+def test_a_class_without_exemplars_is_never_the_answer(tiny_network: Network) -> None:
+    """Features may be negative, so that they are nearer to a mean of 0 than to those of both classes with exemplars."""
+    backbone = nn.Sequential(tiny_network.backbone, nn.LayerNorm(5))
+    network = Network(backbone, 5, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    memory = MemorySize(images=2)
+    cell = Cell(network, lambda: ICaRL(memory=memory), 4, 0, torch.device("cpu"), scenario="class", widths=(3, 2, 4))
+    for learned, end in zip(learn_all(cell), ENDS, strict=True):
+        assert learned.state.memory["replay.labels"].tolist() == [0, 1]
+        answering = network_for(cell, learned.state, learned.state.learned, end)
+        images = torch.cat([task.test.images for task in TASKS])
+        with torch.no_grad():
+            features, logits = answering.features(images), answering(images)
+        weight = answering.heads.take("shared")["heads.shared.weight"]
+        assert ((features @ weight.T)[:, :2] < 0).all(1).any()
+        assert set(logits.argmax(1).tolist()) <= {0, 1}
+        assert logits.softmax(1).isfinite().all()
 
 
 def test_the_trained_head_goes_on_where_it_was(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
