@@ -12,6 +12,9 @@ from methods.configured import ConfiguredMethod
 from methods.errors import UserError
 from methods.scenarios import Scenario
 
+# The most classes that may compete for an image: memories of past images store labels in two bytes, with a sign.
+_MOST_CLASSES = 2**15
+
 #: Where a method answers, in words.
 _WHERE: dict[Scenario, str] = {
     "task": "the task of an image is known",
@@ -90,13 +93,20 @@ def _known(method: ConfiguredMethod) -> str:
 
 
 def check_classes(scenario: Scenario, stream: Stream) -> None:
-    """Check that all tasks have the same classes in the scenario "domain".
+    """Check that all tasks have the same classes in the scenario "domain", and that labels can be stored.
 
     Raises:
-        UserError: they have not; the message names the first difference.
+        UserError: they have not, and the message names the first difference; or there are too many classes.
     """
     if scenario == "domain" and (difference := stream.class_difference):
         raise UserError(
             f"--scenario domain needs a stream whose tasks all have the same classes in the same order, but "
             f"{difference}; give another --stream, as permuted-mnist, or --scenario class"
+        )
+    competing = sum(stream.widths) if scenario == "class" else stream.most_classes
+    if competing > _MOST_CLASSES:
+        fewer = "fewer --tasks, or --scenario task" if scenario == "class" else "a stream whose tasks have fewer"
+        raise UserError(
+            f"--scenario {scenario}: {competing:,} classes compete for an image, and at most {_MOST_CLASSES:,} are "
+            f"possible; give {fewer}"
         )

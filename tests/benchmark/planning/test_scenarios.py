@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmark.checks.tiny import make_task
 from benchmark.cli.main import main
-from benchmark.planning.scenarios import learned_as, methods_for, rules_for
+from benchmark.planning.scenarios import check_classes, learned_as, methods_for, rules_for
+from benchmark.streams.base import Stream
 from benchmark.task_inference.rules import DEFAULT_RULE
 from methods import methods
 from methods.configured import configure
+from methods.errors import UserError
 from methods.scenarios import Scenario
 
 ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "er-ace", "derpp", "agem", "gdumb", "joint"]
@@ -70,6 +74,21 @@ def test_what_has_no_answer_is_refused_in_one_sentence(
     assert told.startswith(f"error: {says}")
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_label_fits_into_two_bytes() -> None:
+    """The largest of 32768 classes is 32767; with one more it would be stored as another class."""
+    names = tuple(map(str, range(2**15 - 2)))
+    large = replace(make_task(1, 2), classes=names)
+    fits, exceeds = (Stream("many", (large, make_task(2, classes))) for classes in (2, 3))
+    check_classes("class", fits)
+    check_classes("task", exceeds)
+    with pytest.raises(UserError, match=r"^--scenario class: 32,769 classes compete for an image, and at most 32,768 "):
+        check_classes("class", exceeds)
+    alone = Stream("many", (replace(large, classes=(*names, "a", "b", "c")),))
+    for scenario in ("task", "class", "domain"):
+        with pytest.raises(UserError, match=f"^--scenario {scenario}: 32,769 classes"):
+            check_classes(scenario, alone)
 
 
 @pytest.mark.parametrize(
