@@ -46,6 +46,10 @@ class Step(Protocol):
         """The minibatch: uint8 [B, C, S, S]; or features [B, D] if these were computed once, see `Method.part`."""
 
     @property
+    def unchanged_images(self) -> Tensor:
+        """The minibatch's images before they were changed at random (--augment): what a memory stores."""
+
+    @property
     def labels(self) -> Tensor:
         """The minibatch's labels: int64 [B]; with a head for all tasks, columns of its logits."""
 

@@ -134,13 +134,13 @@ class Memory:
             self.method.kept[REPLAY + name] = torch.cat([rows.get(name, added[:0]), added])
 
     def add_minibatch(self, step: Step, more_bytes: int = 0, **beside: Tensor) -> None:
-        """Offer the minibatch, as `add` does a task's images.
+        """Offer the minibatch's images, as they were before --augment changed them; see `add`.
 
         Without values this does nothing: one step then stands for all steps of a task, and the method offers all images
         of the task before it.
         """
         if not step.images.is_meta:
-            self.add(Samples(step.images, step.labels), step.device, more_bytes=more_bytes, beside=beside)
+            self.add(Samples(step.unchanged_images, step.labels), step.device, more_bytes=more_bytes, beside=beside)
 
     def _choose(self, labels: Tensor, rows: dict[str, Tensor], capacity: int) -> tuple[Tensor, Tensor]:
         """Which stored samples stay, and which new ones enter."""

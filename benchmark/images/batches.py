@@ -38,7 +38,12 @@ class Batches:
         augment: changes the images of a batch, on the device.
         dry: only the first batch of each epoch.
         memory_format: how the images of a batch lie in memory.
+
+    Attributes:
+        unchanged: the images of the present batch before `augment`; available from an epoch's first batch on.
     """
+
+    unchanged: Tensor
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class Batches:
             images = laid_out(images.to(self.device, non_blocking=True), self.memory_format)
             labels = labels.to(self.device, non_blocking=True)
             for batch, batch_labels in zip(images.split(sizes), labels.split(sizes), strict=True):
+                self.unchanged = batch
                 yield laid_out(self.augment(batch), self.memory_format), batch_labels
 
     def _read_ahead(self, chosen: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -108,6 +108,10 @@ class Strategy(SupervisedTemplate, Step):
         return images
 
     @property
+    def unchanged_images(self) -> Tensor:
+        return self._batches.unchanged
+
+    @property
     def labels(self) -> Tensor:
         labels: Tensor = self.mb_y
         return labels

@@ -103,6 +103,7 @@ def test_a_step_offers_what_it_says_in_every_hook(
     for hook, step in steps:
         count = 8 if step["steps_done"] == 2 else 16
         assert (step["images"].shape, step["images"].dtype) == ((count, 3, 8, 8), torch.uint8)
+        assert torch.equal(step["unchanged_images"], step["images"])
         assert (step["labels"].shape, step["labels"].dtype) == ((count,), torch.int64)
         if STEP_HOOKS.index(hook) >= 2:
             assert step["logits"].shape == (count, 2)

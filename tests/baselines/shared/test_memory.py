@@ -25,6 +25,19 @@ CPU = torch.device("cpu")
 every = pytest.mark.parametrize("name", ["er", "er-ace", "derpp", "agem"])
 
 
+@pytest.mark.parametrize("name", ["er", "derpp"])
+def test_a_memory_that_is_filled_in_each_step_holds_images_as_they_were_given(
+    name: str, make_cell: Callable[..., Cell], states: Callable[..., list[State]], tiny_tasks: tuple[Task, ...]
+) -> None:
+    """They are changed at random when they are drawn: if they were stored so, they would be changed twice."""
+    cell = make_cell(f"{name}:memory=30:fill=during")
+    how = Training(cell.make_method().recipe, epochs=2, batch_size=8, augment=("flip", "crop"))
+    *_, state = states(cell, tiny_tasks, how)
+    given = {image.numpy().tobytes() for task in tiny_tasks for image in task.train.images}
+    assert len(state.memory["replay.images"]) == 30
+    assert {image.numpy().tobytes() for image in state.memory["replay.images"]} <= given
+
+
 @every
 def test_memory_holds_images_of_the_past_tasks(
     name: str, make_cell: Callable[..., Cell], states: Callable[..., list[State]], tiny_tasks: tuple[Task, ...]
