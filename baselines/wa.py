@@ -39,4 +39,6 @@ class WA(Softened):
         if self.task > 1:
             weight, _ = step.model.heads.take(step.model.head_key).values()
             old, new = weight.tensor_split([old_classes(step)])
-            new *= old.norm(dim=1).mean() / new.norm(dim=1).mean()
+            length, wanted = new.norm(dim=1).mean(), old.norm(dim=1).mean()
+            # If all new weights were clipped to 0, they stay 0.
+            new *= torch.where(length > 0, wanted / length, 1.0)

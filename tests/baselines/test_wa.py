@@ -45,3 +45,22 @@ def test_weights_are_positive_and_new_vectors_are_as_long_as_old_ones_on_average
         factor = sum(lengths[:old]) / old / (sum(lengths[old:]) / (classes - old))
         torch.testing.assert_close(found[old:], factor * weight[old:], rtol=1e-12, atol=0)
     assert {*state.memory} == {"replay.images", "replay.labels", "replay.tasks"}
+
+
+def test_new_weights_that_are_all_clipped_stay_0(tiny_network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their length cannot be changed; 0/0 would be no number."""
+    hook = Distilled.after_training_exp
+
+    def clip(self: Distilled, step: Step) -> None:
+        hook(self, step)
+        head = step.model.heads
+        with torch.no_grad():
+            head.take("shared")["heads.shared.weight"][head.tasks[-1].start :] = 0
+
+    monkeypatch.setattr(Distilled, "after_training_exp", clip)
+    cell = Cell(tiny_network, WA, 4, 0, torch.device("cpu"), scenario="class", widths=(3, 2, 4))
+    first, second, _ = three_tasks("class")
+    state = start(cell)
+    for task in (first, second):
+        state = learn(cell, state, task, Training(WA.recipe, epochs=1, batch_size=8)).state
+    assert torch.equal(state.shared["heads.shared.weight"][3:], torch.zeros(2, 5))
