@@ -101,9 +101,10 @@ def test_its_operations(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, 
 def test_long_features_are_no_danger(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
     """3 x 40 images span less than 300 dimensions: the covariance, rounded, has eigenvalues below -shrinkage."""
     torch.manual_seed(0)
-    backbone = nn.Sequential(nn.Conv2d(3, 300, 8), nn.Flatten(), nn.ReLU())
+    convolution = nn.Conv2d(3, 300, 8)
     with torch.no_grad():
-        backbone[0].weight.mul_(1000)
+        convolution.weight.mul_(1000)
+    backbone = nn.Sequential(convolution, nn.Flatten(), nn.ReLU())
     cell = make_cell("slda", Network(backbone, 300, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)))
     state = start(cell)
     for task in tiny_tasks:
