@@ -79,7 +79,7 @@ for _name, _target, _summary in (
     ("icarl", "baselines.icarl:ICaRL", "exemplars by herding, distillation, and the nearest mean of exemplars"),
     ("gdumb", "baselines.gdumb:GDumb", "a balanced memory, and a network trained from the start on it alone"),
     ("wa", "baselines.wa:WA", "exemplars and distillation; the new classes' weights are aligned with the old ones'"),
-    ("bic", "baselines.bic:BiC", "exemplars and distillation; two values per task correct the new classes' logits"),
+    ("bic", "baselines.bic:BiC", "exemplars and distillation; two values correct the new classes' logits"),
     ("psp", "baselines.psp:PSP", "one set of weights, seen through a context of signs per task"),
     ("supsup", "baselines.supsup:SupSup", "random frozen weights, a binary mask per task"),
     ("piggyback", "baselines.piggyback:Piggyback", "pretrained frozen weights, a binary mask per task"),

@@ -56,6 +56,7 @@ DOWNLOAD, CLUSTER, INSTALLED = (
     "needs a cluster",
     "tests/test_examples.py installs the package",
 )
+REAL = "needs real images and weights; tests/benchmark/running/test_scenarios.py runs the scenarios"
 SHOWS = "tests/benchmark/trackers reads what trackers are given"
 NOT_RUN = {
     "run --methods clr,er --stream split-cifar100:tasks=20:root=/data --tasks 5": DOWNLOAD,
@@ -68,6 +69,12 @@ NOT_RUN = {
     "online-ewc:lr=0.03:strength=180:decay=1:fisher=weighted:samples=12000:momentum=0:clip=0:logits=all, "
     "si:lr=0.1:strength=1:damping=0.9:relu=none:limit=1:momentum=0:clip=0:logits=all, "
     "lwf:lr=0.03:weight_decay=0.0005:warmup=1:momentum=0:clip=0:logits=seen'": DOWNLOAD,
+    "run --methods clr,bn-only,linear-probe,er,ncm,ranpac --scenario class --infer all --image-size 64 --stream "
+    "folder:DIR:order=flowers5,gtsrb,scenes15,pacs_sketch,food101,sign_digits,dtd10,trashnet --epochs 5 "
+    "--train-images 200 --test-images 150 --backbone resnet18:until=layer3:weights=FILE": REAL,
+    "run --methods sgd,ewc,er,joint,clr,ncm --scenario domain --infer all --image-size 64 --epochs 5 --stream "
+    "folder:DIR:order=pacs_photo,pacs_art,pacs_cartoon,pacs_sketch --train-images 200 --backbone "
+    "resnet18:until=layer3:weights=FILE": REAL,
     "run --methods paper --preset paper --stream skill53:DIR --name skill53": DOWNLOAD,
     "run --methods paper --stream torchvision:open --train-images 2560 --test-images 512 --name open": DOWNLOAD,
     "run --methods clr,ewc,er --stream torchvision:flowers102,dtd,svhn --image-size 128 --name three": DOWNLOAD,
