@@ -162,11 +162,8 @@ class Matrix:
 
     def _lacks_inferred(self, key: CellKey) -> bool:
         """Whether a cell has not answered yet where the task is not known."""
-        rules = self._manifest.settings["infer"]
-        if not rules or self._manifest.learned_as(key[0]) == "domain":
-            return False
-        folder = self._folder.cell(*key)
-        return bool(lost_inferred(folder, read_records(folder), rules))
+        rules, folder = self._manifest.rules_of(key[0]), self._folder.cell(*key)
+        return bool(rules) and bool(lost_inferred(folder, read_records(folder), rules))
 
     def _set_pending(self, entry: dict[str, Any]) -> None:
         entry["status"], entry["cause"] = PENDING, None

@@ -93,7 +93,8 @@ def _run(
         manifest = resumed(old, manifest, process)
     else:
         manifest["processes"] = [process]
-    found = {key_of(entry): look(run_folder.cell(*key_of(entry))) for entry in manifest["cells"]}
+    keys = [key_of(entry) for entry in manifest["cells"]]
+    found = {key: look(run_folder.cell(*key), manifest.rules_of(key[0])) for key in keys}
     process["tasks_left"] = len(manifest["tasks"]) * len(found) - sum(len(cell.tasks) for cell in found.values())
     if process["tasks_left"]:
         check_device(manifest, process, settings.device, folder.name)

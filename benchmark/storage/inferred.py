@@ -48,17 +48,25 @@ def key_of_networks(record: Record, rules: Sequence[str]) -> str:
 
 
 def lost_inferred(folder: Path, records: Records, rules: Sequence[str]) -> list[int]:
-    """After which tasks a cell lacks its answers, or has damaged ones, and can still give them.
+    """After which tasks a cell lacks its answers, or has damaged ones, and can still give them."""
+    return [learned for learned, again in _missing(folder, records, rules).items() if again]
 
-    It can as long as the networks of these tasks are those after the last record.
-    """
-    now = {entry["task"]: entry["network"] for entry in records[-1]["evaluated"]} if records else {}
-    return [
-        record["learned"]
+
+def gone_inferred(folder: Path, records: Records, rules: Sequence[str]) -> list[int]:
+    """After which tasks a cell lacks its answers, or has damaged ones, and cannot give them again without learning."""
+    return [learned for learned, again in _missing(folder, records, rules).items() if not again]
+
+
+def _missing(folder: Path, records: Records, rules: Sequence[str]) -> dict[int, bool]:
+    """After which tasks a cell lacks its answers -> whether their networks are those after the last record."""
+    if not rules or not records:
+        return {}
+    now = {entry["task"]: entry["network"] for entry in records[-1]["evaluated"]}
+    return {
+        record["learned"]: all(now.get(entry["task"]) == entry["network"] for entry in record["evaluated"])
         for record in records
-        if all(now.get(entry["task"]) == entry["network"] for entry in record["evaluated"])
-        and read_inferred(folder, record["learned"], key_of_networks(record, rules)) is None
-    ]
+        if read_inferred(folder, record["learned"], key_of_networks(record, rules)) is None
+    }
 
 
 def write_inferred(folder: Path, learned: int, inferred: Inferred, key: str) -> None:

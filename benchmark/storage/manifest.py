@@ -91,6 +91,11 @@ class Manifest(dict[str, Any]):
         """The scenario in which a method learned: where it has no answer of its own in the run's, it is "task"."""
         return self.get("learned_as", {}).get(label, self.settings.get("scenario", "task"))
 
+    def rules_of(self, label: str) -> tuple[str, ...]:
+        """The rules by which a method guesses the task: none where one head answers for all domains."""
+        # An earlier version of the program guessed no task.
+        return () if self.learned_as(label) == "domain" else tuple(self.settings.get("infer") or ())
+
     @property
     def title(self) -> str:
         """What was learned on what, for a heading."""

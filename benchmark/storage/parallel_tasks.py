@@ -11,6 +11,7 @@ task's number changes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,9 +120,14 @@ class Found:
         return {*range(1, self.sequence + 1), *self.alone}
 
 
-def look(folder: Path) -> Found:
-    """See what a cell's folder holds. It need not exist; nothing is changed."""
-    records, damaged = find_newest(folder)
+def look(folder: Path, rules: Sequence[str] = ()) -> Found:
+    """See what a cell's folder holds. It need not exist; nothing is changed.
+
+    Args:
+        folder: the cell's.
+        rules: those by which the cell guesses tasks.
+    """
+    records, damaged = find_newest(folder, rules)
     whole = set()
     for number, path in _paths(folder).items():
         record = read_record(path)

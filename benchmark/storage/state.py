@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchmark.files import uninterrupted, write_atomically, writing
 from benchmark.storage.answers import answers_path, can_be_given_again, lost_answers
+from benchmark.storage.inferred import gone_inferred, inferred_path
 from benchmark.storage.records import Record, read_records, record_path, write_record
 from methods.errors import UserError, first_line
 from methods.heads import is_head, placed, placeless
@@ -135,17 +136,18 @@ def save(folder: Path, packed: PackedState, record: Record, keep_states: bool = 
     _settle(folder, written)
 
 
-def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[Record]]:
+def load(folder: Path, start: Callable[[], State], rules: Sequence[str] = ()) -> tuple[State, list[Record]]:
     """The newest complete state, and the records up to it. Later records, of damaged states, are removed.
 
     Args:
         folder: the cell's; need not exist.
         start: makes the state before the first task, if no complete state exists.
+        rules: those by which the cell guesses tasks.
 
     Returns:
         the state, and the contents of after-1.json ... after-<learned>.json.
     """
-    records, damaged = find_newest(folder)
+    records, damaged = find_newest(folder, rules)
     if damaged:
         for path in folder.glob("after-*.json"):
             number = path.stem.removeprefix("after-")
@@ -157,22 +159,28 @@ def load(folder: Path, start: Callable[[], State]) -> tuple[State, list[Record]]
     return _read(folder, len(records), records[-1]["checksums"]), records
 
 
-def find_newest(folder: Path) -> tuple[list[Record], list[Path]]:
-    """The records up to the newest complete state, and the files that make later states incomplete."""
+def find_newest(folder: Path, rules: Sequence[str] = ()) -> tuple[list[Record], list[Path]]:
+    """The records up to the newest complete state, and the files that make later states incomplete.
+
+    Args:
+        folder: the cell's; need not exist.
+        rules: those by which the cell guesses tasks.
+    """
     records = read_records(folder)
     unread = record_path(folder, len(records) + 1)
     damaged = [unread] if unread.exists() else []
-    while records and (lost := damaged_parts(folder, records[-1]["checksums"]) or _gone(folder, records)):
+    while records and (lost := damaged_parts(folder, records[-1]["checksums"]) or _gone(folder, records, rules)):
         # An earlier state may lack files because they were removed when they were no longer needed.
         damaged = damaged or lost
         records.pop()
     return records, damaged
 
 
-def _gone(folder: Path, records: list[Record]) -> list[Path]:
+def _gone(folder: Path, records: list[Record], rules: Sequence[str]) -> list[Path]:
     """The files of answers that are missing or damaged, and that the state after these records cannot give again."""
     lost = lost_answers(folder, records)
-    return [answers_path(folder, learned) for learned in lost if not can_be_given_again(records, learned)]
+    own = [answers_path(folder, learned) for learned in lost if not can_be_given_again(records, learned)]
+    return own + [inferred_path(folder, learned) for learned in gone_inferred(folder, records, rules)]
 
 
 def damaged_parts(folder: Path, checksums: Mapping[str, str]) -> list[Path]:

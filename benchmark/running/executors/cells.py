@@ -6,7 +6,6 @@ import atexit
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -142,13 +141,17 @@ class Cells:
         return self._streams[scenario, order]
 
     def _evaluations(self, key: CellKey) -> Evaluations:
-        folder, cell, stream = self._folder.cell(*key), self._cell(key), self._stream(key)
-        # Where one head answers for all domains, no task need be known.
-        rules = self.settings.infer if cell.scenario != "domain" else ()
+        folder, cell, stream, rules = self._folder.cell(*key), self._cell(key), self._stream(key), self._rules(key)
         sureness = {rule: SURENESS[rule] for rule in rules if rule in SURENESS}
         panel = Panel(cell, stream.widths, self.settings.precision, sureness)
         inference = Inference(panel, stream, rules, self._guesses(key), folder) if rules else None
         return Evaluations(panel, stream, self._verify, folder, inference)
+
+    def _rules(self, key: CellKey) -> tuple[str, ...]:
+        """Return the rules by which a cell guesses tasks."""
+        # Where one head answers for all domains, no task need be known.
+        learned = learned_as(self.settings.scenario, self._methods[key[0]])
+        return () if learned == "domain" else tuple(self.settings.infer)
 
     def _guesses(self, key: CellKey) -> Guesses | None:
         """Return the guesses of the rules that look at frozen features: the same for all methods."""
@@ -184,9 +187,9 @@ class Cells:
         # The progress of each epoch is shown once.
         epochs = 0 if job.counted else self._prepared.epochs(job.key[0])
         unite(folder)
-        state, records = self._load(folder, evaluations)
+        state, records = self._load(job.key, evaluations)
         if self._take_over(job, state.learned) and unite(folder):
-            state, records = self._load(folder, evaluations)
+            state, records = self._load(job.key, evaluations)
         tell(CellBegan(job.name, tasks, state.learned, epochs))
 
         def guessing(learned: int) -> None:
@@ -203,14 +206,15 @@ class Cells:
             self._take_over(job, state.learned)
             # An earlier process with parallel tasks may have learned the next tasks already.
             if unite(folder):
-                state, records = self._load(folder, evaluations)
+                state, records = self._load(job.key, evaluations)
                 tell(CellBegan(job.name, tasks, state.learned, epochs))
             evaluations.complete(state, records, guessing)
         tell(CellEnded(job.name))
 
-    def _load(self, folder: Path, evaluations: Evaluations) -> tuple[State, Records]:
+    def _load(self, key: CellKey, evaluations: Evaluations) -> tuple[State, Records]:
         """Return the newest state and the records up to it, after files of answers were made again where needed."""
-        state, records = load(folder, lambda: start(evaluations.cell))
+        folder = self._folder.cell(*key)
+        state, records = load(folder, lambda: start(evaluations.cell), self._rules(key))
         for learned in lost_answers(folder, records):
             # The state still gives the same answers: `load` has made sure of it.
             content = evaluations.again(state, records, learned)

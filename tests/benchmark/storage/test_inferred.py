@@ -10,6 +10,7 @@ import pytest
 from benchmark.storage.answers import Answers
 from benchmark.storage.inferred import (
     Inferred,
+    gone_inferred,
     inferred_path,
     key_of_networks,
     lost_inferred,
@@ -68,7 +69,10 @@ def test_files_are_missed_as_long_as_their_networks_answer(tmp_path: Path) -> No
     changed = [record(1, "a"), record(2, "a2", "b"), record(3, "a2", "b", "c")]
     assert lost_inferred(tmp_path, isolated, RULES) == [1, 2, 3]
     assert lost_inferred(tmp_path, changed, RULES) == [2, 3]
-    assert lost_inferred(tmp_path, [], RULES) == []
+    assert gone_inferred(tmp_path, isolated, RULES) == []
+    assert gone_inferred(tmp_path, changed, RULES) == [1], "this network is no more"
+    assert gone_inferred(tmp_path, changed, ()) == lost_inferred(tmp_path, changed, ()) == []
+    assert lost_inferred(tmp_path, [], RULES) == gone_inferred(tmp_path, [], RULES) == []
     write_inferred(tmp_path, 2, some(2), key_of_networks(isolated[1], RULES))
     assert lost_inferred(tmp_path, isolated, RULES) == [1, 3]
     assert lost_inferred(tmp_path, changed, RULES) == [2, 3], "these are of another network"

@@ -20,6 +20,7 @@ from benchmark.progress.events import ignore
 from benchmark.running.executors.cells import Cells, Job
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.inferred import inferred_path, read_inferred
+from benchmark.storage.parallel_tasks import look
 from benchmark.storage.records import read_records
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream, Task
@@ -162,6 +163,19 @@ def test_what_is_missing_is_made_again(run: Run, spec: str, scenario: Scenario, 
         inferred_path(folder, 1).write_bytes(b"damaged")
     run(spec, scenario, rules)
     assert {name: (folder / name).read_bytes() for name in whole} == whole
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"damaged")])
+def test_what_no_network_can_answer_again_is_learned_again(run: Run, damage: Callable[[Path], object]) -> None:
+    """The network after the second task is gone: as with damaged answers, the cell goes back to a state before."""
+    folder = run("sgd", "class")
+    answers = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+    damage(inferred_path(folder, 2))
+    assert look(folder, RULES).damaged == (inferred_path(folder, 2),)
+    assert look(folder).damaged == (), "without rules the file has no meaning"
+    run("sgd", "class")
+    assert {path.name: path.read_bytes() for path in folder.glob("*.safetensors")} == answers
+    assert look(folder, RULES).damaged == ()
 
 
 def test_tasks_that_were_learned_alone_are_asked_when_all_of_them_exist(run: Run) -> None:
