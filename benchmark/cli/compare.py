@@ -48,7 +48,7 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], refere
     Raises:
         UserError: the runs cannot be compared, or the folder cannot be used.
     """
-    from benchmark.report.tables import rank_display, summary_display
+    from benchmark.report.tables import inference_display, rank_display, summary_display
     from benchmark.report.text import to_text
     from benchmark.report.write import write_report
     from benchmark.results.join import joined
@@ -57,7 +57,7 @@ def compare_command(paths: Sequence[Path], folder: Path, argv: list[str], refere
     with joined(paths, folder, argv, reference) as run:
         results = collect(run, run.read_manifest())
         write_report(results)
-    print(to_text(summary_display(results)))
+    print(*map(to_text, filter(None, [summary_display(results), inference_display(results)])), sep="\n")
     if results.statistics.verdict:
         ranks = rank_display(results.statistics)
         print(to_text(ranks) if ranks else f"{results.statistics.verdict}\n")

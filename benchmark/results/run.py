@@ -156,7 +156,7 @@ def read(run: RunFolder) -> Results:
     """
     manifest = run.read_manifest()
     tables = _read_tables(run.path) if manifest.get("finished") else None
-    if tables is None:
+    if tables is None or ("answer" not in tables[0] and _keeps_others(run, manifest)):
         return collect(run, manifest)
     kept = _kept(run, manifest)
     measured = _read_measured(run.path)
@@ -164,6 +164,11 @@ def read(run: RunFolder) -> Results:
     return _with_numbers_of_answers(
         results_of(run.path, manifest, *tables, kept.last(), costs=costs, measured=measured),
     )
+
+
+def _keeps_others(run: RunFolder, manifest: Manifest) -> bool:
+    """Whether records tell of answers that the accuracy.csv of an earlier version left out."""
+    return any(len(asked(manifest, key[0]).all) > 1 and run.cell(*key).is_dir() for key in manifest.keys_of_cells)
 
 
 def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:

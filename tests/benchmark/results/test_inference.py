@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.cli.compare import compare_command
 from benchmark.report.write import write_report
 from benchmark.results.join import joined
 from benchmark.results.run import Results, collect, read
@@ -250,16 +251,33 @@ def test_a_run_of_an_earlier_version_is_read(answers_run: Any, tmp_path: Path) -
     assert found.summary["answer"].tolist() == ["task"]
 
 
+def test_answers_that_an_earlier_version_kept_and_did_not_list_are_read(answers_run: Any, tmp_path: Path) -> None:
+    """In the scenario class it kept the derived answers too, and its accuracy.csv had only the others."""
+    run = answers_run(tmp_path / "run", "class", [[0, 1], [0, 1]], [2, 2])
+    run.cell(("er", 0, 0), {"class": [[[0, 1]], [[2, 1], [2, 3]]], "derived": [[[0, 1]], [[0, 1], [2, 3]]]})
+    folder = run.manifest()
+    write_report(results(folder))
+    accuracy = pd.read_csv(folder.path / "accuracy.csv")
+    accuracy[accuracy["answer"] == "class"].drop(columns="answer").to_csv(folder.path / "accuracy.csv", index=False)
+    (folder.path / "inference.csv").unlink()
+    assert row(read(folder).inference, method="er")["accuracy_with_oracle"] == 1
+    shutil.rmtree(folder.path / "cells")
+    without = read(folder)
+    assert np.isnan(row(without.inference, method="er")["accuracy_with_oracle"])
+    assert without.summary["average_accuracy"].tolist() == [0.75]
+
+
 def test_a_comparison_has_all_answers_of_its_runs(
-    class_run: Any, answers_run: Callable[..., Any], tmp_path: Path
+    class_run: Any, answers_run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second run knows the tasks: its own answers are not among the columns of the first one's."""
     class_run.manifest()
     other = answers_run(tmp_path / "task", "task", class_run.truth, class_run.widths)
     other.cell(("er", 0, 0), {"task": [[[0, 1, 0, 0]], [[0, 1, 1, 0], [0, 1, 2, 0] * 2]]})
     other.manifest()
-    with joined([class_run.folder, other.folder], tmp_path / "both", []) as run:
-        write_report(results(run))
+    assert compare_command([class_run.folder, other.folder], tmp_path / "both", []) == 0
+    # As `run` does, it shows the table of the answers without the task.
+    assert "Without the task oracle" in capsys.readouterr().out
     shutil.rmtree(class_run.folder)
     both = RunFolder(tmp_path / "both")
     found = results(both)
