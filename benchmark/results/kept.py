@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, TypeAlias
@@ -90,7 +91,6 @@ class KeptAnswers:
                 continue
             cell = self._cell(key)
             files = [cell.inferred(record["learned"]) for record in after]
-            there = [file for file in files if file is not None]
             order = self._manifest.orders[key[2]]
             for rule, costs in (files[-1].costs if files[-1] else {}).items():
                 rows.setdefault((key[0], rule), []).append(
@@ -98,8 +98,9 @@ class KeptAnswers:
                         "kept_bytes": costs["bytes"],
                         "inference_flops_per_image": costs["flops_per_image"],
                         "bare": self._manifest.tasks[order[-1] - 1]["backbone_inference_flops"],
-                        "evaluations": sum(file.evaluations for file in there),
-                        "frozen_evaluations": sum(file.frozen_evaluations for file in there),
+                        # If a file is missing, the sum of the others would be too small.
+                        "evaluations": sum(file.evaluations if file else math.nan for file in files),
+                        "frozen_evaluations": sum(file.frozen_evaluations if file else math.nan for file in files),
                     }
                 )
         table = [

@@ -192,6 +192,9 @@ def test_what_is_missing_has_no_rows_and_no_numbers(class_run: Any) -> None:
     assert accuracies(found.accuracy, "clr", "inferred:centres") == [(2, 1, 0.5), (2, 2, 0.75)]
     assert row(found.summary, method="clr")["average_accuracy"] == 0.625
     assert np.isnan(row(found.summary, method="clr")["average_incremental_accuracy"])
+    costs = row(found.inference, method="clr", rule="centres")
+    assert np.isnan(costs["evaluations"]), "a sum over the files that are left would be too small"
+    assert costs["kept_bytes"] > 0, "these are of the last task"
     inferred_path(cell, 2).unlink()
     found = results(run)
     assert accuracies(found.accuracy, "clr", "inferred:centres") == []
