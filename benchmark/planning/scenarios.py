@@ -78,13 +78,20 @@ def check_scenario(scenario: Scenario, configured: Sequence[ConfiguredMethod]) -
         if learned_as(scenario, method) != "class" and "logits" in method.options:
             raise UserError(
                 f"--scenario {scenario}: '{method.label}' sets logits, which says something only where one head "
-                "answers for the classes of several tasks; leave it out, or give --scenario class"
+                f"answers for the classes of several tasks; {_without_logits(scenario)}"
             )
         if scenario == "domain" and method.options.get("warmup"):
             raise UserError(
                 f"--scenario domain: '{method.label}' trains the units of new classes first, and here no class is new; "
                 "leave warmup out"
             )
+
+
+def _without_logits(scenario: Scenario) -> str:
+    """What to do with the option logits of a method that does not learn in the scenario "class"."""
+    if scenario == "class":
+        return "with bn=per-task each task has a head of its own; leave one of the two out"
+    return "leave it out, or give --scenario class"
 
 
 def _known(method: ConfiguredMethod) -> str:
