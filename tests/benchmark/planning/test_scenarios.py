@@ -47,8 +47,9 @@ def test_the_methods_with_an_answer_of_their_own() -> None:
         ("--methods er:logits=all --scenario domain", "--scenario domain: 'er:logits=all' sets logits"),
         (
             "--methods sgd:bn=per-task:logits=all --scenario class",
-            "--scenario class: 'sgd:bn=per-task:logits=all' sets logits, which says something only where one head answers "
-            "for the classes of several tasks; with bn=per-task each task has a head of its own; leave one of the two out",
+            "--scenario class: 'sgd:bn=per-task:logits=all' sets logits, which says something only where one head "
+            "answers for the classes of several tasks; with bn=per-task each task has a head of its own; leave one of "
+            "the two out",
         ),
         (
             "--methods sgd,er --scenario domain --stream rotated-mnist --infer energy,centres",
