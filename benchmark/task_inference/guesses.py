@@ -169,10 +169,11 @@ class Guesses:
         kind = np.min_scalar_type(learned)
         tensors = {f"{rule}.{place}": guesses.astype(kind) for (rule, place), guesses in guessed.tasks.items()}
         costs = {key: value for key, value in vars(guessed).items() if key != "tasks"}
-        write_tensors(self._path(learned), tensors, self._about(learned) | {"costs": costs})
         if learned == len(self._stream):
+            # Before the file is written: a process that is killed in between makes both again, and leaves nothing over.
             for place in range(1, learned + 1):
                 (self._folder / f"test-{place}.safetensors").unlink(missing_ok=True)
+        write_tensors(self._path(learned), tensors, self._about(learned) | {"costs": costs})
 
     def _read(self, learned: int) -> Guessed | None:
         found = read_sealed(self._path(learned))

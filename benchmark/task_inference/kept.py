@@ -87,6 +87,7 @@ class KeptFiles:
                 shared = {rule: FEATURE_RULES[rule].share(shared[rule], features, labels) for rule in self.rules}
         if learned > together:
             self._write_shared(learned, shared)
+        self._remove_older()
         return Kept([each for each in own if each is not None], shared)
 
     def _learn(self, number: int, task: Task, features: Features, labels: Labels) -> _ByRule:
@@ -110,14 +111,18 @@ class KeptFiles:
         return 0, self._by_rule({})
 
     def _write_shared(self, learned: int, shared: _ByRule) -> None:
-        known = {int(path.stem.partition("-")[2]): path for path in self.folder.glob("shared-*") if _is_shared(path)}
-        if any(number > learned for number in known):
-            # These tasks were learned again for an older file. The newest stays what it is.
-            return
-        write_tensors(self._shared_path(learned), _flat(shared), self._about_shared(learned))
-        for number, path in known.items():
-            if number < learned:
-                path.unlink(missing_ok=True)
+        # If there are later files, these tasks were learned again for an older one. The newest stays what it is.
+        if max(self._known_shared(), default=0) <= learned:
+            write_tensors(self._shared_path(learned), _flat(shared), self._about_shared(learned))
+
+    def _remove_older(self) -> None:
+        """Remove all but the newest file, also those that a killed process has left."""
+        for number in sorted(self._known_shared())[:-1]:
+            self._shared_path(number).unlink(missing_ok=True)
+
+    def _known_shared(self) -> list[int]:
+        """Of how many tasks there are files of what is kept together."""
+        return [int(path.stem.partition("-")[2]) for path in self.folder.glob("shared-*") if _is_shared(path)]
 
     def _by_rule(self, tensors: Tensors) -> _ByRule:
         return {

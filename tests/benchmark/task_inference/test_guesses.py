@@ -320,6 +320,27 @@ def test_killed_before_any_file_and_started_again_gives_the_same_bytes(
         guesses(tmp_path / "all").after(3)
 
 
+@pytest.mark.parametrize("number", range(1, 6))
+def test_killed_before_any_file_is_removed_and_started_again_leaves_nothing_over(
+    guesses: Callable[..., Guesses], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    """Two older files of what is kept together, and three of the features of test images, are no longer needed."""
+    numbers, remove = count(1), Path.unlink
+
+    def removing(path: Path, missing_ok: bool = False) -> None:
+        if path.name.startswith(("shared-", "test-")) and next(numbers) == number:
+            raise Killed
+        remove(path, missing_ok)
+
+    guesses(tmp_path / "whole").after(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", removing)
+        with pytest.raises(Killed):
+            guesses(tmp_path / "killed").after(3)
+    guesses(tmp_path / "killed").after(3)
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("damage", ["removed", "cut", "changed"])
 def test_a_damaged_or_missing_file_is_made_again(
     guesses: Callable[..., Guesses], tmp_path: Path, damage: str, passes: Passes
