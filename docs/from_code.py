@@ -63,13 +63,18 @@ class Scenarios(SphinxDirective):
 
 
 def scenario_table() -> str:
-    """The methods with an answer where the task is not known, and the others in one row, in Markdown."""
+    """The methods with an answer of their own where the task is not known, and the others in one row, in Markdown."""
     scenarios = typing.get_args(Scenario)
     known = {name: configure(name).cls.scenarios for name in described()}
     several = [name for name, own in known.items() if own != ("task",)]
-    rows = [(f"`{name}`", *("yes" if scenario in known[name] else "" for scenario in scenarios)) for name in several]
+    rows = [(f"`{name}`", *(_answers(scenario, known[name]) for scenario in scenarios)) for name in several]
     others = ", ".join(f"`{name}`" for name in known if name not in several)
-    return _table(("method", *scenarios), [*rows, (others, "yes", *("" for _ in scenarios[1:]))])
+    return _table(("method", *scenarios), [*rows, (others, *(_answers(each, ("task",)) for each in scenarios))])
+
+
+def _answers(scenario: Scenario, own: tuple[Scenario, ...]) -> str:
+    """How a method answers in a scenario, if it has an answer of its own in these."""
+    return "yes" if scenario in own else "after a rule has guessed the task" if "task" in own else ""
 
 
 def described() -> list[str]:
