@@ -31,7 +31,7 @@ def latex(table: Table) -> str:
         lines = r" \\ ".join(escape(part, _LATEX) for part in _broken(text))
         return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
 
-    columns = "l" + "r" * (len(table.headers) - 1)
+    columns = "l" * table.words + "r" * (len(table.headers) - table.words)
     lines = [
         r"\begin{table*}[t]",
         r"\centering",

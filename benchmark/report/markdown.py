@@ -36,7 +36,7 @@ def markdown(table: Table) -> str:
         text = escape(cell.text, _MARKDOWN)
         return f"**{text}**" if cell.best else text
 
-    rule = ["---", *["---:"] * (len(table.headers) - 1)]
+    rule = ["---"] * table.words + ["---:"] * (len(table.headers) - table.words)
     rows = "".join(line([bold(cell) for cell in row]) for row in table.rows)
     return (
         f"{escape(table.caption, _MARKDOWN)}\n\n"

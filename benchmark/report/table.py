@@ -25,7 +25,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to print: the first column holds names, the others numbers.
+    """A table ready to print: the first columns, as many as `words`, hold names, the others numbers.
 
     `explanations` says what each column is; empty if its header says enough.
     """
@@ -35,6 +35,7 @@ class Table:
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     explanations: tuple[str, ...] = ()
+    words: int = 1
 
 
 EMPTY = "\N{EN DASH}"

@@ -235,7 +235,8 @@ def _table(
             body.append(_cells(frame, column, leaders if column.name == RANKED_BY else ()))
             headers.append(header)
             explanations.append(column.explanation)
-    return Table(name, printable(caption), tuple(headers), tuple(zip(*body, strict=True)), tuple(explanations))
+    rows = tuple(zip(*body, strict=True))
+    return Table(name, printable(caption), tuple(headers), rows, tuple(explanations), len(words))
 
 
 def _cells(frame: pd.DataFrame, column: Column, leaders: Collection[str]) -> list[Cell]:

@@ -11,7 +11,7 @@ from benchmark.report.table import EMPTY, Table
 def to_text(table: Table) -> str:
     """A table for a terminal: headers broken into lines, columns padded, columns without any value left out."""
     columns = [(header, [row[i].text for row in table.rows]) for i, header in enumerate(table.headers)]
-    padded = [_column(*column, left=i == 0) for i, column in enumerate(columns) if set(column[1]) != {EMPTY}]
+    padded = [_column(*column, left=i < table.words) for i, column in enumerate(columns) if set(column[1]) != {EMPTY}]
     height = max(len(header) for header, _ in padded)
     headers = [[" " * len(cells[0])] * (height - len(header)) + header for header, cells in padded]
     heading = ["  ".join(parts).rstrip() for parts in zip(*headers, strict=True)]
