@@ -61,6 +61,19 @@ def reading(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def content_of(path: Path) -> bytes | None:
+    """The content of a file; None if it does not exist.
+
+    Raises:
+        VanishedError: it cannot be read.
+    """
+    with reading(path.parent):
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name beside `path`, flush it to the disk, and rename it.
 

@@ -27,6 +27,7 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from benchmark.files import content_of
 from benchmark.storage.records import Record, Records
 from benchmark.storage.sealed_tensors import Tensors
 
@@ -177,7 +178,7 @@ def kept_file(folder: Path, record: Record) -> bytes | None:
     """
     if not record.get("answers"):
         return b""
-    content = _content(folder, record["learned"])
+    content = content_of(answers_path(folder, record["learned"]))
     return content if content is not None and checksum(content) == record["answers"] else None
 
 
@@ -208,10 +209,3 @@ def references(record: Record) -> dict[int, Reference]:
     """Task -> the place of the run's own answers to it after the task of a record; without those that are not kept."""
     entries = [(entry["task"], [*entry.get("answers", {}).values()]) for entry in record["evaluated"]]
     return {task: Reference.parse(places[0]) for task, places in entries if places}
-
-
-def _content(folder: Path, learned: int) -> bytes | None:
-    try:
-        return answers_path(folder, learned).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.files import write_atomically, writing
+from benchmark.files import content_of, write_atomically, writing
 from benchmark.storage.json_files import misfit, sealed, unsealed
 
 #: The folder for them, in that of a run.
@@ -66,10 +66,8 @@ def write_labels(run: Path, tasks: Mapping[int, TaskLabels]) -> None:
 
 def read_labels(run: Path, task: int) -> TaskLabels | None:
     """The labels of a task; None if they are missing, as in the folder of an earlier version, or damaged."""
-    try:
-        content = unsealed(labels_path(run, task).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    found = content_of(labels_path(run, task))
+    content = None if found is None else unsealed(found)
     if content is None or misfit(content, _SHAPE) is not None or content.keys() != _SHAPE.keys():
         return None
     return TaskLabels(

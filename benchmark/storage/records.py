@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmark.files import reading, write_atomically
+from benchmark.files import content_of, write_atomically
 from benchmark.storage.json_files import misfit, sealed, unsealed
 
 #: A task's measurements, by name.
@@ -44,12 +44,8 @@ def read_record(path: Path) -> Record | None:
     Raises:
         VanishedError: it cannot be read.
     """
-    with reading(path.parent):
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-    record = unsealed(content)
+    content = content_of(path)
+    record = None if content is None else unsealed(content)
     return record if record is not None and misfit(record, _RECORD) is None else None
 
 

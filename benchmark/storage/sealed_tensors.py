@@ -16,7 +16,7 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from benchmark.files import reading, write_atomically
+from benchmark.files import content_of, write_atomically
 
 #: Name -> values.
 Tensors = dict[str, npt.NDArray[Any]]
@@ -48,11 +48,9 @@ def read_sealed(path: Path) -> tuple[Tensors, dict[str, Any]] | None:
     Raises:
         VanishedError: it cannot be read.
     """
-    with reading(path.parent):
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+    content = content_of(path)
+    if content is None:
+        return None
     try:
         about = json.loads(_metadata(content)[_ABOUT])
         seal = about.pop(_SEAL).encode()
