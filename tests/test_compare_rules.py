@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,15 +18,8 @@ from methods.configured import configure
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    """The script; it is not a module of a package."""
-    path = Path(__file__).parents[1] / "scripts" / "compare_rules.py"
-    spec = importlib.util.spec_from_file_location("compare_rules", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("compare_rules")
 
 
 def test_no_test_image_takes_part(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree as ET
@@ -18,16 +17,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    """scripts/scenarios_figure.py, which is no module of a package."""
-    spec = importlib.util.spec_from_file_location("scenarios_figure", ROOT / "scripts" / "scenarios_figure.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # The dataclass in the script looks there.
-    sys.modules["scenarios_figure"] = module
-    spec.loader.exec_module(module)
-    return module
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("scenarios_figure")
 
 
 def test_the_documentation_has_what_the_script_draws(script: ModuleType) -> None:
