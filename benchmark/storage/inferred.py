@@ -47,9 +47,16 @@ def key_of_networks(record: Record, rules: Sequence[str]) -> str:
     return hashlib.sha256("\n".join([*networks, *rules]).encode()).hexdigest()
 
 
-def lost_inferred(folder: Path, records: Records, rules: Sequence[str]) -> list[int]:
-    """After which tasks a cell lacks its answers, or has damaged ones, and can still give them."""
-    return [learned for learned, again in _missing(folder, records, rules).items() if again]
+def lost_inferred(folder: Path, records: Records, rules: Sequence[str], since: int = 0) -> list[int]:
+    """After which tasks a cell lacks its answers, or has damaged ones, and can still give them.
+
+    Args:
+        folder: the cell's.
+        records: those of all its tasks.
+        rules: the rules of its answers.
+        since: the files of so many tasks, from the first, are not looked at.
+    """
+    return [learned for learned, again in _missing(folder, records, rules, since).items() if again]
 
 
 def gone_inferred(folder: Path, records: Records, rules: Sequence[str]) -> list[int]:
@@ -57,14 +64,14 @@ def gone_inferred(folder: Path, records: Records, rules: Sequence[str]) -> list[
     return [learned for learned, again in _missing(folder, records, rules).items() if not again]
 
 
-def _missing(folder: Path, records: Records, rules: Sequence[str]) -> dict[int, bool]:
+def _missing(folder: Path, records: Records, rules: Sequence[str], since: int = 0) -> dict[int, bool]:
     """After which tasks a cell lacks its answers -> whether their networks are those after the last record."""
     if not rules or not records:
         return {}
     now = {entry["task"]: entry["network"] for entry in records[-1]["evaluated"]}
     return {
         record["learned"]: all(now.get(entry["task"]) == entry["network"] for entry in record["evaluated"])
-        for record in records
+        for record in records[since:]
         if read_inferred(folder, record["learned"], key_of_networks(record, rules)) is None
     }
 

@@ -126,12 +126,16 @@ class Cells:
             self.device,
             stream.names,
             self.settings.memory_format,
-            learned_as(self.settings.scenario, method),
+            self._learned_as(key),
             stream.widths,
         )
 
     def _stream(self, key: CellKey) -> Stream:
-        return self._ordered(key[2], learned_as(self.settings.scenario, self._methods[key[0]]))
+        return self._ordered(key[2], self._learned_as(key))
+
+    def _learned_as(self, key: CellKey) -> Scenario:
+        """Return the scenario in which a cell learns."""
+        return learned_as(self.settings.scenario, self._methods[key[0]])
 
     def _ordered(self, order: int, scenario: Scenario) -> Stream:
         """Return the stream in an order, with the labels of a scenario."""
@@ -150,8 +154,7 @@ class Cells:
     def _rules(self, key: CellKey) -> tuple[str, ...]:
         """Return the rules by which a cell guesses tasks."""
         # Where one head answers for all domains, no task need be known.
-        learned = learned_as(self.settings.scenario, self._methods[key[0]])
-        return () if learned == "domain" else tuple(self.settings.infer)
+        return () if self._learned_as(key) == "domain" else tuple(self.settings.infer)
 
     def _guesses(self, key: CellKey) -> Guesses | None:
         """Return the guesses of the rules that look at frozen features: the same for all methods."""

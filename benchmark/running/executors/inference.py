@@ -43,6 +43,8 @@ class Inference:
         # (network, images), by the numbers of their tasks -> the fingerprint of the network, and its answers.
         self._known: dict[tuple[int, int], tuple[str, Answers]] = {}
         self._now: tuple[State, dict[int, str]] | None = None
+        # After so many tasks all files that could be written are there.
+        self._completed = 0
 
     def asked_together(self, state: State) -> Sequence[int]:
         """Return the tasks whose networks answer in one pass with any of them."""
@@ -67,10 +69,11 @@ class Inference:
             records: those of all its tasks.
             begin: called before each file, with the number of learned tasks.
         """
-        for learned in lost_inferred(self._folder, records, self._rules):
+        for learned in lost_inferred(self._folder, records, self._rules, self._completed):
             begin(learned)
             key = key_of_networks(records[learned - 1], self._rules)
             write_inferred(self._folder, learned, self._after(learned, state, records), key)
+        self._completed = len(records)
 
     def _after(self, learned: int, state: State, records: Records) -> Inferred:
         guessed = self._guesses.after(learned) if self._guesses else None
