@@ -45,7 +45,8 @@ class Cell:
             that they are the same at any place in the stream. Without names, they depend on its number.
         memory_format: how images and the weights of convolutions lie in memory; it changes results by rounding only.
         scenario: who knows the task of an image. Labels are columns of the logits: see `in_columns`.
-        widths: the class counts of the stream's tasks, in the order of learning; only needed in the scenario "class".
+        widths: the class counts of the stream's tasks, in the order of learning; only needed in the scenario "class",
+            and by a Panel.
     """
 
     pristine: Network

@@ -33,26 +33,24 @@ class Panel:
     """The networks of a cell's tasks.
 
     Args:
-        cell: the cell.
-        widths: the class count of each task, in the order of learning.
+        cell: the cell, with the class counts of its tasks.
         precision: of the passes.
         sureness: how sure a network is, by each rule that is asked for.
     """
 
-    def __init__(self, cell: Cell, widths: Sequence[int], precision: Precision, sureness: Sureness | None = None):
+    def __init__(self, cell: Cell, precision: Precision, sureness: Sureness | None = None):
         self.cell = cell
         self.answering = Answering(cell)
         self.sureness = sureness or {}
-        self._widths = widths
         self._precision: Precision = precision
 
     def anew(self) -> Panel:
         """Return a panel that makes its networks anew."""
-        return Panel(self.cell, self._widths, self._precision, self.sureness)
+        return Panel(self.cell, self._precision, self.sureness)
 
     def classes(self, task: int) -> int:
         """Return the class count of a task."""
-        return self._widths[task - 1]
+        return self.cell.widths[task - 1]
 
     def is_together(self, state: State) -> bool:
         """Whether one pass gives what the networks of all tasks answer."""

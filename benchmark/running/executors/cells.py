@@ -147,7 +147,7 @@ class Cells:
     def _evaluations(self, key: CellKey) -> Evaluations:
         folder, cell, stream, rules = self._folder.cell(*key), self._cell(key), self._stream(key), self._rules(key)
         sureness = {rule: SURENESS[rule] for rule in rules if rule in SURENESS}
-        panel = Panel(cell, stream.widths, self.settings.precision, sureness)
+        panel = Panel(cell, self.settings.precision, sureness)
         inference = Inference(panel, stream, rules, self._guesses(key), folder) if rules else None
         return Evaluations(panel, stream, self._verify, folder, inference)
 

@@ -62,7 +62,7 @@ def check(given: Mapping[int, object], expected: Mapping[int, Tensor]) -> None:
 @pytest.mark.parametrize("spec", ["sgd", "ewc", "er:memory=9", "linear-probe", "sgd-ll"])
 def test_networks_that_differ_by_their_heads_are_asked_in_one_pass(fold: Fold, spec: str) -> None:
     cell, state, tasks = fold(spec)
-    panel = Panel(cell, WIDTHS, "fp32", SURENESS)
+    panel = Panel(cell, "fp32", SURENESS)
     assert panel.is_together(state)
     for number, task in enumerate(tasks, 1):
         given = panel.ask(state, number, task.test, (1, 2, 3))
@@ -70,13 +70,13 @@ def test_networks_that_differ_by_their_heads_are_asked_in_one_pass(fold: Fold, s
         assert given.own["task"] == given.by_task[number]
         # Nothing changes what is answered without the others, to the last bit.
         assert panel.ask(state, number, task.test).own == given.own
-        assert Panel(cell, WIDTHS, "fp32", SURENESS).ask(state, number, task.test).own == given.own
+        assert Panel(cell, "fp32", SURENESS).ask(state, number, task.test).own == given.own
 
 
 @pytest.mark.parametrize("spec", ["clr", "packnet", "psp", "hat", "single-task", "sgd:bn=per-task"])
 def test_networks_with_more_of_their_own_are_asked_one_by_one(fold: Fold, spec: str) -> None:
     cell, state, tasks = fold(spec)
-    panel = Panel(cell, WIDTHS, "fp32", SURENESS)
+    panel = Panel(cell, "fp32", SURENESS)
     assert not panel.is_together(state)
     for network in (1, 2, 3):
         check(panel.ask(state, network, tasks[1].test).by_task, {network: alone(cell, state, network, tasks[1])})
@@ -84,7 +84,7 @@ def test_networks_with_more_of_their_own_are_asked_one_by_one(fold: Fold, spec: 
 
 def test_one_head_is_asked_for_each_task_in_one_pass(fold: Fold) -> None:
     cell, state, tasks = fold("er:memory=9", "class")
-    panel = Panel(cell, WIDTHS, "fp32", SURENESS)
+    panel = Panel(cell, "fp32", SURENESS)
     assert panel.is_together(state)
     logits = alone(cell, state, 2, tasks[1])
     given = panel.ask(state, 2, tasks[1].test, (1, 2, 3))
@@ -98,7 +98,7 @@ def test_one_head_is_asked_for_each_task_in_one_pass(fold: Fold) -> None:
 def test_operations_are_those_of_all_networks_or_of_one_pass(fold: Fold) -> None:
     for spec, scenario in (("clr", "task"), ("sgd", "task"), ("sgd", "class")):
         cell, state, _ = fold(spec, scenario)
-        panel = Panel(cell, WIDTHS, "fp32")
+        panel = Panel(cell, "fp32")
         each = [inference_operations_per_image(network_for(cell, state, k, w), w, 8) for k, w in enumerate(WIDTHS, 1)]
         if spec == "clr":
             assert panel.operations_of_all(state, 8) == sum(each)
@@ -112,6 +112,6 @@ def test_operations_are_those_of_all_networks_or_of_one_pass(fold: Fold) -> None
 
 def test_what_is_not_asked_for_is_not_measured(fold: Fold) -> None:
     cell, state, tasks = fold("clr")
-    given = Panel(cell, WIDTHS, "fp32").ask(state, 1, tasks[0].test)
+    given = Panel(cell, "fp32").ask(state, 1, tasks[0].test)
     assert not given.own["task"].sureness
     assert np.isfinite(given.own["task"].confidence).all()

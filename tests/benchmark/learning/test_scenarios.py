@@ -115,7 +115,7 @@ def test_who_is_right_among_all_classes_is_right_among_those_of_the_task(
             derived.append(max(own, key=logits.__getitem__) == label)
         assert all(d for r, d in zip(right, derived, strict=True) if r)
         expected = [sum(right) / 20, sum(derived) / 20]
-        given = Panel(cell, WIDTHS[:3], "fp32").ask(state, number, task.test).own
+        given = Panel(cell, "fp32").ask(state, number, task.test).own
         assert [accuracy(answers.classes, task.test.labels) for answers in given.values()] == expected
         assert evaluate(network, task.test, CPU) == given["class"]
 
