@@ -1,0 +1,105 @@
+"""What methods need to know about a transformer: its blocks, and where their attention has its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from methods.errors import UserError
+
+# The linear layer that makes queries, keys and values: of timm and of torchvision's Swin, and of its MaxViT.
+_QKV = ("qkv", "to_qkv")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a transformer: attention, then a perceptron.
+
+    Attributes:
+        name: of the block in the network.
+        module: the block. It maps tokens [N, L, D], or a grid of them, to tokens of the same shape.
+        attention: the attention, somewhere inside.
+        mlp: the perceptron, a child of the block.
+        width: D.
+    """
+
+    name: str
+    module: nn.Module
+    attention: nn.Module
+    mlp: nn.Module
+    width: int
+
+
+def blocks(network: nn.Module) -> list[Block]:
+    """The blocks of a transformer, in the order they are defined; none if the network is no transformer.
+
+    A block is the smallest module that has both an attention and one other child with linear layers. So the networks of
+    torchvision and timm need not be listed.
+    """
+    parents = {child: (name, parent) for name, parent in network.named_modules() for child in parent.children()}
+    found = []
+    for attention in attentions(network):
+        inside: nn.Module = attention
+        while inside in parents:
+            name, module = parents[inside]
+            others = [child for child in module.children() if child is not inside and _is_perceptron(child)]
+            if others:
+                if len(others) == 1:
+                    found.append(Block(name, module, attention, others[0], width(attention)))
+                break
+            inside = module
+    return found
+
+
+def blocks_for(network: nn.Module, method: str) -> list[Block]:
+    """The blocks of a transformer, for a method that needs them.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = blocks(network)
+    if not found:
+        raise UserError(
+            f"{method} cannot be used on this backbone: it works on the blocks of a transformer, and there are none; "
+            "leave the method out, or give a transformer, as --backbone mini-vit"
+        )
+    return found
+
+
+def attentions(network: nn.Module) -> Iterator[nn.Module]:
+    """All self-attentions whose queries, keys and values have one weight, in the order they are defined."""
+    for module in network.modules():
+        if (isinstance(module, nn.MultiheadAttention) and module._qkv_same_embed_dim) or _linear_qkv(module):
+            yield module
+
+
+def qkv(attention: nn.Module) -> tuple[nn.Module, str, str]:
+    """Where an attention has the weight [3D, D], whose rows make queries, keys and values, and its bias [3D].
+
+    Returns:
+        Their owner, and the names of the weight and of the bias, which may be None.
+    """
+    name = _linear_qkv(attention)
+    return (attention.get_submodule(name), "weight", "bias") if name else (attention, "in_proj_weight", "in_proj_bias")
+
+
+def width(attention: nn.Module) -> int:
+    """D, the length of the attention's tokens."""
+    owner, name, _ = qkv(attention)
+    return int(getattr(owner, name).shape[1])
+
+
+def _linear_qkv(module: nn.Module) -> str:
+    """The name of the child that makes queries, keys and values; empty if there is none."""
+    children = dict(module.named_children())
+    for name in _QKV:
+        linear = children.get(name)
+        if isinstance(linear, nn.Linear) and linear.out_features == 3 * linear.in_features:
+            return name
+    return ""
+
+
+def _is_perceptron(module: nn.Module) -> bool:
+    return any(isinstance(layer, nn.Linear) for layer in module.modules())
