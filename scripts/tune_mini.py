@@ -1,6 +1,6 @@
 """Choose the methods' defaults on the validation images of the embedded stream; test images are never touched.
 
-    python scripts/tune_mini.py [SPEC ...]
+    python scripts/tune_mini.py [--backbone mini-vit] [--scenario class] [SPEC ...]
 
 Learns the whole stream with each specification and prints its average validation accuracy after the last task, the
 mean over seeds 100 and 101 (not the seeds of a default run). Without arguments, tries every value in docs/tuning.md.
@@ -26,7 +26,7 @@ TRIED = [
 ]
 
 
-def try_once(text: str, seed: int) -> float:
+def try_once(text: str, seed: int, backbone: str, scenario: str) -> float:
     """The average validation accuracy after the whole stream; NaN if the training diverged."""
     import torch
 
@@ -36,7 +36,7 @@ def try_once(text: str, seed: int) -> float:
     from benchmark.running.tune import validation_accuracy
 
     torch.set_num_threads(1)
-    settings = Settings(methods=(text,), seeds=(seed,), device="cpu")
+    settings = Settings(methods=(text,), seeds=(seed,), device="cpu", backbone=backbone, scenario=scenario)
     prepared = prepare_run(settings, note=lambda text: None, tuning=True)
     try:
         return validation_accuracy(prepared, prepared.methods[0])
@@ -47,11 +47,15 @@ def try_once(text: str, seed: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("specs", nargs="*", metavar="SPEC", help="for example ewc:strength=300")
-    specs = parser.parse_args().specs or TRIED
+    parser.add_argument("--backbone", default="mini")
+    parser.add_argument("--scenario", default="task", choices=["task", "class", "domain"])
+    arguments = parser.parse_args()
     # One thread per process: the threads of several processes would wait for each other.
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        futures = {spec: [pool.submit(try_once, spec, seed) for seed in SEEDS] for spec in specs}
+        settings = arguments.backbone, arguments.scenario
+        specs = arguments.specs or TRIED
+        futures = {spec: [pool.submit(try_once, spec, seed, *settings) for seed in SEEDS] for spec in specs}
         for spec, runs in futures.items():
             print(f"| `{spec}` | {100 * sum(run.result() for run in runs) / len(SEEDS):.1f} |", flush=True)
 
