@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from itertools import chain, product
+from itertools import product
 from typing import Any, Literal
 
 from benchmark.backbones import backbones
@@ -19,6 +19,7 @@ from benchmark.task_inference.rules import parse_rules
 from methods import methods
 from methods.errors import UserError
 from methods.options import Spec, parse_spec, split_specs
+from methods.recipe import Optimizer
 from methods.scenarios import Scenario
 
 #: Random changes of training images: the functions of benchmark.images.augment.
@@ -56,7 +57,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 def parse_methods(asked: str | Sequence[str]) -> tuple[Spec, ...]:
     """`paper,er:memory=1000` -> its specifications: a group's name stands for its members.
 
-    A method that is named by two groups, or by a group and the list, appears once, at its first place.
+    A method that is named by two groups, or by a group and the list, appears once, at its first place. Each
+    specification knows its group, unless the list names it too.
 
     Args:
         asked: text separated by commas, or a list. In text, a comma in a value has a backslash before it.
@@ -73,8 +75,13 @@ def parse_methods(asked: str | Sequence[str]) -> tuple[Spec, ...]:
             raise UserError(
                 f"--methods: '{item}' gives options to a group; give them to a method, as in {name},er:memory=1000"
             )
-    expanded = (methods.members(item) if item in groups else [item] for item in items)
-    return tuple(map(parse_spec, dict.fromkeys(chain.from_iterable(expanded))))
+    expanded = ((methods.members(item), item) if item in groups else ([item], "") for item in items)
+    specs = (
+        parse_spec(text) if text in items else parse_spec(text).of_group(group)
+        for texts, group in expanded
+        for text in texts
+    )
+    return tuple(dict.fromkeys(specs))
 
 
 def _refuse_repeated(texts: Sequence[str]) -> None:
@@ -183,7 +190,7 @@ class Settings:
     epochs: int = setting(8, metavar="N", help="passes over each task's training images")
     batch_size: int = setting(32, metavar="N", help="images per training step")
     lr: float | None = setting(None, help="initial learning rate of all methods; default: each method's own")
-    optimizer: Literal["sgd", "adam"] | None = setting(None, help="of all methods; default: each method's own")
+    optimizer: Optimizer | None = setting(None, help="of all methods; default: each method's own")
     schedule: Literal["constant", "step", "cosine"] | None = setting(None, help="of their learning rates, likewise")
     seeds: tuple[int, ...] = setting(
         (0,), metavar="N|LIST", read=parse_seeds, help="how many seeds (3), or which (4,7); default 1"

@@ -76,6 +76,11 @@ def configure(
         raise UserError(f"method '{spec.name}' is no subclass of methods.Method; derive it from that class")
     cls = cls.specialised(spec)
     of_recipe = [field.name for field in fields(Recipe)]
+    if taken := [option for option in option_types(cls) if option in of_recipe]:
+        raise UserError(
+            f"method '{spec.name}' has an option '{taken[0]}', which is the name of a training option of all methods; "
+            "give it another name"
+        )
     if not cls.learns_in_steps:
         _refuse(of_recipe, spec)
         of_recipe = []

@@ -186,6 +186,17 @@ class Method(SupervisedPlugin):
         """The inverse of `stored`: the values to put into the network."""
         return tensors
 
+    def lr_scale(self, name: str) -> float:
+        """What the recipe's learning rate is multiplied by for a parameter that is trained; above 0.
+
+        The schedule multiplies the product. Called before a task's training, when `task` and `kept` are known.
+
+        Args:
+            name: of the parameter, as in `Network.named_parameters()`. Those of heads begin with "heads.", see
+                methods.heads.is_head.
+        """
+        return 1.0
+
     # The training, in the order in which things happen.
 
     def training_data(self, data: Samples, network: Network) -> Samples:

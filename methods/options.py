@@ -36,20 +36,26 @@ class Spec(str):
         name: the text before the first colon.
         positional: the text after the name without "option=", as the DIR of `folder:DIR`; empty if there is none.
         options: option name (with underscores) -> text of its value.
+        group: the group that the user named instead of it; empty if the user named it.
     """
 
     name: str
     positional: str
     options: dict[str, str]
+    group: str
 
-    def __new__(cls, text: str, name: str, positional: str, options: dict[str, str]) -> Spec:
+    def __new__(cls, text: str, name: str, positional: str, options: dict[str, str], group: str = "") -> Spec:
         spec = super().__new__(cls, text)
-        spec.name, spec.positional, spec.options = name, positional, options
+        spec.name, spec.positional, spec.options, spec.group = name, positional, options, group
         return spec
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         # So that copies, and what is sent to workers, are made without parsing again.
-        return self.text, self.name, self.positional, self.options
+        return self.text, self.name, self.positional, self.options, self.group
+
+    def of_group(self, group: str) -> Spec:
+        """The same specification, as one that stands for a group's member."""
+        return Spec(self.text, self.name, self.positional, self.options, group)
 
     @property
     def text(self) -> str:

@@ -5,26 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+#: Names of optimisers. "adam" adds the weight decay to the gradient as an L2 penalty; "adamw" subtracts it from the
+#: weights themselves (Loshchilov and Hutter, 2019, arXiv 1711.05101).
+Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
+
 
 @dataclass(frozen=True)
 class Recipe:
     """How a method is trained unless the user says otherwise. Every task gets a new optimiser and schedule.
 
     Attributes:
-        optimizer: "sgd" or "adam".
+        optimizer: "sgd", "adam", "adamw" or "rmsprop".
         lr: initial learning rate.
         momentum: for sgd.
-        weight_decay: L2 coefficient in the optimiser.
+        weight_decay: for adamw the share of a weight that each step takes off, times the learning rate; for the others
+            the coefficient of an L2 penalty.
         clip: largest L2 norm of a step's whole gradient; a longer one is scaled down to it; 0 for no limit.
         schedule: "constant", "step" (x0.1 after each third of the epochs) or "cosine" (to zero).
+        warmup_epochs: the first epochs, in which the learning rate rises to `lr` by the same amount in each step, from
+            `lr` divided by the number of these steps; the schedule is that of the epochs after them.
     """
 
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Optimizer = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0
     clip: float = 0.0
     schedule: Literal["constant", "step", "cosine"] = "cosine"
+    warmup_epochs: int = 0
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
@@ -35,6 +43,8 @@ class Recipe:
             raise ValueError(f"weight_decay={self.weight_decay:g} must not be negative")
         if self.clip < 0:
             raise ValueError(f"clip={self.clip:g} must not be negative")
+        if self.warmup_epochs < 0:
+            raise ValueError(f"warmup_epochs={self.warmup_epochs} must not be negative")
 
 
 @dataclass(frozen=True)

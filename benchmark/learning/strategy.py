@@ -18,7 +18,7 @@ from benchmark.learning.clock import Clock
 from benchmark.learning.features import features_in_order
 from benchmark.learning.precision import computing
 from benchmark.learning.step_counts import StepCounts
-from benchmark.learning.training import Training, decay, make_optimizer
+from benchmark.learning.training import Training, make_optimizer, scheduler
 from benchmark.learning.workbench import Workbench
 from methods.data import Samples
 from methods.method import fills
@@ -66,8 +66,9 @@ class Strategy(SupervisedTemplate, Step):
         augment_replay: Callable[[Tensor], Tensor],
         memory_format: MemoryFormat,
     ):
-        optimizer = make_optimizer([p for _, p in bench.trainable()], training.recipe, device)
-        schedule = LRSchedulerPlugin(torch.optim.lr_scheduler.LambdaLR(optimizer, decay(training)))
+        trained = [parameter for _, parameter in bench.trainable()]
+        optimizer = make_optimizer(trained, training.recipe, device, bench.lr_scales())
+        schedule, granularity = scheduler(optimizer, training, len(batches.sizes))
         super().__init__(
             model=bench.network,
             optimizer=optimizer,
@@ -75,14 +76,14 @@ class Strategy(SupervisedTemplate, Step):
             train_mb_size=training.batch_size,
             train_epochs=training.epochs,
             device=device,
-            plugins=[bench.method, schedule],
+            plugins=[bench.method, LRSchedulerPlugin(schedule, step_granularity=granularity)],
             evaluator=_NoMetrics(),
         )
         self.bench = bench
         self.task_data = task_data
         self.augment_replay = augment_replay
         self._memory_format = memory_format
-        self.trained: list[nn.Parameter] = optimizer.param_groups[0]["params"]
+        self.trained = trained
         self.steps_per_epoch = len(batches.sizes)
         self.counts = StepCounts(clock)
         self._around = 0

@@ -160,6 +160,10 @@ class Workbench:
         """Return (name, parameter) of all that the optimiser may change."""
         return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
 
+    def lr_scales(self) -> list[float]:
+        """Return what the learning rate of each trainable parameter is multiplied by; see Method.lr_scale."""
+        return [self.method.lr_scale(name) for name, _ in self.trainable()]
+
 
 def _definer(method: Method, name: str) -> type[Method]:
     """The class that a method has an attribute from."""

@@ -52,6 +52,32 @@ def test_command_lines_learning_rate_changes_nothing_else():
     )
 
 
+def test_the_warm_up_of_the_training_is_no_option_of_a_method():
+    """lwf has a `warmup` of its own, in which only the new head is trained."""
+    configured = configure("lwf:warmup=2:warmup_epochs=1", optimizer="adamw")
+    assert configured.make().warmup == 2
+    assert (configured.recipe.warmup_epochs, configured.recipe.optimizer) == (1, "adamw")
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_method_whose_option_has_the_name_of_a_training_option_is_refused(learns, monkeypatch):
+    """Else the value would go to the training, and never to the method."""
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+
+    @methods.register("slow")
+    class Slow(methods.get("sgd")):
+        learns_in_steps = learns
+
+        def __init__(self, warmup_epochs: int = 3):
+            super().__init__()
+
+    assert refusal("slow:warmup_epochs=2") == refusal("slow")
+    assert refusal("slow") == (
+        "method 'slow' has an option 'warmup_epochs', which is the name of a training option of all methods; give it "
+        "another name"
+    )
+
+
 def test_every_instance_is_a_new_one():
     configured = configure("er:memory=7")
     first, second = configured.make(), configured.make()
@@ -66,8 +92,14 @@ def test_every_instance_is_a_new_one():
         ("ewc:lr=nan", "'ewc:lr=nan': option lr=nan is not a finite number"),
         ("ewc:momentum=1", "'ewc:momentum=1': momentum=1 must be at least 0 and below 1"),
         ("ewc:weight-decay=-1", "'ewc:weight-decay=-1': weight_decay=-1 must not be negative"),
-        ("ewc:optimizer=rms", "'ewc:optimizer=rms': option optimizer=rms is not one of sgd, adam"),
+        ("ewc:optimizer=rms", "'ewc:optimizer=rms': option optimizer=rms is not one of sgd, adam, adamw, rmsprop"),
         ("ewc:schedule=x", "'ewc:schedule=x': option schedule=x is not one of constant, step, cosine"),
+        ("ewc:warmup_epochs=-1", "'ewc:warmup_epochs=-1': warmup_epochs=-1 must not be negative"),
+        ("ewc:warmup-epochs=0.5", "'ewc:warmup-epochs=0.5': option warmup_epochs=0.5 is not a whole number"),
+        (
+            "ewc:warmup=1",
+            "'ewc:warmup=1' has no option 'warmup': did you mean 'warmup_epochs'? valid",
+        ),
         ("ewc:strength=-1", "'ewc:strength=-1': strength=-1 must not be negative"),
         ("ewc:samples=0", "'ewc:samples=0': samples=0 must be at least 1"),
         ("er:memory=0", "'er:memory=0': option memory=0 is not a memory size"),
@@ -83,7 +115,7 @@ def test_values_that_are_refused(text, says):
 def test_misspelt_option_is_answered_with_all_that_are_valid():
     assert refusal("clr:optimiser=adam") == (
         "'clr:optimiser=adam' has no option 'optimiser': did you mean 'optimizer'? "
-        "valid options of clr are penalty, optimizer, lr, momentum, weight_decay, clip, schedule"
+        "valid options of clr are penalty, optimizer, lr, momentum, weight_decay, clip, schedule, warmup_epochs"
     )
 
 

@@ -117,7 +117,7 @@ def test_options_of_every_kind():
         Option("size", "memory size", "5MB", "", ""),
     )
     assert found.recipe[:3] == (
-        Option("optimizer", "sgd, adam", "adam", "", ""),
+        Option("optimizer", "sgd, adam, adamw, rmsprop", "adam", "", ""),
         Option("lr", "number", "0.25", "0.5", "0.01 to 1, logarithmic"),
         Option("momentum", "number", "0.9", "", ""),
     )
