@@ -86,7 +86,7 @@ def run(
         warm_up()
     with loading() as (note, warn):
         prepared = prepare_run(settings, note, warn=warn, elsewhere=execution.executor == "ray")
-    with progress_bars(prepared.epochs_in_all(planned_cells(settings, RunFolder(folder)))) as progress:
+    with progress_bars(prepared.epochs_in_all(planned_cells(prepared.settings, RunFolder(folder)))) as progress:
         return _shown(learn(prepared, execution, folder, command, progress.handle))
 
 

@@ -23,10 +23,14 @@ from benchmark.report.table import bytes_text
 from benchmark.results.columns import TIMES
 from methods import methods
 from methods.configured import configure
+from methods.errors import UserError
 from methods.scenarios import Scenario
 
 #: The stream that is gone through without data: two tasks, to see what the second adds, as large as those of `mini`.
 SHAPE = StreamShape(tasks=2, classes=10, images=540, image_size=32)
+
+#: The backbone of methods that need a transformer.
+TRANSFORMER = "mini-vit"
 
 #: What holds of a class where its attribute is set.
 _TRAITS = {
@@ -78,8 +82,8 @@ def _answers(scenario: Scenario, own: tuple[Scenario, ...]) -> str:
 
 
 def described() -> list[str]:
-    """The methods that need nothing but their name: some have no answer where the task is known."""
-    wanted = {*methods.members("all"), *methods.members("class")}
+    """The methods of all groups: they need nothing but their name. Some need a transformer."""
+    wanted = {name for group in methods.groups() for name in methods.members(group)}
     return [name for name in methods.names() if name in wanted]
 
 
@@ -93,7 +97,7 @@ class Methods(SphinxDirective):
 
 def section(name: str) -> str:
     """A method's section, in Markdown."""
-    found = describe(Settings(methods=(name,), epochs=1), SHAPE)
+    found = _describe(name)
     prose, meanings = split_docstring(found.documentation)
     cls = configure(name).cls
     traits = [sentence for attribute, sentence in _TRAITS.items() if getattr(cls, attribute)]
@@ -107,6 +111,14 @@ def section(name: str) -> str:
         _costs(found),
     ]
     return "\n\n".join(block for block in blocks if block)
+
+
+def _describe(name: str) -> Description:
+    """A method's description on the default backbone, or on a transformer if it needs one."""
+    try:
+        return describe(Settings(methods=(name,), epochs=1), SHAPE)
+    except UserError:
+        return describe(Settings(methods=(name,), backbone=TRANSFORMER, epochs=1), SHAPE)
 
 
 def split_docstring(text: str) -> tuple[list[str], dict[str, str]]:

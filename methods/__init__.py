@@ -98,11 +98,24 @@ for _name, _target, _summary in (
 ):
     methods.add_lazy(_name, _target, _summary)
 
-# `avalanche` has to be told which plugin. The others have no answer where the task is known.
+
+def _announced(*names: str) -> tuple[str, ...]:
+    """Those of the names that exist."""
+    return tuple(name for name in names if name in methods._entries)
+
+
+# Nothing is imported to list a group, so what a class would say of itself is said here.
 methods.add_group(
     "all",
-    "every method that needs nothing but its name and answers where the task is known",
-    without=("avalanche", "icarl", "wa", "bic"),
+    "every method that needs nothing but its name, on any backbone, and answers where the task is known",
+    without=(
+        # It has to be told which plugin.
+        "avalanche",
+        # They have no answer where the task is known.
+        *("icarl", "wa", "bic", "slca", "aper", "ease", "lae"),
+        # They need a transformer.
+        *("lora", "vpt", "l2p", "dualprompt", "coda-prompt"),
+    ),
     accepts=lambda cls: "task" in getattr(cls, "scenarios", ("task",)),
 )
 methods.add_group(
@@ -112,6 +125,16 @@ methods.add_group(
         *("sgd", "ewc", "online-ewc", "si", "lwf"),
         *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "bic", "ncm", "slda", "ranpac", "joint"),
     ),
+)
+methods.add_group(
+    "peft",
+    "few values per task beside a frozen backbone; lora and vpt need a transformer",
+    members=_announced("norm-only", "bitfit", "ssf", "lora", "adapter", "vpt"),
+)
+methods.add_group(
+    "prompts",
+    "prompts that an image chooses, for --scenario class and a transformer",
+    members=_announced("l2p", "dualprompt", "coda-prompt"),
 )
 methods.add_group(
     "paper",

@@ -68,11 +68,13 @@ def cost_command(settings: Settings, shape: StreamShape) -> int:
     """Print the cost of methods on a stream of `shape`: returns the exit status."""
     from benchmark.planning.estimate import estimate
     from benchmark.planning.scenarios import check_scenario
+    from benchmark.progress.terminal import loading
     from benchmark.report.tables import compute_display, storage_display
     from benchmark.report.text import to_text
     from methods.configured import configure
 
     check_scenario(settings.scenario, [configure(spec) for spec in settings.methods])
-    parameters, compute = estimate(settings, shape)
+    with loading() as (_, warn):
+        parameters, compute = estimate(settings, shape, warn)
     print(to_text(storage_display(parameters)), to_text(compute_display(compute)), sep="\n")
     return 0

@@ -77,7 +77,7 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
     with loading() as (note, warn):
         prepared = prepare_run(settings, note, warn=warn, elsewhere=execution.executor == "ray")
     try:
-        cells = planned_cells(settings, RunFolder(folder))
+        cells = planned_cells(prepared.settings, RunFolder(folder))
         repetitions = {(cell["seed"], cell["order"]) for cell in cells}
         if "order" in factors_of(repetitions):
             print(f"Repetitions of each method: {repetitions_text(repetitions)}", file=sys.stderr)

@@ -61,4 +61,4 @@ def tune_command(settings: Settings, budget: int, out: Path) -> int:
         return 130
     print(to_text(found))
     print(f"The best specifications are in {out}; run them with --tuned {out}")
-    return 0 if len(found) == len(settings.methods) else 1
+    return 0 if len(found) == len(tuning.prepared.methods) else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from benchmark.learning.operations import backbone_size, inference_operations_pe
 from benchmark.learning.origin import origin_of
 from benchmark.learning.training import Training
 from benchmark.planning.scenarios import learned_as
+from benchmark.planning.usable import usable
 from benchmark.results.costs import Costs
 from benchmark.results.tables import compute_row, parameter_row
 from benchmark.storage.records import Records
@@ -49,8 +50,15 @@ class StreamShape:
     image_size: int
 
 
-def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.DataFrame]:
+def estimate(
+    settings: Settings, shape: StreamShape, warn: Callable[[str], None] = lambda text: None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the storage and compute of each method on a stream of `shape`, without data, weights or training.
+
+    Args:
+        settings: give the methods, the backbone, the scenario, epochs and batch size.
+        shape: the stream's shape.
+        warn: called with one line of text for each method that is left out, see planning.usable.
 
     Returns:
         A frame with the columns of parameters.csv, and one with the columns of compute.csv that measure neither
@@ -66,8 +74,8 @@ def estimate(settings: Settings, shape: StreamShape) -> tuple[pd.DataFrame, pd.D
     sgd = sum(once[width] for width in widths) * shape.images * settings.epochs
     bare = inference_operations_per_image(pristine, widths[-1], shape.image_size)
     parameters, compute = [], []
-    for spec in settings.methods:
-        method = configure(spec, **settings.recipe)
+    configured = [configure(spec, **settings.recipe) for spec in settings.methods]
+    for method in usable(settings, configured, pristine, warn):
         records = simulate(pristine, method, settings, shape)
         parameters.append(parameter_row(method.label, [records], backbone))
         costs = Costs([records], fine_tuning_flops=sgd, bare_inference=bare)

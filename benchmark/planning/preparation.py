@@ -16,6 +16,7 @@ from benchmark.learning.compilation import check_compiler
 from benchmark.learning.precision import check_precision, precision_warnings
 from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
 from benchmark.planning.scenarios import check_classes, check_scenario, rules_for
+from benchmark.planning.usable import usable
 from benchmark.streams.base import Stream
 from benchmark.streams.build import build_stream
 from benchmark.workers import warm_up
@@ -31,6 +32,8 @@ class Prepared:
     Attributes:
         settings: with the rules of task inference that the run needs.
         methods: the methods, with the memory sizes of their budgets.
+        left_out: the labels of methods that a group of the settings stands for, and that cannot be used on the
+            backbone; they are neither among `methods` nor in `settings`.
         device: where this process computes.
         budgets: budgets by label; empty without --equal-memory and --equal-compute.
     """
@@ -41,6 +44,7 @@ class Prepared:
     backbone: Network
     device: torch.device
     budgets: Mapping[str, Budget] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def epochs(self, label: str) -> int:
         """Return how often a method passes over each task's training images."""
@@ -84,10 +88,8 @@ def prepare_run(
     Raises:
         UserError: a setting cannot be used.
     """
-    configured = tuple(configure(spec, **settings.recipe) for spec in settings.methods)
-    check_scenario(settings.scenario, configured)
-    settings = replace(settings, infer=rules_for(settings.scenario, configured, settings.infer))
-    check_budgets(settings, configured)
+    asked, configured = settings, tuple(configure(spec, **settings.recipe) for spec in settings.methods)
+    settings = _checked(asked, configured)
     device = torch.device("cpu") if elsewhere else choose_device(settings.device)
     if device.type == "cuda" and not (in_worker or tuning):
         # On a GPU, one job has a worker too. The workers' server imports what they need in the meantime.
@@ -96,6 +98,9 @@ def prepare_run(
     source = backbone_of(settings.backbone)
     note(f"loading backbone {settings.backbone}")
     backbone = source.network(warn=warn or note)
+    if not in_worker:
+        configured = usable(asked, configured, backbone, warn or note)
+        settings = _checked(replace(asked, methods=tuple(method.spec for method in configured)), configured)
     if stream is None:
         stream = build_stream(
             settings.stream,
@@ -114,7 +119,36 @@ def prepare_run(
         if settings.equal_memory or settings.equal_compute:
             note("weighing the methods against each other")
         budgets = fair_budgets(settings, configured, stream, backbone)
-    return Prepared(settings, with_budgets(configured, budgets), stream, backbone, device, budgets)
+    left_out = tuple(spec for spec in asked.methods if spec not in settings.methods)
+    prepared = Prepared(settings, with_budgets(configured, budgets), stream, backbone, device, budgets, left_out)
+    for method in configured:
+        _check_warm_up(method, prepared.epochs(method.label))
+    return prepared
+
+
+def _checked(settings: Settings, configured: Sequence[ConfiguredMethod]) -> Settings:
+    """Check that methods suit the settings, and return these with the rules of task inference that the run needs.
+
+    Raises:
+        UserError: they do not.
+    """
+    check_scenario(settings.scenario, configured)
+    settings = replace(settings, infer=rules_for(settings.scenario, configured, settings.infer))
+    check_budgets(settings, configured)
+    if not settings.equal_compute:
+        for method in configured:
+            _check_warm_up(method, settings.epochs)
+    return settings
+
+
+def _check_warm_up(method: ConfiguredMethod, epochs: int) -> None:
+    """Refuse a warm-up after which no epoch is left."""
+    warming = method.recipe.warmup_epochs
+    if method.cls.learns_in_steps and warming >= epochs:
+        raise UserError(
+            f"'{method.label}': its learning rate rises for {warming} epochs (warmup_epochs), and it trains for "
+            f"{epochs} in all; give it fewer, or more --epochs"
+        )
 
 
 def _check_device(

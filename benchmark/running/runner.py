@@ -19,6 +19,7 @@ from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import CellBegan, CellEnded, Listener, Note, Warned, tell_all
 from benchmark.report.surest import pictured
 from benchmark.report.write import write_report
+from benchmark.results.reference import check_reference
 from benchmark.results.run import Results, collect
 from benchmark.running.config_file import write_config
 from benchmark.running.executors.cells import Job
@@ -55,6 +56,7 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
         VanishedError: the folder, or something in it, was removed during the run.
     """
     _limit_threads()
+    check_reference(execution.reference, prepared.settings.methods)
     manifest = new_manifest(prepared, command)
     manifest["budgets"] = {label: asdict(budget) for label, budget in prepared.budgets.items()}
     manifest["plugins"] = fingerprints(execution.plugins)
@@ -66,6 +68,9 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
                 f"--tuned {execution.tuned.path}: this run has {', '.join(differing)}; other options may be better here"
             )
             tell(Warned(text))
+        for label in execution.tuned.left_out:
+            text = f"it could not be used on the backbone {execution.tuned.content['settings']['backbone']}"
+            tell(Warned(f"--tuned {execution.tuned.path} goes on without {label}: {text}"))
     new = not folder.exists()
     run_folder = open_run(folder)
     try:

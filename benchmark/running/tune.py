@@ -73,6 +73,8 @@ class Tuning:
             self._content = old
         # Files of older versions have no trials of methods that are not done.
         self._unfinished: dict[str, list[dict[str, Any]]] = self._content.setdefault("unfinished", {})
+        left_out = [*self._content.get("left_out", ()), *prepared.left_out]
+        self._content["left_out"] = list(dict.fromkeys(map(str, left_out)))
         # Write it before learning, so that a file that cannot be written is noticed at once.
         write_tuned(path, self._content)
 
@@ -178,6 +180,7 @@ class Tuning:
             "random_numbers": RULE,
             "methods": {},
             "unfinished": {},
+            "left_out": [],
         }
 
 

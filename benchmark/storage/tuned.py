@@ -14,7 +14,7 @@ from typing import Any
 from benchmark.files import write_atomically
 from benchmark.storage.json_files import misfit, parse_json
 from methods.errors import UserError
-from methods.options import join_specs
+from methods.options import Spec, join_specs, parse_spec
 
 _TUNED = {"settings": dict, "stream": {"tasks": dict}, "backbone": {"fingerprint": str}, "methods": dict}
 _ENTRY = {"trials": list}
@@ -43,17 +43,20 @@ class Tuned:
         sha256: the file's checksum.
         content: see `read_tuned`.
         labels: the requested methods.
+        left_out: methods of requested groups that could not be used on the backbone of the tuning.
     """
 
     path: Path
     sha256: str
     content: dict[str, Any]
-    labels: tuple[str, ...]
+    labels: tuple[Spec, ...]
+    left_out: tuple[Spec, ...] = ()
 
     @property
-    def specifications(self) -> tuple[str, ...]:
+    def specifications(self) -> tuple[Spec, ...]:
         """The best specification of each of the methods."""
-        return tuple(self.content["methods"][label]["best"] for label in self.labels)
+        found = self.content["methods"]
+        return tuple(parse_spec(found[label]["best"]).of_group(label.group) for label in self.labels)
 
     def origin(self, run: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]:
         """The origin of the methods' options, for the manifest.
@@ -77,6 +80,8 @@ class Tuned:
                     "trials": len(found[label]["trials"]),
                 }
                 for label in self.labels
+                # Not those that cannot be used on the run's backbone.
+                if found[label]["best"] in run["settings"]["methods"]
             },
         }
 
@@ -118,7 +123,8 @@ def read_tuned(path: Path, option: str) -> dict[str, Any]:
 
     Returns:
         "settings", "stream" and "backbone" as in a manifest; "methods": each label's "best" specification and how
-        it was found; "unfinished": the trials of methods that are not done, which older versions did not write.
+        it was found; "unfinished": the trials of methods that are not done; "left_out": the methods of groups that
+        cannot be used on the backbone. Older versions did not write these two.
 
     Raises:
         UserError: the file does not exist, or `tune` did not write it.
@@ -140,7 +146,7 @@ def _parsed(text: bytes, path: Path, option: str) -> dict[str, Any]:
         content = parse_json(text)
     except ValueError as error:
         raise UserError(f"{option}: {path} is damaged: {error}") from error
-    if not _holds(content, *_TUNED) or misfit(content, _TUNED | {"unfinished": dict}) is not None:
+    if not _holds(content, *_TUNED) or misfit(content, _TUNED | {"unfinished": dict, "left_out": [str]}) is not None:
         raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
     for trials in content.get("unfinished", {}).values():
         if misfit(trials, [_TRIAL]) is not None or not all(_holds(trial, *_TRIAL) for trial in trials):
@@ -170,17 +176,22 @@ def write_tuned(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def tuned_methods(labels: Sequence[str], path: Path) -> Tuned:
-    """The best specification of each of `labels`, from the file of --tuned.
+def tuned_methods(asked: Sequence[str], path: Path) -> Tuned:
+    """The best specification of each method that was asked for, from the file of --tuned.
+
+    Methods that the tuning left out of a group are left out here too.
 
     Raises:
         UserError: the file cannot be used, or lacks one of them.
     """
     text = _content(path, "--tuned")
     content = _parsed(text, path, "--tuned")
+    labels, known = tuple(map(parse_spec, asked)), content.get("left_out", ())
+    left_out = tuple(label for label in labels if label.group and label not in content["methods"] and label in known)
+    labels = tuple(label for label in labels if label not in left_out)
     missing = [label for label in labels if label not in content["methods"]]
     if missing:
         same = [(f"--{key.replace('_', '-')}", str(v)) for key, v in content["settings"].items() if v is not None]
         command = shlex.join(["tune", "--methods", join_specs(missing), *chain(*same), "--out", str(path)])
         raise UserError(f"--tuned: {path} has no '{missing[0]}'; tune it with: python -m benchmark {command}")
-    return Tuned(path, hashlib.sha256(text).hexdigest(), content, tuple(labels))
+    return Tuned(path, hashlib.sha256(text).hexdigest(), content, labels, left_out)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 
 from benchmark.config import Execution, Settings, parse_methods, parse_seeds
+from benchmark.planning.estimate import empty_backbone
+from benchmark.planning.usable import usable
 from methods import methods
+from methods.configured import configure
 from methods.errors import UserError
 
 
@@ -139,11 +144,20 @@ def test_a_list_is_separated_by_commas_and_groups_stand_for_their_members(text, 
     assert parse_methods(text) == items
 
 
+def works_on_convolutions(name):
+    """Whether a method can be used on the default backbone, which is no transformer."""
+    try:
+        return bool(usable(Settings(methods=[name]), [configure(name)], empty_backbone("mini"), pytest.fail))
+    except UserError as error:
+        return "cannot be used on this backbone" not in str(error)
+
+
 def test_all_are_all_methods_that_need_nothing_but_their_name():
     names = parse_methods("all")
     without_oracle = [name for name in methods.names() if "task" not in methods.get(name).scenarios]
     assert {"icarl", "wa", "bic"} <= {*without_oracle}
-    assert names == tuple(name for name in methods.names() if name not in ("avalanche", *without_oracle))
+    others = [name for name in methods.names() if name not in ("avalanche", *without_oracle)]
+    assert names == tuple(filter(works_on_convolutions, others))
     assert set(PAPER) < set(names)
     assert parse_methods("paper,all") == (*PAPER, *(name for name in names if name not in PAPER))
 
@@ -152,6 +166,29 @@ def test_the_group_class_answers_where_classes_of_all_tasks_compete():
     names = parse_methods("class")
     assert all("class" in methods.get(name).scenarios for name in names)
     assert {"sgd", "er", "er-ace", "icarl", "gdumb", "wa", "bic", "joint"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("group", "members"),
+    [
+        ("peft", ("norm-only", "bitfit", "ssf", "lora", "adapter", "vpt")),
+        ("prompts", ("l2p", "dualprompt", "coda-prompt")),
+    ],
+)
+def test_the_groups_of_methods_beside_a_frozen_backbone(group, members):
+    assert parse_methods(group) == tuple(name for name in members if name in methods.names())
+
+
+def test_groups_are_listed_without_importing_their_methods():
+    program = "; ".join(
+        (
+            "import sys",
+            "from methods import methods",
+            "names = [methods.members(group) for group in methods.groups()]",
+            "assert not {'torch', 'avalanche'} & set(sys.modules)",
+        )
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_method_of_a_plugin_without_an_answer_where_the_task_is_known_is_not_among_all(monkeypatch):

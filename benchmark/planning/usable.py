@@ -1,0 +1,58 @@
+"""Which methods can be used on a backbone. The others are refused, or left out of their group, before training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import torch
+
+from benchmark.config import Settings
+from benchmark.learning.learner import Cell, prepare
+from benchmark.planning.scenarios import learned_as
+from methods.configured import ConfiguredMethod
+from methods.errors import UserError
+from methods.network import Network
+from methods.scenarios import Scenario
+
+
+def usable(
+    settings: Settings, configured: Sequence[ConfiguredMethod], backbone: Network, warn: Callable[[str], None]
+) -> tuple[ConfiguredMethod, ...]:
+    """Return the methods that can be used on a backbone, without those that a group stands for and that cannot.
+
+    Args:
+        settings: give the scenario, and the backbone's name.
+        configured: the methods.
+        backbone: the run's; it is not changed.
+        warn: called with one line of text for each method that is left out.
+
+    Raises:
+        UserError: a method that the user named cannot be used, or none is left.
+    """
+    pristine = copy.deepcopy(backbone).to("meta")
+    tried = [(method, _refusal(pristine, method, learned_as(settings.scenario, method))) for method in configured]
+    refused = [(method.spec, error) for method, error in tried if error is not None]
+    for spec, error in refused:
+        if not spec.group:
+            raise error
+    if len(refused) == len(tried):
+        groups = ",".join(dict.fromkeys(spec.group for spec, _ in refused))
+        first = refused[0][1]
+        raise UserError(f"--methods {groups}: nothing of it can be used with --backbone {settings.backbone}: {first}")
+    for spec, error in refused:
+        warn(f"--methods {spec.group} goes on without {spec}: {error}")
+    return tuple(method for method, error in tried if error is None)
+
+
+def _refusal(pristine: Network, method: ConfiguredMethod, scenario: Scenario) -> UserError | None:
+    """Return why a method cannot be used on a backbone, which has no values; None if it can."""
+    cell = Cell(pristine, method.make, 2, 0, torch.device("meta"), scenario=scenario, widths=(2,))
+    # Other errors are the method's own: its cells fail, and report them.
+    with suppress(Exception):
+        try:
+            prepare(cell, 1)
+        except UserError as error:
+            return error
+    return None
