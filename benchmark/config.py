@@ -23,7 +23,7 @@ from methods.recipe import Optimizer
 from methods.scenarios import Scenario
 
 #: Random changes of training images: the functions of benchmark.images.augment.
-AUGMENTATIONS = ("flip", "crop")
+AUGMENTATIONS = ("flip", "crop", "resized-crop")
 
 # A larger number was probably meant as a seed.
 _MOST_SEEDS = 1000
@@ -198,7 +198,11 @@ class Settings:
     orders: int = setting(1, metavar="N", help="task orders, the stream's first")
     device: Literal["auto", "cpu", "cuda"] = setting("auto", help="auto: a GPU if any")
     augment: tuple[str, ...] = setting(
-        (), metavar="LIST", group=_SPEED, read=parse_augment, help="random changes of training images: flip,crop"
+        (),
+        metavar="LIST",
+        group=_SPEED,
+        read=parse_augment,
+        help=f"random changes of training images: {', '.join(AUGMENTATIONS)}",
     )
     precision: Literal["fp32", "tf32", "bf16"] = setting(
         "fp32", group=_SPEED, help="of convolutions and matrix products; tf32 needs a GPU"

@@ -21,7 +21,15 @@ from methods.options import option_defaults, option_types, value_text
 
 #: What no declared type of an option tells: other optimisers, small memories, other libraries' plugins.
 MORE = (
-    *("sgd:optimizer=adam", "sgd:clip=0", "sgd:momentum=0", "clr:clip=1"),
+    *(
+        "sgd:optimizer=adam",
+        "sgd:optimizer=adamw",
+        "sgd:optimizer=rmsprop",
+        "sgd:warmup_epochs=1",
+        "sgd:clip=0",
+        "sgd:momentum=0",
+        "clr:clip=1",
+    ),
     *("er:memory=3", "derpp:memory=2KB", "agem:memory=2KB", "hat:smax=20", "lwf:warmup=2"),
     *("avalanche:MASPlugin", "avalanche:EWCPlugin:ewc_lambda=1", "avalanche:LwFPlugin"),
 )

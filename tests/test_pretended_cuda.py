@@ -24,6 +24,7 @@ from benchmark.checks.pretended.cuda import pretended_gpu
 from benchmark.checks.pretended.log import DeviceError, WaitError
 from benchmark.checks.subject import MethodSubject, flat
 from benchmark.checks.tiny import make_task
+from benchmark.config import AUGMENTATIONS
 from benchmark.images import augment, batches
 from benchmark.images.batches import Batches
 from benchmark.learning import learner
@@ -92,7 +93,7 @@ def many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gpu_that_does_not_hold_the_images(spec: str, many_chunks: None) -> None:
     """They are augmented, and the network computes in bfloat16."""
     asked = subject(spec)
-    advice = runs_on_a_gpu(asked, free=0, epochs=1, augment=("flip", "crop"), precision="bf16")
+    advice = runs_on_a_gpu(asked, free=0, epochs=1, augment=AUGMENTATIONS, precision="bf16")
     assert advice is None or asked.foreign
 
 
@@ -101,8 +102,8 @@ def test_the_gpu_computes_what_the_cpu_does(free: int, many_chunks: None) -> Non
     """The same images in the same order, on both ways to the GPU."""
     asked = subject("er")
     with pretended_gpu(free) as log:
-        learned = learn_on_gpu(asked.cell(), asked.tasks, asked.training(augment=("flip", "crop")), log)
-    expected = flat(asked.fold(asked.cell(), asked.tasks, augment=("flip", "crop"))[-1].state)
+        learned = learn_on_gpu(asked.cell(), asked.tasks, asked.training(augment=AUGMENTATIONS), log)
+    expected = flat(asked.fold(asked.cell(), asked.tasks, augment=AUGMENTATIONS)[-1].state)
     found = flat(learned[-1].state)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.functional import resized_crop as resized_crop_of_torchvision
 
 from benchmark.config import AUGMENTATIONS
-from benchmark.images.augment import _CHANGES, augmentation, crop, flip
+from benchmark.images.augment import _CHANGES, augmentation, crop, draw_boxes, flip, resize_boxes, resized_crop
 from benchmark.learning import learner
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
@@ -67,7 +69,59 @@ def test_images_too_small_to_be_moved_stay() -> None:
     assert torch.equal(crop(images, seeded()), images)
 
 
-@pytest.mark.parametrize("names", [("flip",), ("crop",), ("flip", "crop"), ("crop", "flip")])
+@pytest.mark.parametrize("size", [8, 32, 65])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_boxes_are_resized_as_torchvision_does_it(size: int, antialias: bool) -> None:
+    """But for what lies between two grey levels: it is rounded once here, from values of one more rounding.
+
+    Nothing is made smaller, so that smoothing would change nothing.
+    """
+    images, boxes = noise(60, size), draw_boxes(60, size, seeded())
+    result = resize_boxes(images, boxes)
+    assert result.dtype == torch.uint8
+    for image, box, found in zip(images, boxes.T.tolist(), result, strict=True):
+        expected = resized_crop_of_torchvision(image.float(), *box, [size, size], antialias=antialias)
+        assert float((found.float() - expected).abs().max()) <= 0.51
+
+
+def test_a_box_is_resized_by_hand() -> None:
+    """Of a row 0, 100, 200, 250 the box of the middle two becomes 100, 125, 175, 200; and the rows likewise."""
+    row = torch.tensor([0, 100, 200, 250], dtype=torch.uint8)
+    boxes = torch.tensor([[1], [1], [2], [2]])
+    across = row.expand(1, 2, 4, 4).contiguous()
+    assert resize_boxes(across, boxes)[0, 1].tolist() == [[100, 125, 175, 200]] * 4
+    assert resize_boxes(across.mT.contiguous(), boxes)[0, 0].T.tolist() == [[100, 125, 175, 200]] * 4
+    whole = torch.tensor([[0], [0], [4], [4]])
+    assert torch.equal(resize_boxes(across, whole), across)
+
+
+@pytest.mark.parametrize("size", [32, 224])
+def test_boxes_are_drawn_as_torchvision_draws_them(size: int) -> None:
+    """Kolmogorov and Smirnov: the largest distance of the distributions of first row, first column, height, width."""
+    count = 4000
+    torch.manual_seed(1)
+    image = torch.empty(3, size, size)
+    theirs = torch.tensor([RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(count)]).T
+    ours = draw_boxes(count, size, seeded(2))
+    grid = torch.arange(size + 1)
+    for mine, their in zip(ours, theirs, strict=True):
+        below = [(values[:, None] <= grid).float().mean(0) for values in (mine, their)]
+        # A larger distance has a chance of one in a thousand.
+        assert float((below[0] - below[1]).abs().max()) < 1.95 * (2 / count) ** 0.5
+    corners, sides = ours.view(2, 2, count)
+    assert bool((corners >= 0).all())
+    assert bool((corners + sides <= size).all())
+    assert len(ours.T.unique(dim=0)) > count / 2
+
+
+def test_a_box_that_never_fits_is_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert draw_boxes(5, 1, seeded()).tolist() == [[0] * 5, [0] * 5, [1] * 5, [1] * 5]
+    monkeypatch.setattr("benchmark.images.augment._AREAS", (4.0, 4.0))
+    images = noise(5, 8)
+    assert torch.equal(resized_crop(images, seeded()), images)
+
+
+@pytest.mark.parametrize("names", [*((name,) for name in AUGMENTATIONS), ("flip", "crop"), ("crop", "flip")])
 def test_the_generator_decides(names: tuple[str, ...]) -> None:
     images = noise(50, 16)
     results = [augmentation(names, seeded(seed))(images) for seed in (0, 0, 1)]

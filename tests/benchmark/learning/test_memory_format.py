@@ -13,6 +13,7 @@ from torch.nn.utils import parameters_to_vector
 
 from baselines.ewc import EWC
 from baselines.shared.finetuning import FineTuning
+from benchmark.config import AUGMENTATIONS
 from benchmark.images.layout import MemoryFormat
 from benchmark.learning import workbench
 from benchmark.learning.evaluation import evaluate, network_for
@@ -73,7 +74,7 @@ def test_a_method_learns_the_same_in_both_formats(
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)
-@pytest.mark.parametrize("augment", [(), ("flip",), ("crop",), ("crop", "flip")])
+@pytest.mark.parametrize("augment", [(), *((name,) for name in AUGMENTATIONS), ("crop", "flip")])
 @pytest.mark.parametrize("method", ["er", "agem", "linear-probe"])
 def test_all_images_and_weights_of_a_cell_have_the_format(
     method: str,
