@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.cli.main import main
 from benchmark.config import Settings
 from benchmark.gpus.visible import Gpu
 from benchmark.images.labelled import LabelledImages
@@ -25,6 +27,7 @@ from benchmark.learning.precision import (
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import prepare_run
 from benchmark.results.answers import accuracy
+from benchmark.running.executors.plan import Plan
 from benchmark.streams.base import Task
 from methods import Method, methods
 from methods.errors import UserError
@@ -192,6 +195,34 @@ def test_a_processor_without_bfloat16_is_told_once_before_anything_is_loaded(
         assert said[0] == warnings[0]
         assert "--precision bf16" in warnings[0]
         assert "several times as long as with --precision fp32" in warnings[0]
+
+
+def test_a_run_of_several_cells_says_it_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+):
+    """Not once a cell."""
+    monkeypatch.setattr("benchmark.learning.precision.computes_bfloat16", lambda device: False)
+    options = "--methods linear-probe,sgd --seeds 2 --backbone mlp:size=8 --tasks 1 --epochs 1 --train-images 20"
+    how = f"--test-images 10 --precision bf16 --device cpu --jobs 1 --name rounded --out {tmp_path}"
+    assert main(["run", *options.split(), *how.split()]) == 0
+    assert capfd.readouterr().err.count("--precision bf16: PyTorch finds no bfloat16 arithmetic") == 1
+
+
+def test_workers_say_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("benchmark.learning.precision.computes_bfloat16", lambda device: False)
+    settings = Settings(
+        methods=("sgd",),
+        backbone="mlp:size=8",
+        precision="bf16",
+        device="cpu",
+        tasks=1,
+        train_images=20,
+        test_images=10,
+    )
+    Plan(settings, (), Path.cwd(), tmp_path, [[1]], keep_states=False, verify=False).prepare()
+    assert capfd.readouterr() == ("", "")
 
 
 def torch_settings() -> list[Any]:
