@@ -24,6 +24,9 @@ class Recipe:
         schedule: "constant", "step" (x0.1 after each third of the epochs) or "cosine" (to zero).
         warmup_epochs: the first epochs, in which the learning rate rises to `lr` by the same amount in each step, from
             `lr` divided by the number of these steps; the schedule is that of the epochs after them.
+        layer_decay: for transformers: the learning rate of a block, divided by that of the block above it; what is
+            before the first block counts as one block more, and heads and what is after the last block learn at `lr`
+            (BEiT, Bao et al., 2022, arXiv 2106.08254).
     """
 
     optimizer: Optimizer = "sgd"
@@ -33,6 +36,7 @@ class Recipe:
     clip: float = 0.0
     schedule: Literal["constant", "step", "cosine"] = "cosine"
     warmup_epochs: int = 0
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
@@ -45,6 +49,8 @@ class Recipe:
             raise ValueError(f"clip={self.clip:g} must not be negative")
         if self.warmup_epochs < 0:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} must not be negative")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay={self.layer_decay:g} must be above 0 and at most 1")
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class Strategy(SupervisedTemplate, Step):
         memory_format: MemoryFormat,
     ):
         trained = [parameter for _, parameter in bench.trainable()]
-        optimizer = make_optimizer(trained, training.recipe, device, bench.lr_scales())
+        optimizer = make_optimizer(trained, training.recipe, device, bench.lr_scales(training.recipe.layer_decay))
         schedule, granularity = scheduler(optimizer, training, len(batches.sizes))
         super().__init__(
             model=bench.network,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from benchmark.backbones.parametrised import parametrisations, refuse_hooked_weights
 from benchmark.backbones.strided import subsample_first
 from benchmark.images.layout import MemoryFormat, lay_out
+from benchmark.learning.layers import Heights
 from methods.errors import UserError
 from methods.heads import Heads, is_head
 from methods.joint_head import SHARED, JointHead
@@ -39,7 +40,7 @@ class Workbench:
     """
 
     def __init__(self, pristine: Network, method: Method, device: torch.device, most_classes: int, seed: int):
-        self.method = method
+        self.method, self._pristine = method, pristine
         refuse_hooked_weights(pristine)
         self.network = copy.deepcopy(pristine)
         torch.manual_seed(seed)
@@ -160,9 +161,17 @@ class Workbench:
         """Return (name, parameter) of all that the optimiser may change."""
         return [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
 
-    def lr_scales(self) -> list[float]:
-        """Return what the learning rate of each trainable parameter is multiplied by; see Method.lr_scale."""
-        return [self.method.lr_scale(name) for name, _ in self.trainable()]
+    def lr_scales(self, layer_decay: float = 1.0) -> list[float]:
+        """Return what the learning rate of each trainable parameter is multiplied by.
+
+        That is what the method says (Method.lr_scale), times the power of the recipe's `layer_decay`.
+        """
+        names = [name for name, _ in self.trainable()]
+        scales = [self.method.lr_scale(name) for name in names]
+        if layer_decay == 1:
+            return scales
+        heights = Heights(self._pristine)
+        return [scale * layer_decay ** heights.of(name) for scale, name in zip(scales, names, strict=True)]
 
 
 def _definer(method: Method, name: str) -> type[Method]:

@@ -15,6 +15,7 @@ from methods.configured import ConfiguredMethod
 from methods.errors import UserError
 from methods.network import Network
 from methods.scenarios import Scenario
+from methods.transformers import blocks
 
 
 def usable(
@@ -49,6 +50,11 @@ def usable(
 def _refusal(pristine: Network, method: ConfiguredMethod, scenario: Scenario) -> UserError | None:
     """Return why a method cannot be used on a backbone, which has no values; None if it can."""
     cell = Cell(pristine, method.make, 2, 0, torch.device("meta"), scenario=scenario, widths=(2,))
+    if method.cls.learns_in_steps and method.recipe.layer_decay != 1 and not blocks(pristine):
+        return UserError(
+            f"'{method.label}': layer_decay={method.recipe.layer_decay:g} is for the blocks of a transformer, and this "
+            "backbone has none; leave it out"
+        )
     # Other errors are the method's own: its cells fail, and report them.
     with suppress(Exception):
         try:

@@ -95,6 +95,7 @@ def test_every_instance_is_a_new_one():
         ("ewc:optimizer=rms", "'ewc:optimizer=rms': option optimizer=rms is not one of sgd, adam, adamw, rmsprop"),
         ("ewc:schedule=x", "'ewc:schedule=x': option schedule=x is not one of constant, step, cosine"),
         ("ewc:warmup_epochs=-1", "'ewc:warmup_epochs=-1': warmup_epochs=-1 must not be negative"),
+        ("ewc:layer_decay=1.5", "'ewc:layer_decay=1.5': layer_decay=1.5 must be above 0 and at most 1"),
         ("ewc:warmup-epochs=0.5", "'ewc:warmup-epochs=0.5': option warmup_epochs=0.5 is not a whole number"),
         (
             "ewc:warmup=1",
@@ -115,7 +116,8 @@ def test_values_that_are_refused(text, says):
 def test_misspelt_option_is_answered_with_all_that_are_valid():
     assert refusal("clr:optimiser=adam") == (
         "'clr:optimiser=adam' has no option 'optimiser': did you mean 'optimizer'? "
-        "valid options of clr are penalty, optimizer, lr, momentum, weight_decay, clip, schedule, warmup_epochs"
+        "valid options of clr are penalty, optimizer, lr, momentum, weight_decay, clip, schedule, warmup_epochs, "
+        "layer_decay"
     )
 
 

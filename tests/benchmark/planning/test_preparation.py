@@ -47,3 +47,34 @@ def test_methods_on_convolutions_refuse_a_perceptron(capsys):
     for method in ("hat", "packnet", "supsup"):
         assert main(["cost", "--methods", method, "--backbone", "mlp:size=8"]) == 2
         assert f"{method} cannot be used on this backbone: it works on convolutions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spec", "epochs", "says"),
+    [
+        (
+            "sgd:warmup_epochs=3",
+            3,
+            "'sgd:warmup_epochs=3': its learning rate rises for 3 epochs (warmup_epochs), and it trains for 3 in all; "
+            "give it fewer, or more --epochs",
+        ),
+        ("sgd:warmup_epochs=2", 3, ""),
+    ],
+)
+def test_a_warm_up_leaves_an_epoch_for_the_schedule(spec, epochs, says):
+    settings = Settings(methods=[spec], tasks=1, epochs=epochs, train_images=20, test_images=10)
+    if not says:
+        prepare_run(settings, note=lambda text: None)
+        return
+    with pytest.raises(UserError) as caught:
+        prepare_run(settings, note=lambda text: pytest.fail("something was loaded"))
+    assert str(caught.value) == says
+
+
+def test_the_epochs_of_an_equal_cost_are_the_ones_that_count():
+    """er trains on twice the images from the second task on, so that it has fewer epochs than sgd."""
+    settings = Settings(
+        methods=["er:warmup_epochs=7"], equal_compute="sgd", tasks=3, epochs=8, train_images=20, test_images=10
+    )
+    with pytest.raises(UserError, match=r"'er:warmup_epochs=7': .* and it trains for [1-7] in all"):
+        prepare_run(settings, note=lambda text: None)
