@@ -16,7 +16,11 @@ backbones.add_lazy(
     "benchmark.backbones.mini.backbone:MiniBackbone",
     "small ResNet for 32x32, pretrained on generated fractals; shipped",
 )
-
+backbones.add_lazy(
+    "mini-vit",
+    "benchmark.backbones.mini.backbone:MiniViTBackbone",
+    "small vision transformer for 32x32, pretrained on generated fractals; shipped",
+)
 backbones.add_lazy(
     "mlp",
     "benchmark.backbones.mlp:Perceptron",

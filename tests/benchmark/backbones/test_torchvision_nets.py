@@ -67,7 +67,9 @@ def test_features_and_parameters(text, features, parameters):
         assert sum(p.numel() for p in network.backbone.parameters()) == parameters
 
 
-TORCHVISION = [name for name in backbones.names() if name not in ("mini", "mlp", "dino_resnet50", "swav_resnet50")]
+TORCHVISION = [
+    name for name in backbones.names() if name not in ("mini", "mini-vit", "mlp", "dino_resnet50", "swav_resnet50")
+]
 
 
 def linear(inputs: int, outputs: int = 1000) -> int:
