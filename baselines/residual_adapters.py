@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from baselines.shared.convolutions import convolutions
+from baselines.shared.convolutions import convolutions, keeps_size
 from baselines.shared.per_task import PerTask
 from methods import methods
 from methods.recipe import Range
@@ -62,11 +62,3 @@ class ResidualAdapters(PerTask):
             elif keeps_size(conv):
                 conv.add_module("adapter", Adapter(conv.in_channels, conv.out_channels).to(conv.weight))
                 conv.register_forward_hook(_parallel)
-
-
-def keeps_size(conv: nn.Conv2d) -> bool:
-    """Whether a 1x1 convolution of the same stride gives an output of the same size for any input."""
-    if isinstance(conv.padding, str):
-        return conv.padding == "same"
-    reaches = zip(conv.padding, conv.dilation, conv.kernel_size, strict=True)
-    return all(2 * padding == dilation * (size - 1) for padding, dilation, size in reaches)

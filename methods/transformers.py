@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from methods.errors import UserError
+from methods.norms import is_norm
 
 # The linear layer that makes queries, keys and values: of timm and of torchvision's Swin, and of its MaxViT.
 _QKV = ("qkv", "to_qkv")
@@ -30,6 +31,14 @@ class Block:
     attention: nn.Module
     mlp: nn.Module
     width: int
+
+    @property
+    def mlp_is_branch(self) -> bool:
+        """Whether the perceptron begins with its own norm, so that it is the whole branch beside a residual connection.
+
+        Otherwise the block has the norm, and whatever scales the branch, as children.
+        """
+        return is_norm(next(module for module in self.mlp.modules() if not list(module.children())))
 
 
 def blocks(network: nn.Module) -> list[Block]:

@@ -42,6 +42,14 @@ def plain_convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
     return found
 
 
+def keeps_size(conv: nn.Conv2d) -> bool:
+    """Whether a 1x1 convolution of the same stride gives an output of the same size for any input."""
+    if isinstance(conv.padding, str):
+        return conv.padding == "same"
+    reaches = zip(conv.padding, conv.dilation, conv.kernel_size, strict=True)
+    return all(2 * padding == dilation * (size - 1) for padding, dilation, size in reaches)
+
+
 def norm_after(network: nn.Module) -> dict[nn.Conv2d, BatchNorm]:
     """Convolution -> the batch normalisation of its output, if it has one.
 

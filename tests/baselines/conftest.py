@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import VisionTransformer
 
 from baselines.shared.memory import Memory
 from benchmark.checks.tiny import three_tasks
@@ -111,3 +113,68 @@ def assert_computes() -> Callable[[Network, Callable[[Tensor, dict[str, Tensor]]
         return set(trained)
 
     return check
+
+
+class PlainViT:
+    """torchvision's VisionTransformer, written anew with plain functions: features of normalised images.
+
+    Args:
+        tensors: the tensors of the backbone by their names.
+        heads: of the attention.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], heads: int = 2):
+        self.t, self.heads = tensors, heads
+        self.blocks = sum(name.endswith("self_attention.out_proj.bias") for name in tensors)
+
+    def features(self, images: Tensor) -> Tensor:
+        t = self.t
+        grid = F.conv2d(images, t["conv_proj.weight"], t["conv_proj.bias"], stride=t["conv_proj.weight"].shape[-1])
+        x = torch.cat([t["class_token"].expand(len(images), 1, -1), grid.flatten(2).transpose(1, 2)], 1)
+        x = x + t["encoder.pos_embedding"]
+        for i in range(self.blocks):
+            x = self.block(f"encoder.layers.encoder_layer_{i}", x)
+        return self.norm("encoder.ln", x)[:, 0]
+
+    def block(self, name: str, x: Tensor) -> Tensor:
+        x = x + self.attention(f"{name}.self_attention", self.norm(f"{name}.ln_1", x))
+        return self.beside(name, x) + self.mlp(f"{name}.mlp", self.norm(f"{name}.ln_2", x))
+
+    def beside(self, name: str, x: Tensor) -> Tensor:
+        """What is added to the output of the perceptron."""
+        return x
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        centred = x - x.mean(-1, keepdim=True)
+        normed = centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        return normed * self.t[f"{name}.weight"] + self.t[f"{name}.bias"]
+
+    def attention(self, name: str, x: Tensor) -> Tensor:
+        queries, keys, values = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in self.linear(name, x, "in_proj_weight", "in_proj_bias").chunk(3, -1)
+        )
+        scores = queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
+        weights = scores.exp() / scores.exp().sum(-1, keepdim=True)
+        return self.linear(f"{name}.out_proj", (weights @ values).transpose(1, 2).flatten(-2))
+
+    def mlp(self, name: str, x: Tensor) -> Tensor:
+        h = self.linear(f"{name}.0", x)
+        return self.linear(f"{name}.3", h * 0.5 * (1 + torch.erf(h / 2**0.5)))
+
+    def linear(self, name: str, x: Tensor, weight: str = "weight", bias: str = "bias") -> Tensor:
+        return x @ self.t[f"{name}.{weight}"].T + self.t[f"{name}.{bias}"]
+
+
+@pytest.fixture
+def plain_vit() -> type[PlainViT]:
+    return PlainViT
+
+
+@pytest.fixture
+def vit() -> Network:
+    """A transformer for images of 8x8 in double precision: 4 patches, 3 blocks, 2 heads, tokens of 8."""
+    torch.manual_seed(0)
+    backbone = VisionTransformer(8, 4, num_layers=3, num_heads=2, hidden_dim=8, mlp_dim=12)
+    backbone.heads = nn.Identity()
+    return Network(backbone, 8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).double()
