@@ -5,46 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import torch
 from torch.library import Library
 from torch.utils.flop_counter import FlopCounterMode
 
-
-def _convolution_backward(
-    grad_output: torch.Size,
-    images: torch.Size,
-    weight: torch.Size,
-    *settings: Any,
-    out_shape: Any = None,
-    **kwargs: Any,
-) -> int:
-    """Return the operations of a convolution's backward pass: torch's formula ignores groups for the weight's gradient.
-
-    The gradients of the input and of the weight need as many multiplications as the forward pass each: one for each
-    pair of an output value and a weight that it uses.
-    """
-    transposed, output_mask = settings[4], settings[7]
-    positions = images if transposed else grad_output
-    return 2 * sum(output_mask[:2]) * positions[0] * prod(positions[2:]) * prod(weight)
-
-
-def _cholesky(matrix: torch.Size, *settings: Any, out_shape: Any = None, **kwargs: Any) -> int:
-    """Return the operations of a Cholesky factor of [n, n]: n^3 / 3, as LAPACK counts them, without lower powers."""
-    return matrix[-1] ** 3 // 3
-
-
-def _cholesky_solve(right: torch.Size, factor: torch.Size, *settings: Any, out_shape: Any = None, **kwargs: Any) -> int:
-    """Return the operations of solving for k columns with a factor of [n, n]: two triangles, 2 n^2 k."""
-    return 2 * factor[-1] ** 2 * right[-1]
+from benchmark.learning.formulas import own_formulas
 
 
 class OperationCounter:
     """Counts floating-point operations of convolutions and matrix products; a multiplication and addition are 2.
 
-    Those of Cholesky factors, and of solving with them, are counted too.
+    Those of attention, which are matrix products, of Cholesky factors, and of solving with them, are counted too.
 
     Use as a context manager; `get_total_flops()` is the count. All operations of the process are counted, those of
     torch's own threads too. Several counters may be active.
@@ -101,12 +74,7 @@ _KEYS_AFTER = torch._C._dispatch_keyset_full_after(torch._C.DispatchKey.BackendS
 
 def _register() -> None:
     """Register the kernels of all operators that have a formula."""
-    corrected = {
-        torch.ops.aten.convolution_backward: _convolution_backward,
-        torch.ops.aten.linalg_cholesky_ex: _cholesky,
-        torch.ops.aten.cholesky_solve: _cholesky_solve,
-    }
-    formulas = FlopCounterMode(display=False, custom_mapping=corrected).flop_registry
+    formulas = FlopCounterMode(display=False, custom_mapping=own_formulas()).flop_registry
     for packet, formula in formulas.items():
         # The other keys are Triton's kernels, and operators that take functions.
         if isinstance(packet, torch._ops.OpOverloadPacket):

@@ -83,7 +83,7 @@ def answers_among(
     """
     answers: list[_Columns] = []
     # A weight that is computed from other tensors is computed once, not in each pass.
-    with arithmetic(precision), computing(precision, device), parametrize.cached():
+    with arithmetic(precision, device), computing(precision, device), parametrize.cached():
         for images, _ in in_order(data, device, memory_format):
             given = choices(images)
             answers = answers or [_Columns() for _ in given]

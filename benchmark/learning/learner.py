@@ -159,7 +159,7 @@ def learn(
     Raises:
         DivergedError: the loss is no longer finite.
     """
-    with arithmetic(training.precision):
+    with arithmetic(training.precision, cell.device):
         return _learn(cell, state, task, training, on_epoch)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch.backends import cuda, cudnn, mkldnn
+from torch.backends import cuda, cudnn, mha, mkldnn
 
 from benchmark.gpus.visible import visible_gpus
 from methods.errors import UserError
@@ -24,6 +24,14 @@ Precision = Literal["fp32", "tf32", "bf16"]
 _AMPERE = (8, 0)
 
 _NO_CONTEXT = nullcontext()
+
+# For each way of computing attention: whether it is allowed, and what allows it.
+_ATTENTIONS = (
+    (cuda.flash_sdp_enabled, cuda.enable_flash_sdp),
+    (cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp),
+    (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp),
+    (cuda.math_sdp_enabled, cuda.enable_math_sdp),
+)
 
 
 def computes_bfloat16(device: torch.device) -> bool:
@@ -87,18 +95,23 @@ def computing(precision: Precision, device: torch.device) -> AbstractContextMana
 
 
 @contextmanager
-def arithmetic(precision: Precision) -> Iterator[None]:
+def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
     """In the block torch computes in float32 exactly as `precision` says, and repeats give the same bits.
 
     All that learns or evaluates does so in such a block. After it torch's settings, which are those of the whole
     process, are as they were.
+
+    Attention is computed in the same way in training and in evaluation. On a GPU it is two matrix products and a
+    softmax, because the gradients of torch's faster ways are not the same each time.
     """
     before = _Flags.now()
-    if precision == "tf32":
-        flags = _Flags(convolutions_tf32=True, products="high", formats=("tf32",) * len(before.formats))
-    else:
-        flags = _Flags(convolutions_tf32=False, products="highest", formats=("ieee",) * len(before.formats))
-    flags.set()
+    rounded = precision == "tf32"
+    _Flags(
+        convolutions_tf32=rounded,
+        products="high" if rounded else "highest",
+        formats=("tf32" if rounded else "ieee",) * len(before.formats),
+        attentions=(device.type == "cpu", False, False, True),
+    ).set()
     try:
         yield
     finally:
@@ -109,18 +122,25 @@ def arithmetic(precision: Precision) -> Iterator[None]:
 class _Flags:
     """Settings of torch. By default convolutions on a GPU use TF32, and cuDNN may choose other algorithms each time.
 
+    nn.MultiheadAttention takes a way of its own in evaluation by default; it is not faster.
+
     Attributes:
         convolutions_tf32, products: what all versions have for convolutions and for matrix products. Torch refuses to
             read them where they contradict `formats`, as in torch.backends.cudnn.flags, so all are set.
         formats: what versions since 2.9 have for each of `_operations`.
+        attentions: which ways of computing attention are allowed: flash, which the CPU has too, efficient, of cuDNN,
+            and by two matrix products.
         deterministic, benchmark: of cuDNN.
+        inference_attention: whether nn.MultiheadAttention may take its own way in evaluation.
     """
 
     convolutions_tf32: bool
     products: str
     formats: tuple[str, ...]
+    attentions: tuple[bool, ...]
     deterministic: bool = True
     benchmark: bool = False
+    inference_attention: bool = False
 
     @classmethod
     def now(cls) -> _Flags:
@@ -131,11 +151,16 @@ class _Flags:
         with _unwarned(), suppress(RuntimeError):
             products = torch.get_float32_matmul_precision()
         formats = tuple(operation.fp32_precision for operation in _operations())
-        return cls(convolutions_tf32, products, formats, cudnn.deterministic, cudnn.benchmark)
+        attentions = tuple(allowed() for allowed, _ in _ATTENTIONS)
+        own = mha.get_fastpath_enabled()
+        return cls(convolutions_tf32, products, formats, attentions, cudnn.deterministic, cudnn.benchmark, own)
 
     def set(self) -> None:
         """Make them torch's settings."""
         cudnn.deterministic, cudnn.benchmark = self.deterministic, self.benchmark
+        for (_, allow), allowed in zip(_ATTENTIONS, self.attentions, strict=True):
+            allow(allowed)
+        mha.set_fastpath_enabled(self.inference_attention)
         # In this order, because the older settings change the newer ones.
         with _unwarned():
             cudnn.allow_tf32 = self.convolutions_tf32

@@ -43,7 +43,7 @@ class FrozenBackbone:
             UserError: some of them are not finite.
         """
         network = copy.deepcopy(self.pristine).to(self.device)
-        with arithmetic(self.precision):
+        with arithmetic(self.precision, self.device):
             found = precompute(network, data, self.device, self.precision, memory_format=self.memory_format)
         features: Features = found.data.images.cpu().numpy()
         if not np.isfinite(features).all():

@@ -284,7 +284,7 @@ def test_learning_and_evaluating_have_the_precision_and_nothing_else_has(
 
 
 def test_the_settings_are_as_before_after_an_error(careless: list[Any]) -> None:
-    with pytest.raises(KeyError), arithmetic("fp32"):
+    with pytest.raises(KeyError), arithmetic("fp32", CPU):
         raise KeyError
     assert torch_settings() == careless
     assert cudnn_settings() == (False, True)
@@ -297,7 +297,7 @@ def test_settings_that_contradict_each_other_are_as_before() -> None:
     before = [operation.fp32_precision for operation in operations]
     try:
         torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision = "ieee", "tf32"
-        with arithmetic("fp32"):
+        with arithmetic("fp32", CPU):
             assert torch_settings() == EXACT
         assert [operation.fp32_precision for operation in operations] == ["ieee", "tf32"]
         with pytest.raises(RuntimeError):
@@ -320,13 +320,13 @@ def test_older_versions_of_torch_have_fewer_settings(monkeypatch: pytest.MonkeyP
     asked = ["high"]
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: asked[-1])
     monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
-    with arithmetic("fp32"):
+    with arithmetic("fp32", CPU):
         assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (False, True, False)
         assert asked == ["high", "highest"]
     assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (True, False, False)
     assert asked == ["high", "highest", "high"]
     cudnn.allow_tf32 = False
-    with arithmetic("tf32"):
+    with arithmetic("tf32", CPU):
         assert cudnn.allow_tf32
         assert asked[-1] == "high"
     assert not cudnn.allow_tf32
