@@ -10,16 +10,19 @@ from benchmark.checks.base import examine, examine_one
 from benchmark.checks.gpu import GPU_CHECK
 from benchmark.checks.methods import METHOD_CHECKS
 from benchmark.checks.subject import MethodSubject
+from benchmark.checks.tiny import TINY
 from benchmark.planning.scenarios import methods_for
-from methods import methods
 from methods.configured import configure
 from methods.scenarios import Scenario
 
 # Harder gates may all be exactly open or closed, and then nothing leaks: hat would isolate more than it promises.
+# "avalanche" alone names no plugin.
 SPECIFICATIONS = (
-    *(spec for spec in methods.members("all") if spec != "hat"),
+    *(spec for spec in methods_for("task") if spec not in ("hat", "avalanche")),
     *("hat:smax=20", "avalanche:MASPlugin", "avalanche:EWCPlugin:ewc_lambda=1"),
 )
+# They work on convolutions and on the blocks of a transformer, so both are checked.
+ON_BOTH = ("clr", "adapter")
 # Each handles the columns of earlier or later tasks in a way of its own.
 ALL_LOGITS = ("sgd:logits=all", "derpp:logits=all", "joint:logits=all")
 CURRENT_LOGITS = ("ewc:logits=current:fisher=exact", "er:logits=current", "derpp:logits=current")
@@ -39,6 +42,12 @@ def test_keeps_the_contract(spec: str, name: str) -> None:
     assert finding.status == "ok", finding.text
     assert finding.text.startswith("on a GPU it waits in each step: " if waits else "")
     assert bool(finding.text) == waits
+
+
+@pytest.mark.parametrize("spec", ON_BOTH)
+def test_keeps_the_contract_on_a_transformer(spec: str) -> None:
+    found = list(examine(METHOD_CHECKS, lambda: MethodSubject(configure(spec), backbones=TINY[1])))
+    assert [str(finding) for finding in found if finding.status != "ok" or finding.text] == []
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,8 @@ def test_the_gpu_computes_what_the_cpu_does(free: int, many_chunks: None) -> Non
 MOST = {
     **dict.fromkeys(("clr", "clr-full", "clr-mixed"), 1.3),
     **dict.fromkeys(("ewc", "online-ewc", "si"), 1.2),
+    # After each convolution wider than 1x1, two others with biases, a ReLU and a sum.
+    "adapter": 2.0,
     "hat": 2.0,
     "agem": 2.2,
     # After each convolution, two others whose groups differ, so that each has kernels of its own, and two sums.

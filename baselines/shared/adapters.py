@@ -15,12 +15,13 @@ from methods.transformers import Block, blocks
 
 
 class Adapter(nn.Module):
-    """scale * Up(ReLU(Down x)), with Down [bottleneck, inputs] random, Up [outputs, bottleneck] and both biases zero.
+    """Up(ReLU(Down x)), with Down [bottleneck, inputs] random, Up [outputs, bottleneck] and both biases zero.
 
     Args:
         like: a tensor of the type and on the device that the parameters get.
 
     Attributes:
+        scale: by which the output is multiplied where it is added.
         active: whether it takes part; otherwise its hooks do nothing.
     """
 
@@ -57,7 +58,7 @@ class TokenAdapter(Adapter):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens [..., D] -> [..., D]."""
-        return self.scale * linear(relu(linear(x, self.down, self.down_bias)), self.up, self.up_bias)
+        return linear(relu(linear(x, self.down, self.down_bias)), self.up, self.up_bias)
 
     # Bound methods as hooks are copied with the network.
 
@@ -73,7 +74,7 @@ class TokenAdapter(Adapter):
     def _add(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         x, self._x, self._normed = self._x, None, None
         # A block may have the tokens of a grid in one row.
-        return None if x is None else output + self(x).reshape(output.shape)
+        return None if x is None else torch.add(output, self(x).reshape(output.shape), alpha=self.scale)
 
 
 class ConvAdapter(Adapter):
@@ -86,12 +87,14 @@ class ConvAdapter(Adapter):
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, inputs, H, W] -> [N, outputs, H, W]."""
         hidden = relu(conv2d(x, self.down[..., None, None], self.down_bias))
-        return self.scale * conv2d(hidden, self.up[..., None, None], self.up_bias)
+        return conv2d(hidden, self.up[..., None, None], self.up_bias)
 
     def _add(self, conv: nn.Conv2d, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        if not self.active:
+            return None
         rows, columns = conv.stride
         # Without a stride in the adapter: torch gets its gradient wrong for few channels (see backbones/strided.py).
-        return output + self(inputs[0][..., ::rows, ::columns]) if self.active else None
+        return torch.add(output, self(inputs[0][..., ::rows, ::columns]), alpha=self.scale)
 
 
 def add_adapters(

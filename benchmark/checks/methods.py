@@ -16,7 +16,7 @@ from benchmark.checks.costs import COST_CHECKS
 from benchmark.checks.gpu import GPU_CHECK
 from benchmark.checks.options import OPTION_CHECKS, place_of
 from benchmark.checks.subject import CPU, MethodSubject, file_of, flat
-from benchmark.checks.tiny import SpareBackbone, three_tasks, tiny_network
+from benchmark.checks.tiny import three_tasks
 from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import is_independent, learn, prepare, start
@@ -279,7 +279,7 @@ def computes_in_bfloat16(subject: MethodSubject) -> None:
 
 def copes_with_spare_layers(subject: MethodSubject) -> None:
     """It works with parameters that the loss does not use, whose gradient is None."""
-    cell = subject.cell(network=tiny_network(SpareBackbone))
+    cell = subject.cell(network=subject.network(spare=True))
     for name, tensor in flat(subject.fold(cell, subject.tasks[:2])[-1].state).items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise WrongError(f"'{name}' is not finite on a backbone with layers that its forward pass does not use")

@@ -6,19 +6,20 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from benchmark.checks.tiny import three_tasks, tiny_network
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.checks.tiny import TINY, TinyBackbone, TinyTransformer, three_tasks, tiny_network
+from benchmark.learning.learner import Cell, Learned, learn, prepare, start
 from benchmark.learning.training import Training
 from benchmark.planning.scenarios import learned_as
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream, Task
 from methods import methods
 from methods.configured import ConfiguredMethod
+from methods.errors import UserError
 from methods.heads import placeless
 from methods.method import Method
 from methods.network import Network
@@ -26,6 +27,8 @@ from methods.options import Spec, option_values
 from methods.scenarios import Scenario
 
 CPU = torch.device("cpu")
+
+Backbones: TypeAlias = tuple[type[TinyBackbone | TinyTransformer], ...]
 
 
 @dataclass
@@ -36,6 +39,8 @@ class MethodSubject:
         method: the method with its options.
         tasks: three tasks; tiny ones if none are given.
         scenario: who knows the task of an image; where the method has no answer there, another one that it has.
+        backbones: the network to use, and one like it with layers to spare; the first of the tiny ones that the method
+            does not refuse, if none are given.
         live: the network that learned the last task.
     """
 
@@ -43,10 +48,33 @@ class MethodSubject:
     tasks: tuple[Task, ...] = ()
     scenario: Scenario = "task"
     live: Network | None = None
+    backbones: Backbones = ()
 
     def __post_init__(self) -> None:
         self.scenario = learned_as(self.scenario, self.method)
         self.tasks = self.tasks or three_tasks(self.scenario)
+
+    def network(self, *, spare: bool = False) -> Network:
+        """Return a tiny network that the method works on.
+
+        Args:
+            spare: with layers that the forward pass does not use.
+        """
+        return tiny_network((self.backbones or self._suitable)[spare])
+
+    @cached_property
+    def _suitable(self) -> Backbones:
+        """The first of the tiny backbones that the method does not refuse."""
+        return next(filter(self._suits, TINY), TINY[0])
+
+    def _suits(self, backbones: Backbones) -> bool:
+        try:
+            prepare(self.cell(network=tiny_network(backbones[0])), 1)
+        except UserError:
+            return False
+        except Exception:  # what is wrong in a plugin is found by the checks
+            return True
+        return True
 
     @property
     def spec(self) -> Spec:
@@ -80,7 +108,7 @@ class MethodSubject:
         self, seed: int = 0, network: Network | None = None, tasks: Sequence[Task] = (), device: torch.device = CPU
     ) -> Cell:
         """Return a cell of the method on the tiny network."""
-        network = copy.deepcopy(network or tiny_network()).to(device)
+        network = copy.deepcopy(network or self.network()).to(device)
         stream = Stream("tiny", tuple(tasks or self.tasks))
         make, most = self.make, stream.most_classes
         return Cell(network, make, most, seed, device, stream.names, scenario=self.scenario, widths=stream.widths)

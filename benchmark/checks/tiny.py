@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torchvision.models import VisionTransformer
 
 from benchmark.images.labelled import LabelledImages
 from benchmark.streams.base import Stream, Task
@@ -47,6 +48,8 @@ def without_data(task: Task) -> Task:
 class TinyBackbone(nn.Sequential):
     """Two convolutions, one of them 1x1, with batch normalisation: 3 -> 6 -> 5 features."""
 
+    features = 5
+
     def __init__(self) -> None:
         super().__init__(
             nn.Conv2d(3, 6, 3, padding=1, bias=False),
@@ -78,7 +81,30 @@ class SpareBackbone(TinyBackbone):
         return images
 
 
-def tiny_network(backbone: type[TinyBackbone] = TinyBackbone) -> Network:
+class TinyTransformer(VisionTransformer):
+    """Five blocks with tokens of 8, four of them for the patches of an image of 8x8."""
+
+    features = 8
+
+    def __init__(self) -> None:
+        super().__init__(8, 4, num_layers=5, num_heads=2, hidden_dim=self.features, mlp_dim=16)
+        self.heads = nn.Flatten(1)
+
+
+class SpareTransformer(TinyTransformer):
+    """Has layers that the forward pass does not use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Conv2d(4, 7, 3)
+        self.auxiliary = nn.Linear(8, 10)
+
+
+#: The tiny networks: each with one that has layers to spare.
+TINY = ((TinyBackbone, SpareBackbone), (TinyTransformer, SpareTransformer))
+
+
+def tiny_network(backbone: type[TinyBackbone | TinyTransformer] = TinyBackbone) -> Network:
     """Return a network with fixed random weights in single precision, without heads."""
     torch.manual_seed(0)
-    return Network(backbone(), feature_dim=5, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    return Network(backbone(), feature_dim=backbone.features, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
