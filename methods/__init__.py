@@ -92,6 +92,7 @@ for _name, _target, _summary in (
     ("residual-adapters", "baselines.residual_adapters:ResidualAdapters", "frozen backbone, 1x1 convolutions per task"),
     ("conv-lora", "baselines.conv_lora:ConvLoRA", "frozen backbone, a low-rank change of its weights per task"),
     ("adapter", "baselines.adapter:AdaptFormer", "frozen backbone, a bottleneck per block and task"),
+    ("ssf", "baselines.ssf:SSF", "frozen backbone, a scale and a shift after each layer per task"),
     ("reprogram", "baselines.reprogram:Reprogram", "frozen backbone, a perturbation of the input per task"),
     ("single-task", "baselines.single_task:SingleTask", "a fine-tuned copy of the backbone per task: a bound"),
     ("joint", "baselines.joint:Joint", "all tasks so far together, from the backbone: a bound"),

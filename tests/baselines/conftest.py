@@ -128,13 +128,16 @@ class PlainViT:
         self.blocks = sum(name.endswith("self_attention.out_proj.bias") for name in tensors)
 
     def features(self, images: Tensor) -> Tensor:
-        t = self.t
-        grid = F.conv2d(images, t["conv_proj.weight"], t["conv_proj.bias"], stride=t["conv_proj.weight"].shape[-1])
-        x = torch.cat([t["class_token"].expand(len(images), 1, -1), grid.flatten(2).transpose(1, 2)], 1)
-        x = x + t["encoder.pos_embedding"]
+        x = torch.cat([self.t["class_token"].expand(len(images), 1, -1), self.patches(images)], 1)
+        x = x + self.t["encoder.pos_embedding"]
         for i in range(self.blocks):
             x = self.block(f"encoder.layers.encoder_layer_{i}", x)
         return self.norm("encoder.ln", x)[:, 0]
+
+    def patches(self, images: Tensor) -> Tensor:
+        weight = self.t["conv_proj.weight"]
+        grid = F.conv2d(images, weight, self.t["conv_proj.bias"], stride=weight.shape[-1])
+        return grid.flatten(2).transpose(1, 2)
 
     def block(self, name: str, x: Tensor) -> Tensor:
         x = x + self.attention(f"{name}.self_attention", self.norm(f"{name}.ln_1", x))

@@ -1,0 +1,100 @@
+"""A scale and a shift after each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+from baselines.shared.per_task import PerTask
+from methods import methods
+from methods.errors import UserError
+from methods.norms import is_norm
+from methods.recipe import Range, Recipe
+from methods.transformers import attentions, qkv
+
+
+class Scale(nn.Module):
+    """gamma W for a weight W [D, ...] of D outputs; gamma [D] is drawn around 1."""
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        # Drawn on the CPU, so that the initial values do not depend on the device.
+        self.gamma = nn.Parameter(torch.empty(len(weight), device="cpu").normal_(1, 0.02).to(weight))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.gamma.view(-1, *(1,) * (weight.ndim - 1))
+
+
+class Shift(nn.Module):
+    """gamma b + beta for a bias b [D]; gamma is that of `scale`, beta [D] is drawn around 0."""
+
+    def __init__(self, scale: Scale):
+        super().__init__()
+        self.scale = scale
+        self.beta = nn.Parameter(torch.empty(len(scale.gamma), device="cpu").normal_(0, 0.02).to(scale.gamma))
+
+    def forward(self, bias: Tensor) -> Tensor:
+        return torch.addcmul(self.beta, bias, self.scale.gamma)
+
+
+def _shift(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    beta = layer.get_parameter("shift.beta")
+    return output + (beta[:, None, None] if isinstance(layer, nn.Conv2d) else beta)
+
+
+@methods.register("ssf")
+class SSF(PerTask):
+    """Scaling and shifting features (Lian et al., NeurIPS 2022, arXiv 2210.08823).
+
+    The output y of each linear layer, convolution and normalisation of a frozen backbone becomes gamma_t * y + beta_t,
+    and so do the queries, keys and values together: two values for each channel of an output and each task, 205,824 in
+    all for a ViT-B/16. As in the authors' code gamma starts as numbers of mean 1 and beta of mean 0, both with a
+    standard deviation of .02, so the network starts near the backbone and not exactly as it.
+
+    It is computed as (gamma W) x + (gamma b + beta): a network that only answers has it in its weights, and needs the
+    operations of the backbone. Normalisation without weights stays as it is, and torch's attention without a bias is
+    scaled and not shifted.
+
+    Args:
+        bn: the statistics of batch normalisation "per-task" (2 * C values) or "frozen" as the backbone's; its affine
+            parameters are changed as those of other layers.
+    """
+
+    any_layout = True
+    own = (Scale, Shift)
+    recipe = Recipe(optimizer="adam", lr=0.01)
+    search = {"lr": Range(1e-3, 0.1)}
+
+    def __init__(self, bn: Literal["per-task", "frozen"] = "frozen"):
+        super().__init__(bn)
+
+    def adapt(self, network: nn.Module) -> None:
+        places = list(_places(network))
+        if not places:
+            raise UserError(
+                f"{self.name} cannot be used on this backbone: it works on layers with a weight, and there are none; "
+                "leave the method out"
+            )
+        for layer, weight, bias in places:
+            scale = Scale(getattr(layer, weight))
+            register_parametrization(layer, weight, scale)
+            if getattr(layer, bias, None) is not None:
+                register_parametrization(layer, bias, Shift(scale))
+            elif not isinstance(layer, nn.MultiheadAttention):
+                # A child and a hook leave the names of the backbone's own tensors as they were.
+                layer.add_module("shift", Shift(scale))
+                layer.register_forward_hook(_shift)
+
+
+def _places(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Each layer with a weight, and the names of its weight and bias; attention hides one for queries, keys, values."""
+    hidden = {id(attention) for attention in attentions(network) if isinstance(attention, nn.MultiheadAttention)}
+    for module in network.modules():
+        if id(module) in hidden:
+            yield qkv(module)
+        elif isinstance(module, nn.Linear | nn.Conv2d) or (is_norm(module) and module.weight is not None):
+            yield module, "weight", "bias"
