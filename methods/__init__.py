@@ -76,6 +76,7 @@ for _name, _target, _summary in (
     ("ncm", "baselines.ncm:NCM", "frozen backbone, the nearest class mean by cosine; no gradient step"),
     ("slda", "baselines.slda:SLDA", "frozen backbone, streaming linear discriminant analysis; no gradient step"),
     ("ranpac", "baselines.ranpac:RanPAC", "frozen backbone, ridge regression on random features; no gradient step"),
+    ("slca", "baselines.slca:SLCA", "slow fine-tuning; the head is aligned on samples of each class's distribution"),
     ("icarl", "baselines.icarl:ICaRL", "exemplars by herding, distillation, and the nearest mean of exemplars"),
     ("gdumb", "baselines.gdumb:GDumb", "a balanced memory, and a network trained from the start on it alone"),
     ("wa", "baselines.wa:WA", "exemplars and distillation; the new classes' weights are aligned with the old ones'"),
@@ -125,7 +126,7 @@ methods.add_group(
     "methods for --scenario class, where classes of all tasks compete",
     members=(
         *("sgd", "ewc", "online-ewc", "si", "lwf"),
-        *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "bic", "ncm", "slda", "ranpac", "joint"),
+        *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "bic", "ncm", "slda", "ranpac", "slca", "joint"),
     ),
 )
 methods.add_group(

@@ -10,14 +10,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import VisionTransformer
+from torchvision.models import VisionTransformer, get_model
 
 from baselines.shared.memory import Memory
 from benchmark.checks.tiny import three_tasks
+from benchmark.config import Settings
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
+from benchmark.planning.estimate import StreamShape, simulate
+from benchmark.storage.records import Records
 from benchmark.storage.state import State
 from benchmark.streams.base import Task
+from methods.configured import configure
 from methods.network import Network
 from methods.scenarios import Scenario
 
@@ -50,6 +54,26 @@ def learn_frozen(
         return cell, tasks, states(cell, tasks)
 
     return fold
+
+
+@pytest.fixture(scope="session")
+def vit_b_16() -> Network:
+    """ViT-B/16 for images of 224x224, without values: 12 blocks, D = 768."""
+    with torch.device("meta"):
+        backbone = get_model("vit_b_16", weights=None)
+    backbone.heads = nn.Identity()
+    return Network(backbone, 768, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).to("meta")
+
+
+@pytest.fixture
+def costs_on_vit(vit_b_16: Network) -> Callable[..., Records]:
+    """costs_on_vit("slca", StreamShape(...)) -> what a run of one epoch would record after each task."""
+
+    def simulated(spec: str, shape: StreamShape, scenario: Scenario = "class") -> Records:
+        settings = Settings(methods=(spec,), scenario=scenario, epochs=1)
+        return simulate(vit_b_16, configure(spec), settings, shape)
+
+    return simulated
 
 
 @pytest.fixture
