@@ -108,9 +108,10 @@ class JointHead(Classifier):
     def place(self, tensors: Mapping[str, Tensor]) -> None:
         for name, live in self.take(SHARED).items():
             if name in tensors:
-                # These may be the values before new classes were added, or have more classes than are asked for.
+                # These may be the values before new classes or features were added, or have more classes than are
+                # asked for.
                 value = tensors[name][: self.units]
-                live[: len(value)].copy_(value)
+                live[tuple(map(slice, value.shape))].copy_(value)
 
     @torch.no_grad()
     def assign(self, weight: Tensor, bias: Tensor) -> None:

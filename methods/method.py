@@ -64,7 +64,8 @@ class Method(SupervisedPlugin):
         learns_in_steps: whether it makes gradient steps. If not, the task has no epochs and no optimiser: it learns in
             `before_training_exp` and `after_training_exp`, from `step.task_features()` or `step.task_data`, and writes
             the weights of heads with `step.model.heads.assign`. Beside these the step has `model` and `device`. No
-            other hook of the training is called, the recipe's options are refused, and `search` must not name them.
+            other hook of the training is called, the recipe's options are refused, and `search` must not name them. A
+            method that makes steps in some tasks only says True here, and in `trains_task` in which.
         recipe: default optimiser and schedule.
         search: option (the method's or the recipe's) -> the values that `tune` tries: a Range, or a tuple of values.
         shared_head: one head as wide as the largest class count for all tasks, instead of a head per task.
@@ -87,7 +88,8 @@ class Method(SupervisedPlugin):
             cost can be known from its first tasks.
         scenario: the run's.
         logits: which logits take part in the loss of a training image in the scenario "class"; see methods.scenarios.
-        task: the number of the task being learned or evaluated, from 1.
+        task: the number of the task being learned or evaluated, from 1. Where one head answers for all tasks, nobody
+            tells the task of an image: then it is the number of tasks learned so far.
         generator: the method's own random numbers, on the CPU, seeded by the run's seed and the task's name: they are
             the same at any position of the task in the stream.
         left_on_cpu: beginnings of names in `kept` whose tensors stay on the CPU while a task is learned, because they
@@ -170,7 +172,10 @@ class Method(SupervisedPlugin):
         raise NotImplementedError(f"{type(self).__name__} does not say where {name} belongs")
 
     def trains(self, module: nn.Module, name: str) -> bool:
-        """Whether this task may change a tensor that is not frozen; for batch normalisation, its statistics too."""
+        """Whether this task trains a tensor that is not frozen; for batch normalisation, its statistics too.
+
+        If not, the optimiser does not have it, and only the method's own hooks may change it.
+        """
         return True
 
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -198,6 +203,10 @@ class Method(SupervisedPlugin):
         return 1.0
 
     # The training, in the order in which things happen.
+
+    def trains_task(self) -> bool:
+        """Whether the present `task` is learned in gradient steps, if any is: see `learns_in_steps`."""
+        return self.learns_in_steps
 
     def training_data(self, data: Samples, network: Network) -> Samples:
         """The images that the epochs go over: the task's training images, unless the method trains on others.

@@ -33,6 +33,9 @@ class Network(nn.Module):
         shift = -torch.tensor(mean, device="cpu") / torch.tensor(std, device="cpu")
         self.register_buffer("scale", scale.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("shift", shift.view(1, -1, 1, 1), persistent=False)
+        #: How many answers each image gets, from as many feature vectors of length D side by side. Of each class the
+        #: largest probability counts: the logits are then its logarithms.
+        self.answers = 1
         #: The head that answers, and how many of its units.
         self.head_key = ""
         self.classes = 0
@@ -63,7 +66,7 @@ class Network(nn.Module):
         return self.scale.numel()
 
     def features(self, images: Tensor) -> Tensor:
-        """uint8 images [N, C, S, S] -> features [N, D]."""
+        """uint8 images [N, C, S, S] -> features [N, D], or [N, answers * D]."""
         self.passed += len(images) * (3 if torch.is_grad_enabled() else 1)
         return self.backbone(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
 
@@ -71,10 +74,19 @@ class Network(nn.Module):
         """uint8 images [N, C, S, S] -> logits [N, classes of the current task]."""
         return self.answer(self.features(images))
 
-    def answer(self, features: Tensor) -> Tensor:
-        """Features [N, D] -> logits [N, classes of the current task]."""
-        logits = self.heads(features, self.head_key)
-        return logits if logits.shape[1] == self.classes else logits[:, : self.classes]
+    def answer(self, features: Tensor, whole: bool = False) -> Tensor:
+        """Features [N, D], or [N, answers * D] -> logits [N, classes of the current task].
+
+        Args:
+            whole: also the units before `heads.closed` answer.
+        """
+        head = self.heads.whole if whole else self.heads
+        if self.answers > 1:
+            features = features.unflatten(1, (self.answers, -1))
+        logits = head(features, self.head_key)
+        if logits.shape[-1] != self.classes:
+            logits = logits[..., : self.classes]
+        return logits if self.answers == 1 else logits.log_softmax(-1).amax(1)
 
     def use_head(self, key: str, classes: int) -> None:
         """Let the network answer with the first `classes` units of head `key`."""

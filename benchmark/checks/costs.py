@@ -40,7 +40,7 @@ def is_counted(subject: MethodSubject) -> None:
     # With all logits, the classes of all tasks have units from the start.
     counted_of = subject.tasks if subject.scenario == "class" and subject.make().logits == "all" else subject.tasks[:2]
     classes = subject.cell().most_classes if fixed else sum(len(task.classes) for task in counted_of)
-    heads = 4 * (prepare(subject.cell(), 1).network.feature_dim + 1) * classes
+    heads = 4 * (prepare(subject.cell(), state.learned).network.feature_dim + 1) * classes
     if counted["heads"] != heads:
         raise WrongError(
             f"the heads take {counted['heads']} bytes in place of {heads}; leave their size and type alone"

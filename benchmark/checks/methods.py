@@ -156,7 +156,7 @@ def answers_again(subject: MethodSubject) -> None:
     with torch.no_grad():
         restored = network_for(cell, state, 2, len(task.classes))(task.test.images)
         # In training, some logits may be closed, and others there for classes that are yet to come.
-        learned = live.heads.whole(live.features(task.test.images), live.head_key)[:, : restored.shape[1]]
+        learned = live.answer(live.features(task.test.images), whole=True)[:, : restored.shape[1]]
     if not torch.allclose(learned, restored, rtol=1e-4, atol=1e-5):
         off = (learned - restored).abs().max().item()
         raise WrongError(

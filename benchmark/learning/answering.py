@@ -94,6 +94,9 @@ class Answering:
 
     def _wanted(self, state: State, task: int, classes: int, others: Mapping[int, int] | None = None) -> _Wanted:
         answered = self.cell.answered(state.learned, classes)
+        if self.cell.scenario != "task":
+            # Nobody tells the task: one network answers for all of them.
+            task = state.learned
         if not others or self.cell.scenario != "task":
             return _Wanted(state.shared, state.tasks[task], task, answered)
         own = {name: tensor for k in (*others, task) for name, tensor in state.tasks[k].items()}

@@ -179,7 +179,7 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
 
     clock = Clock(cell.device)
     torch.manual_seed(cell.derive(number, "training"))
-    if method.learns_in_steps:
+    if method.trains_task():
         lesson = _in_steps(cell, bench, number, task, training, clock, on_epoch)
     else:
         lesson = _in_one_pass(cell, bench, task, training, clock, on_epoch)
