@@ -1,0 +1,52 @@
+"""The nearest class mean of frozen and adapted features."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from baselines.ncm import NCM
+from baselines.shared.adapters import Adapter, add_adapters
+from baselines.shared.finetuning import ALL_SCENARIOS
+from baselines.shared.passes import Passes, logits_of_last
+from methods import Network, Part, Range, Recipe, Step, methods
+
+
+@methods.register("aper")
+class APER(NCM):
+    """Adapt and merge (Zhou et al., 2023, arXiv 2303.07338).
+
+    The first task trains a module in the frozen backbone: "adapter" as the method of this name. It is then fixed, and
+    no later task makes a gradient step. An image passes twice, without the module and with it, and its features are
+    both side by side. The answer is that of `ncm` with them: the class whose mean has the largest cosine, 2 D values a
+    class. The module trains with a linear head on the adapted features alone.
+
+    Args:
+        module: what the first task trains.
+    """
+
+    any_layout = True
+    learns_in_steps = True
+    recipe = Recipe(optimizer="adam", lr=0.003)
+    search = {"lr": Range(3e-4, 0.03)}
+    scenarios = ALL_SCENARIOS
+    isolates_tasks = True
+
+    def __init__(self, module: Literal["adapter"] = "adapter"):
+        super().__init__()
+        self.module = module
+
+    def adapt(self, network: Network) -> None:
+        self.passes = Passes([[], add_adapters(network, 64, 0.1, self.name)])
+        self.passes.add(network)
+        network.feature_dim *= 2
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        return "shared" if isinstance(module, Adapter) else "frozen"
+
+    def trains_task(self) -> bool:
+        return self.task == 1
+
+    def forward(self, step: Step) -> Tensor:
+        return logits_of_last(step, self.passes)
