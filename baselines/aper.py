@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from baselines.ncm import NCM
 from baselines.shared.adapters import Adapter, add_adapters
 from baselines.shared.finetuning import ALL_SCENARIOS
-from baselines.shared.passes import Passes, logits_of_last
+from baselines.shared.passes import Passes, Switched, logits_of_last
+from baselines.ssf import Scale, Shift, add_scales
 from methods import Network, Part, Range, Recipe, Step, methods
 
 
@@ -17,13 +19,13 @@ from methods import Network, Part, Range, Recipe, Step, methods
 class APER(NCM):
     """Adapt and merge (Zhou et al., 2023, arXiv 2303.07338).
 
-    The first task trains a module in the frozen backbone: "adapter" as the method of this name. It is then fixed, and
-    no later task makes a gradient step. An image passes twice, without the module and with it, and its features are
-    both side by side. The answer is that of `ncm` with them: the class whose mean has the largest cosine, 2 D values a
-    class. The module trains with a linear head on the adapted features alone.
+    The first task trains a module in the frozen backbone. It is then fixed, and no later task makes a gradient step. An
+    image passes twice, without the module and with it, and its features are both side by side. The answer is that of
+    `ncm` with them: the class whose mean has the largest cosine, 2 D values a class. The module trains with a linear
+    head on the adapted features alone.
 
     Args:
-        module: what the first task trains.
+        module: what the first task trains, as the method of this name does with its own options: "adapter" or "ssf".
     """
 
     any_layout = True
@@ -33,17 +35,22 @@ class APER(NCM):
     scenarios = ALL_SCENARIOS
     isolates_tasks = True
 
-    def __init__(self, module: Literal["adapter"] = "adapter"):
+    def __init__(self, module: Literal["adapter", "ssf"] = "adapter"):
         super().__init__()
         self.module = module
 
     def adapt(self, network: Network) -> None:
-        self.passes = Passes([[], add_adapters(network, 64, 0.1, self.name)])
+        if self.module == "adapter":
+            added: Sequence[Switched] = add_adapters(network, 64, 0.1, self.name)
+        else:
+            added = add_scales(network, self.name)
+            network.weights_vary = True
+        self.passes = Passes([[], added])
         self.passes.add(network)
         network.feature_dim *= 2
 
     def part(self, module: nn.Module, name: str) -> Part:
-        return "shared" if isinstance(module, Adapter) else "frozen"
+        return "shared" if isinstance(module, Adapter | Scale | Shift) else "frozen"
 
     def trains_task(self) -> bool:
         return self.task == 1

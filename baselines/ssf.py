@@ -18,15 +18,20 @@ from methods.transformers import attentions, qkv
 
 
 class Scale(nn.Module):
-    """gamma W for a weight W [D, ...] of D outputs; gamma [D] is drawn around 1."""
+    """gamma W for a weight W [D, ...] of D outputs; gamma [D] is drawn around 1.
+
+    Attributes:
+        active: whether it takes part; otherwise the weight stays as it is.
+    """
 
     def __init__(self, weight: Tensor):
         super().__init__()
+        self.active = True
         # Drawn on the CPU, so that the initial values do not depend on the device.
         self.gamma = nn.Parameter(torch.empty(len(weight), device="cpu").normal_(1, 0.02).to(weight))
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight * self.gamma.view(-1, *(1,) * (weight.ndim - 1))
+        return weight * self.gamma.view(-1, *(1,) * (weight.ndim - 1)) if self.active else weight
 
 
 class Shift(nn.Module):
@@ -38,11 +43,15 @@ class Shift(nn.Module):
         self.beta = nn.Parameter(torch.empty(len(scale.gamma), device="cpu").normal_(0, 0.02).to(scale.gamma))
 
     def forward(self, bias: Tensor) -> Tensor:
-        return torch.addcmul(self.beta, bias, self.scale.gamma)
+        return torch.addcmul(self.beta, bias, self.scale.gamma) if self.scale.active else bias
 
 
-def _shift(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    beta = layer.get_parameter("shift.beta")
+def _shift(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+    shift = layer.get_submodule("shift")
+    assert isinstance(shift, Shift)
+    if not shift.scale.active:
+        return None
+    beta = shift.beta
     return output + (beta[:, None, None] if isinstance(layer, nn.Conv2d) else beta)
 
 
@@ -73,21 +82,39 @@ class SSF(PerTask):
         super().__init__(bn)
 
     def adapt(self, network: nn.Module) -> None:
-        places = list(_places(network))
-        if not places:
-            raise UserError(
-                f"{self.name} cannot be used on this backbone: it works on layers with a weight, and there are none; "
-                "leave the method out"
-            )
-        for layer, weight, bias in places:
-            scale = Scale(getattr(layer, weight))
-            register_parametrization(layer, weight, scale)
-            if getattr(layer, bias, None) is not None:
-                register_parametrization(layer, bias, Shift(scale))
-            elif not isinstance(layer, nn.MultiheadAttention):
-                # A child and a hook leave the names of the backbone's own tensors as they were.
-                layer.add_module("shift", Shift(scale))
-                layer.register_forward_hook(_shift)
+        add_scales(network, self.name)
+
+
+def add_scales(network: nn.Module, method: str) -> list[Scale]:
+    """Add a scale and a shift to each layer with a weight.
+
+    Args:
+        method: its name, for the message.
+
+    Returns:
+        The scales; they switch the shifts too.
+
+    Raises:
+        UserError: there is no such layer.
+    """
+    places = list(_places(network))
+    if not places:
+        raise UserError(
+            f"{method} cannot be used on this backbone: it works on layers with a weight, and there are none; "
+            "leave the method out"
+        )
+    scales = []
+    for layer, weight, bias in places:
+        scale = Scale(getattr(layer, weight))
+        register_parametrization(layer, weight, scale)
+        if getattr(layer, bias, None) is not None:
+            register_parametrization(layer, bias, Shift(scale))
+        elif not isinstance(layer, nn.MultiheadAttention):
+            # A child and a hook leave the names of the backbone's own tensors as they were.
+            layer.add_module("shift", Shift(scale))
+            layer.register_forward_hook(_shift)
+        scales.append(scale)
+    return scales
 
 
 def _places(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:

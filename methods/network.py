@@ -36,6 +36,9 @@ class Network(nn.Module):
         #: How many answers each image gets, from as many feature vectors of length D side by side. Of each class the
         #: largest probability counts: the logits are then its logarithms.
         self.answers = 1
+        #: Whether a weight that is computed from other tensors is another one in each pass of an image: then it cannot
+        #: be computed once for all images.
+        self.weights_vary = False
         #: The head that answers, and how many of its units.
         self.head_key = ""
         self.classes = 0

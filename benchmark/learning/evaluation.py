@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -60,7 +61,7 @@ def evaluate(
     def choices(images: Tensor) -> list[Choice]:
         return [Choice(network(images))]
 
-    return answers_among(choices, data, device, precision, memory_format)[0]
+    return answers_among(choices, data, device, precision, memory_format, weights_vary=network.weights_vary)[0]
 
 
 @torch.inference_mode()
@@ -71,6 +72,7 @@ def answers_among(
     precision: Precision = "fp32",
     memory_format: MemoryFormat = "channels-last",
     sureness: Sureness | None = None,
+    weights_vary: bool = False,
 ) -> list[Answers]:
     """Return the answers to each image of `data`, as many as `choices` gives logits for.
 
@@ -80,10 +82,12 @@ def answers_among(
         device: where the network is.
         precision, memory_format: of the passes.
         sureness: for the choices that are measured.
+        weights_vary: of the network that `choices` asks, see there.
     """
     answers: list[_Columns] = []
-    # A weight that is computed from other tensors is computed once, not in each pass.
-    with arithmetic(precision, device), computing(precision, device), parametrize.cached():
+    # A weight that is computed from other tensors is computed once, not in each pass, where that is right.
+    once = nullcontext() if weights_vary else parametrize.cached()
+    with arithmetic(precision, device), computing(precision, device), once:
         for images, _ in in_order(data, device, memory_format):
             given = choices(images)
             answers = answers or [_Columns() for _ in given]

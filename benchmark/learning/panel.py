@@ -67,7 +67,7 @@ class Panel:
         """
         others = [other for other in together if other != task]
         network = self.answering.network(state, task, self.classes(task), {k: self.classes(k) for k in others})
-        how = (images, self.cell.device, self._precision, self.cell.memory_format, self.sureness)
+        how = (images, self.cell.device, self._precision, self.cell.memory_format, self.sureness, network.weights_vary)
         if self.cell.scenario == "task":
             heads = [(self.answering.head_key(k), self.classes(k)) for k in (task, *others)]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.checks.tiny import three_tasks
-from benchmark.learning.evaluation import network_for
+from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, Learned, learn, prepare, start
 from benchmark.learning.operations import feature_operations_per_image
 from benchmark.learning.training import Training
@@ -81,6 +81,20 @@ def test_the_head_is_the_mean_of_each_class(scenario: Scenario, learn_on_vit: Ca
         for column, total in sums.items():
             np.testing.assert_allclose(head[column], total / np.linalg.norm(total), rtol=1e-7)
         assert not learned.state.shared["heads.shared.bias"].any()
+
+
+def test_scales_and_shifts_are_not_in_the_frozen_pass(learn_on_vit: Callable[..., Any], vit: Network) -> None:
+    """Also where the weights of a network that only answers are computed once: the answers are those of the logits."""
+    cell, tasks, found = learn_on_vit("aper:module=ssf", "class")
+    network = network_for(cell, found[-1].state, 3, 4)
+    images = tasks[1].test.images
+    with torch.no_grad():
+        features, frozen, logits = network.features(images), vit.eval().features(images), network(images)
+    torch.testing.assert_close(features[:, :8], frozen, rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(features[:, 8:], frozen, atol=0.01)
+    answers = evaluate(network, tasks[1].test, torch.device("cpu"))
+    assert answers.classes.tolist() == logits.argmax(1).tolist()
+    np.testing.assert_allclose(answers.confidence, logits.softmax(1).amax(1), rtol=1e-6)
 
 
 def test_only_the_first_task_makes_steps(learn_on_vit: Callable[..., Any]) -> None:

@@ -76,8 +76,7 @@ def test_the_online_adapters_wait_in_later_tasks(
     """Two steps in each of five epochs, of which three are waited for in the second task."""
     states(cell, TASKS[:2], Training(LAE.recipe, epochs=5, batch_size=20))
     moved = [
-        any(not torch.equal(before[name], after[name]) for name in online(before))
-        for before, after in pairwise(steps)
+        any(not torch.equal(before[name], after[name]) for name in online(before)) for before, after in pairwise(steps)
     ]
     assert moved == [True] * 9 + [False] * 6 + [True] * 4
 
