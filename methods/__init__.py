@@ -122,7 +122,7 @@ methods.add_group(
         # It has to be told which plugin.
         "avalanche",
         # They have no answer where the task is known.
-        *("icarl", "wa", "bic", "slca", "aper", "ease", "lae"),
+        *("icarl", "wa", "bic", "slca", "ease"),
         # They need a transformer.
         *("lora", "vpt", "l2p", "dualprompt", "coda-prompt"),
     ),
@@ -133,24 +133,8 @@ methods.add_group(
     "methods for --scenario class, where classes of all tasks compete",
     members=(
         *("sgd", "ewc", "online-ewc", "si", "lwf"),
-        *(
-            "er",
-            "er-ace",
-            "derpp",
-            "agem",
-            "icarl",
-            "gdumb",
-            "wa",
-            "bic",
-            "ncm",
-            "slda",
-            "ranpac",
-            "slca",
-            "aper",
-            "ease",
-            "lae",
-            "joint",
-        ),
+        *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "bic"),
+        *("ncm", "slda", "ranpac", "slca", "aper", "ease", "lae", "joint"),
     ),
 )
 methods.add_group(

@@ -122,6 +122,17 @@ def test_values_of_fewer_or_more_classes_are_put_where_they_belong() -> None:
     assert torch.equal(head.flat(FEATURES), LOGITS[:, :3])
 
 
+def test_values_of_fewer_features_are_put_before_the_new_ones() -> None:
+    head = JointHead(3).double()
+    head.add("shared", 3)
+    new = head.weights.detach().clone()
+    head.place({"heads.shared.weight": WEIGHT[:2], "heads.shared.bias": BIAS[:2]})
+    assert torch.equal(head.weights[:2, :2], WEIGHT[:2])
+    assert torch.equal(head.weights[:2, 3], BIAS[:2])
+    assert torch.equal(head.weights[:2, 2], new[:2, 2])
+    assert torch.equal(head.weights[2], new[2])
+
+
 def test_values_are_assigned_to_all_units() -> None:
     head = JointHead(2).double()
     head.add("shared", 3)

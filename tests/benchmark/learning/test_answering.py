@@ -13,6 +13,7 @@ from baselines.packnet import PackNet
 from baselines.psp import PSP
 from baselines.sgd import SGD
 from baselines.shared.finetuning import FineTuning
+from benchmark.checks.tiny import three_tasks
 from benchmark.learning import answering as module
 from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import network_for
@@ -268,3 +269,26 @@ def test_operations_that_depend_on_the_task_are_counted_each_time(
     first, second = kept.operations(one, 1, 3, 8), kept.operations(two, 2, 3, 8)
     assert second - first == 2 * 3 * 3 * 64, "a 1x1 convolution of three channels at 8x8"
     assert kept.operations(two, 1, 3, 8) == first
+
+
+def test_where_nobody_tells_the_task_a_method_knows_how_many_were_learned(make_cell: Callable[..., Cell]) -> None:
+    """The network is the same for each task, whatever `adapt` makes of the number, and it is made once."""
+    asked: list[int] = []
+
+    class Curious(SGD):
+        scenarios = ("class",)
+
+        def adapt(self, network: Network) -> None:
+            asked.append(self.task)
+
+    tasks = three_tasks("class")
+    cell = replace(make_cell("sgd"), make_method=Curious, scenario="class", widths=(3, 2, 4))
+    states = states_of(cell, tasks)
+    asked.clear()
+    for state in states:
+        kept = Answering(cell)
+        networks = {
+            kept.network(state, number, len(tasks[number - 1].classes)) for number in range(1, state.learned + 1)
+        }
+        assert len(networks) == 1
+    assert asked == [1, 2, 3]

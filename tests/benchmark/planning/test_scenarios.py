@@ -18,8 +18,8 @@ from methods.errors import UserError
 from methods.scenarios import Scenario
 
 ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "er-ace", "derpp", "agem", "gdumb", "joint"]
-ALL_JOINT += ["ncm", "slda", "ranpac"]
-CLASS_ONLY = ["icarl", "wa", "bic"]
+ALL_JOINT += ["ncm", "slda", "ranpac", "aper", "lae"]
+CLASS_ONLY = ["icarl", "wa", "bic", "slca", "ease"]
 
 
 def test_the_methods_with_an_answer_of_their_own() -> None:
