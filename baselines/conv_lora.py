@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from baselines.shared.convolutions import convolutions
+from baselines.shared.low_rank import LowRank
 from baselines.shared.per_task import PerTask
 from methods import methods
 from methods.recipe import Range
-
-
-class LowRank(nn.Module):
-    """W + B A for a weight W [C_out, ...] seen as a matrix [C_out, K]: A [rank, K] is random, B [C_out, rank] zero."""
-
-    def __init__(self, weight: Tensor, rank: int):
-        super().__init__()
-        # Drawn on the CPU, so that the initial values do not depend on the device.
-        down = torch.empty(rank, weight[0].numel(), device="cpu")
-        nn.init.kaiming_uniform_(down, a=math.sqrt(5))
-        self.down = nn.Parameter(down.to(weight))
-        self.up = nn.Parameter(weight.new_zeros(len(weight), rank))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight + (self.up @ self.down).view_as(weight)
 
 
 @methods.register("conv-lora")

@@ -64,7 +64,7 @@ for _name, _target, _summary in (
     ("sgd", "baselines.sgd:SGD", "fine-tune everything, a head per task: no defence against forgetting"),
     ("sgd-ll", "baselines.sgd_ll:SGDLastLayer", "frozen backbone, one shared linear head that every task fine-tunes"),
     ("linear-probe", "baselines.linear_probe:LinearProbe", "frozen backbone, a linear head per task"),
-    ("bn-only", "baselines.bn_only:BNOnly", "frozen convolutions, batch normalisation and head per task"),
+    ("bn-only", "baselines.bn_only:BNOnly", "norm-only by its older name"),
     ("ewc", "baselines.ewc:EWC", "elastic weight consolidation, Fisher and anchor kept for each task"),
     ("online-ewc", "baselines.online_ewc:OnlineEWC", "elastic weight consolidation with one running Fisher"),
     ("si", "baselines.si:SI", "synaptic intelligence: importance from the path of each weight"),
@@ -99,6 +99,10 @@ for _name, _target, _summary in (
     ("bpn", "baselines.bpn:BPN", "frozen backbone, a bias per channel and task"),
     ("residual-adapters", "baselines.residual_adapters:ResidualAdapters", "frozen backbone, 1x1 convolutions per task"),
     ("conv-lora", "baselines.conv_lora:ConvLoRA", "frozen backbone, a low-rank change of its weights per task"),
+    ("norm-only", "baselines.norm_only:NormOnly", "frozen backbone, normalisation and head per task"),
+    ("bitfit", "baselines.bitfit:BitFit", "frozen backbone, biases per task"),
+    ("lora", "baselines.lora:LoRA", "frozen transformer, a low-rank change of its attention per task"),
+    ("vpt", "baselines.vpt:VPT", "frozen transformer, prompt tokens beside the patches per task"),
     ("adapter", "baselines.adapter:AdaptFormer", "frozen backbone, a bottleneck per block and task"),
     ("ssf", "baselines.ssf:SSF", "frozen backbone, a scale and a shift after each layer per task"),
     ("reprogram", "baselines.reprogram:Reprogram", "frozen backbone, a perturbation of the input per task"),
@@ -121,6 +125,8 @@ methods.add_group(
     without=(
         # It has to be told which plugin.
         "avalanche",
+        # It is norm-only.
+        "bn-only",
         # They have no answer where the task is known.
         *("icarl", "wa", "bic", "slca", "ease"),
         # They need a transformer.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch
 from torch import Tensor, nn
 
 from methods import methods
 from methods.gradients import gradients_of, parts_like
-from methods.method import BatchNorm, Method, Part
+from methods.method import Method, Part
+from methods.norms import is_norm
 from methods.recipe import Range, Recipe
 from methods.step import Step
+from methods.transformers import Block, blocks
 
 
 class ReprogrammingKernel(nn.Conv2d):
@@ -20,8 +24,42 @@ class ReprogrammingKernel(nn.Conv2d):
         nn.init.dirac_(self.weight, groups=channels)
 
 
-def _reprogram(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return conv.get_submodule("clr")(output)
+class TokenKernel(ReprogrammingKernel):
+    """A kernel on the grid of the tokens that a block gives; other tokens, as a class token, pass unchanged.
+
+    Args:
+        block: the block.
+        size: of the kernel.
+    """
+
+    def __init__(self, block: Block, size: int):
+        super().__init__(block.width, size)
+        self.channels_first = block.mlp_is_branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens [N, L, D], [N, H, W, D], or [N, D, H, W] from blocks that make windows of a grid -> the same shape."""
+        if x.ndim == 3:
+            return self._in_a_row(x)
+        if self.channels_first or x.shape[-1] != self.in_channels:
+            return super().forward(x)
+        return super().forward(x.movedim(-1, 1)).movedim(1, -1)
+
+    def _in_a_row(self, x: Tensor) -> Tensor:
+        side = isqrt(x.shape[1])
+        # The grid comes last, after a class token and others.
+        others, patches = x.split((x.shape[1] - side**2, side**2), 1)
+        grid = super().forward(patches.transpose(1, 2).unflatten(2, (side, side)))
+        return torch.cat([others, grid.flatten(2).transpose(1, 2)], 1)
+
+
+def _reprogram(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return layer.get_submodule("clr")(output)
+
+
+def _follow(layer: nn.Module, kernel: ReprogrammingKernel) -> None:
+    # A child and a hook leave the names of the backbone's own tensors as they were.
+    layer.add_module("clr", kernel)
+    layer.register_forward_hook(_reprogram)
 
 
 @methods.register("clr")
@@ -29,8 +67,12 @@ class CLR(Method):
     """Channel-wise lightweight reprogramming (Ge et al., ICCV 2023, arXiv 2307.11386).
 
     The pretrained backbone is frozen. A depthwise 3x3 convolution that starts as the identity follows every convolution
-    whose kernel is not 1x1. These convolutions, batch normalisation (affine and statistics) and the head belong to the
-    task, so tasks are independent and nothing is forgotten: 9 * C3 + 4 * C values a task.
+    whose kernel is not 1x1. These convolutions, normalisation (affine, and the statistics of batch normalisation) and
+    the head belong to the task, so tasks are independent and nothing is forgotten: 9 * C3 + 4 * C values a task.
+
+    The article has convolutional networks alone. In a transformer, as this project's own extension, such a convolution
+    follows each block instead, on the grid of its tokens; a class token passes unchanged. That is 9 D values for each
+    block beside the norms: 12 * 9 * 768 + 38,400 for a ViT-B/16.
 
     L = CE + penalty * sum_j |w_j| over the trained tensors w_j. The gradient of a norm, w_j / |w_j| or 0 at w_j = 0, is
     known without autograd, and is added after the backward pass.
@@ -55,16 +97,17 @@ class CLR(Method):
         return None if conv.kernel_size == (1, 1) else 3
 
     def adapt(self, network: nn.Module) -> None:
+        found = blocks(network)
+        for block in found:
+            _follow(block.module, TokenKernel(block, 3).to(next(block.mlp.parameters())))
         convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-        for conv in convs:
+        for conv in () if found else convs:
             size = self.kernel_size(conv)
             if size is not None:
-                # A child and a hook leave the names of the backbone's own tensors as they were.
-                conv.add_module("clr", ReprogrammingKernel(conv.out_channels, size).to(conv.weight))
-                conv.register_forward_hook(_reprogram)
+                _follow(conv, ReprogrammingKernel(conv.out_channels, size).to(conv.weight))
 
     def part(self, module: nn.Module, name: str) -> Part:
-        return "task" if isinstance(module, (ReprogrammingKernel, BatchNorm)) else "frozen"
+        return "task" if isinstance(module, ReprogrammingKernel) or is_norm(module) else "frozen"
 
     def before_training_exp(self, step: Step) -> None:
         #: The number of the tensor to which each trained value belongs, [sum of the sizes].
@@ -89,6 +132,8 @@ class CLR(Method):
 class CLRFull(CLR):
     """CLR with a 3x3 kernel after every convolution, 1x1 ones included: 9 * C + 4 * C values a task.
 
+    In a transformer it is CLR.
+
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
     """
@@ -102,6 +147,8 @@ class CLRFull(CLR):
 @methods.register("clr-mixed")
 class CLRMixed(CLR):
     """CLR with a 3x3 kernel after k>1 convolutions and a 1x1 kernel, a scale per channel, after 1x1 ones.
+
+    In a transformer it is CLR.
 
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.

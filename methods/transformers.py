@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from methods.norms import is_norm
 
 # The linear layer that makes queries, keys and values: of timm and of torchvision's Swin, and of its MaxViT.
 _QKV = ("qkv", "to_qkv")
+# All that an attention of timm may have if its tokens are a sequence of any length.
+_CHILDREN = {"qkv", "q_norm", "k_norm", "attn_drop", "norm", "gate", "proj", "proj_drop"}
+_PARAMETERS = {"x", "attn_mask", "is_causal"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,45 @@ def blocks_for(network: nn.Module, method: str) -> list[Block]:
             "leave the method out, or give a transformer, as --backbone mini-vit"
         )
     return found
+
+
+def sequence_blocks_for(network: nn.Module, method: str, least: int = 1) -> list[Block]:
+    """The blocks of a transformer, for a method that adds tokens, or keys and values, to its sequences [N, L, D].
+
+    Args:
+        network: the network.
+        method: its name, for the message.
+        least: how many blocks it needs.
+
+    Raises:
+        UserError: there are fewer, or an attention does not take sequences of any length.
+    """
+    found = blocks_for(network, method)
+    other = next((block for block in found if not takes_any_length(block.attention)), None)
+    why = ""
+    if other is not None:
+        why = f"needs attention to sequences of any length, and that of '{other.name}' depends on where its tokens are"
+    elif len({block.width for block in found}) > 1:
+        why = "needs tokens of one length in all blocks, and here blocks differ"
+    elif len(found) < least:
+        why = f"needs {least} blocks, and there are {len(found)}"
+    if why:
+        raise UserError(
+            f"{method} cannot be used on this backbone: it {why}; leave the method out, or give a vision transformer, "
+            "as --backbone mini-vit"
+        )
+    return found
+
+
+def takes_any_length(attention: nn.Module) -> bool:
+    """Whether an attention treats its tokens [N, L, D] alike, for any L: that of a plain vision transformer does."""
+    if isinstance(attention, nn.MultiheadAttention):
+        return attention.batch_first and attention.bias_k is None and not attention.add_zero_attn
+    # Windows and grids have parameters or buffers for places, and positions that rotate are passed with the tokens.
+    own = [*attention.parameters(recurse=False), *attention.buffers(recurse=False)]
+    children = {name for name, _ in attention.named_children()}
+    parameters = set(inspect.signature(type(attention).forward).parameters) - {"self"}
+    return not own and {"qkv", "proj"} <= children <= _CHILDREN and parameters <= _PARAMETERS
 
 
 def attentions(network: nn.Module) -> Iterator[nn.Module]:

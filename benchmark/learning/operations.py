@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import parametrize
 
 from benchmark.learning.counter import OperationCounter
 from benchmark.storage.state import tensor_bytes
@@ -54,14 +55,21 @@ def _without_data(network: Network) -> Network:
 
 
 def inference_operations_per_image(network: Network, classes: int, image_size: int) -> int:
-    """Return the operations of one image's forward pass, with hooks and a head of `classes` units."""
+    """Return the operations of one image's forward pass, with hooks and a head of `classes` units.
+
+    A weight that is computed from other tensors is computed once for all images, as in an evaluation: not counted.
+    """
     network = _without_data(network).eval()
     network.heads = Heads(network.feature_dim).to(network.scale)
     network.heads.add("counted", classes)
     network.use_head("counted", classes)
     images = torch.empty(1, network.channels, image_size, image_size, dtype=torch.uint8, device="meta")
-    with OperationCounter() as counter, torch.no_grad():
-        network(images)
+    with parametrize.cached(), torch.no_grad():
+        for module in network.modules():
+            for name in module.parametrizations if parametrize.is_parametrized(module) else ():
+                getattr(module, name)
+        with OperationCounter() as counter:
+            network(images)
     return counter.get_total_flops()
 
 

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import resnet18
 
-from baselines.conv_lora import ConvLoRA, LowRank
+from baselines.conv_lora import ConvLoRA
+from baselines.shared.low_rank import LowRank
 from benchmark.learning.learner import Cell, learn, prepare, start
 from benchmark.learning.training import Training
 from benchmark.streams.base import Task

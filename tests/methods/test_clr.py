@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torchvision.models import maxvit_t, resnet18, swin_t
+from torchvision.models.vision_transformer import EncoderBlock
 
 from benchmark.backbones import backbones
 from benchmark.learning.evaluation import network_for
@@ -210,3 +213,78 @@ def test_works_on_real_backbones_of_other_kinds(shared_data: Path, file: str) ->
     wide = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)]
     assert len(kernels) == len(wide) > 0
     assert ("running_mean" in str(parts)) == (file == "mobilenet_v2")
+
+
+class Blocks(nn.Module):
+    """A transformer with two class tokens: 3 x 3 patches, tokens of 4, two blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 2, 2)
+        self.own = nn.Parameter(torch.randn(1, 2, 4))
+        self.blocks = nn.Sequential(*(EncoderBlock(2, 4, 8, 0.0, 0.0) for _ in range(2)))
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        patches = self.patches(images).flatten(2).transpose(1, 2)
+        x = torch.cat([self.own.expand(len(images), 2, 4), patches], 1)
+        return self.norm(self.blocks(x)).flatten(1)
+
+
+def moved_by_hand(w: Tensor, block: nn.Module, inputs: Any, x: Tensor) -> Tensor:
+    grid = F.pad(x[:, 2:].reshape(-1, 3, 3, 4), (0, 0, 1, 1, 1, 1))
+    moved = [grid[:, u : u + 3, v : v + 3] * w[:, 0, u, v] for u in range(3) for v in range(3)]
+    return torch.cat([x[:, :2], torch.stack(moved).sum(0).flatten(1, 2)], 1)
+
+
+@pytest.mark.parametrize("method", [CLR, CLRFull, CLRMixed])
+def test_tokens_of_a_transformer(method: type[CLR]) -> None:
+    """Each patch becomes the weighted sum of its neighbours, channel by channel; the class tokens pass."""
+    torch.manual_seed(0)
+    network = Network(Blocks(), 44, (0.5,) * 3, (0.25,) * 3).double()
+    plain = copy.deepcopy(network)
+    bench = prepare(Cell(network, method, 2, 0, torch.device("cpu")), 1)
+    kernels = [module for module in bench.network.modules() if isinstance(module, ReprogrammingKernel)]
+    assert len(kernels) == 2, "one after each block, and none after the convolution"
+    for kernel in kernels:
+        assert kernel.weight.shape == (4, 1, 3, 3)
+        kernel.weight.data += 0.3 * torch.randn_like(kernel.weight)
+    found = [kernel.weight.detach().clone().requires_grad_() for kernel in kernels]
+    for block, weight in zip(plain.backbone.blocks, found, strict=True):
+        block.register_forward_hook(partial(moved_by_hand, weight))
+    images = torch.randint(0, 256, (4, 3, 6, 6), dtype=torch.uint8)
+    features, expected = bench.network.features(images), plain.features(images)
+    torch.testing.assert_close(features, expected, rtol=1e-10, atol=1e-12)
+    direction = torch.randn_like(expected)
+    (features * direction).sum().backward()
+    (expected * direction).sum().backward()
+    for kernel, own in zip(kernels, found, strict=True):
+        torch.testing.assert_close(kernel.weight.grad, own.grad, rtol=1e-9, atol=1e-12)
+    norms = {name for name in bench.parts if "norm." in name or ".ln_" in name}
+    assert {name for name, part in bench.parts.items() if part == "task"} == norms | {
+        f"backbone.blocks.{i}.clr.weight" for i in range(2)
+    }
+
+
+@pytest.mark.parametrize(
+    ("build", "first", "shape", "channels"),
+    [
+        (swin_t, "features.1.0", (2, 8, 8, 96), -1),
+        (maxvit_t, "blocks.0.layers.0.layers.window_attention", (1, 64, 56, 56), 1),
+    ],
+    ids=["swin", "maxvit"],
+)
+def test_a_grid_of_tokens(build: Any, first: str, shape: tuple[int, ...], channels: int) -> None:
+    """A kernel of ones in one channel adds up the neighbours there, whichever dimension the channels are in."""
+    torch.manual_seed(0)
+    network = build().double().eval()
+    block = network.get_submodule(first)
+    x = torch.randn(shape, dtype=torch.float64)
+    plain = block(x).movedim(channels, 1)
+    CLR().adapt(network)
+    torch.testing.assert_close(block(x).movedim(channels, 1), plain)
+    block.clr.weight.data[5] = 1
+    changed = block(x).movedim(channels, 1)
+    expected = plain.clone()
+    expected[:, 5] = 9 * F.avg_pool2d(plain[:, 5:6], 3, 1, 1)[:, 0]
+    torch.testing.assert_close(changed, expected)

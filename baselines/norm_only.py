@@ -1,0 +1,35 @@
+"""Normalisation per task."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from methods import methods
+from methods.errors import UserError
+from methods.method import Method, Part
+from methods.norms import is_norm
+from methods.recipe import Range, Recipe
+
+
+@methods.register("norm-only")
+class NormOnly(Method):
+    """A frozen backbone; each task has its own normalisation layers and head.
+
+    Of LayerNorm and others that is the affine part, 2 * C values, as in LN-tuning (Qi et al., 2022, arXiv 2211.08682):
+    38,400 in all for a ViT-B/16. Batch normalisation has statistics too: 4 * C values.
+    """
+
+    any_layout = True
+    recipe = Recipe(optimizer="adam", lr=0.01)
+    search = {"lr": Range(1e-3, 0.1)}
+    isolates_tasks = True
+
+    def adapt(self, network: nn.Module) -> None:
+        if not any(is_norm(module) for module in network.modules()):
+            raise UserError(
+                f"{self.name} cannot be used on this backbone: it works on normalisation layers, and there are none; "
+                "leave the method out"
+            )
+
+    def part(self, module: nn.Module, name: str) -> Part:
+        return "task" if is_norm(module) else "frozen"

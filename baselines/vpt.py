@@ -1,0 +1,85 @@
+"""Prompt tokens beside the patches of a transformer."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from baselines.shared.convolutions import convolutions
+from baselines.shared.per_task import PerTask
+from methods import methods
+from methods.recipe import Range, Recipe
+from methods.transformers import sequence_blocks_for
+
+
+class Prompts(nn.Module):
+    """Tokens behind those of an image. Their order means nothing to a block, and a class token stays the first one.
+
+    Args:
+        tokens: how many.
+        width: their length D.
+        reach: they start uniformly between -reach and reach.
+        replaced: how many prompt tokens the input of the block has from the block before.
+        like: a tensor of the type and on the device that the tokens get.
+    """
+
+    def __init__(self, tokens: int, width: int, reach: float, replaced: int, like: Tensor):
+        super().__init__()
+        # Drawn on the CPU, so that the initial values do not depend on the device.
+        self.tokens = nn.Parameter(torch.empty(tokens, width, device="cpu").uniform_(-reach, reach).to(like))
+        self.replaced = replaced
+
+    # Bound methods as hooks are copied with the network.
+
+    def insert(self, block: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Let the input [N, L, D] of a block have the prompts at its end."""
+        x, *others = inputs
+        own = self.tokens.expand(len(x), -1, -1).to(x.dtype)
+        return torch.cat([x[:, : x.shape[1] - self.replaced], own], 1), *others
+
+    def remove(self, block: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        """Take the outputs of the prompts away again: what follows may be a mean of all tokens."""
+        return output[:, : -len(self.tokens)]
+
+
+@methods.register("vpt")
+class VPT(PerTask):
+    """Visual prompt tuning (Jia et al., ECCV 2022, arXiv 2203.12119) of a frozen vision transformer.
+
+    n prompt tokens p_t [n, D] go through the blocks beside those of the image, and get no position. Shallow: those of
+    the first block, [x, p] -> block 1 -> ... -> block L, n D values a task. Deep: each block i has its own, and what
+    the block before made of its prompts is dropped, [x_i, p_i] -> block i; L n D values, 92,160 for a ViT-B/16. They
+    start as the authors': uniform in +- sqrt(6 / (3 P + D)), where P is the pixels of a patch.
+
+    Args:
+        tokens: n.
+        depth: "deep" or "shallow".
+    """
+
+    any_layout = True
+    own = (Prompts,)
+    recipe = Recipe(optimizer="adam", lr=0.01)
+    search = {"lr": Range(1e-3, 0.1), "tokens": (1, 5, 10, 20, 50), "depth": ("shallow", "deep")}
+
+    def __init__(self, tokens: int = 10, depth: Literal["shallow", "deep"] = "deep"):
+        super().__init__(bn="frozen")
+        if tokens < 1:
+            raise ValueError(f"tokens={tokens} must be at least 1")
+        self.tokens = tokens
+        self.depth = depth
+
+    def adapt(self, network: nn.Module) -> None:
+        found = sequence_blocks_for(network, self.name)
+        width, like = found[0].width, next(found[0].mlp.parameters())
+        # Convolutions of all strides make the patches.
+        pixels = prod(prod(conv.stride) for conv in convolutions(network))
+        reach = (6 / (3 * pixels + width)) ** 0.5
+        prompts = []
+        for block in found if self.depth == "deep" else found[:1]:
+            prompts.append(Prompts(self.tokens, width, reach, self.tokens if prompts else 0, like))
+            block.module.add_module("prompts", prompts[-1])
+            block.module.register_forward_pre_hook(prompts[-1].insert)
+        found[-1].module.register_forward_hook(prompts[-1].remove)
