@@ -12,6 +12,7 @@ from baselines.shared.adapters import Adapter, add_adapters
 from baselines.shared.finetuning import ALL_SCENARIOS
 from baselines.shared.passes import Passes, Switched, logits_of_last
 from baselines.ssf import Scale, Shift, add_scales
+from baselines.vpt import Prompts, add_prompts
 from methods import Network, Part, Range, Recipe, Step, methods
 
 
@@ -25,7 +26,8 @@ class APER(NCM):
     head on the adapted features alone.
 
     Args:
-        module: what the first task trains, as the method of this name does with its own options: "adapter" or "ssf".
+        module: what the first task trains, as the method of this name does with its own options: "adapter", "ssf"
+            or "vpt".
     """
 
     any_layout = True
@@ -35,13 +37,15 @@ class APER(NCM):
     scenarios = ALL_SCENARIOS
     isolates_tasks = True
 
-    def __init__(self, module: Literal["adapter", "ssf"] = "adapter"):
+    def __init__(self, module: Literal["adapter", "ssf", "vpt"] = "adapter"):
         super().__init__()
         self.module = module
 
     def adapt(self, network: Network) -> None:
         if self.module == "adapter":
             added: Sequence[Switched] = add_adapters(network, 64, 0.1, self.name)
+        elif self.module == "vpt":
+            added = add_prompts(network, 10, "deep", self.name)
         else:
             added = add_scales(network, self.name)
             network.weights_vary = True
@@ -50,7 +54,7 @@ class APER(NCM):
         network.feature_dim *= 2
 
     def part(self, module: nn.Module, name: str) -> Part:
-        return "shared" if isinstance(module, Adapter | Scale | Shift) else "frozen"
+        return "shared" if isinstance(module, Adapter | Prompts | Scale | Shift) else "frozen"
 
     def trains_task(self) -> bool:
         return self.task == 1

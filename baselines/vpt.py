@@ -14,6 +14,9 @@ from methods import methods
 from methods.recipe import Range, Recipe
 from methods.transformers import sequence_blocks_for
 
+#: Whether the first block alone has prompts, or each has its own.
+Depth = Literal["shallow", "deep"]
+
 
 class Prompts(nn.Module):
     """Tokens behind those of an image. Their order means nothing to a block, and a class token stays the first one.
@@ -24,6 +27,9 @@ class Prompts(nn.Module):
         reach: they start uniformly between -reach and reach.
         replaced: how many prompt tokens the input of the block has from the block before.
         like: a tensor of the type and on the device that the tokens get.
+
+    Attributes:
+        active: whether they take part; otherwise the hooks do nothing.
     """
 
     def __init__(self, tokens: int, width: int, reach: float, replaced: int, like: Tensor):
@@ -31,18 +37,21 @@ class Prompts(nn.Module):
         # Drawn on the CPU, so that the initial values do not depend on the device.
         self.tokens = nn.Parameter(torch.empty(tokens, width, device="cpu").uniform_(-reach, reach).to(like))
         self.replaced = replaced
+        self.active = True
 
     # Bound methods as hooks are copied with the network.
 
-    def insert(self, block: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def insert(self, block: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Let the input [N, L, D] of a block have the prompts at its end."""
+        if not self.active:
+            return None
         x, *others = inputs
         own = self.tokens.expand(len(x), -1, -1).to(x.dtype)
         return torch.cat([x[:, : x.shape[1] - self.replaced], own], 1), *others
 
-    def remove(self, block: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+    def remove(self, block: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
         """Take the outputs of the prompts away again: what follows may be a mean of all tokens."""
-        return output[:, : -len(self.tokens)]
+        return output[:, : -len(self.tokens)] if self.active else None
 
 
 @methods.register("vpt")
@@ -64,7 +73,7 @@ class VPT(PerTask):
     recipe = Recipe(optimizer="adam", lr=0.01)
     search = {"lr": Range(1e-3, 0.1), "tokens": (1, 5, 10, 20, 50), "depth": ("shallow", "deep")}
 
-    def __init__(self, tokens: int = 10, depth: Literal["shallow", "deep"] = "deep"):
+    def __init__(self, tokens: int = 10, depth: Depth = "deep"):
         super().__init__(bn="frozen")
         if tokens < 1:
             raise ValueError(f"tokens={tokens} must be at least 1")
@@ -72,14 +81,28 @@ class VPT(PerTask):
         self.depth = depth
 
     def adapt(self, network: nn.Module) -> None:
-        found = sequence_blocks_for(network, self.name)
-        width, like = found[0].width, next(found[0].mlp.parameters())
-        # Convolutions of all strides make the patches.
-        pixels = prod(prod(conv.stride) for conv in convolutions(network))
-        reach = (6 / (3 * pixels + width)) ** 0.5
-        prompts = []
-        for block in found if self.depth == "deep" else found[:1]:
-            prompts.append(Prompts(self.tokens, width, reach, self.tokens if prompts else 0, like))
-            block.module.add_module("prompts", prompts[-1])
-            block.module.register_forward_pre_hook(prompts[-1].insert)
-        found[-1].module.register_forward_hook(prompts[-1].remove)
+        add_prompts(network, self.tokens, self.depth, self.name)
+
+
+def add_prompts(network: nn.Module, tokens: int, depth: Depth, method: str) -> list[Prompts]:
+    """Add prompt tokens to the first block of a transformer, or to each.
+
+    Args:
+        tokens: how many a block gets.
+        method: its name, for the message.
+
+    Raises:
+        UserError: the network has no blocks that take tokens in a row.
+    """
+    found = sequence_blocks_for(network, method)
+    width, like = found[0].width, next(found[0].mlp.parameters())
+    # Convolutions of all strides make the patches.
+    pixels = prod(prod(conv.stride) for conv in convolutions(network))
+    reach = (6 / (3 * pixels + width)) ** 0.5
+    prompts: list[Prompts] = []
+    for block in found if depth == "deep" else found[:1]:
+        prompts.append(Prompts(tokens, width, reach, tokens if prompts else 0, like))
+        block.module.add_module("prompts", prompts[-1])
+        block.module.register_forward_pre_hook(prompts[-1].insert)
+    found[-1].module.register_forward_hook(prompts[-1].remove)
+    return prompts
