@@ -154,7 +154,7 @@ def learn(
     Args:
         state: the state after the earlier tasks.
         task: the next task.
-        on_epoch: called after each epoch, or once if the method makes no gradient steps.
+        on_epoch: called after each epoch, or once if the method makes no gradient steps in any task.
 
     Raises:
         DivergedError: the loss is no longer finite.
@@ -211,7 +211,9 @@ def _in_one_pass(
     """Learn without gradient steps."""
     operations = OnePass(bench, task.train, training.precision, clock, cell.memory_format).learn()
     with clock.stopped():
-        on_epoch()
+        # A task without steps of a method that makes some in others has its epochs too, for who counts them.
+        for _ in range(training.epochs if bench.method.learns_in_steps else 1):
+            on_epoch()
     return _Lesson(operations, steps=0, losses=[], features_cached=False)
 
 

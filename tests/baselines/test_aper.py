@@ -102,6 +102,11 @@ def test_only_the_first_task_makes_steps(learn_on_vit: Callable[..., Any]) -> No
     cell, _, found = learn_on_vit("aper", "class")
     assert [learned.steps for learned in found] == [10, 0, 0]
     assert [len(learned.losses) for learned in found] == [2, 0, 0]
+    # Who shows progress counts on as many epochs in each task.
+    told: list[int] = []
+    second = three_tasks("class")[1]
+    learn(cell, found[0].state, second, Training(Recipe(), epochs=7, batch_size=8), on_epoch=lambda: told.append(1))
+    assert len(told) == 7
     before, *after = (
         {name: tensor for name, tensor in state.shared.items() if name.startswith("backbone.")}
         for state in (start(cell), *(learned.state for learned in found))
