@@ -74,7 +74,13 @@ def test_a_warm_up_leaves_an_epoch_for_the_schedule(spec, epochs, says):
 def test_the_epochs_of_an_equal_cost_are_the_ones_that_count():
     """er trains on twice the images from the second task on, so that it has fewer epochs than sgd."""
     settings = Settings(
-        methods=["er:warmup_epochs=7"], equal_compute="sgd", tasks=3, epochs=8, train_images=20, test_images=10
+        methods=["er:warmup_epochs=7"],
+        backbone="mlp:size=8",
+        equal_compute="sgd",
+        tasks=3,
+        epochs=8,
+        train_images=20,
+        test_images=10,
     )
     with pytest.raises(UserError, match=r"'er:warmup_epochs=7': .* and it trains for [1-7] in all"):
         prepare_run(settings, note=lambda text: None)
