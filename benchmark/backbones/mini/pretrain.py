@@ -1,15 +1,15 @@
-"""Makes the embedded backbone's weights: MiniResNet learns to tell fractals apart, without photographs."""
+"""Makes the embedded backbones' weights: they learn to tell fractals apart, without photographs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError, safe_open
@@ -18,14 +18,39 @@ from torch import Generator, Tensor, nn
 
 from benchmark.backbones.mini.fractals import Systems, render, sample_systems
 from benchmark.backbones.mini.network import MEAN, STD, MiniResNet
+from benchmark.backbones.mini.objectives import Labels, LabelsAndTeacher
+from benchmark.backbones.mini.vit import MiniViT
 from benchmark.files import write_atomically
 from methods.errors import UserError
 
-_BATCH = 128
-_LEARNING_RATE = 6e-3
 _WEIGHT_DECAY = 0.05
-_LABEL_SMOOTHING = 0.1
 _HELD_OUT_PER_CLASS = 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an embedded backbone is pretrained.
+
+    Attributes:
+        network: makes it with random weights; its attribute `features` is the length of the features.
+        objective: what it learns.
+        batch: pictures of a training step.
+        learning_rate: the largest one.
+        clip: the largest norm of the gradient; None for any.
+    """
+
+    network: Any
+    objective: Callable[[Any, int, int], Labels]
+    batch: int
+    learning_rate: float
+    clip: float | None = None
+
+
+#: By the backbone's name.
+RECIPES = {
+    "mini": Recipe(MiniResNet, Labels, batch=128, learning_rate=6e-3),
+    "mini-vit": Recipe(MiniViT, LabelsAndTeacher, batch=64, learning_rate=5e-3, clip=1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -47,15 +72,21 @@ class PretrainResult:
 
 
 def pretrain(
-    out: Path, classes: int = 500, images_per_class: int = 150, epochs: int = 10, seed: int = 0
+    out: Path,
+    backbone: str = "mini",
+    classes: int = 500,
+    images_per_class: int = 150,
+    epochs: int = 10,
+    seed: int = 0,
 ) -> PretrainResult:
-    """Train MiniResNet on fractal classes and save it; the shipped weights are made with the defaults.
+    """Train an embedded backbone on fractal classes and save it; the shipped weights are made with the defaults.
 
     AdamW, the learning rate rising for one epoch and falling to zero along a cosine. Takes about ten minutes on one CPU
-    core and prints nothing unless standard error is a terminal.
+    core for `mini`, about an hour for `mini-vit`, and prints nothing unless standard error is a terminal.
 
     Args:
         out: the file to write, atomically; its header records settings and held-out accuracy under "pretraining".
+        backbone: a name in RECIPES.
         classes: iterated function systems to tell apart.
         images_per_class: training pictures of each.
         epochs: passes over the training pictures.
@@ -67,6 +98,7 @@ def pretrain(
     Raises:
         UserError: `out` exists and was not written by an earlier pretraining.
     """
+    recipe = RECIPES[backbone]
     _refuse_other_file(Path(out))
     with _one_thread():
         generator = Generator().manual_seed(seed)
@@ -76,10 +108,9 @@ def pretrain(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             # Channels-last is half again as fast on CPU at this batch size, and gives the same weights.
-            network = MiniResNet().to(memory_format=torch.channels_last)
-            head = nn.Linear(MiniResNet.features, classes)
-        model = nn.Sequential(network, head)
-        _fit(model, train, labels, epochs, generator)
+            network = recipe.network().to(memory_format=torch.channels_last)
+            model = recipe.objective(network, network.features, classes)
+        _fit(model, recipe, train, labels, epochs, generator)
         accuracy = _accuracy(model, held_out, held_out_labels)
     result = PretrainResult(Path(out), accuracy, classes, images_per_class, epochs, seed)
     _write(network, result)
@@ -122,22 +153,26 @@ def _normalised(images: Tensor) -> Tensor:
     return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def _fit(model: nn.Module, images: Tensor, labels: Tensor, epochs: int, generator: Generator) -> None:
-    batches = (len(labels) + _BATCH - 1) // _BATCH
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+def _fit(model: Labels, recipe: Recipe, images: Tensor, labels: Tensor, epochs: int, generator: Generator) -> None:
+    batches = (len(labels) + recipe.batch - 1) // recipe.batch
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=_WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, _LEARNING_RATE, total_steps=epochs * batches, pct_start=1 / max(epochs, 3), cycle_momentum=False
+        optimizer,
+        recipe.learning_rate,
+        total_steps=epochs * batches,
+        pct_start=1 / max(epochs, 3),
+        cycle_momentum=False,
     )
     model.train()
     with _progress() as progress:
         bar = progress.add_task("pretraining", total=epochs * batches, loss=float("nan"))
         for _ in range(epochs):
-            for chosen in torch.randperm(len(labels), generator=generator).split(_BATCH):
-                loss = F.cross_entropy(
-                    model(_normalised(images[chosen])), labels[chosen], label_smoothing=_LABEL_SMOOTHING
-                )
+            for chosen in torch.randperm(len(labels), generator=generator).split(recipe.batch):
+                loss = model.loss(_normalised(images[chosen]), labels[chosen])
                 optimizer.zero_grad()
                 loss.backward()
+                if recipe.clip is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
                 optimizer.step()
                 schedule.step()
                 progress.update(bar, advance=1, loss=loss.item())

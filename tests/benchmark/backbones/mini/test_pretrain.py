@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 
 from benchmark.backbones.mini.network import MiniResNet
 from benchmark.backbones.mini.pretrain import pretrain
+from benchmark.backbones.mini.vit import MiniViT
 from methods.errors import UserError
 
 TOY = {"classes": 4, "images_per_class": 150, "epochs": 8}
@@ -56,3 +57,12 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
     assert first.path.read_bytes() == again.path.read_bytes() != other.path.read_bytes()
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.get_num_threads() == threads
+
+
+def test_the_transformer_is_made_by_the_same_command(tmp_path):
+    sizes = {**TINY, "images_per_class": 90}
+    state = torch.random.get_rng_state()
+    first, again = (pretrain(tmp_path / f"{i}.safetensors", "mini-vit", **sizes) for i in range(2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.path.read_bytes() == again.path.read_bytes()
+    MiniViT().load_state_dict(load_file(first.path), strict=True)
