@@ -72,7 +72,7 @@ def test_variants() -> None:
         *VARIANTS
     }
     assert "er:bn=per-task" not in VARIANTS
-    assert {*methods.members("all"), *methods.members("class")} <= {*VARIANTS}
+    assert {*methods.members("all"), *methods.members("class"), "lora:targets=all", "vpt:depth=shallow"} <= {*VARIANTS}
 
 
 @pytest.mark.parametrize("spec", [spec for spec in VARIANTS if ":" in spec])

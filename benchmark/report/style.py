@@ -21,8 +21,9 @@ _VERMILLION, _BLUE, _GREEN, _PINK, _SKY, _ORANGE, _BLACK, _GREY = _COLOURS = (
     "#000000",
     "#7F7F7F",
 )
-# A ninth hue, from Paul Tol's palettes. A name that is not in the table does not get it.
+# More hues, from Paul Tol's palettes. A name that is not in the table does not get them.
 _WINE = "#882255"
+_TEAL = "#44AA99"
 
 # One hue per family; within it, each name has its own dash and marker, so that a figure can be printed in grey.
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -30,11 +31,12 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (_BLUE, ("ewc", "online-ewc", "si", "lwf")),
     (_GREEN, ("er", "derpp", "agem", "er-ace", "gdumb")),
     (_PINK, ("psp", "supsup", "piggyback", "packnet", "hat")),
-    (_SKY, ("ccll", "eft", "residual-adapters", "conv-lora")),
+    (_SKY, ("ccll", "eft", "residual-adapters", "conv-lora", "lora")),
     (_ORANGE, ("bn-only", "confit", "linear-probe", "bpn", "reprogram")),
     (_BLACK, ("joint", "single-task")),
     (_GREY, ("sgd", "sgd-ll", "ncm", "slda", "ranpac")),
     (_WINE, ("icarl", "wa", "bic")),
+    (_TEAL, ("norm-only", "bitfit", "ssf", "adapter", "vpt")),
 )
 _FAMILY_DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2.5)))
 _FAMILY_MARKERS = "os^Dv"

@@ -11,11 +11,12 @@ FAMILIES = [
     ["ewc", "online-ewc", "si", "lwf"],
     ["er", "derpp", "agem", "er-ace", "gdumb"],
     ["psp", "supsup", "piggyback", "packnet", "hat"],
-    ["ccll", "eft", "residual-adapters", "conv-lora"],
+    ["ccll", "eft", "residual-adapters", "conv-lora", "lora"],
     ["bn-only", "confit", "linear-probe", "bpn", "reprogram"],
     ["joint", "single-task"],
     ["sgd", "sgd-ll", "ncm", "slda", "ranpac"],
     ["icarl", "wa", "bic"],
+    ["norm-only", "bitfit", "ssf", "adapter", "vpt"],
 ]
 NAMES = [name for family in FAMILIES for name in family]
 OTHERS = ["ewc:strength=500", "er:memory=200", "er:memory=1000", "avalanche:MASPlugin:lambda_reg=1", "my-method"]
