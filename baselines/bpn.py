@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from baselines.shared.convolutions import convolutions
+from baselines.shared.convolutions import convolutions_for
 from baselines.shared.per_task import PerTask
 from methods import methods
 
@@ -42,7 +42,7 @@ class BPN(PerTask):
         super().__init__(bn)
 
     def adapt(self, network: nn.Module) -> None:
-        for conv in convolutions(network):
+        for conv in convolutions_for(network, "bpn"):
             # A child and a hook leave the names of the backbone's own tensors as they were.
             conv.add_module("bpn", Bias(conv.out_channels).to(conv.weight))
             conv.register_forward_hook(_add_bias)

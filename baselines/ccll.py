@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from baselines.shared.anchored import Anchored
 from baselines.shared.at_once import AtOnce
-from baselines.shared.convolutions import convolutions, norm_after
+from baselines.shared.convolutions import convolutions_for, norm_after
 from methods import Network, methods
 
 
@@ -108,7 +108,7 @@ class CCLL(Anchored):
     def adapt(self, network: Network) -> None:
         norms = norm_after(network)
         spatials = []
-        for conv in convolutions(network):
+        for conv in convolutions_for(network, "ccll"):
             spatial, gate = Spatial(conv.out_channels), Gate(conv.out_channels)
             if conv in norms:
                 for tensor in norms[conv].parameters():
@@ -122,5 +122,4 @@ class CCLL(Anchored):
             gated = norms.get(conv, conv)
             gated.add_module("gate", gate.to(conv.weight))
             gated.register_forward_hook(_apply_gate)
-        if spatials:
-            AtOnce(spatials, "kernel", partial(_kernels, spatials)).add(network.backbone)
+        AtOnce(spatials, "kernel", partial(_kernels, spatials)).add(network.backbone)

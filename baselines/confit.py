@@ -32,7 +32,7 @@ class ConFiT(FineTuning):
         super().__init__(bn="per-task")
 
     def adapt(self, network: Network) -> None:
-        add_input_means(network, first=self.task == 1)
+        add_input_means(network, "confit", first=self.task == 1)
 
     def switch_task(self, network: Network) -> None:
         """Nothing: only training asks which task is the first."""

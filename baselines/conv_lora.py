@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn
 from torch.nn.utils.parametrize import register_parametrization
 
-from baselines.shared.convolutions import convolutions
+from baselines.shared.convolutions import convolutions_for
 from baselines.shared.low_rank import LowRank
 from baselines.shared.per_task import PerTask
 from methods import methods
@@ -37,5 +37,5 @@ class ConvLoRA(PerTask):
         self.rank = rank
 
     def adapt(self, network: nn.Module) -> None:
-        for conv in convolutions(network):
+        for conv in convolutions_for(network, "conv-lora"):
             register_parametrization(conv, "weight", LowRank(conv.weight, self.rank))

@@ -7,7 +7,7 @@ from math import gcd
 from torch import Tensor, nn
 
 from baselines.shared.anchored import Anchored
-from baselines.shared.convolutions import convolutions
+from baselines.shared.convolutions import convolutions_for
 from methods import methods
 
 
@@ -46,7 +46,7 @@ class EFT(Anchored):
     continues = True
 
     def adapt(self, network: nn.Module) -> None:
-        for conv in convolutions(network):
+        for conv in convolutions_for(network, "eft"):
             groupwise, pointwise = Grouped(conv.out_channels, 3, size=8), Grouped(conv.out_channels, 1, size=16)
             nn.init.dirac_(pointwise.weight, groups=pointwise.groups)
             # Children and a hook leave the names of the backbone's own tensors as they were.

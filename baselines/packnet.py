@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
-from baselines.shared.convolutions import plain_convolutions
 from baselines.shared.finetuning import FineTuning
 from baselines.shared.kth import kth_smallest
 from baselines.shared.ownership import Ownership, owned_layers, owners_from_bits, owners_to_bits
+from baselines.shared.weights import plain_weights
 from methods import BatchNorm, Method, Network, Part, Range, Step, methods
 
 
@@ -19,15 +19,16 @@ from methods import BatchNorm, Method, Network, Part, Range, Step, methods
 class PackNet(Method):
     """PackNet (Mallya and Lazebnik, 2018, arXiv 1711.05769).
 
-    A task trains the free weights of every convolution. Then it prunes those with the smallest |w| in each convolution
-    and trains the rest on. It keeps the rest for ever; the pruned ones are free for later tasks. A task sees its own
-    weights and those of earlier tasks. In total this costs ceil(log2(T + 1)) bits a weight after T tasks.
+    A task trains the free weights of every convolution and linear layer, those of attention included. Then it prunes
+    those with the smallest |w| in each layer and trains the rest on. It keeps the rest for ever; the pruned ones are
+    free for later tasks. A task sees its own weights and those of earlier tasks. In total this costs ceil(log2(T + 1))
+    bits a weight after T tasks.
 
     The first task starts from the backbone as given. For later tasks the free weights are 0, as published, so they
     start as the network of the previous task. There is no symmetry to break: the gradient of a free weight depends on
     the kept weights around it, which differ. Shares are rounded down, so a task keeps at least one weight if one is
-    free; otherwise it uses those of earlier tasks. Everything else than the weights of convolutions, biases too, is
-    trained by the first task only.
+    free; otherwise it uses those of earlier tasks. Everything else than these weights, biases too, is trained by the
+    first task only.
 
     Args:
         pruned: the share of its free weights that a task prunes.
@@ -55,8 +56,8 @@ class PackNet(Method):
         self.bn = bn
 
     def adapt(self, network: Network) -> None:
-        for conv in plain_convolutions(network, "packnet"):
-            register_parametrization(conv, "weight", Ownership(conv.weight.detach(), self.task))
+        for layer, name in plain_weights(network, "packnet"):
+            register_parametrization(layer, name, Ownership(getattr(layer, name).detach(), self.task))
 
     def switch_task(self, network: Network) -> None:
         for _, ownership in owned_layers(network):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from baselines.shared.masks import Mask, add_masks, masks_from_bits, masks_to_bits
 from baselines.shared.per_task import PerTask
+from baselines.shared.weights import weights_for
 from methods import Network, Range, Recipe, methods
 
 _START = 1e-2
@@ -34,9 +35,10 @@ class ThresholdMask(Mask):
 class Piggyback(PerTask):
     """Piggyback (Mallya et al., 2018, arXiv 1801.06519).
 
-    y = conv(x, W * m_t), m_t = 1 where s_t > threshold, else 0. W is the backbone's and never trained; the gradient of
-    m_t is used as that of s_t. All scores start at 0.01, so a task starts with the backbone as it is. It costs one bit
-    a weight beside its batch normalisation.
+    y = layer(x, W * m_t), m_t = 1 where s_t > threshold, else 0, for every convolution and linear layer, those of
+    attention included. W is the backbone's and never trained; the gradient of m_t is used as that of s_t. All scores
+    start at 0.01, so a task starts with the backbone as it is. It costs one bit a weight beside its batch
+    normalisation.
 
     Args:
         threshold: must be below the start of the scores.
@@ -56,7 +58,8 @@ class Piggyback(PerTask):
         self.threshold = threshold
 
     def adapt(self, network: Network) -> None:
-        add_masks(network, lambda weight: ThresholdMask(torch.full_like(weight, _START), self.threshold))
+        weights = weights_for(network, "piggyback")
+        add_masks(network, weights, lambda weight: ThresholdMask(torch.full_like(weight, _START), self.threshold))
 
     def switch_task(self, network: Network) -> None:
         """Nothing: `restored` has the scores of every weight."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from baselines.shared.bits import pack_bits, packable, unpack_bits
-from baselines.shared.convolutions import convolutions
 from baselines.shared.finetuning import FineTuning
+from baselines.shared.weights import weights_for
 from methods import methods
 from methods.method import BNPolicy, Part
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Context(nn.Module):
-    """A parametrisation, W -> W * o, with signs o that all output channels share.
+    """A parametrisation, W -> W * o, with signs o that all outputs share.
 
     Args:
-        signs: +1 and -1, [C_in / groups, k, k].
+        signs: +1 and -1, [C_in / groups, k, k] of a convolution, [inputs] of a linear layer.
         stored: whether the signs are part of the state.
     """
 
@@ -40,10 +40,10 @@ class Context(nn.Module):
 class PSP(FineTuning):
     """Parameter superposition (Cheung et al., 2019, arXiv 1902.05522), with binary contexts.
 
-    y = conv(x, W * o_t): W is shared and trained by every task; o_t in {+1, -1}^(C_in * k * k) is random, belongs to
-    the task, and is the same for all output channels. Through its context a task sees its own weights, plus noise from
-    other tasks, because sums of products of unrelated signs nearly cancel. o_1 is all ones, so the first task starts
-    from the backbone as given.
+    y = layer(x, W * o_t) for every convolution and linear layer, those of attention included: W is shared and trained
+    by every task; o_t in {+1, -1}^(C_in * k * k), or {+1, -1}^inputs, is random, belongs to the task, and is the same
+    for all outputs. Through its context a task sees its own weights, plus noise from other tasks, because sums of
+    products of unrelated signs nearly cancel. o_1 is all ones, so the first task starts from the backbone as given.
 
     Args:
         contexts: "seed": drawn from the seed whenever needed, nothing is stored; "stored": one bit each.
@@ -57,9 +57,10 @@ class PSP(FineTuning):
         self.contexts = contexts
 
     def adapt(self, network: Network) -> None:
-        for conv in convolutions(network):
-            signs = self.draw(conv.weight.shape[1:])
-            register_parametrization(conv, "weight", Context(signs.to(conv.weight), self.contexts == "stored"))
+        for layer, name in weights_for(network, "psp"):
+            weight = getattr(layer, name)
+            signs = self.draw(weight.shape[1:])
+            register_parametrization(layer, name, Context(signs.to(weight), self.contexts == "stored"))
 
     def switch_task(self, network: Network) -> None:
         for module in network.modules():
@@ -67,7 +68,7 @@ class PSP(FineTuning):
                 module.signs.copy_(self.draw(module.signs.shape))
 
     def draw(self, shape: torch.Size) -> Tensor:
-        """The signs of the task for the next convolution, on the CPU."""
+        """The signs of the task for the next layer, on the CPU."""
         signs = torch.ones(shape, device="cpu")
         if self.task > 1:
             signs -= 2 * torch.randint(2, shape, generator=self.generator, device="cpu")

@@ -6,9 +6,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from baselines.shared.convolutions import convolutions, keeps_size
+from baselines.shared.convolutions import convolutions_for, keeps_size
 from baselines.shared.per_task import PerTask
+from baselines.shared.weights import cannot
 from methods import methods
+from methods.errors import UserError
 from methods.recipe import Range
 
 
@@ -53,12 +55,18 @@ class ResidualAdapters(PerTask):
         self.form = form
 
     def adapt(self, network: nn.Module) -> None:
-        for conv in convolutions(network):
-            if conv.kernel_size == (1, 1) or conv.groups > 1:
-                continue
-            if self.form == "series":
-                conv.add_module("adapter", Adapter(conv.out_channels, conv.out_channels).to(conv.weight))
-                conv.register_forward_hook(_series)
-            elif keeps_size(conv):
-                conv.add_module("adapter", Adapter(conv.in_channels, conv.out_channels).to(conv.weight))
-                conv.register_forward_hook(_parallel)
+        series = self.form == "series"
+        adapted = [
+            conv
+            for conv in convolutions_for(network, "residual-adapters")
+            if conv.kernel_size != (1, 1) and conv.groups == 1 and (series or keeps_size(conv))
+        ]
+        if not adapted:
+            wanted = "wider than 1x1 and not grouped" + ("" if series else ", with padding that keeps the size")
+            raise UserError(
+                cannot("residual-adapters", f"form={self.form} works on convolutions {wanted}, and there are none")
+            )
+        for conv in adapted:
+            inputs, hook = (conv.out_channels, _series) if series else (conv.in_channels, _parallel)
+            conv.add_module("adapter", Adapter(inputs, conv.out_channels).to(conv.weight))
+            conv.register_forward_hook(hook)

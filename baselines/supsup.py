@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from baselines.shared.convolutions import plain_convolutions
 from baselines.shared.kth import kth_smallest
 from baselines.shared.masks import Mask, add_masks, masks_from_bits, masks_to_bits
 from baselines.shared.per_task import PerTask
+from baselines.shared.weights import plain_weights, weights_for, weights_of
 from methods import BatchNorm, Network, Part, Range, methods
 
 
@@ -44,15 +44,16 @@ class TopMask(Mask):
 class SupSup(PerTask):
     """Supermasks in superposition, task given (Wortsman et al., 2020, arXiv 2006.14769).
 
-    y = conv(x, W * m_t). W is random, never trained and the same for all tasks: +-sqrt(2 / fan_in), without biases. m_t
-    keeps the weights with the largest |s_t| of each convolution; the gradient of m_t is used as that of |s_t|, and s_t
-    starts from Kaiming's uniform distribution with a = sqrt(5). Each task has its own statistics of batch
-    normalisation, but no trained affine parameters: a task costs one bit a weight and 2C values.
+    y = layer(x, W * m_t) for every convolution and linear layer, those of attention included. W is random, never
+    trained and the same for all tasks: +-sqrt(2 / fan_in), without biases. m_t keeps the weights with the largest |s_t|
+    of each layer; the gradient of m_t is used as that of |s_t|, and s_t starts from Kaiming's uniform distribution with
+    a = sqrt(5). Each task has its own statistics of batch normalisation, but no trained affine parameters: a task costs
+    one bit a weight and 2C values. A transformer's class token and positions stay as the backbone's.
 
     Args:
         sparsity: the share of the weights that a mask keeps.
-        init: "signed-constant": W as above, drawn from the seed, so the backbone's convolutions and batch normalisation
-            are replaced; "pretrained": they stay as they are.
+        init: "signed-constant": W as above, drawn from the seed, so the backbone's layers and normalisations are
+            replaced; "pretrained": they stay as they are.
     """
 
     any_layout = True
@@ -68,10 +69,10 @@ class SupSup(PerTask):
 
     def adapt(self, network: Network) -> None:
         if self.init == "signed-constant":
-            plain_convolutions(network, "supsup")
+            plain_weights(network, "supsup")
             for module in network.modules():
                 _start_over(module)
-        add_masks(network, self.mask)
+        add_masks(network, weights_for(network, "supsup"), self.mask)
 
     def mask(self, weight: Tensor) -> Mask:
         scores = torch.empty(weight.shape, device="cpu")
@@ -95,15 +96,19 @@ class SupSup(PerTask):
 
 @torch.no_grad()
 def _start_over(module: nn.Module) -> None:
-    """Signed constants for the weight of a convolution, no bias; batch normalisation as if it were new."""
-    if isinstance(module, nn.Conv2d):
-        signs = torch.randint(2, module.weight.shape, device="cpu") * 2 - 1
-        module.weight.copy_(signs).mul_(math.sqrt(2 / module.weight[0].numel()))
-        values = [(module.bias, 0.0)]
-    elif isinstance(module, BatchNorm):
-        values = [(module.weight, 1.0), (module.bias, 0.0), (module.running_mean, 0.0), (module.running_var, 1.0)]
+    """Signed constants for a layer's weights, no bias; a normalisation as if it were new."""
+    constants = {"bias": 0.0}
+    if isinstance(module, BatchNorm | nn.LayerNorm | nn.GroupNorm):
+        constants |= {"weight": 1.0, "running_mean": 0.0, "running_var": 1.0}
+    elif own := weights_of(module):
+        for name in own:
+            weight = getattr(module, name)
+            signs = torch.randint(2, weight.shape, device="cpu") * 2 - 1
+            weight.copy_(signs).mul_(math.sqrt(2 / weight[0].numel()))
+        constants["in_proj_bias"] = 0.0
     else:
         return
-    for tensor, value in values:
+    for name, value in constants.items():
+        tensor = getattr(module, name, None)
         if tensor is not None:
             tensor.fill_(value)

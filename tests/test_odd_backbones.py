@@ -1,4 +1,4 @@
-"""Every registered method on unusual backbones: unused layers, shared layers, weights computed from other weights.
+"""Every registered method on unusual backbones: unused layers, shared layers, computed weights, and transformers.
 
 If a method cannot work, it says so in a sentence before it learns anything.
 """
@@ -6,19 +6,23 @@ If a method cannot work, it says so in a sentence before it learns anything.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
+from torch.nn.utils.parametrize import ParametrizationList
+from torchvision.models import ConvNeXt, SwinTransformer, VisionTransformer
+from torchvision.models.convnext import CNBlockConfig
 
 from benchmark.learning.evaluation import evaluate, network_for
-from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.learner import Cell, learn, prepare, start
 from benchmark.learning.training import Training
 from benchmark.planning.scenarios import learned_as
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.columns import in_columns
-from methods import methods
+from methods import Method, methods
 from methods.configured import configure
 from methods.errors import UserError
 from methods.network import Network
@@ -87,11 +91,40 @@ class Detached(Small):
         return self.last(x)
 
 
-def network_on(backbone: nn.Module) -> Network:
+def vit() -> Network:
+    """A vision transformer: a convolution makes the tokens, then come two blocks of attention."""
+    backbone = VisionTransformer(8, 4, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=16)
+    backbone.heads = nn.Flatten(1)
+    return network_on(backbone, 8)
+
+
+def swin() -> Network:
+    """Attention in windows. It uses the weights of its linear layers without calling these."""
+    backbone = SwinTransformer([2, 2], 8, [2], [2], [2, 2], stochastic_depth_prob=0.0)
+    backbone.head = nn.Flatten(1)
+    return network_on(backbone, 8)
+
+
+def convnext() -> Network:
+    """Depthwise convolutions and linear layers, with layer normalisation."""
+    backbone = ConvNeXt([CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 1)], stochastic_depth_prob=0.0)
+    backbone.classifier = nn.Flatten(1)
+    for module in backbone.modules():
+        if hasattr(module, "layer_scale"):
+            # At first a block is worth a millionth.
+            nn.init.ones_(module.layer_scale)
+    return network_on(backbone, 16)
+
+
+def perceptron() -> Network:
+    return network_on(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 7), nn.ReLU()), 7)
+
+
+def network_on(backbone: nn.Module, features: int = 5) -> Network:
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.num_batches_tracked = None
-    return Network(backbone, 5, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    return Network(backbone, features, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
 def learn_two(network: Network, spec: str, tasks: tuple[Task, ...]) -> None:
@@ -144,7 +177,7 @@ def test_learns_with_parametrised_weights_or_says_why_not(
     with pytest.raises(UserError) as caught:
         start(Cell(network_on(backbone), configure(spec).make, 3, 0, CPU))
     assert str(caught.value) == (
-        f"{spec} cannot be used on this backbone: it needs each single weight of a convolution, and 'backbone.conv1' "
+        f"{spec} cannot be used on this backbone: it needs each single weight of a layer, and 'backbone.conv1' "
         "computes its weight from other tensors (torch.nn.utils.parametrize); leave the method out, or remove the "
         "parametrisation"
     )
@@ -174,3 +207,78 @@ def test_frozen_spectral_normalisation_stands_still(spec: str, tiny_tasks: tuple
     cell = Cell(network, method.make, 3, 0, CPU)
     state = learn(cell, start(cell), tiny_tasks[0], Training(method.recipe, epochs=2, batch_size=8)).state
     assert torch.equal(network_for(cell, state, 1, 3).backbone.conv1.weight, weight)
+
+
+# Transformers, and networks with layer normalisation. "avalanche" needs the name of a plugin.
+MODERN = {make.__name__: make for make in (vit, swin, convnext, perceptron)}
+EVERY = dict.fromkeys((*(name for name in methods.names() if name != "avalanche"), *MORE))
+TOKENS = "it works on convolutions, and here they only make the tokens of a transformer"
+NONE = "it works on convolutions, and there are none"
+NORMALISED = "it works on convolutions that batch normalisation follows, and there are none"
+REFUSED = {
+    **{("confit", name): NORMALISED for name in MODERN},
+    **{
+        (spec, name): NONE if name == "perceptron" else TOKENS
+        for spec in ("hat", "ccll", "eft", "bpn", "conv-lora", "residual-adapters", "residual-adapters:form=parallel")
+        for name in ("vit", "swin", "perceptron")
+    },
+    ("residual-adapters:form=parallel", "convnext"): (
+        "form=parallel works on convolutions wider than 1x1 and not grouped, with padding that keeps the size, and "
+        "there are none"
+    ),
+}
+CHANGES = [spec for spec in EVERY if configure(spec).cls.adapt is not Method.adapt and not spec.startswith("clr")]
+# They work on these networks, whatever else is registered.
+RUN = (
+    *("sgd", "sgd-ll", "linear-probe", "ewc", "online-ewc", "si", "lwf", "er", "er-ace", "derpp", "agem", "joint"),
+    *("single-task", "gdumb", "icarl", "wa", "bic", "ncm", "slda", "ranpac", "packnet", "piggyback", "supsup", "psp"),
+    *("reprogram", "avalanche:MASPlugin", "avalanche:LwFPlugin"),
+)
+
+
+@pytest.mark.parametrize("name", MODERN)
+@pytest.mark.parametrize("spec", EVERY)
+def test_learns_with_linear_layers_or_says_why_not(spec: str, name: str, tiny_tasks: tuple[Task, ...]) -> None:
+    torch.manual_seed(0)
+    network = MODERN[name]()
+    try:
+        start(Cell(network, configure(spec).make, 3, 0, CPU))
+    except UserError as error:
+        said = str(error)
+        assert said.startswith(f"{spec.partition(':')[0]} cannot be used on this backbone: ")
+        assert "\n" not in said
+        assert spec not in RUN
+        assert REFUSED.get((spec, name), said.partition(": ")[2].rpartition("; ")[0]) in said
+    else:
+        assert (spec, name) not in REFUSED
+        learn_two(network, spec, tiny_tasks)
+
+
+@pytest.mark.parametrize("name", MODERN)
+@pytest.mark.parametrize("spec", CHANGES)
+def test_a_method_that_changes_the_network_changes_it_or_says_why_not(spec: str, name: str) -> None:
+    """Otherwise it would be a linear probe, or `sgd`, under another name."""
+    network = MODERN[name]()
+    given = {tensor for tensor, _, _ in network.tensors()}
+    with suppress(UserError):
+        bench = prepare(Cell(network, configure(spec).make, 3, 0, CPU), 1)
+        assert {tensor for tensor, _, _ in bench.network.tensors()} > given or _weights(bench.network) > 0
+
+
+def _weights(network: Network) -> int:
+    """Weights that are computed from others."""
+    return sum(isinstance(module, ParametrizationList) for module in network.modules())
+
+
+@pytest.mark.parametrize("name", MODERN)
+@pytest.mark.parametrize("spec", ["packnet", "supsup", "piggyback", "single-task", "linear-probe"])
+def test_transformers_forget_nothing_either(spec: str, name: str, tiny_tasks: tuple[Task, ...]) -> None:
+    torch.manual_seed(0)
+    method = configure(spec)
+    cell, images = Cell(MODERN[name](), method.make, 3, 0, CPU), tiny_tasks[0].test.images
+    state, answers = start(cell), []
+    for task in tiny_tasks[:2]:
+        state = learn(cell, state, task, Training(method.recipe, epochs=3, batch_size=8)).state
+        with torch.no_grad():
+            answers.append(network_for(cell, state, 1, 3)(images))
+    assert torch.equal(*answers)

@@ -11,6 +11,7 @@ import inspect
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -232,5 +233,11 @@ def _is_plain(value: object) -> bool:
 
 
 def _is_same_routine(a: Any, b: Any) -> bool:
-    """Whether two functions or methods are the same code; the instances may differ."""
+    """Whether two functions or methods are the same code, with the same simple values; the instances may differ."""
+    if isinstance(a, partial) and isinstance(b, partial):
+        return a.func == b.func and _has_simple_values(a) and (a.args, a.keywords) == (b.args, b.keywords)
     return inspect.isroutine(a) and (a.__module__, a.__qualname__) == (b.__module__, b.__qualname__)
+
+
+def _has_simple_values(bound: partial[Any]) -> bool:
+    return all(type(value) in _SCALARS for value in (*bound.args, *bound.keywords.values()))

@@ -5,15 +5,37 @@ from __future__ import annotations
 from itertools import pairwise
 
 from torch import nn
-from torch.nn.utils.parametrize import is_parametrized
 
+from baselines.shared.weights import cannot, refuse_computed
 from methods.errors import UserError
 from methods.method import BatchNorm
+from methods.transformers import attentions
 
 
 def convolutions(network: nn.Module) -> list[nn.Conv2d]:
     """All convolutions of a network, in the order they are defined."""
     return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+
+
+def convolutions_for(network: nn.Module, method: str) -> list[nn.Conv2d]:
+    """All convolutions of a network, for a method that works on convolutions alone.
+
+    Args:
+        network: the method has not added its modules yet.
+        method: its name, for the message.
+
+    Raises:
+        UserError: there is none, or all of them come before the attention of a transformer, so that the method would
+            leave nearly everything as it is.
+    """
+    found = convolutions(network)
+    if not found:
+        raise UserError(cannot(method, "it works on convolutions, and there are none"))
+    modules = list(network.modules())
+    first = next(attentions(network), None)
+    if first and modules.index(found[-1]) < modules.index(first):
+        raise UserError(cannot(method, "it works on convolutions, and here they only make the tokens of a transformer"))
+    return found
 
 
 def plain_convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
@@ -26,20 +48,8 @@ def plain_convolutions(network: nn.Module, method: str) -> list[nn.Conv2d]:
     Raises:
         UserError: there is none, or a weight is computed from other tensors, so that a change of one changes others.
     """
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d) and is_parametrized(module):
-            raise UserError(
-                f"{method} cannot be used on this backbone: it needs each single weight of a convolution, and '{name}' "
-                "computes its weight from other tensors (torch.nn.utils.parametrize); leave the method out, or remove "
-                "the parametrisation"
-            )
-    found = convolutions(network)
-    if not found:
-        raise UserError(
-            f"{method} cannot be used on this backbone: it works on convolutions, and there are none; leave the method "
-            "out"
-        )
-    return found
+    refuse_computed(network, convolutions(network), method)
+    return convolutions_for(network, method)
 
 
 def keeps_size(conv: nn.Conv2d) -> bool:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from baselines.shared.convolutions import norm_after
-from methods import Network
+from baselines.shared.weights import cannot
+from methods import Network, UserError
 
 
 class InputMeans(nn.Module):
@@ -65,13 +66,21 @@ def mean_output(conv: nn.Conv2d, means: Tensor) -> Tensor:
     return conv2d(patch[None].double(), conv.weight.double(), bias, groups=conv.groups).flatten()
 
 
-def add_input_means(network: Network, first: bool) -> None:
+def add_input_means(network: Network, method: str, first: bool) -> None:
     """Observe the input of each convolution that batch normalisation follows.
 
     Args:
+        network: the network.
+        method: the method's name, for the message.
         first: the first batch sets the averages.
+
+    Raises:
+        UserError: there is no such convolution.
     """
-    for conv, norm in norm_after(network).items():
+    pairs = norm_after(network)
+    if not pairs:
+        raise UserError(cannot(method, "it works on convolutions that batch normalisation follows, and there are none"))
+    for conv, norm in pairs.items():
         # A child and a hook leave the names of the backbone's own tensors as they were.
         conv.add_module("input", InputMeans(conv, norm.momentum or 0.0, first))
         conv.register_forward_pre_hook(_observe)

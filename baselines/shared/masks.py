@@ -1,8 +1,8 @@
-"""Binary masks over frozen convolution weights: trained through scores, stored as one bit a weight."""
+"""Binary masks over the frozen weights of layers: trained through scores, stored as one bit a weight."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,6 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from baselines.shared.at_once import AtOnce
 from baselines.shared.bits import pack_bits, packable, unpack_bits
-from baselines.shared.convolutions import convolutions
 from methods import Network
 
 
@@ -85,15 +84,20 @@ def _masks(each: Sequence[Mask]) -> Sequence[Tensor]:
     return masks
 
 
-def add_masks(network: Network, mask: Callable[[Tensor], Mask]) -> None:
-    """Let every convolution see its weights through a mask: weight [C_out, ...] -> the parametrisation for it.
+def add_masks(network: Network, weights: Iterable[tuple[nn.Module, str]], mask: Callable[[Tensor], Mask]) -> None:
+    """Let layers see their weights through masks.
 
     All masks of a pass are made at once, so that the gradients of all scores come from a few kernels.
+
+    Args:
+        network: the network.
+        weights: layers, and the names of their weights; see baselines.shared.weights.
+        mask: weight [outputs, ...] -> the parametrisation for it.
     """
-    masks = {conv: mask(conv.weight.detach()) for conv in convolutions(network)}
-    for conv, one in masks.items():
-        register_parametrization(conv, "weight", one)
-    each = list(masks.values())
+    each = []
+    for layer, name in weights:
+        each.append(mask(getattr(layer, name).detach()))
+        register_parametrization(layer, name, each[-1])
     AtOnce(each, "mask", partial(_masks, each)).add(network.backbone)
 
 

@@ -1,4 +1,4 @@
-"""Which task keeps which weight of a convolution, stored as the bits of the tasks' numbers."""
+"""Which task keeps which weight of a layer, stored as the bits of the tasks' numbers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Ownership(nn.Module):
 
 
 def owned_layers(network: nn.Module) -> list[tuple[Tensor, Ownership]]:
-    """The weights of each convolution, and their owners."""
+    """The weights of each layer, and their owners."""
     lists = [module for module in network.modules() if isinstance(module, ParametrizationList)]
     return [(one.original, ownership) for one in lists for ownership in one if isinstance(ownership, Ownership)]
 

@@ -107,7 +107,8 @@ def test_values_of_a_task_on_resnet18() -> None:
 def test_where_an_adapter_stands(conv: nn.Conv2d, series: bool, parallel: bool, size: int) -> None:
     """And where it does, the network runs: sizes agree whatever the image's."""
     for form, stands in (("series", series), ("parallel", parallel)):
-        backbone = nn.Sequential(copy.deepcopy(conv))
+        # The last one has an adapter in any case.
+        backbone = nn.Sequential(copy.deepcopy(conv), nn.Conv2d(6, 6, 3, padding=1))
         ResidualAdapters(form).adapt(backbone)
         assert hasattr(backbone[0], "adapter") == stands
         backbone(torch.ones(1, 4, size, size))

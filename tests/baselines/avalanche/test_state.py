@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 from collections import OrderedDict, defaultdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class Thing:
         self.log = logging.getLogger("a logger")
         self.function = lambda x: x
         self.method = self.learn
+        self.bound = partial(nn.LayerNorm, eps=1e-6)
 
     def learn(self) -> None:
         pass
@@ -267,9 +269,10 @@ def test_what_cannot_be_stored_is_named(value: object, kind: str) -> None:
     assert str(caught.value) == f"thing.nothing.a.0 is a {kind}, which cannot be stored from one task to the next"
 
 
-@pytest.mark.parametrize("name", ["function", "method", "log"])
+@pytest.mark.parametrize("name", ["function", "method", "log", "bound"])
 def test_what_was_exchanged_since_construction_cannot_be_stored(name: str) -> None:
     thing = Thing()
-    setattr(thing, name, {"function": lambda x: -x, "method": thing.__init__, "log": logging.getLogger("x")}[name])
+    others = {"function": lambda x: -x, "method": thing.__init__, "log": logging.getLogger("x")}
+    setattr(thing, name, {**others, "bound": partial(nn.LayerNorm, eps=1e-5)}[name])
     with pytest.raises(UserError, match=f"^thing.{name} is a "):
         round_trip(thing)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
+from torchvision.models import VisionTransformer
 
 from baselines.shared.fisher import fisher_diagonal
 from methods.network import Network
@@ -47,6 +48,23 @@ def test_empirical(network: Network) -> None:
     fisher = estimate(network, "empirical")
     network.eval()
     expected = sum(squared_score(network, x, int(y))[0] for x, y in zip(IMAGES, LABELS, strict=True)) / 40
+    torch.testing.assert_close(fisher, expected, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.filterwarnings("error")
+def test_of_a_transformer() -> None:
+    """The gradients of attention, for one image after the other, in double precision."""
+    torch.manual_seed(3)
+    backbone = VisionTransformer(8, 4, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=16)
+    backbone.heads = torch.nn.Flatten(1)
+    network = Network(backbone, 8, (0.5,) * 3, (0.25,) * 3).double()
+    network.heads.add("1", 3)
+    network.use_head("1", 3)
+    torch.nn.init.normal_(network.heads.weight)
+    fisher = estimate(network, "empirical")
+    network.eval()
+    expected = sum(squared_score(network, x, int(y))[0] for x, y in zip(IMAGES, LABELS, strict=True)) / 40
+    assert expected.max() > 1e-6
     torch.testing.assert_close(fisher, expected, rtol=1e-9, atol=1e-15)
 
 

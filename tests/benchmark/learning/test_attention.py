@@ -62,7 +62,7 @@ def timm_vit(fused: bool) -> nn.Module:
 
 
 def block(tokens: int, others: int, width: int, hidden: int) -> int:
-    """Operations of a block: each token makes q, k and v, looks at `others` tokens, is projected, and has a perceptron."""
+    """A block's operations: each token makes q, k and v, looks at `others` tokens, is projected, has a perceptron."""
     projections = 2 * tokens * width * (3 * width + width)
     return projections + 2 * (2 * tokens * others * width) + 2 * (2 * tokens * width * hidden)
 

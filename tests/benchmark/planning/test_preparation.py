@@ -44,7 +44,7 @@ def test_cost_refuses_another_size(capsys):
 
 
 def test_methods_on_convolutions_refuse_a_perceptron(capsys):
-    for method in ("hat", "packnet", "supsup"):
+    for method in ("hat", "ccll", "confit", "eft", "bpn", "conv-lora", "residual-adapters"):
         assert main(["cost", "--methods", method, "--backbone", "mlp:size=8"]) == 2
         assert f"{method} cannot be used on this backbone: it works on convolutions" in capsys.readouterr().err
 
@@ -84,3 +84,9 @@ def test_the_epochs_of_an_equal_cost_are_the_ones_that_count():
     )
     with pytest.raises(UserError, match=r"'er:warmup_epochs=7': .* and it trains for [1-7] in all"):
         prepare_run(settings, note=lambda text: None)
+
+
+@pytest.mark.parametrize("method", ["packnet", "supsup", "piggyback", "psp"])
+def test_methods_on_weights_take_a_perceptron(method, capsys):
+    assert main(["cost", "--methods", method, "--backbone", "mlp:size=8"]) == 0
+    assert method in capsys.readouterr().out
