@@ -10,7 +10,7 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from baselines.shared.bits import pack_bits, packable, unpack_bits
 from baselines.shared.finetuning import FineTuning
-from baselines.shared.weights import weights_for
+from baselines.shared.weights import weights, weights_for
 from methods import methods
 from methods.method import BNPolicy, Part
 
@@ -63,9 +63,11 @@ class PSP(FineTuning):
             register_parametrization(layer, name, Context(signs.to(weight), self.contexts == "stored"))
 
     def switch_task(self, network: Network) -> None:
-        for module in network.modules():
-            if isinstance(module, Context):
-                module.signs.copy_(self.draw(module.signs.shape))
+        # In the order of `adapt`: in attention, torch puts the contexts of its own matrix behind those of its last layer.
+        for layer, name in weights(network):
+            for module in layer.get_submodule("parametrizations").get_submodule(name):
+                if isinstance(module, Context):
+                    module.signs.copy_(self.draw(module.signs.shape))
 
     def draw(self, shape: torch.Size) -> Tensor:
         """The signs of the task for the next layer, on the CPU."""

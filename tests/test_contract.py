@@ -21,8 +21,8 @@ SPECIFICATIONS = (
     *(spec for spec in methods_for("task") if spec not in ("hat", "avalanche")),
     *("hat:smax=20", "avalanche:MASPlugin", "avalanche:EWCPlugin:ewc_lambda=1"),
 )
-# They work on convolutions and on the blocks of a transformer, so both are checked.
-ON_BOTH = ("clr", "norm-only", "bitfit", "ssf", "adapter")
+# They work on convolutions and on a transformer, in ways of their own, so both are checked.
+ON_BOTH = ("clr", "norm-only", "bitfit", "ssf", "adapter", "psp", "supsup", "packnet", "ewc")
 # Each handles the columns of earlier or later tasks in a way of its own.
 ALL_LOGITS = ("sgd:logits=all", "derpp:logits=all", "joint:logits=all")
 CURRENT_LOGITS = ("ewc:logits=current:fisher=exact", "er:logits=current", "derpp:logits=current")

@@ -138,6 +138,17 @@ def test_a_context_of_attention_multiplies_its_inputs() -> None:
     check(network, before, before[QKV] @ first.diag(), before[OUT] @ second.diag())
 
 
+def test_a_network_of_another_task_gets_the_contexts_of_its_task() -> None:
+    """They are drawn in the same order, whatever the order of the modules."""
+    network, _ = adapted(PSP(), task=2)
+    method = PSP()
+    method.task, method.generator = 3, torch.Generator().manual_seed(7)
+    method.switch_task(network)  # type: ignore[arg-type]
+    random = torch.Generator().manual_seed(7)
+    for module in added(network, Context):
+        assert torch.equal(module.signs, 1.0 - 2 * torch.randint(2, (8,), generator=random))
+
+
 def test_masks_of_attention() -> None:
     network, before = adapted(SupSup(sparsity=0.25, init="pretrained"), task=1)
     masked = []
