@@ -63,7 +63,7 @@ class PSP(FineTuning):
             register_parametrization(layer, name, Context(signs.to(weight), self.contexts == "stored"))
 
     def switch_task(self, network: Network) -> None:
-        # In the order of `adapt`: in attention, torch puts the contexts of its own matrix behind those of its last layer.
+        # In the order of `adapt`: torch lists the contexts of an attention's matrix behind those of its last layer.
         for layer, name in weights(network):
             for module in layer.get_submodule("parametrizations").get_submodule(name):
                 if isinstance(module, Context):

@@ -1,7 +1,8 @@
 """A Sphinx extension: what the documentation says of methods is made from their code, when it is built.
 
 The directive `{methods}` becomes a section for each method, with what `python -m benchmark methods NAME` prints, but
-for what depends on the length of the stream. The directive `{scenarios}` becomes a table of who answers where.
+for what depends on the length of the stream. The directive `{scenarios}` becomes a table of who answers where, and
+`{networks}` one of the kinds of networks that methods work on.
 Docstrings are plain text: what Markdown or reStructuredText would take for markup is escaped.
 """
 
@@ -12,18 +13,23 @@ import typing
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from benchmark.checks.tiny import TinyBackbone, TinyTransformer, tiny_network
 from benchmark.config import Settings
+from benchmark.learning.learner import Cell, prepare
 from benchmark.planning.describe import Description, Option, describe
 from benchmark.planning.estimate import StreamShape
+from benchmark.planning.scenarios import learned_as
 from benchmark.report.table import bytes_text
 from benchmark.results.columns import TIMES
 from methods import methods
 from methods.configured import configure
 from methods.errors import UserError
+from methods.network import Network
 from methods.scenarios import Scenario
 
 #: The stream that is gone through without data: two tasks, to see what the second adds, as large as those of `mini`.
@@ -79,6 +85,33 @@ def scenario_table() -> str:
 def _answers(scenario: Scenario, own: tuple[Scenario, ...]) -> str:
     """How a method answers in a scenario, if it has an answer of its own in these."""
     return "yes" if scenario in own else "after a rule has guessed the task" if "task" in own else ""
+
+
+class Networks(SphinxDirective):
+    """`{networks}`: a table of methods and the kinds of networks that they work on."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(network_table())
+
+
+def network_table() -> str:
+    """The methods that refuse a kind of network, as a small one shows, and the others in one row, in Markdown."""
+    kinds = {"convolutional networks": TinyBackbone, "vision transformers": TinyTransformer}
+    known = {name: [_works(name, tiny_network(kind)) for kind in kinds.values()] for name in described()}
+    choosy = [name for name, works in known.items() if not all(works)]
+    rows = [(f"`{name}`", *("yes" if works else "" for works in known[name])) for name in choosy]
+    others = ", ".join(f"`{name}`" for name in known if name not in choosy)
+    return _table(("method", *kinds), [(others, *["yes"] * len(kinds)), *rows])
+
+
+def _works(name: str, network: Network) -> bool:
+    method = configure(name)
+    scenario = learned_as("task", method)
+    try:
+        prepare(Cell(network, method.make, 2, 0, torch.device("cpu"), scenario=scenario, widths=(2,)), 1)
+    except UserError:
+        return False
+    return True
 
 
 def described() -> list[str]:
@@ -196,6 +229,7 @@ def escape_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("methods", Methods)
     app.add_directive("scenarios", Scenarios)
+    app.add_directive("networks", Networks)
     # Before Napoleon, at 500, turns sections into markup.
     app.connect("autodoc-process-docstring", escape_docstring, priority=400)
     return {"parallel_read_safe": True}

@@ -307,6 +307,20 @@ def test_who_answers_in_which_scenario_is_made_from_the_code(site: Path) -> None
     assert set(DESCRIBED) == {name for row in rows for name in row.split(", ")} & set(methods.names())
 
 
+def test_which_method_works_on_which_network_is_made_from_the_code(site: Path) -> None:
+    from bs4 import BeautifulSoup
+
+    page = BeautifulSoup((site / "backbones.html").read_text(), "html.parser")
+    headers = ["method", "convolutional networks", "vision transformers"]
+    (table,) = [table for table in page("table") if [cell.get_text() for cell in table("th")] == headers]
+    rows = {row.td.get_text(): [cell.get_text() for cell in row("td")[1:]] for row in table("tr") if row.td}
+    for name in ("hat", "ccll", "confit", "eft", "bpn", "residual-adapters", "conv-lora"):
+        assert rows[name] == ["yes", ""]
+    (others,) = [name for name in rows if "sgd, " in name]
+    assert rows[others] == ["yes", "yes"]
+    assert {"supsup", "piggyback", "packnet", "psp", "ewc", "icarl"} <= set(others.split(", "))
+
+
 def words(text: str) -> str:
     return " ".join(text.split())
 
