@@ -55,7 +55,7 @@ def costs_without_data(subject: MethodSubject) -> None:
         for number, learned in enumerate(simulated, 1):
             classes = len(subject.tasks[number - 1].classes)
             network = network_for(cell, learned.state, number, classes)
-            inference_operations_per_image(network, network.classes, 8)
+            inference_operations_per_image(network, network.classes, subject.size)
     for number, (real, dry) in enumerate(zip(subject.learned, simulated, strict=True), 1):
         forms, expected = ({k: (v.shape, v.dtype) for k, v in flat(s.state).items()} for s in (dry, real))
         for name in sorted(forms.keys() | expected.keys()):

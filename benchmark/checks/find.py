@@ -17,6 +17,7 @@ from benchmark.checks.base import Finding, examine
 from benchmark.checks.methods import METHOD_CHECKS
 from benchmark.checks.streams import STREAM_CHECKS, StreamSubject
 from benchmark.checks.subject import MethodSubject
+from benchmark.learning.learner import prepare
 from benchmark.streams import streams
 from benchmark.streams.source import StreamSource
 from methods import Method, methods
@@ -35,10 +36,12 @@ class Target:
     Attributes:
         registry: the registry of its kind.
         text: its specification.
+        backbone: the specification of the network that a method is checked on; empty for a tiny one.
     """
 
     registry: Registry[Any]
     text: str
+    backbone: str = ""
 
     def __str__(self) -> str:
         return f"{self.registry.kind} {self.text}"
@@ -48,8 +51,12 @@ class Target:
         try:
             if self.registry is methods:
                 configured = configure(self.text)
+                make = partial(MethodSubject, configured, backbone=_backbone(self.backbone) if self.backbone else None)
+                if self.backbone and (refusal := _refusal(make())):
+                    yield Finding("says whether it can be used on the backbone", "ok", refusal)
+                    return
                 for scenario in configured.cls.scenarios:
-                    for finding in examine(METHOD_CHECKS, partial(MethodSubject, configured, scenario=scenario)):
+                    for finding in examine(METHOD_CHECKS, partial(make, scenario=scenario)):
                         told = f"{finding.check}, with --scenario {scenario}"
                         yield finding if scenario == "task" else replace(finding, check=told)
                 return
@@ -69,11 +76,12 @@ class Target:
             )
 
 
-def targets(asked: Sequence[str]) -> list[Target]:
+def targets(asked: Sequence[str], backbone: str = "") -> list[Target]:
     """Return the targets for files and names, in the given order.
 
     Args:
         asked: files, which are loaded, and specifications.
+        backbone: the specification of the network for methods; empty for a tiny one.
 
     Raises:
         UserError: a file cannot be loaded or has nothing to check, or a name is unknown.
@@ -84,7 +92,32 @@ def targets(asked: Sequence[str]) -> list[Target]:
     named = {(id(t.registry), parse_spec(t.text).name) for t in found if ":" in t.text}
     # If a name is given with options, it is not checked without options too.
     kept = [t for t in found if ":" in t.text or (id(t.registry), t.text) not in named]
-    return list(dict.fromkeys(kept))
+    if backbone:
+        _backbone(backbone)
+    return [replace(target, backbone=backbone) for target in dict.fromkeys(kept)]
+
+
+def _refusal(subject: MethodSubject) -> str:
+    """Return why a method cannot be used on the backbone; empty if it can."""
+    try:
+        prepare(subject.cell(), 1)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _backbone(text: str) -> Backbone:
+    """Make a backbone for methods.
+
+    Raises:
+        UserError: there is none of that name, its options are wrong, or it takes grey images.
+    """
+    spec = parse_spec(text)
+    cls = backbones.get(spec.name)
+    made: Backbone = call(cls, spec, arguments(cls, spec))
+    if len(made.mean) != 3:
+        raise UserError(f"check --backbone {text}: it takes grey images, and the tasks of a check have colours")
+    return made
 
 
 def _is_file(text: str) -> bool:

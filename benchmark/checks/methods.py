@@ -16,7 +16,6 @@ from benchmark.checks.costs import COST_CHECKS
 from benchmark.checks.gpu import GPU_CHECK
 from benchmark.checks.options import OPTION_CHECKS, place_of
 from benchmark.checks.subject import CPU, MethodSubject, file_of, flat
-from benchmark.checks.tiny import three_tasks
 from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import is_independent, learn, prepare, start
@@ -104,7 +103,7 @@ def keeps_its_input(subject: MethodSubject) -> None:
     before = {key: tensor.clone() for key, tensor in flat(state).items()}
     learn(cell, state, task, subject.training())
     same_bytes(before, flat(state), "of the state before was written into; clone() what is to be changed")
-    for given, used in zip(three_tasks(subject.scenario), subject.tasks, strict=True):
+    for given, used in zip(subject.fresh_tasks(), subject.tasks, strict=True):
         for name in ("images", "labels"):
             first, now = ({name: getattr(task.train, name)} for task in (given, used))
             same_bytes(first, now, f"of {used.name} were written into; clone() them first")
@@ -183,7 +182,8 @@ def switches_tasks(subject: MethodSubject) -> None:
                     f"task {number} answers otherwise in a network that answered for another task before; let "
                     "switch_task change all that adapt makes from self.task and self.generator, or leave it out"
                 )
-            if kept.operations(state, number, classes, 8) != inference_operations_per_image(new, new.classes, 8):
+            size = subject.size
+            if kept.operations(state, number, classes, size) != inference_operations_per_image(new, new.classes, size):
                 raise WrongError(
                     f"task {number} needs other operations for an image than the tasks before; leave switch_task out"
                 )

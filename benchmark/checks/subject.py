@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from benchmark.backbones.base import Backbone
 from benchmark.checks.tiny import TINY, TinyBackbone, TinyTransformer, three_tasks, tiny_network
 from benchmark.learning.learner import Cell, Learned, learn, prepare, start
 from benchmark.learning.training import Training
@@ -28,6 +29,9 @@ from methods.scenarios import Scenario
 
 CPU = torch.device("cpu")
 
+# Height and width of images for a backbone that takes any: as those of the streams `mini`.
+_SIZE = 32
+
 Backbones: TypeAlias = tuple[type[TinyBackbone | TinyTransformer], ...]
 
 
@@ -41,6 +45,7 @@ class MethodSubject:
         scenario: who knows the task of an image; where the method has no answer there, another one that it has.
         backbones: the network to use, and one like it with layers to spare; the first of the tiny ones that the method
             does not refuse, if none are given.
+        backbone: a network to use in their place, with images of 32x32 or of its own size.
         live: the network that learned the last task.
     """
 
@@ -49,17 +54,29 @@ class MethodSubject:
     scenario: Scenario = "task"
     live: Network | None = None
     backbones: Backbones = ()
+    backbone: Backbone | None = None
 
     def __post_init__(self) -> None:
         self.scenario = learned_as(self.scenario, self.method)
-        self.tasks = self.tasks or three_tasks(self.scenario)
+        self.tasks = self.tasks or self.fresh_tasks()
+
+    @property
+    def size(self) -> int:
+        """Height and width of the images."""
+        return self.backbone.image_size or _SIZE if self.backbone else 8
+
+    def fresh_tasks(self) -> tuple[Task, ...]:
+        """Return three tasks that nothing has touched."""
+        return three_tasks(self.scenario, self.size)
 
     def network(self, *, spare: bool = False) -> Network:
-        """Return a tiny network that the method works on.
+        """Return the network, or a tiny one that the method works on.
 
         Args:
-            spare: with layers that the forward pass does not use.
+            spare: with layers that the forward pass does not use, if it is a tiny one.
         """
+        if self.backbone:
+            return self.backbone.network()
         return tiny_network((self.backbones or self._suitable)[spare])
 
     @cached_property

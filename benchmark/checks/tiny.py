@@ -30,10 +30,10 @@ def make_task(number: int, classes: int, size: int = 8, train: int = 40) -> Task
     return Task(f"task-{number}", names, *splits)
 
 
-def three_tasks(scenario: Scenario = "task") -> tuple[Task, ...]:
-    """Return three tasks with 3, 2 and 4 classes, at 8x8; in the scenario "domain" with 3 classes each."""
+def three_tasks(scenario: Scenario = "task", size: int = 8) -> tuple[Task, ...]:
+    """Return three tasks with 3, 2 and 4 classes, at 8x8 unless given; in the scenario "domain" with 3 classes each."""
     widths = (3, 3, 3) if scenario == "domain" else (3, 2, 4)
-    tasks = tuple(make_task(number, classes) for number, classes in enumerate(widths, 1))
+    tasks = tuple(make_task(number, classes, size) for number, classes in enumerate(widths, 1))
     return in_columns(Stream("tiny", tasks), scenario).tasks
 
 

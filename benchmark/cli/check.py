@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from benchmark.cli.options import Command
 from benchmark.config import RUN_OPTIONS
@@ -23,7 +24,7 @@ def _check(arguments: argparse.Namespace, argv: list[str]) -> int:
     from benchmark.checks.find import targets
 
     failed = 0
-    for target in targets(arguments.what):
+    for target in targets(arguments.what, arguments.backbone or ""):
         print(printable(str(target)))
         findings = []
         for finding in target.findings():
@@ -39,6 +40,9 @@ COMMAND = Command(
     "check",
     "whether a method, a stream or a backbone keeps its contract, with what to do where it does not",
     _check,
-    (RUN_OPTIONS["plugin"],),
+    (
+        RUN_OPTIONS["plugin"],
+        replace(RUN_OPTIONS["backbone"], default=None, help="check methods on this backbone; default: on a tiny one"),
+    ),
     _add_arguments,
 )

@@ -103,3 +103,35 @@ def test_a_method_is_examined_in_each_scenario_that_it_declares() -> None:
     names = [finding.check for finding in target.findings()]
     known = [check.name for check in METHOD_CHECKS]
     assert names == [*known, *(f"{name}, with --scenario domain" for name in known)]
+
+
+def test_a_method_that_refuses_the_backbone_has_said_enough(capsys) -> None:
+    assert main(["check", "hat", "--backbone", "mini-vit:weights=random"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "ok      says whether it can be used on the backbone: hat cannot be used on this backbone: it works on" in said
+    )
+    assert "1 of 1 checks passed" in said
+
+
+@pytest.mark.parametrize(
+    ("backbone", "says"),
+    [
+        ("mlp", "check --backbone mlp: it takes grey images"),
+        ("mini-vit:depth=3", "mini-vit"),
+        ("minivit", "minivit"),
+    ],
+)
+def test_a_backbone_that_cannot_be_used(backbone: str, says: str, capsys) -> None:
+    assert main(["check", "sgd", "--backbone", backbone]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_a_method_is_checked_on_a_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network and its size of images; here by two checks, since all of them take long."""
+    wanted = ("learns three tasks and answers for each", "runs without data, for the same cost")
+    monkeypatch.setattr("benchmark.checks.find.METHOD_CHECKS", [c for c in METHOD_CHECKS if c.name in wanted])
+    (target,) = targets(["linear-probe"], "mini-vit:weights=random")
+    assert [(finding.check, str(finding.status)) for finding in target.findings()] == [(name, "ok") for name in wanted]
