@@ -65,7 +65,7 @@ class PSP(FineTuning):
     def switch_task(self, network: Network) -> None:
         # In the order of `adapt`: torch lists the contexts of an attention's matrix behind those of its last layer.
         for layer, name in weights(network):
-            for module in layer.get_submodule("parametrizations").get_submodule(name):
+            for module in layer.get_submodule(f"parametrizations.{name}").children():
                 if isinstance(module, Context):
                     module.signs.copy_(self.draw(module.signs.shape))
 
