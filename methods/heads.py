@@ -213,7 +213,7 @@ def named(key: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
     return {f"{_PREFIX}{key}.weight": weight, f"{_PREFIX}{key}.bias": bias}
 
 
-def logits_of(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def logits_of(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`linear` in the format of the weight, also where autocast makes passes in bfloat16.
 
     Bfloat16 has 8 significant bits. Logits rounded to it are often equal although they are not, and the lower class

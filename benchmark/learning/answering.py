@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from benchmark.learning.learner import Cell, prepare, switch_task
@@ -54,7 +54,7 @@ class Answering:
         self._own: set[str] = set()
         self._ever: set[str] = set()
         self._versions: list[tuple[int, int]] = []
-        self._operations: dict[tuple[int, int], int] = {}
+        self._operations: dict[Hashable, int] = {}
 
     def network(self, state: State, task: int, classes: int, others: Mapping[int, int] | None = None) -> Network:
         """Return the network that answers for `task`: frozen + shared + task/`task`, in evaluation mode.
@@ -80,9 +80,10 @@ class Answering:
         return bench.is_same_for_all_tasks and all(all(map(is_head, own)) for own in state.tasks.values())
 
     def operations(self, state: State, task: int, classes: int, image_size: int) -> int:
-        """Return the floating-point operations for one image of a task, counted once where all tasks have the same."""
+        """Return the floating-point operations for one image of a task, counted once where tasks have the same."""
         wanted = self._wanted(state, task, classes)
-        form = (wanted.classes, image_size)
+        # Some methods have more shared tensors after each task.
+        form = (wanted.classes, image_size, tuple(name for name in wanted.shared if not is_head(name)))
         if form in self._operations:
             return self._operations[form]
         bench = self._with(wanted)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -205,3 +206,130 @@ def vit() -> Network:
     backbone = VisionTransformer(8, 4, num_layers=3, num_heads=2, hidden_dim=8, mlp_dim=12)
     backbone.heads = nn.Identity()
     return Network(backbone, 8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).double()
+
+
+@pytest.fixture
+def vit_network() -> Network:
+    """A vision transformer in double precision: 4 patches of 8x8 images, 5 blocks, 2 heads, tokens of length 8."""
+    torch.manual_seed(0)
+    vit = VisionTransformer(image_size=8, patch_size=4, num_layers=5, num_heads=2, hidden_dim=8, mlp_dim=12)
+    vit.heads = nn.Flatten(1)
+    for parameter in vit.parameters():
+        # Torchvision starts with zeros at many places.
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return Network(vit, 8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).double()
+
+
+class PromptedViT(PlainViT):
+    """With tokens between the class token and the patches, and further keys and values in some blocks.
+
+    Args:
+        tensors: the tensors of the backbone by their names.
+        more: the tokens [N, R, D].
+        prefixes: the number of a block -> keys and values [N, R, D].
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], more: Tensor | None, prefixes: dict[int, tuple[Tensor, Tensor]]):
+        super().__init__(tensors)
+        self.more, self.prefixes = more, prefixes
+
+    def tokens(self, images: Tensor) -> Tensor:
+        x = torch.cat([self.t["class_token"].expand(len(images), 1, -1), self.patches(images)], 1)
+        x = x + self.t["encoder.pos_embedding"]
+        if self.more is not None:
+            x = torch.cat([x[:, :1], self.more, x[:, 1:]], 1)
+        for i in range(self.blocks):
+            x = self.block(f"encoder.layers.encoder_layer_{i}", x)
+        return self.norm("encoder.ln", x)
+
+    def attention(self, name: str, x: Tensor) -> Tensor:
+        prefix = self.prefixes.get(int(name.split(".")[2].rpartition("_")[2]))
+        if prefix is None:
+            return super().attention(name, x)
+        q, k, v = self.linear(name, x, "in_proj_weight", "in_proj_bias").chunk(3, -1)
+        k, v = (torch.cat([more, own], 1) for more, own in zip(prefix, (k, v), strict=True))
+        heads, size = [], x.shape[-1] // self.heads
+        for own in (slice(head * size, (head + 1) * size) for head in range(self.heads)):
+            heads.append((q[..., own] @ k[..., own].mT / size**0.5).softmax(-1) @ v[..., own])
+        return self.linear(f"{name}.out_proj", torch.cat(heads, -1))
+
+
+@pytest.fixture
+def vit_tokens(vit_network: Network) -> Callable[..., Tensor]:
+    """vit_tokens(images, tokens, prefixes) -> the tokens of `vit_network` after the last norm [N, L, 8]."""
+
+    def forward(
+        images: Tensor, tokens: Tensor | None = None, prefixes: dict[int, tuple[Tensor, Tensor]] | None = None
+    ) -> Tensor:
+        tensors = {name: p.detach() for name, p in vit_network.backbone.named_parameters()}
+        return PromptedViT(tensors, tokens, prefixes or {}).tokens(images * vit_network.scale + vit_network.shift)
+
+    return forward
+
+
+@dataclass(frozen=True)
+class SecondTask:
+    """What a method makes of the second of three tasks, whose classes compete, in three steps.
+
+    Attributes:
+        cell: the cell, on `vit_network`.
+        tasks: its tasks.
+        before: the state after the first task.
+        initial: the tensors with which the second task's training begins, by their last names.
+        after: the state after the second task, which was learned in three steps of all of its images.
+    """
+
+    cell: Cell
+    tasks: tuple[Task, ...]
+    before: State
+    initial: dict[str, Tensor]
+    after: State
+
+    def assert_learned(self, trained: Sequence[str], loss: Callable[[dict[str, Tensor]], Tensor], clip: float) -> None:
+        """Check that `after` is what three steps of Adam make of `initial`.
+
+        Args:
+            trained: the names of what is trained beside the head.
+            loss: the loss by the definition, from tensors by name.
+            clip: the largest length of a gradient; 0 for no limit.
+        """
+        tensors = {name: tensor.clone() for name, tensor in self.initial.items()}
+        parameters = [tensors[name].requires_grad_() for name in (*trained, "shared.weight", "shared.bias")]
+        optimizer = torch.optim.Adam(parameters, lr=0.02)
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss(tensors).backward()
+            if clip:
+                nn.utils.clip_grad_norm_(parameters, clip)
+            optimizer.step()
+        found = by_last_names(self.after)
+        assert found.keys() == tensors.keys()
+        for name, tensor in tensors.items():
+            torch.testing.assert_close(found[name], tensor.detach(), rtol=1e-6, atol=1e-9, msg=name)
+            assert torch.equal(found[name], self.initial[name]) == (tensor not in set(parameters)), name
+
+
+def by_last_names(state: State) -> dict[str, Tensor]:
+    """The shared tensors by the last parts of their names, as "keys.2"; those of the head are "shared.weight" too."""
+    return {re.sub(r"^.*(prompts|heads)\.", "", name): tensor for name, tensor in state.shared.items()}
+
+
+@pytest.fixture
+def second_task(
+    make_cell: Callable[..., Cell], states: Callable[..., list[State]], vit_network: Network
+) -> Callable[[str], SecondTask]:
+    """second_task("l2p") -> what the method makes of the second of three tasks."""
+
+    def make(spec: str) -> SecondTask:
+        tasks = three_tasks("class")
+        widths = tuple(len(task.classes) for task in tasks)
+        cell = replace(make_cell(spec, vit_network), scenario="class", widths=widths, most_classes=max(widths))
+        before = states(cell, tasks[:1])[0]
+        recipe = replace(cell.make_method().recipe, lr=0.02, schedule="constant")
+        training = Training(recipe, epochs=3, batch_size=len(tasks[1].train))
+        # A rate so small that nothing changes shows where the training begins.
+        still = replace(training, epochs=1, recipe=replace(recipe, lr=1e-300))
+        initial = by_last_names(learn(cell, before, tasks[1], still).state)
+        return SecondTask(cell, tasks, before, initial, learn(cell, before, tasks[1], training).state)
+
+    return make
