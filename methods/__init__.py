@@ -108,6 +108,7 @@ for _name, _target, _summary in (
     ("reprogram", "baselines.reprogram:Reprogram", "frozen backbone, a perturbation of the input per task"),
     ("l2p", "baselines.l2p:L2P", "frozen transformer; tokens from a pool, chosen by the image's features"),
     ("dualprompt", "baselines.dualprompt:DualPrompt", "frozen transformer; keys and values for all, and for each task"),
+    ("coda-prompt", "baselines.coda_prompt:CODAPrompt", "frozen transformer; keys and values summed of components"),
     ("single-task", "baselines.single_task:SingleTask", "a fine-tuned copy of the backbone per task: a bound"),
     ("joint", "baselines.joint:Joint", "all tasks so far together, from the backbone: a bound"),
     ("avalanche", "baselines.avalanche.plugins:AvalanchePlugin", "a plugin of Avalanche: avalanche:MASPlugin"),
