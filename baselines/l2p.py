@@ -53,8 +53,8 @@ class ReadTokens(Tokens):
 
     def __init__(self, backbone: nn.Module):
         super().__init__()
-        # timm tells how many tokens its networks have before the patches. The average over the patches may be wanted.
-        self._copies = 1 + getattr(backbone, "num_prefix_tokens", 0)
+        # A network may average the tokens after those that it has before the patches; timm tells how many these are.
+        self._copies = 1 + max(getattr(module, "num_prefix_tokens", 0) for module in backbone.modules())
         backbone.register_forward_hook(self._mean)
 
     def after(self, x: Tensor, prompt: Tensor) -> Tensor:
