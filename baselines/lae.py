@@ -91,5 +91,5 @@ class LAE(Method):
             torch._foreach_copy_(_parameters(self.offline), _parameters(self.online))
 
 
-def _parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
+def _parameters(modules: Sequence[nn.Module]) -> list[Tensor]:
     return [parameter for module in modules for parameter in module.parameters()]

@@ -13,23 +13,20 @@ import typing
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from benchmark.checks.tiny import TinyBackbone, TinyTransformer, tiny_network
 from benchmark.config import Settings
-from benchmark.learning.learner import Cell, prepare
 from benchmark.planning.describe import Description, Option, describe
 from benchmark.planning.estimate import StreamShape
-from benchmark.planning.scenarios import learned_as
+from benchmark.planning.usable import refusal
 from benchmark.report.table import bytes_text
 from benchmark.results.columns import TIMES
 from methods import methods
 from methods.configured import configure
 from methods.errors import UserError
-from methods.network import Network
 from methods.scenarios import Scenario
 
 #: The stream that is gone through without data: two tasks, to see what the second adds, as large as those of `mini`.
@@ -97,21 +94,12 @@ class Networks(SphinxDirective):
 def network_table() -> str:
     """The methods that refuse a kind of network, as a small one shows, and the others in one row, in Markdown."""
     kinds = {"convolutional networks": TinyBackbone, "vision transformers": TinyTransformer}
-    known = {name: [_works(name, tiny_network(kind)) for kind in kinds.values()] for name in described()}
+    tiny = [tiny_network(kind).to("meta") for kind in kinds.values()]
+    known = {name: [refusal(network, configure(name)) is None for network in tiny] for name in described()}
     choosy = [name for name, works in known.items() if not all(works)]
     rows = [(f"`{name}`", *("yes" if works else "" for works in known[name])) for name in choosy]
     others = ", ".join(f"`{name}`" for name in known if name not in choosy)
     return _table(("method", *kinds), [(others, *["yes"] * len(kinds)), *rows])
-
-
-def _works(name: str, network: Network) -> bool:
-    method = configure(name)
-    scenario = learned_as("task", method)
-    try:
-        prepare(Cell(network, method.make, 2, 0, torch.device("cpu"), scenario=scenario, widths=(2,)), 1)
-    except UserError:
-        return False
-    return True
 
 
 def described() -> list[str]:

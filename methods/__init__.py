@@ -115,12 +115,6 @@ for _name, _target, _summary in (
 ):
     methods.add_lazy(_name, _target, _summary)
 
-
-def _announced(*names: str) -> tuple[str, ...]:
-    """Those of the names that exist."""
-    return tuple(name for name in names if name in methods._entries)
-
-
 # Nothing is imported to list a group, so what a class would say of itself is said here.
 methods.add_group(
     "all",
@@ -149,12 +143,12 @@ methods.add_group(
 methods.add_group(
     "peft",
     "few values per task beside a frozen backbone; lora and vpt need a transformer",
-    members=_announced("norm-only", "bitfit", "ssf", "lora", "adapter", "vpt"),
+    members=("norm-only", "bitfit", "ssf", "lora", "adapter", "vpt"),
 )
 methods.add_group(
     "prompts",
     "prompts that an image chooses, for --scenario class and a transformer",
-    members=_announced("l2p", "dualprompt", "coda-prompt"),
+    members=("l2p", "dualprompt", "coda-prompt"),
 )
 methods.add_group(
     "paper",

@@ -26,7 +26,7 @@ class Prefix:
         self.prompt: tuple[Tensor, Tensor] | None = None
         # A bound method is copied with the network.
         self._plain = attention.forward
-        attention.forward = self._forward  # type: ignore[method-assign]
+        attention.forward = self._forward
 
     def _forward(self, x: Tensor, *others: Any, **settings: Any) -> Any:
         if self.prompt is None:

@@ -6,21 +6,21 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmark.backbones.base import Backbone
-from benchmark.checks.tiny import TINY, TinyBackbone, TinyTransformer, three_tasks, tiny_network
-from benchmark.learning.learner import Cell, Learned, learn, prepare, start
+from benchmark.checks.tiny import TINY, Backbones, three_tasks, tiny_network
+from benchmark.learning.learner import Cell, Learned, learn, start
 from benchmark.learning.training import Training
 from benchmark.planning.scenarios import learned_as
+from benchmark.planning.usable import refusal
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream, Task
 from methods import methods
 from methods.configured import ConfiguredMethod
-from methods.errors import UserError
 from methods.heads import placeless
 from methods.method import Method
 from methods.network import Network
@@ -31,8 +31,6 @@ CPU = torch.device("cpu")
 
 # Height and width of images for a backbone that takes any: as those of the streams `mini`.
 _SIZE = 32
-
-Backbones: TypeAlias = tuple[type[TinyBackbone | TinyTransformer], ...]
 
 
 @dataclass
@@ -82,16 +80,8 @@ class MethodSubject:
     @cached_property
     def _suitable(self) -> Backbones:
         """The first of the tiny backbones that the method does not refuse."""
-        return next(filter(self._suits, TINY), TINY[0])
-
-    def _suits(self, backbones: Backbones) -> bool:
-        try:
-            prepare(self.cell(network=tiny_network(backbones[0])), 1)
-        except UserError:
-            return False
-        except Exception:  # what is wrong in a plugin is found by the checks
-            return True
-        return True
+        suits = (tiny for tiny in TINY if refusal(tiny_network(tiny[0]).to("meta"), self.method, self.scenario) is None)
+        return next(suits, TINY[0])
 
     @property
     def spec(self) -> Spec:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import nn
 from torchvision.models import VisionTransformer
@@ -100,8 +102,10 @@ class SpareTransformer(TinyTransformer):
         self.auxiliary = nn.Linear(8, 10)
 
 
+Backbones: TypeAlias = tuple[type[TinyBackbone | TinyTransformer], ...]
+
 #: The tiny networks: each with one that has layers to spare.
-TINY = ((TinyBackbone, SpareBackbone), (TinyTransformer, SpareTransformer))
+TINY: tuple[Backbones, ...] = ((TinyBackbone, SpareBackbone), (TinyTransformer, SpareTransformer))
 
 
 def tiny_network(backbone: type[TinyBackbone | TinyTransformer] = TinyBackbone) -> Network:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -66,8 +66,9 @@ def inference_operations_per_image(network: Network, classes: int, image_size: i
     images = torch.empty(1, network.channels, image_size, image_size, dtype=torch.uint8, device="meta")
     with parametrize.cached(), torch.no_grad():
         for module in network.modules():
-            for name in module.parametrizations if parametrize.is_parametrized(module) else ():
-                getattr(module, name)
+            if parametrize.is_parametrized(module):
+                for name in cast(nn.ModuleDict, module.parametrizations):
+                    getattr(module, name)
         with OperationCounter() as counter:
             network(images)
     return counter.get_total_flops()

@@ -33,7 +33,7 @@ def usable(
         UserError: a method that the user named cannot be used, or none is left.
     """
     pristine = copy.deepcopy(backbone).to("meta")
-    tried = [(method, _refusal(pristine, method, learned_as(settings.scenario, method))) for method in configured]
+    tried = [(method, refusal(pristine, method, settings.scenario)) for method in configured]
     refused = [(method.spec, error) for method, error in tried if error is not None]
     for spec, error in refused:
         if not spec.group:
@@ -47,9 +47,14 @@ def usable(
     return tuple(method for method, error in tried if error is None)
 
 
-def _refusal(pristine: Network, method: ConfiguredMethod, scenario: Scenario) -> UserError | None:
-    """Return why a method cannot be used on a backbone, which has no values; None if it can."""
-    cell = Cell(pristine, method.make, 2, 0, torch.device("meta"), scenario=scenario, widths=(2,))
+def refusal(pristine: Network, method: ConfiguredMethod, scenario: Scenario = "task") -> UserError | None:
+    """Return why a method cannot be used on a backbone in a scenario; None if it can.
+
+    Args:
+        pristine: the backbone, on the device "meta".
+    """
+    learned = learned_as(scenario, method)
+    cell = Cell(pristine, method.make, 2, 0, torch.device("meta"), scenario=learned, widths=(2,))
     if method.cls.learns_in_steps and method.recipe.layer_decay != 1 and not blocks(pristine):
         return UserError(
             f"'{method.label}': layer_decay={method.recipe.layer_decay:g} is for the blocks of a transformer, and this "
