@@ -65,8 +65,8 @@ class SSF(PerTask):
     standard deviation of .02, so the network starts near the backbone and not exactly as it.
 
     It is computed as (gamma W) x + (gamma b + beta): a network that only answers has it in its weights, and needs the
-    operations of the backbone. Normalisation without weights stays as it is, and torch's attention without a bias is
-    scaled and not shifted.
+    operations of the backbone. Normalisation without weights stays as it is. Queries, keys and values without a
+    bias are scaled and not shifted, where attention only reads their layer's weight.
 
     Args:
         bn: the statistics of batch normalisation "per-task" (2 * C values) or "frozen" as the backbone's; its affine
@@ -104,12 +104,12 @@ def add_scales(network: nn.Module, method: str) -> list[Scale]:
             "leave the method out"
         )
     scales = []
-    for layer, weight, bias in places:
+    for layer, weight, bias, called in places:
         scale = Scale(getattr(layer, weight))
         register_parametrization(layer, weight, scale)
         if getattr(layer, bias, None) is not None:
             register_parametrization(layer, bias, Shift(scale))
-        elif not isinstance(layer, nn.MultiheadAttention):
+        elif called:
             # A child and a hook leave the names of the backbone's own tensors as they were.
             layer.add_module("shift", Shift(scale))
             layer.register_forward_hook(_shift)
@@ -117,11 +117,15 @@ def add_scales(network: nn.Module, method: str) -> list[Scale]:
     return scales
 
 
-def _places(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """Each layer with a weight, and the names of its weight and bias; attention hides one for queries, keys, values."""
-    hidden = {id(attention) for attention in attentions(network) if isinstance(attention, nn.MultiheadAttention)}
+def _places(network: nn.Module) -> Iterator[tuple[nn.Module, str, str, bool]]:
+    """Each layer with a weight, the names of its weight and bias, and whether it is called for its output."""
+    # torch's attention, and timm's with a bias of its own, take the weight and compute with it.
+    readers = [
+        each for each in attentions(network) if isinstance(each, nn.MultiheadAttention) or hasattr(each, "q_bias")
+    ]
+    read = {id(owner): (owner, weight, bias) for owner, weight, bias in map(qkv, readers)}
     for module in network.modules():
-        if id(module) in hidden:
-            yield qkv(module)
+        if id(module) in read:
+            yield *read[id(module)], False
         elif isinstance(module, nn.Linear | nn.Conv2d) or (is_norm(module) and module.weight is not None):
-            yield module, "weight", "bias"
+            yield module, "weight", "bias", True

@@ -139,6 +139,27 @@ def test_swin_uses_its_queries_keys_and_values_too() -> None:
         assert parameter.grad.abs().sum() > 0
 
 
+class OwnBias(nn.Module):
+    """As timm's: the layer `qkv` has no bias, and is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(4, 12, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.qkv.weight)
+
+
+@pytest.mark.parametrize("attention", [OwnBias(), nn.MultiheadAttention(4, 2, bias=False)])
+def test_nothing_is_trained_that_attention_does_not_use(attention: nn.Module) -> None:
+    SSF().adapt(attention)
+    assert sum(isinstance(module, Scale) for module in attention.modules()) >= 1
+    assert not [
+        name for name, _ in attention.named_parameters() if name.startswith("qkv.shift") or name == "shift.beta"
+    ]
+
+
 @pytest.mark.parametrize(("bn", "statistics"), [("frozen", set()), ("per-task", {"running_mean", "running_var"})])
 def test_statistics_of_batch_normalisation(bn: Any, statistics: set[str], tiny_network: Network) -> None:
     parts = prepare(Cell(tiny_network, lambda: SSF(bn), 2, 0, CPU), 1).parts

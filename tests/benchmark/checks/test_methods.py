@@ -10,6 +10,7 @@ from benchmark.checks.base import examine_one
 from benchmark.checks.find import targets
 from benchmark.checks.methods import METHOD_CHECKS
 from benchmark.checks.subject import MethodSubject
+from benchmark.checks.tiny import TinyBackbone, TinyTransformer
 from methods.configured import configure
 from methods.method import STEP_HOOKS, Method
 
@@ -308,3 +309,12 @@ def test_advice_is_no_failure(broken) -> None:
     status, text = told(broken(TEMPLATE, changes), "isolates_tasks is true to its word")
     assert status == "ok"
     assert "isolates_tasks = True says it" in text
+
+
+@pytest.mark.parametrize(
+    ("spec", "backbone"), [("sgd", TinyBackbone), ("vpt", TinyTransformer), ("lora", TinyTransformer)]
+)
+def test_a_method_is_checked_on_the_first_tiny_network_that_it_does_not_refuse(spec, backbone):
+    subject = MethodSubject(configure(spec))
+    assert type(subject.network().backbone) is backbone
+    assert isinstance(subject.network(spare=True).backbone, backbone)
