@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from baselines.shared.prompted import Prompted, Prompts, uniform
-from baselines.shared.tokens import Tokens
+from baselines.shared.tokens import with_tokens
 from baselines.shared.two_passes import Place, cosines, nearest
 from methods import Network, methods
 from methods.scenarios import Logits
@@ -44,21 +44,39 @@ class Pool(Prompts):
         return -self.pull * similarity.gather(1, nearest(similarity, self.chosen)).sum(1).mean()
 
 
-class ReadTokens(Tokens):
-    """Tokens that the features come from: what follows the blocks sees each of them as an image's only token.
+class Tokens:
+    """Tokens that go through the blocks beside an image's, and are then read instead of them.
+
+    What follows the blocks sees each of them as an image's only token, and the features are the mean over them.
 
     Args:
-        backbone: the backbone whose features are these.
+        backbone: the backbone whose features these are.
+        blocks: its blocks. Hooks leave the names of its tensors as they were.
+
+    Attributes:
+        prompt: the tokens [N, R, D]; None for no such tokens.
     """
 
-    def __init__(self, backbone: nn.Module):
-        super().__init__()
+    def __init__(self, backbone: nn.Module, blocks: Sequence[Block]):
+        self.prompt: Tensor | None = None
         # A network may average the tokens after those that it has before the patches; timm tells how many these are.
         self._copies = 1 + max(getattr(module, "num_prefix_tokens", 0) for module in backbone.modules())
+        blocks[0].module.register_forward_pre_hook(self._insert)
+        blocks[-1].module.register_forward_hook(self._alone)
         backbone.register_forward_hook(self._mean)
 
-    def after(self, x: Tensor, prompt: Tensor) -> Tensor:
-        return x[:, -prompt.shape[1] :].flatten(0, 1)[:, None].expand(-1, self._copies, -1)
+    # Bound methods as hooks are copied with the network.
+
+    def _insert(self, block: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if self.prompt is None:
+            return None
+        x, *others = inputs
+        return with_tokens(x, self.prompt), *others
+
+    def _alone(self, block: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        if self.prompt is None:
+            return None
+        return output[:, -self.prompt.shape[1] :].flatten(0, 1)[:, None].expand(-1, self._copies, -1)
 
     def _mean(self, backbone: nn.Module, inputs: tuple[Any, ...], features: Tensor) -> Tensor | None:
         return None if self.prompt is None else features.unflatten(0, (-1, self.prompt.shape[1])).mean(1)
@@ -105,7 +123,6 @@ class L2P(Prompted):
         self.pull = pull
 
     def made(self, network: Network, blocks: Sequence[Block]) -> tuple[Prompts, Sequence[Place]]:
-        tokens = ReadTokens(network.backbone)
-        tokens.add(blocks)
         width, features = blocks[0].width, network.feature_dim
-        return Pool(self.pool, self.length, width, features, self.chosen, self.pull, network.scale), [tokens]
+        prompts = Pool(self.pool, self.length, width, features, self.chosen, self.pull, network.scale)
+        return prompts, [Tokens(network.backbone, blocks)]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from baselines.shared.convolutions import convolutions
 from baselines.shared.per_task import PerTask
+from baselines.shared.tokens import with_tokens
 from methods import methods
 from methods.recipe import Range, Recipe
 from methods.transformers import sequence_blocks_for
@@ -19,7 +20,7 @@ Depth = Literal["shallow", "deep"]
 
 
 class Prompts(nn.Module):
-    """Tokens behind those of an image. Their order means nothing to a block, and a class token stays the first one.
+    """Tokens behind those of an image.
 
     Args:
         tokens: how many.
@@ -46,8 +47,7 @@ class Prompts(nn.Module):
         if not self.active:
             return None
         x, *others = inputs
-        own = self.tokens.expand(len(x), -1, -1).to(x.dtype)
-        return torch.cat([x[:, : x.shape[1] - self.replaced], own], 1), *others
+        return with_tokens(x, self.tokens, self.replaced), *others
 
     def remove(self, block: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
         """Take the outputs of the prompts away again: what follows may be a mean of all tokens."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import prepare
+from methods.network import Network
 
 
 def tokens_and_nearness(query: Tensor, tokens: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,6 +56,31 @@ def test_both_start_uniformly_between_minus_one_and_one(make_cell, vit_network):
     for tensor in initial.values():
         assert -1 <= tensor.min() < -0.9
         assert 0.9 < tensor.max() <= 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"global_pool": "avg"},
+        {"global_pool": "avg", "class_token": False},
+        {"global_pool": "avg", "reg_tokens": 3},
+        {"global_pool": "avg", "fc_norm": False},
+    ],
+)
+def test_a_network_of_timm_reads_the_mean_of_the_prompts(options, make_cell):
+    """Also if it averages the patches: what follows the blocks sees a prompt's token as an image's only one."""
+    timm = pytest.importorskip("timm.models.vision_transformer")
+    torch.manual_seed(0)
+    vit = timm.VisionTransformer(8, 4, embed_dim=8, depth=2, num_heads=2, num_classes=0, **options).double()
+    network = prepare(make_cell("l2p", Network(vit, 8, (0.5,) * 3, (0.25,) * 3).double()), 1).network.eval()
+    seen = []
+    network.backbone.blocks[-1].register_forward_pre_hook(lambda block, inputs: seen.append(block.forward(inputs[0])))
+    images = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
+    features = network.features(images)
+    tokens = seen[1][:, -25:]
+    norm = vit.norm if isinstance(vit.fc_norm, nn.Identity) else vit.fc_norm
+    torch.testing.assert_close(features, norm(tokens).mean(1))
 
 
 @pytest.mark.parametrize(

@@ -19,15 +19,17 @@ from methods.scenarios import Scenario
 
 ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "er-ace", "derpp", "agem", "gdumb", "joint"]
 ALL_JOINT += ["ncm", "slda", "ranpac", "aper", "lae"]
+# They need a transformer.
+PROMPTS = ["l2p", "dualprompt", "coda-prompt"]
 CLASS_ONLY = ["icarl", "wa", "bic", "slca", "ease"]
 
 
 def test_the_methods_with_an_answer_of_their_own() -> None:
     # Other tests may have registered methods of their own.
     built_in = {name for name in methods.names() if methods._entries[name].target.startswith(("baselines", "methods"))}
-    assert {*methods_for("class")} & built_in == {*ALL_JOINT, *CLASS_ONLY}
-    assert {*methods_for("domain")} & built_in == {*ALL_JOINT, "sgd-ll"}
-    assert {"clr", "packnet", "avalanche", *ALL_JOINT} <= set(methods_for("task"))
+    assert {*methods_for("class")} & built_in == {*ALL_JOINT, *PROMPTS, *CLASS_ONLY}
+    assert {*methods_for("domain")} & built_in == {*ALL_JOINT, *PROMPTS, "sgd-ll"}
+    assert {"clr", "packnet", "avalanche", *ALL_JOINT, *PROMPTS} <= set(methods_for("task"))
 
 
 @pytest.mark.parametrize(
