@@ -27,6 +27,12 @@ backbones.add_lazy(
     "multilayer perceptron with random weights, as on Split MNIST; mlp:hidden=100:layers=2:channels=1:size=28",
 )
 
+backbones.add_lazy(
+    "timm",
+    "benchmark.backbones.timm_nets:TimmBackbone",
+    "timm:NAME[:weights=pretrained][:image_size=N] - any network of the package timm, an extra",
+)
+
 for _method in ("DINO", "SwAV"):
     backbones.add_lazy(
         f"{_method.lower()}_resnet50",
@@ -48,11 +54,21 @@ _TORCHVISION = (
     *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
     *("shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"),
     *("squeezenet1_0", "squeezenet1_1"),
+    *("swin_b", "swin_s", "swin_t", "swin_v2_b", "swin_v2_s", "swin_v2_t"),
     *("vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
     *("wide_resnet50_2", "wide_resnet101_2"),
 )
 for _name in _TORCHVISION:
     backbones.add_lazy(_name, f"benchmark.backbones.torchvision_nets:{_name}", f"{_name} {_IMAGENET}")
+
+_FIXED_SIZE = ("maxvit_t", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32")
+for _name in _FIXED_SIZE:
+    backbones.add_lazy(
+        _name,
+        f"benchmark.backbones.torchvision_transformers:{_name}",
+        f"{_name} of torchvision; for one image size (:image_size=224), :weights=random, a name of torchvision's, or a "
+        "file",
+    )
 
 
 def backbone_of(text: str) -> Backbone:

@@ -36,6 +36,11 @@ class Backbone(ABC):
     image_size: int | None = None
 
     @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.name
+
+    @property
     def pretraining(self) -> str:
         """How the weights were pretrained, in a word or two, for tables."""
         return "not stated"
@@ -80,17 +85,17 @@ class Backbone(ABC):
         features, risky = self._probe(modules)
         for stride, channels in risky[:1]:
             self.warn(
-                f"--backbone: {self.name} has a 1x1 convolution of stride {stride} over {channels} channels that is no "
-                "nn.Conv2d: on some processors, torch's gradient of it is wrong or ends the process"
+                f"--backbone: {self.label} has a 1x1 convolution of stride {stride} over {channels} channels that is "
+                "no nn.Conv2d: on some processors, torch's gradient of it is wrong or ends the process"
             )
         return Network(modules, features, self.mean, self.std)
 
     def _check_numbers(self, modules: nn.Module) -> None:
         """Refuse parameters that are not finite real numbers, and convert the others to single precision."""
-        _refuse_unusable(dict(modules.named_parameters()), self.name)
+        _refuse_unusable(dict(modules.named_parameters()), self.label)
         others = {str(p.dtype).removeprefix("torch.") for p in modules.parameters() if p.dtype != torch.float32}
         if others:
-            self.warn(f"--backbone: {self.name} has weights in {' and '.join(sorted(others))}, here they are float32")
+            self.warn(f"--backbone: {self.label} has weights in {' and '.join(sorted(others))}, here they are float32")
             modules.float()
 
     def _probe(self, modules: nn.Module) -> tuple[int, list[tuple[int, int]]]:
@@ -100,9 +105,9 @@ class Backbone(ABC):
         try:
             with RiskyConvolutions() as watch:
                 features = probe(torch.empty(1, len(self.mean), size, size, device="meta"))
-        except (RuntimeError, TypeError, AttributeError) as error:
+        except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
             raise UserError(
-                f"--backbone: {self.name} does not run on images of {size}x{size}: {first_line(error)}"
+                f"--backbone: {self.label} does not run on images of {size}x{size}: {first_line(error)}"
             ) from error
         return int(features.shape[1]), watch.found
 
@@ -134,7 +139,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever is wrong with the file, the user needs its name
         raise UserError(f"--backbone: {path} cannot be read as a file of weights: {_reason(error)}") from error
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model", "teacher"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):

@@ -1,4 +1,4 @@
-"""Any of torchvision's convolutional networks, whole or cut, without its classifier."""
+"""Any of torchvision's classifiers, whole or cut, without its classifier."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from urllib.error import URLError
 
 import torchvision.models
 from torch import Tensor, nn
+from torchvision.models.vision_transformer import Encoder
 
 from benchmark.backbones.base import Backbone, fill, read_weights
+from benchmark.backbones.tensor_names import with_todays_names
 from methods.errors import UserError
 
 # The names of these networks' classifiers, also the auxiliary ones.
-_CLASSIFIERS = ("fc", "classifier", "AuxLogits", "aux1", "aux2")
+_CLASSIFIERS = ("fc", "classifier", "heads", "head", "AuxLogits", "aux1", "aux2")
+
+# What is between the last features and the classifier, and stays if the network is cut.
+_POOLING = ("permute", "avgpool", "flatten")
+
+# Modules that call their children one after the other.
+_CHAINS = (nn.Sequential, nn.ModuleList, Encoder)
 
 
 class TorchvisionBackbone(Backbone):
@@ -47,25 +55,30 @@ class TorchvisionBackbone(Backbone):
         return self.weights.endswith((".safetensors", ".pth", ".pt", ".tar"))
 
     def modules(self) -> nn.Module:
-        name = self.architecture
-        auxiliary = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
-        network = torchvision.models.get_model(name, weights=None, **auxiliary)
+        network = self._whole()
         for classifier in _CLASSIFIERS:
             if hasattr(network, classifier):
                 setattr(network, classifier, nn.Flatten(1))
         if isinstance(getattr(network, "avgpool", None), nn.AdaptiveAvgPool2d):
             network.avgpool = nn.AdaptiveAvgPool2d(1)
-        if name.startswith("squeezenet"):
-            network.classifier = nn.AdaptiveAvgPool2d(1)  # its forward pass pools nowhere else
+        if self.architecture.startswith(("squeezenet", "maxvit")):
+            # Their forward pass pools nowhere else.
+            network.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
         self._left_out = tuple(f"{module}." for module in (*_CLASSIFIERS, *self._cut(network)))
         return network
+
+    def _whole(self) -> nn.Module:
+        """torchvision's network with its classifier, and without weights."""
+        name = self.architecture
+        auxiliary = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+        return torchvision.models.get_model(name, weights=None, **auxiliary)
 
     def _cut(self, network: nn.Module) -> list[str]:
         """Replace all modules after `until` by the identity; returns the names of those that were left out."""
         left_out: list[str] = []
         module, path = network, ""
         for component in self.until.split(".") if self.until else []:
-            if not (module is network or isinstance(module, nn.Sequential)):
+            if not (module is network or isinstance(module, _CHAINS)):
                 raise UserError(f"--backbone: {self.name} cannot be cut inside {path[:-1]}; it can be cut after it")
             children = list(dict(module.named_children()))
             if component not in children:
@@ -74,7 +87,7 @@ class TorchvisionBackbone(Backbone):
                     f"{f'inside {path[:-1]} ' if path else ''}it can be cut after {', '.join(children)}"
                 )
             for name in children[children.index(component) + 1 :]:
-                if name not in ("avgpool", *_CLASSIFIERS):
+                if name not in (*_POOLING, *_CLASSIFIERS):
                     module.add_module(name, nn.Identity())
                     left_out.append(path + name)
             module, path = module.get_submodule(component), f"{path}{component}."
@@ -84,9 +97,18 @@ class TorchvisionBackbone(Backbone):
         if self.weights == "random":
             return
         if self._is_file:
-            fill(modules, read_weights(self.weights), self._left_out, self.weights, self.warn)
+            source, weights = self.weights, with_todays_names(read_weights(self.weights))
         else:
-            fill(modules, self._published(), self._left_out, f"{self.name}:weights={self.weights}", self.warn)
+            source, weights = f"{self.name}:weights={self.weights}", self._published()
+        fill(modules, self._fitted(weights, modules, source), self._left_out, source, self.warn)
+
+    def _fitted(self, weights: dict[str, Tensor], modules: nn.Module, source: str) -> dict[str, Tensor]:
+        """The weights as this network needs them.
+
+        Args:
+            source: where they come from, for messages.
+        """
+        return weights
 
     def _chosen(self) -> Any:
         """torchvision's weights of that name."""
@@ -100,7 +122,7 @@ class TorchvisionBackbone(Backbone):
 
     def _published(self) -> dict[str, Tensor]:
         try:
-            return self._chosen().get_state_dict(progress=False, check_hash=True)
+            return with_todays_names(self._chosen().get_state_dict(progress=False, check_hash=True))
         except (URLError, OSError, RuntimeError) as error:
             raise UserError(
                 f"--backbone: the weights {self.weights} of {self.name} could not be downloaded ({error}); "

@@ -24,6 +24,8 @@ from methods.network import Network
 # Image sizes to try; the first one that the backbone accepts is used.
 _SIZES = (32, 64, 128, 224)
 
+_NORMALISATION = (BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
 
 class BackboneSubject(Instances):
     """A backbone to check."""
@@ -71,8 +73,10 @@ class BackboneSubject(Instances):
 
 
 def runs_without_data(subject: BackboneSubject) -> str | None:
-    """It runs on tensors without values, as in `cost`, with images of 32x32 or more."""
-    return None if subject.size == _SIZES[0] else f"it needs images of {subject.size}x{subject.size}; use --image-size"
+    """It runs on tensors without values, as in `cost`, with images of 32x32 or more, or of the only size it takes."""
+    if subject.make().image_size or subject.size == _SIZES[0]:
+        return None
+    return f"it needs images of {subject.size}x{subject.size}; use --image-size"
 
 
 def is_made(subject: BackboneSubject) -> None:
@@ -150,13 +154,13 @@ def is_float32(subject: BackboneSubject) -> str | None:
 
 
 def has_layers(subject: BackboneSubject) -> str | None:
-    """Convolutions and batch normalisation are classes of torch.nn, because methods look for these."""
+    """Convolutions and normalisation are classes of torch.nn, because methods look for these."""
     modules = list(subject.network.backbone.modules())
     lacking = []
     if not any(isinstance(module, nn.Conv2d) for module in modules):
         lacking.append("nn.Conv2d, which clr and others adapt")
-    if not any(isinstance(module, BatchNorm) for module in modules):
-        lacking.append("batch normalisation, which bn-only and others train")
+    if not any(isinstance(module, _NORMALISATION) for module in modules):
+        lacking.append("batch or layer normalisation, which bn-only and others train")
     return f"it has no {' and no '.join(lacking)}" if lacking else None
 
 

@@ -23,6 +23,7 @@ from benchmark.workers import warm_up
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
 from methods.network import Network
+from methods.options import option_types
 
 
 @dataclass(frozen=True)
@@ -184,9 +185,11 @@ def image_size_for(backbone: Backbone, asked: int | None) -> int | None:
     """
     only = backbone.image_size
     if only and asked not in (None, only):
+        sized = "image_size" in option_types(type(backbone))
+        other = f"write {backbone.label}:image_size={asked}" if sized else "give a backbone for that size"
         raise UserError(
-            f"--image-size {asked}: backbone {backbone.name} takes only images of {only}x{only}; leave the option out, "
-            "or give a backbone for that size"
+            f"--image-size {asked}: backbone {backbone.label} takes only images of {only}x{only}; leave the option "
+            f"out, or {other}"
         )
     return only or asked
 

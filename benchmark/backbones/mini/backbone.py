@@ -14,11 +14,7 @@ from benchmark.backbones.mini.network import MEAN, STD
 
 
 class EmbeddedBackbone(Backbone):
-    """A network whose pretrained weights ship with the package.
-
-    Args:
-        weights: "fractals" (shipped), "random", or a .safetensors or .pth file.
-    """
+    """A network whose pretrained weights ship with the package."""
 
     #: The shipped weights, and the names in a file of weights that need not fit: of a classifier.
     shipped: ClassVar[Path]
@@ -41,7 +37,11 @@ class EmbeddedBackbone(Backbone):
 
 @backbones.register("mini")
 class MiniBackbone(EmbeddedBackbone):
-    """small ResNet for 32x32, pretrained on generated fractals; shipped"""
+    """small ResNet for 32x32, pretrained on generated fractals; shipped
+
+    Args:
+        weights: "fractals" (shipped), "random", or a .safetensors or .pth file.
+    """
 
     shipped = network.WEIGHTS
     classifiers = ("fc.", "classifier.")
@@ -52,7 +52,11 @@ class MiniBackbone(EmbeddedBackbone):
 
 @backbones.register("mini-vit")
 class MiniViTBackbone(EmbeddedBackbone):
-    """small vision transformer for 32x32, pretrained on generated fractals; shipped"""
+    """small vision transformer for 32x32, pretrained on generated fractals; shipped
+
+    Args:
+        weights: "fractals" (shipped), "random", or a .safetensors or .pth file.
+    """
 
     shipped = vit.WEIGHTS
     classifiers = ("heads.",)

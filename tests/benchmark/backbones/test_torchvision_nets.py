@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.error import URLError
 
@@ -55,6 +56,9 @@ def refusal(call, *arguments) -> str:
         ("regnet_x_400mf:until=trunk_output.block2", 64, None),
         ("mobilenet_v3_small:until=features.8", 48, None),
         ("alexnet:until=features.5", 192, None),
+        # Patches 3x4x4 to 96 with normalisation; a block: norms, qkv and output, bias table 13x13 of 3 heads, MLP.
+        ("swin_t:until=features.1.0", 96, 4_896 + (384 + 37_248 + 507 + 74_208)),
+        ("swin_v2_t:until=features.3", 192, None),
     ],
 )
 def test_features_and_parameters(text, features, parameters):
@@ -67,9 +71,8 @@ def test_features_and_parameters(text, features, parameters):
         assert sum(p.numel() for p in network.backbone.parameters()) == parameters
 
 
-TORCHVISION = [
-    name for name in backbones.names() if name not in ("mini", "mini-vit", "mlp", "dino_resnet50", "swav_resnet50")
-]
+OTHERS = ("mini", "mini-vit", "mlp", "timm", "dino_resnet50", "swav_resnet50")
+TORCHVISION = [name for name in backbones.names() if name not in OTHERS]
 
 
 def linear(inputs: int, outputs: int = 1000) -> int:
@@ -96,6 +99,8 @@ def linear(inputs: int, outputs: int = 1000) -> int:
         ("resnext50_32x4d", 2048, linear(2048)),
         ("shufflenet_v2_x0_5", 1024, linear(1024)),
         ("squeezenet1_1", 512, linear(512)),
+        ("swin_t", 768, linear(768)),
+        ("swin_v2_t", 768, linear(768)),
         ("vgg11_bn", 512, linear(512 * 49, 4096) + linear(4096, 4096) + linear(4096)),
         ("wide_resnet50_2", 2048, linear(2048)),
     ],
@@ -108,10 +113,8 @@ def test_every_family_can_be_built_without_data_and_lacks_its_classifier_only(na
     assert sum(p.numel() for p in network.backbone.parameters()) == published - classifier
 
 
-def test_every_network_of_torchvision_that_convolves_is_there():
-    vit = ("vit_", "swin", "maxvit")
-    known = [n for n in torchvision.models.list_models(module=torchvision.models) if not n.startswith(vit)]
-    assert sorted(TORCHVISION) == sorted(known)
+def test_every_network_of_torchvision_is_there():
+    assert sorted(TORCHVISION) == sorted(torchvision.models.list_models(module=torchvision.models))
 
 
 def test_cutting_leaves_the_features_of_the_part_before(tmp_path):
@@ -256,6 +259,18 @@ def test_published_weights_are_loaded_by_name(monkeypatch):
     network = source("resnet18:weights=IMAGENET1K_V1").network()
     assert all(torch.equal(tensor, published[name]) for name, tensor in network.backbone.state_dict().items())
     assert asked == [(weights.IMAGENET1K_V1, {"progress": False, "check_hash": True})]
+
+
+def test_published_weights_with_earlier_names_are_loaded(monkeypatch):
+    """The published file of densenet121 was saved when its layers had names with a dot more."""
+    torch.manual_seed(3)
+    today = torchvision.models.densenet121().state_dict()
+    earlier = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name): value for name, value in today.items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in earlier
+    weights = torchvision.models.DenseNet121_Weights
+    monkeypatch.setattr(weights, "get_state_dict", lambda self, **options: earlier)
+    network = source("densenet121:weights=DEFAULT:until=features.denseblock1").network()
+    assert all(torch.equal(tensor, today[name]) for name, tensor in network.backbone.state_dict().items())
 
 
 def test_without_a_network_a_file_is_asked_for(monkeypatch):

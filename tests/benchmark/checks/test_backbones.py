@@ -126,7 +126,9 @@ def test_the_examples_backbone_passes(lab) -> None:
     assert [(f.check, f.status, f.text) for f in target.findings()] == [(name, "ok", "") for name in CHECKS]
 
 
-@pytest.mark.parametrize("spec", ["mini", "resnet18:until=layer1:weights=random"])
+@pytest.mark.parametrize(
+    "spec", ["mini", "mini-vit:weights=random", "resnet18:until=layer1:weights=random", "timm:test_vit:image_size=32"]
+)
 def test_known_backbones_pass(spec) -> None:
     (target,) = [target for target in targets([spec]) if target.registry is backbones]
     assert [f.status for f in target.findings()] == ["ok"] * len(CHECKS)
@@ -139,7 +141,7 @@ def test_known_backbones_pass(spec) -> None:
         (
             [("nn.BatchNorm2d(filters),", ""), ("nn.BatchNorm2d(self.features),", "")],
             "has layers that methods know",
-            "it has no batch normalisation, which bn-only and others train",
+            "it has no batch or layer normalisation, which bn-only and others train",
         ),
         ([(FLAT, f"{FLAT}\n        ).double(")], "is in float32", "has weights in float64, here they are float32"),
     ],

@@ -1,0 +1,151 @@
+"""Any network of the package timm, without its classifier."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from benchmark.backbones import backbones
+from benchmark.backbones.base import Backbone, fill, read_weights
+from methods.errors import UserError, first_line
+
+# In files of DINOv2 and MAE; it only takes part in the pretraining.
+_BESIDE = ("mask_token",)
+
+
+@backbones.register("timm")
+class TimmBackbone(Backbone):
+    """timm:NAME[:weights=pretrained][:image_size=N] - any network of the package timm, an extra
+
+    Images are normalised as timm's weights of that name expect. A network that takes images of one size only, as most
+    transformers, gets them in the size of timm's weights.
+
+    Args:
+        model: timm's name of the network, with or without a tag of its weights, as `vit_small_patch16_224.dino`.
+        weights: "random", "pretrained" (timm's, downloaded once), or a .safetensors or .pth file, also one with DINO's
+            or DINOv2's names.
+        image_size: the height and width of its images, in pixels; none for timm's, or any if the network takes any.
+            The position embeddings of weights for another size are interpolated.
+    """
+
+    def __init__(self, model: str, weights: str = "random", image_size: int | None = None):
+        self.model = model
+        self.weights = weights
+        self._published = _published(model)
+        self.mean, self.std = tuple(self._published.mean), tuple(self._published.std)
+        own = int(self._published.input_size[1]) if self._published.fixed_input_size else None
+        self.image_size = image_size or own
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}:{self.model}"
+
+    @property
+    def pretraining(self) -> str:
+        if self.weights == "pretrained":
+            return f"timm ({self._published.tag})" if self._published.tag else "timm"
+        return "none" if self.weights == "random" else Path(self.weights).name
+
+    def modules(self) -> nn.Module:
+        try:
+            return self._made(pretrained=False)
+        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(f"--backbone: {self.label} cannot be made: {first_line(error)}") from error
+
+    def _made(self, pretrained: bool) -> nn.Module:
+        import timm
+
+        # Networks that take any size have no such option.
+        size: dict[str, Any] = {"img_size": self.image_size} if self._published.fixed_input_size else {}
+        return timm.create_model(self.model, pretrained=pretrained, num_classes=0, **size)
+
+    def load(self, modules: nn.Module) -> None:
+        if self.weights == "random":
+            return
+        if self.weights == "pretrained":
+            source, weights = f"{self.label}:weights=pretrained", self._downloaded()
+        else:
+            source, weights = self.weights, read_weights(self.weights)
+        classifiers = self._published.classifier or ()
+        names = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
+        fill(
+            modules,
+            self._converted(weights, modules, source),
+            (*(f"{name}." for name in names), *_BESIDE),
+            source,
+            self.warn,
+        )
+
+    def _downloaded(self) -> dict[str, Tensor]:
+        try:
+            with _quiet("huggingface_hub"):
+                return dict(self._made(pretrained=True).state_dict())
+        except Exception as error:  # whatever timm's ways to download raise
+            raise UserError(
+                f"--backbone: the weights of {self.label} could not be downloaded ({first_line(error)}); give a local "
+                f"file with {self.label}:weights=FILE"
+            ) from error
+
+    def _converted(self, weights: dict[str, Tensor], modules: nn.Module, source: str) -> Mapping[str, Tensor]:
+        """The weights under timm's names and in this network's shapes, converted by timm if they are published so."""
+        wanted = {name: tensor.shape for name, tensor in modules.state_dict().items()}
+        if all(name in weights and weights[name].shape == shape for name, shape in wanted.items()):
+            return weights
+        # Each module of timm has a function that reads what its networks' authors published.
+        convert: Callable[..., dict[str, Tensor]] | None = getattr(
+            sys.modules[type(modules).__module__], "checkpoint_filter_fn", None
+        )
+        if convert is None:
+            return weights
+        try:
+            found = convert(dict(weights), modules)
+        except Exception:  # timm expects some names, and `fill` says which are missing
+            return weights
+        for name in found.keys() & weights.keys() & wanted.keys():
+            if found[name].shape != weights[name].shape:
+                shapes = f"{list(weights[name].shape)} to {list(found[name].shape)}"
+                self.warn(f"--backbone: '{name}' of {source} is for another image size; it is interpolated, {shapes}")
+        return found
+
+
+def _published(model: str) -> Any:
+    """What timm says about a network's weights (timm's PretrainedCfg).
+
+    Raises:
+        UserError: timm is not installed, or has no such network or weights.
+    """
+    if importlib.util.find_spec("timm") is None:
+        raise UserError('--backbone: timm is not installed; install it with: pip install ".[timm]"')
+    import timm
+
+    if not timm.is_model(model):
+        close = difflib.get_close_matches(model.partition(".")[0], timm.list_models(), n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them"
+        raise UserError(f"--backbone: timm has no network '{model}'; {hint}")
+    try:
+        return timm.get_pretrained_cfg(model)
+    except RuntimeError:
+        name, _, tag = model.partition(".")
+        known = [text.partition(".")[2] for text in timm.list_pretrained(f"{name}.*")]
+        hint = f"known are {', '.join(known)}" if known else "leave the tag out"
+        raise UserError(f"--backbone: timm has no weights '{tag}' of {name}; {hint}") from None
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without a logger's warnings, here about each try to download."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
