@@ -11,6 +11,7 @@ from benchmark.images.layout import MemoryFormat
 from benchmark.learning.learner import learn, start
 from benchmark.learning.precision import Precision
 from benchmark.learning.training import Training
+from benchmark.planning.preparation import image_size_for
 from methods.configured import configure
 from methods.errors import UserError
 from methods.network import Network
@@ -88,7 +89,7 @@ def workload(text: str) -> Workload | None:
     """`resnet18@64`, with random weights, or `perceptron`; None if there is no such backbone.
 
     Raises:
-        UserError: the text has another form.
+        UserError: the text has another form, or the backbone takes only images of another size.
     """
     if text == "perceptron":
         return Workload(text, perceptron.perceptron(0), perceptron.SIZE, channels=1)
@@ -97,7 +98,9 @@ def workload(text: str) -> Workload | None:
         raise UserError(f"network '{text}' must be NAME@PIXELS, as resnet18@64, or perceptron")
     if name not in backbones.names():
         return None
-    return Workload(text, backbone_of(name).network(), int(size))
+    source = backbone_of(name)
+    image_size_for(source, int(size))
+    return Workload(text, source.network(), int(size))
 
 
 def harness_steps(method: str, load: Workload, place: Place, amount: Amount) -> Steps:

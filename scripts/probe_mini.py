@@ -1,8 +1,10 @@
-"""How good the embedded backbone's features are: linear probes on the mini stream and on scikit-learn's digits.
+"""How good an embedded backbone's features are: linear probes on the mini stream and on scikit-learn's digits.
+
+    python scripts/probe_mini.py [SPEC]
 
 Prints a Markdown table: for each task, the accuracy on test pictures of a logistic regression on frozen features of
 the training pictures. First for a randomly initialised network with batch normalisation fitted to the training
-pictures, then for the shipped weights, or for the weights in a file given as the only argument.
+pictures, then for the backbone of the specification: mini, mini-vit, or one of them with :weights=FILE.
 """
 
 from __future__ import annotations
@@ -12,15 +14,15 @@ import sys
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmark.backbones.mini.network import MEAN, STD, WEIGHTS, MiniResNet
+from benchmark.backbones import backbone_of
+from benchmark.backbones.mini.network import MEAN, STD
 from benchmark.streams.mini.stream import MiniStream
 
 #: Normalised images [N, 3, 32, 32] and labels [N].
@@ -48,24 +50,18 @@ def normalised(images: Tensor) -> Tensor:
     return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
-def random_network(images: Tensor) -> MiniResNet:
+def random_network(name: str, images: Tensor) -> nn.Module:
     torch.manual_seed(0)
-    network = MiniResNet()
+    network = backbone_of(f"{name}:weights=random").modules()
     for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d):
             # The running statistics become the statistics of this one batch.
             module.momentum = None
     network(images)
     return network
 
 
-def shipped_network(path: str) -> MiniResNet:
-    network = MiniResNet()
-    network.load_state_dict(load_file(path))
-    return network
-
-
-def probe(network: MiniResNet, train: Split, test: Split) -> float:
+def probe(network: nn.Module, train: Split, test: Split) -> float:
     network.eval()
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     classifier.fit(network(train[0]).numpy(), train[1])
@@ -73,10 +69,12 @@ def probe(network: MiniResNet, train: Split, test: Split) -> float:
 
 
 @torch.no_grad()
-def main(path: str) -> None:
-    pretrained = shipped_network(path)
+def main(text: str) -> None:
+    source = backbone_of(text)
+    pretrained = source.modules()
+    source.load(pretrained)
     rows = [
-        (name, 1 / classes, probe(random_network(train[0]), train, test), probe(pretrained, train, test))
+        (name, 1 / classes, probe(random_network(source.name, train[0]), train, test), probe(pretrained, train, test))
         for name, (classes, train, test) in tasks().items()
     ]
     rows.append(("mean", *(float(np.mean(column)) for column in list(zip(*rows, strict=True))[1:])))
@@ -86,4 +84,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else str(WEIGHTS))
+    main(sys.argv[1] if len(sys.argv) > 1 else "mini")

@@ -91,7 +91,13 @@ NOT_RUN = {
         ),
         SHOWS,
     ),
-    "pretrain --out benchmark/backbones/mini/mini.safetensors": "takes 14 minutes; test_pretrain.py makes less",
+    **dict.fromkeys(
+        (
+            "pretrain --out benchmark/backbones/mini/mini.safetensors",
+            "pretrain --backbone mini-vit --out benchmark/backbones/mini/mini-vit.safetensors",
+        ),
+        "takes many minutes; test_pretrain.py makes less",
+    ),
     "methods mean-imm": INSTALLED,
     "run --methods sgd,mean-imm,mean-imm:share=0.3 --stream gratings:tasks=10 --backbone gabor": INSTALLED,
 }
