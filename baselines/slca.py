@@ -72,7 +72,13 @@ class SLCA(FineTuning):
     def lr_scale(self, name: str) -> float:
         return 1.0 if is_head(name) else self.slow
 
+    def before_training_exp(self, step: Step) -> None:
+        # The weight decay changes rows of the head that have no gradient.
+        heads = step.model.heads
+        self._old = {name: t.detach()[: heads.closed].clone() for name, t in heads.take(step.model.head_key).items()}
+
     def after_training_exp(self, step: Step) -> None:
+        step.model.heads.place(self._old)
         self._keep_distributions(step)
         if self.task > 1 and self.align:
             self._align(step)
