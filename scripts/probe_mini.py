@@ -34,7 +34,7 @@ def tasks() -> dict[str, tuple[int, Split, Split]]:
     found: dict[str, tuple[int, Split, Split]] = {}
     for task in MiniStream().raw_tasks(None):
         train, test = (
-            (normalised(part.images.permute(0, 3, 1, 2).float() / 255), np.array(part.labels))
+            (normalised(torch.from_numpy(part.images).permute(0, 3, 1, 2).float() / 255), np.array(part.labels))
             for part in (task.train, task.test)
         )
         found[task.name] = (len(task.classes), train, test)

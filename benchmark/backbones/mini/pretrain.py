@@ -82,7 +82,7 @@ def pretrain(
     """Train an embedded backbone on fractal classes and save it; the shipped weights are made with the defaults.
 
     AdamW, the learning rate rising for one epoch and falling to zero along a cosine. Takes about ten minutes on one CPU
-    core for `mini`, about an hour for `mini-vit`, and prints nothing unless standard error is a terminal.
+    core for `mini`, about forty for `mini-vit`, and prints nothing unless standard error is a terminal.
 
     Args:
         out: the file to write, atomically; its header records settings and held-out accuracy under "pretraining".

@@ -127,7 +127,7 @@ def test_the_examples_backbone_passes(lab) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["mini", "mini-vit:weights=random", "resnet18:until=layer1:weights=random", "timm:test_vit:image_size=32"]
+    "spec", ["mini", "mini-vit", "resnet18:until=layer1:weights=random", "timm:test_vit:image_size=32"]
 )
 def test_known_backbones_pass(spec) -> None:
     (target,) = [target for target in targets([spec]) if target.registry is backbones]

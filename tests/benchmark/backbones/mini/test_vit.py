@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 
 from benchmark.backbones import backbone_of
-from benchmark.backbones.mini.vit import MiniViT
+from benchmark.backbones.mini.network import MEAN, STD
+from benchmark.backbones.mini.vit import WEIGHTS, MiniViT
 
 
 def test_parameter_count():
@@ -24,6 +30,36 @@ def test_features_are_the_class_token():
     assert tokens.shape == (2, 64, 64)
     tokens = network.encoder(torch.cat([network.class_token.expand(2, 1, 64), tokens], 1))
     torch.testing.assert_close(network(images), tokens[:, 0])
+
+
+def test_file_is_small_loads_strictly_and_says_how_it_was_made():
+    assert WEIGHTS.stat().st_size < 2_000_000
+    MiniViT().load_state_dict(load_file(WEIGHTS), strict=True)
+    with safe_open(WEIGHTS, "pt") as file:
+        settings = json.loads(file.metadata()["pretraining"])
+    assert settings["accuracy"] > 50 / settings["classes"]
+    assert {"classes", "images_per_class", "epochs", "seed"} <= set(settings)
+
+
+def test_shipped_weights_beat_random_ones_on_handwriting():
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+
+    data = load_digits()
+    images = torch.tensor(data.images / 16, dtype=torch.float32)[:600, None].repeat(1, 3, 1, 1)
+    images = (F.interpolate(images, size=32, mode="bilinear") - MEAN[0]) / STD[0]
+
+    def score(network: MiniViT) -> float:
+        with torch.no_grad():
+            features = network.eval()(images)
+        features = (features - features[:300].mean(0)) / (features[:300].std(0) + 1e-6)
+        model = LogisticRegression(C=0.1, max_iter=300).fit(features[:300], data.target[:300])
+        return model.score(features[300:], data.target[300:600])
+
+    shipped = MiniViT()
+    shipped.load_state_dict(load_file(WEIGHTS))
+    torch.manual_seed(0)
+    assert score(shipped) > score(MiniViT()) + 0.05
 
 
 def test_it_has_no_batch_normalisation():
