@@ -17,6 +17,7 @@ FAMILIES = [
     ["sgd", "sgd-ll", "ncm", "slda", "ranpac"],
     ["icarl", "wa", "bic"],
     ["norm-only", "bitfit", "ssf", "adapter", "vpt"],
+    ["l2p", "dualprompt", "coda-prompt"],
 ]
 NAMES = [name for family in FAMILIES for name in family]
 OTHERS = ["ewc:strength=500", "er:memory=200", "er:memory=1000", "avalanche:MASPlugin:lambda_reg=1", "my-method"]
