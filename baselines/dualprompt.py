@@ -11,7 +11,7 @@ from baselines.shared.growing import Growing
 from baselines.shared.prefixes import Prefix
 from baselines.shared.prompted import GrowingPrompts, Prompts, uniform
 from baselines.shared.two_passes import Place, cosines, nearest
-from methods import Network, methods
+from methods import Network, Step, methods
 from methods.scenarios import Logits
 from methods.transformers import Block
 
@@ -23,7 +23,7 @@ _EXPERT = range(2, 5)
 class DualPrompts(Prompts):
     """Keys and values for attention: general ones, and those of each task with the task's key.
 
-    All start uniformly between -1 and 1.
+    All start uniformly between -1 and 1; see also `begin`.
 
     Args:
         general, expert: how many of each kind.
@@ -41,6 +41,14 @@ class DualPrompts(Prompts):
         self.general = uniform((len(_GENERAL), 2, general, width), like)
         self.expert = Growing(task, uniform((len(_EXPERT), 2, expert, width), like))
         self.keys = Growing(task, uniform((features,), like))
+
+    @torch.no_grad()
+    def begin(self, generator: torch.Generator) -> None:
+        """Start a new task: its key at random, its keys and values at what the task before has learned."""
+        key, experts = self.keys.newest(), self.expert.each()
+        key.copy_(torch.empty(key.shape, device="cpu").uniform_(-1, 1, generator=generator))
+        if len(experts) > 1:
+            experts[-1].copy_(experts[-2])
 
     def given(self, query: Tensor) -> list[tuple[Tensor, ...]]:
         """Queries [N, Q] -> keys and values of each block: of the new task in training, else of the nearest key."""
@@ -68,7 +76,7 @@ class DualPrompt(GrowingPrompts):
     tasks train g and the head, each task its own e_t and k_t: 2 * 2 * general * D values in all, and 3 * 2 * expert * D
     + D for each task, 15,360 and 92,928 on a ViT-B/16. Both passes are counted.
 
-    Each image gets its own prompt. The authors' code gives all images of a batch that of the task that most of them
+    k_t starts at random, and e_t at e_(t-1). Each image gets its own prompt. The authors' code gives all images of a batch that of the task that most of them
     would choose.
 
     Args:
@@ -95,5 +103,9 @@ class DualPrompt(GrowingPrompts):
 
     def made(self, network: Network, blocks: Sequence[Block]) -> tuple[Prompts, Sequence[Place]]:
         width, features = blocks[0].width, network.feature_dim
-        prompts = DualPrompts(self.general, self.expert, width, features, self.pull, self.task, network.scale)
-        return prompts, [Prefix(blocks[number].attention) for number in (*_GENERAL, *_EXPERT)]
+        like, task = network.scale, self.task
+        self.new = DualPrompts(self.general, self.expert, width, features, self.pull, task, like)
+        return self.new, [Prefix(blocks[number].attention) for number in (*_GENERAL, *_EXPERT)]
+
+    def before_training_exp(self, step: Step) -> None:
+        self.new.begin(self.generator)

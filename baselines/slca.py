@@ -14,9 +14,10 @@ from baselines.shared.exemplars import with_values
 from baselines.shared.finetuning import FineTuning
 from baselines.shared.gaussians import factors, fitted, samples
 from methods import Range, Recipe, Step, methods
-from methods.heads import is_head
+from methods.heads import is_head, named
 
 _COVARIANCES = "covariances."
+_UNALIGNED = "unaligned."
 
 
 @methods.register("slca")
@@ -30,7 +31,8 @@ class SLCA(FineTuning):
     From the second task on, the head of all classes is then trained again, by SGD, on samples of these distributions:
     f ~ N(s mu, Sigma), s = 0.9 + 0.1 t / T for a class of task t of the T so far. In each of `align` epochs there are
     `samples` of each class, in as many batches as there are classes. The loss is that of z / (temperature * mean over
-    tasks of |z_t|), where z_t are the logits of task t's classes.
+    tasks of |z_t|), where z_t are the logits of task t's classes. This head answers. The one from before is kept, D + 1
+    values a class, and the next task goes on with it.
 
     Args:
         slow: the factor of the learning rate of all but the head.
@@ -73,14 +75,20 @@ class SLCA(FineTuning):
         return 1.0 if is_head(name) else self.slow
 
     def before_training_exp(self, step: Step) -> None:
+        model = step.model
+        if f"{_UNALIGNED}weight" in self.kept:
+            model.heads.place(named(model.head_key, *(self.kept[f"{_UNALIGNED}{name}"] for name in ("weight", "bias"))))
         # The weight decay changes rows of the head that have no gradient.
-        heads = step.model.heads
-        self._old = {name: t.detach()[: heads.closed].clone() for name, t in heads.take(step.model.head_key).items()}
+        trained = model.heads.take(model.head_key)
+        self._old = {name: tensor.detach()[: model.heads.closed].clone() for name, tensor in trained.items()}
 
     def after_training_exp(self, step: Step) -> None:
-        step.model.heads.place(self._old)
+        model = step.model
+        model.heads.place(self._old)
         self._keep_distributions(step)
         if self.task > 1 and self.align:
+            for name, tensor in zip(("weight", "bias"), model.heads.take(model.head_key).values(), strict=True):
+                self.kept[f"{_UNALIGNED}{name}"] = tensor.detach().clone()
             self._align(step)
 
     @torch.no_grad()

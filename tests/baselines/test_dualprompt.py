@@ -39,6 +39,11 @@ def test_three_steps_of_the_second_task(second_task, vit_tokens):
     assert found.initial["general"].shape == (2, 2, 5, 8)
     assert found.initial["expert.2"].shape == (3, 2, 20, 8)
     found.assert_learned(["general", "expert.2", "keys.2"], loss, clip=1.0)
+    # The prompt starts at that of the task before, the key at random.
+    before = {name.rpartition("prompts.")[2]: tensor for name, tensor in found.before.shared.items()}
+    assert found.initial["expert.2"].equal(before["expert.1"])
+    random = torch.Generator().manual_seed(found.cell.derive(2, "method"))
+    assert found.initial["keys.2"].equal(torch.empty(8).uniform_(-1, 1, generator=random).double())
 
 
 @pytest.mark.parametrize("scenario", ["class", "task"])

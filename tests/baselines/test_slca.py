@@ -121,6 +121,19 @@ def test_the_alignment(cell: Callable[..., Cell], states: Callable[..., list[Sta
     assert not torch.allclose(head(aligned), head(unaligned))
 
 
+def test_the_next_task_goes_on_with_the_head_before_the_alignment(
+    cell: Callable[..., Cell], states: Callable[..., list[State]]
+) -> None:
+    """What the alignment did is forgotten when a new task begins: so no task is learned differently because of it."""
+    aligned, unaligned = states(cell(), TASKS), states(cell(align=0), TASKS)
+    for with_, without in zip(aligned, unaligned, strict=True):
+        assert {*without.shared} == {*with_.shared}
+        for name in without.shared:
+            assert with_.shared[name].equal(without.shared[name]) == (with_.learned == 1 or "head" not in name)
+    for name in ("weight", "bias"):
+        assert aligned[2].memory[f"unaligned.{name}"].equal(unaligned[2].shared[f"heads.shared.{name}"])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("length", [1e-3, 1.0, 1e3])
 def test_fewer_images_than_features(length: float, dtype: torch.dtype) -> None:
@@ -144,11 +157,15 @@ def test_options_without_a_meaning(option: str) -> None:
 
 
 def test_what_it_stores_and_computes_on_vit_b_16(costs_on_vit: Callable[..., Records]) -> None:
-    """D + D^2 values a class, D = 768. Each task passes its images twice: to learn, and for the distributions."""
+    """D + D^2 values a class, D = 768, and from the second task on its unit before the alignment, D + 1.
+
+    Each task passes its images twice: to learn, and for the distributions.
+    """
     shape = StreamShape(tasks=2, classes=3, images=4, image_size=224)
     slca, sgd = costs_on_vit("slca", shape), costs_on_vit("sgd", shape)
     for task, (record, plain) in enumerate(zip(slca, sgd, strict=True), 1):
-        assert record["bytes"]["memory"] == 3 * task * 4 * (768 + 768**2)
+        unit = 768 + 1 if task > 1 else 0
+        assert record["bytes"]["memory"] == 3 * task * 4 * (768 + 768**2 + unit)
         assert record["bytes"]["shared"] == plain["bytes"]["shared"]
         classes = 3 * task
         assert record["inference_flops_per_image"] == plain["inference_flops_per_image"]
