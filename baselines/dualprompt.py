@@ -76,8 +76,8 @@ class DualPrompt(GrowingPrompts):
     tasks train g and the head, each task its own e_t and k_t: 2 * 2 * general * D values in all, and 3 * 2 * expert * D
     + D for each task, 15,360 and 92,928 on a ViT-B/16. Both passes are counted.
 
-    k_t starts at random, and e_t at e_(t-1). Each image gets its own prompt. The authors' code gives all images of a batch that of the task that most of them
-    would choose.
+    k_t starts at random, and e_t at e_(t-1). Each image gets its own prompt. The authors' code gives all images of a
+    batch that of the task that most of them would choose.
 
     Args:
         general: keys, and as many values, in each of the blocks 0 and 1.

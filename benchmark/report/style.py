@@ -25,6 +25,7 @@ _VERMILLION, _BLUE, _GREEN, _PINK, _SKY, _ORANGE, _BLACK, _GREY = _COLOURS = (
 _WINE = "#882255"
 _TEAL = "#44AA99"
 _OLIVE = "#999933"
+_INDIGO = "#332288"
 
 # One hue per family; within it, each name has its own dash and marker, so that a figure can be printed in grey.
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -39,6 +40,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (_WINE, ("icarl", "wa", "bic")),
     (_TEAL, ("norm-only", "bitfit", "ssf", "adapter", "vpt")),
     (_OLIVE, ("l2p", "dualprompt", "coda-prompt")),
+    (_INDIGO, ("slca", "aper", "ease", "lae")),
 )
 _FAMILY_DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2.5)))
 _FAMILY_MARKERS = "os^Dv"

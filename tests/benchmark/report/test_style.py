@@ -18,6 +18,7 @@ FAMILIES = [
     ["icarl", "wa", "bic"],
     ["norm-only", "bitfit", "ssf", "adapter", "vpt"],
     ["l2p", "dualprompt", "coda-prompt"],
+    ["slca", "aper", "ease", "lae"],
 ]
 NAMES = [name for family in FAMILIES for name in family]
 OTHERS = ["ewc:strength=500", "er:memory=200", "er:memory=1000", "avalanche:MASPlugin:lambda_reg=1", "my-method"]
