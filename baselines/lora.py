@@ -34,7 +34,7 @@ class LoRA(PerTask):
 
     any_layout = True
     own = (LowRank,)
-    recipe = Recipe(optimizer="adam", lr=0.003)
+    recipe = Recipe(optimizer="adam", lr=0.01)
     search = {"lr": Range(3e-4, 0.03), "rank": (1, 2, 4, 8, 16), "targets": ("qv", "qkv", "all")}
 
     def __init__(self, rank: int = 8, alpha: float = 16.0, targets: Literal["qv", "qkv", "all"] = "qv"):
