@@ -39,7 +39,7 @@ class EASE(Method):
     """
 
     any_layout = True
-    recipe = Recipe(optimizer="adam", lr=0.003)
+    recipe = Recipe(optimizer="adam", lr=0.01)
     search = {"lr": Range(3e-4, 0.03), "alpha": Range(0.01, 1.0)}
     scenarios = ("class",)
     trains_old_heads = True
