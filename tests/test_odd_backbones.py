@@ -227,7 +227,7 @@ REFUSED = {
         "there are none"
     ),
 }
-CHANGES = [spec for spec in EVERY if configure(spec).cls.adapt is not Method.adapt and not spec.startswith("clr")]
+CHANGES = [spec for spec in EVERY if configure(spec).cls.adapt is not Method.adapt]
 # They work on these networks, whatever else is registered.
 RUN = (
     *("sgd", "sgd-ll", "linear-probe", "ewc", "online-ewc", "si", "lwf", "er", "er-ace", "derpp", "agem", "joint"),
@@ -262,7 +262,9 @@ def test_a_method_that_changes_the_network_changes_it_or_says_why_not(spec: str,
     given = {tensor for tensor, _, _ in network.tensors()}
     with suppress(UserError):
         bench = prepare(Cell(network, configure(spec).make, 3, 0, CPU), 1)
-        assert {tensor for tensor, _, _ in bench.network.tensors()} > given or _weights(bench.network) > 0
+        added = {tensor for tensor, _, _ in bench.network.tensors()} > given
+        # Some train tensors of the backbone.
+        assert added or _weights(bench.network) > 0 or "task" in bench.parts.values()
 
 
 def _weights(network: Network) -> int:

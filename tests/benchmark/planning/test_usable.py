@@ -16,7 +16,7 @@ from benchmark.planning.preparation import Prepared, prepare_run
 from methods import methods
 from methods.errors import UserError
 
-# hat and packnet work on convolutions, and a perceptron has none.
+# hat and bpn work on convolutions, and a perceptron has none.
 MLP = "mlp:size=8"
 SMALL = [*("--backbone", MLP), *("--epochs", "1")]
 SMALLER = [*("--train-images", "40"), *("--tasks", "1"), *("--test-images", "20")]
@@ -33,8 +33,8 @@ def leaves_out(name: str) -> str:
 def groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two groups, and a folder of one's own."""
     monkeypatch.setattr(methods, "_groups", dict(methods._groups))
-    methods.add_group("few", "some", members=("hat", "sgd", "packnet"))
-    methods.add_group("none", "others", members=("packnet", "supsup"))
+    methods.add_group("few", "some", members=("hat", "sgd", "bpn"))
+    methods.add_group("none", "others", members=("bpn", "conv-lora"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -54,13 +54,13 @@ def run(*options: str) -> int:
 
 
 def test_a_member_of_a_group_knows_its_group_unless_it_is_named_itself() -> None:
-    specs = parse_methods("few,er,packnet,none")
+    specs = parse_methods("few,er,bpn,none")
     assert [(spec, spec.group) for spec in specs] == [
         ("hat", "few"),
         ("sgd", "few"),
-        ("packnet", ""),
+        ("bpn", ""),
         ("er", ""),
-        ("supsup", "none"),
+        ("conv-lora", "none"),
     ]
     for same in (copy.deepcopy(specs), pickle.loads(pickle.dumps(specs)), parse_methods(list(specs))):
         assert [spec.group for spec in same] == [spec.group for spec in specs]
@@ -69,16 +69,16 @@ def test_a_member_of_a_group_knows_its_group_unless_it_is_named_itself() -> None
 def test_members_that_cannot_be_used_are_left_out_with_a_sentence_each() -> None:
     said: list[str] = []
     found = prepared("few,linear-probe", said)
-    assert said == [leaves_out("hat"), leaves_out("packnet")]
+    assert said == [leaves_out("hat"), leaves_out("bpn")]
     assert found.settings.methods == ("sgd", "linear-probe")
     assert [method.label for method in found.methods] == ["sgd", "linear-probe"]
-    assert found.left_out == ("hat", "packnet")
+    assert found.left_out == ("hat", "bpn")
 
 
 def test_nothing_is_said_where_all_can_be_used() -> None:
     said: list[str] = []
     settings = Settings(methods=parse_methods("few"), tasks=1, train_images=20, test_images=10)
-    assert prepare_run(settings, note=lambda text: None, warn=said.append).settings.methods == ("hat", "sgd", "packnet")
+    assert prepare_run(settings, note=lambda text: None, warn=said.append).settings.methods == ("hat", "sgd", "bpn")
     assert said == []
 
 
@@ -91,13 +91,13 @@ def test_a_method_that_the_user_named_is_refused(text: str) -> None:
 
 def test_a_group_of_which_nothing_is_left_is_refused() -> None:
     assert refusal("none") == (
-        "--methods none: nothing of it can be used with --backbone mlp:size=8: packnet cannot be used on this "
+        "--methods none: nothing of it can be used with --backbone mlp:size=8: bpn cannot be used on this "
         "backbone: it works on convolutions, and there are none; leave the method out"
     )
 
 
 def test_what_is_left_decides_about_the_rules() -> None:
-    """Without hat and packnet, no method needs to have its task guessed."""
+    """Without hat and bpn, no method needs to have its task guessed."""
     settings = Settings(methods=parse_methods("few"), scenario="class", tasks=2, train_images=20, test_images=10)
     assert prepare_run(settings, note=lambda text: None).settings.infer != ()
     assert prepared("few", [], scenario="class").settings.infer == ()
@@ -116,7 +116,7 @@ def test_a_run_says_it_once_and_lists_what_ran(capsys: pytest.CaptureFixture[str
         # The second time the run is resumed.
         assert run("--methods", "few,linear-probe", "--name", "first") == 0
         shown = capsys.readouterr().err
-        assert [shown.count(leaves_out(name)) for name in ("hat", "packnet")] == [1, 1]
+        assert [shown.count(leaves_out(name)) for name in ("hat", "bpn")] == [1, 1]
     folder = Path("results", "first")
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["settings"]["methods"] == ["sgd", "linear-probe"]
@@ -138,9 +138,9 @@ def test_a_reference_that_is_left_out_is_refused(capsys: pytest.CaptureFixture[s
 def test_costs_are_those_of_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cost", "--methods", "few", "--backbone", MLP]) == 0
     printed = capsys.readouterr()
-    assert [printed.err.count(leaves_out(name)) for name in ("hat", "packnet")] == [1, 1]
+    assert [printed.err.count(leaves_out(name)) for name in ("hat", "bpn")] == [1, 1]
     assert "sgd" in printed.out
-    assert "packnet" not in printed.out
+    assert "bpn" not in printed.out
     assert main(["cost", "--methods", "few,hat", "--backbone", MLP]) == 2
 
 
@@ -151,7 +151,7 @@ def test_tuned_options_of_a_group_are_those_of_the_others(capsys: pytest.Capture
         assert capsys.readouterr().err.count(leaves_out("hat")) == 1
     content = json.loads(Path("tuned.json").read_text())
     assert list(content["methods"]) == ["sgd"]
-    assert content["left_out"] == ["hat", "packnet"]
+    assert content["left_out"] == ["hat", "bpn"]
     assert run("--methods", "few", "--tuned", "tuned.json", "--name", "tuned") == 0
     assert "--tuned tuned.json goes on without hat: it could not be used on the backbone mlp:size=8" in (
         capsys.readouterr().err

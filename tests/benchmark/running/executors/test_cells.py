@@ -30,7 +30,7 @@ from methods.network import Network
 
 ISOLATING = [name for name in methods.members("all") if configure(name).cls.isolates_tasks]
 # Nothing that a task uses changes later, but it uses what an earlier one has left: weights, or the first one's network.
-FOLLOWING = ("packnet", "ccll", "eft")
+FOLLOWING = ("packnet", "ccll", "eft", "aper")
 # On the backbone as given, the tasks of ccll need no first one.
 INDEPENDENT = [*(name for name in ISOLATING if name not in FOLLOWING), "ccll:anchor=pretrained"]
 # The tasks of tiny_tasks, by their numbers.
