@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -46,13 +46,36 @@ class Shift(nn.Module):
         return torch.addcmul(self.beta, bias, self.scale.gamma) if self.scale.active else bias
 
 
+def _follow(layer: nn.Module, scale: Scale, hook: Callable[..., Tensor | None]) -> None:
+    # A child and a hook leave the names of the backbone's own tensors as they were.
+    layer.add_module("shift", Shift(scale))
+    layer.register_forward_hook(hook)
+
+
 def _shift(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+    shift = layer.get_submodule("shift")
+    assert isinstance(shift, Shift)
+    return output + _by_channel(layer, shift.beta) if shift.scale.active else None
+
+
+def _scale_and_shift(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
     shift = layer.get_submodule("shift")
     assert isinstance(shift, Shift)
     if not shift.scale.active:
         return None
-    beta = shift.beta
-    return output + (beta[:, None, None] if isinstance(layer, nn.Conv2d) else beta)
+    return torch.addcmul(_by_channel(layer, shift.beta), output, _by_channel(layer, shift.scale.gamma))
+
+
+def _by_channel(layer: nn.Module, values: Tensor) -> Tensor:
+    """Values for the channels of a layer's output, in the shape in which they fit it."""
+    # Norms of [N, C, H, W] have 2d in their names, timm's own too; others have the channels last.
+    first = isinstance(layer, nn.Conv2d) or "2d" in type(layer).__name__.lower()
+    return values[:, None, None] if first else values
+
+
+def _is_linear_in_its_weight(layer: nn.Module) -> bool:
+    """Whether a layer's output is that of its weight as it is; some convolutions first standardise it."""
+    return not isinstance(layer, nn.Conv2d) or type(layer).forward is nn.Conv2d.forward
 
 
 @methods.register("ssf")
@@ -65,8 +88,9 @@ class SSF(PerTask):
     standard deviation of .02, so the network starts near the backbone and not exactly as it.
 
     It is computed as (gamma W) x + (gamma b + beta): a network that only answers has it in its weights, and needs the
-    operations of the backbone. Normalisation without weights stays as it is. Queries, keys and values without a
-    bias are scaled and not shifted, where attention only reads their layer's weight.
+    operations of the backbone. Only where a convolution does not use its weight as it is, as one that standardises it
+    first, is its output changed. Normalisation without weights stays as it is. Queries, keys and values without a bias
+    are scaled and not shifted, where attention only reads their layer's weight.
 
     Args:
         bn: the statistics of batch normalisation "per-task" (2 * C values) or "frozen" as the backbone's; its affine
@@ -106,14 +130,15 @@ def add_scales(network: nn.Module, method: str) -> list[Scale]:
     scales = []
     for layer, weight, bias, called in places:
         scale = Scale(getattr(layer, weight))
+        scales.append(scale)
+        if not _is_linear_in_its_weight(layer):
+            _follow(layer, scale, _scale_and_shift)
+            continue
         register_parametrization(layer, weight, scale)
         if getattr(layer, bias, None) is not None:
             register_parametrization(layer, bias, Shift(scale))
         elif called:
-            # A child and a hook leave the names of the backbone's own tensors as they were.
-            layer.add_module("shift", Shift(scale))
-            layer.register_forward_hook(_shift)
-        scales.append(scale)
+            _follow(layer, scale, _shift)
     return scales
 
 

@@ -83,6 +83,47 @@ def test_convolutions_and_batch_normalisation_compute_the_formula(assert_compute
     assert len(assert_computes(adapted(network), formula)) == 8
 
 
+class StandardisedConv(nn.Conv2d):
+    """As timm's: a factor of the weight would change nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, standardised(self.weight), self.bias)
+
+
+def standardised(weight: Tensor) -> Tensor:
+    centred = weight - weight.mean((1, 2, 3), keepdim=True)
+    return centred / (centred.square().mean((1, 2, 3), keepdim=True) + 1e-6).sqrt()
+
+
+class RmsNorm2d(nn.Module):
+    """As timm's: a norm of images [N, C, H, W] without a bias."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x / (x.square().mean(1, keepdim=True) + 1e-6).sqrt() * self.weight.view(-1, 1, 1)
+
+
+def test_layers_that_are_not_torchs_compute_the_formula(assert_computes: Callable[..., Any]) -> None:
+    """A convolution of a standardised weight, and a norm of images without a bias."""
+    torch.manual_seed(0)
+    backbone = nn.Sequential(StandardisedConv(3, 6, 3), RmsNorm2d(6), nn.Flatten())
+    network = Network(backbone, 216, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)).double().eval()
+
+    def formula(x: Tensor, t: dict[str, Tensor]) -> Tensor:
+        def after(y: Tensor, gamma: str, beta: str) -> Tensor:
+            return y * t[gamma].view(-1, 1, 1) + t[beta].view(-1, 1, 1)
+
+        x = after(F.conv2d(x, standardised(t["0.weight"]), t["0.bias"]), "0.shift.scale.gamma", "0.shift.beta")
+        weight = t["1.parametrizations.weight.original"].view(-1, 1, 1)
+        x = x / (x.square().mean(1, keepdim=True) + 1e-6).sqrt() * weight
+        return after(x, "1.parametrizations.weight.0.gamma", "1.shift.beta").flatten(1)
+
+    assert len(assert_computes(adapted(network), formula)) == 4
+
+
 def test_the_start() -> None:
     """Gamma around 1 and beta around 0, with a standard deviation of .02."""
     torch.manual_seed(0)
