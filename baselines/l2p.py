@@ -12,7 +12,7 @@ from baselines.shared.tokens import with_tokens
 from baselines.shared.two_passes import Place, cosines, nearest
 from methods import Network, methods
 from methods.scenarios import Logits
-from methods.transformers import Block
+from methods.transformers import Block, tokens_before_patches
 
 
 class Pool(Prompts):
@@ -59,8 +59,8 @@ class Tokens:
 
     def __init__(self, backbone: nn.Module, blocks: Sequence[Block]):
         self.prompt: Tensor | None = None
-        # A network may average the tokens after those that it has before the patches; timm tells how many these are.
-        self._copies = 1 + max(getattr(module, "num_prefix_tokens", 0) for module in backbone.modules())
+        # A network may average the tokens after those that it has before the patches.
+        self._copies = 1 + tokens_before_patches(backbone)
         blocks[0].module.register_forward_pre_hook(self._insert)
         blocks[-1].module.register_forward_hook(self._alone)
         backbone.register_forward_hook(self._mean)

@@ -13,7 +13,7 @@ from methods.method import Method, Part
 from methods.norms import is_norm
 from methods.recipe import Range, Recipe
 from methods.step import Step
-from methods.transformers import Block, blocks
+from methods.transformers import Block, blocks, tokens_before_patches
 
 
 class ReprogrammingKernel(nn.Conv2d):
@@ -30,10 +30,12 @@ class TokenKernel(ReprogrammingKernel):
     Args:
         block: the block.
         size: of the kernel.
+        others: how many tokens the network says that it puts before those of the grid.
     """
 
-    def __init__(self, block: Block, size: int):
+    def __init__(self, block: Block, size: int, others: int = 0):
         super().__init__(block.width, size)
+        self.others = others
         self.channels_first = block.mlp_is_branch
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +47,11 @@ class TokenKernel(ReprogrammingKernel):
         return super().forward(x.movedim(-1, 1)).movedim(1, -1)
 
     def _in_a_row(self, x: Tensor) -> Tensor:
-        side = isqrt(x.shape[1])
+        side = isqrt(max(0, x.shape[1] - self.others))
+        if side**2 != x.shape[1] - self.others or not side:
+            # It said nothing, or puts them there after this block. The largest grid that there is room for is right if
+            # there are at most two tokens for each of its rows.
+            side = isqrt(x.shape[1])
         # The grid comes last, after a class token and others.
         others, patches = x.split((x.shape[1] - side**2, side**2), 1)
         grid = super().forward(patches.transpose(1, 2).unflatten(2, (side, side)))
@@ -97,9 +103,9 @@ class CLR(Method):
         return None if conv.kernel_size == (1, 1) else 3
 
     def adapt(self, network: nn.Module) -> None:
-        found = blocks(network)
+        found, others = blocks(network), tokens_before_patches(network)
         for block in found:
-            _follow(block.module, TokenKernel(block, 3).to(next(block.mlp.parameters())))
+            _follow(block.module, TokenKernel(block, 3, others).to(next(block.mlp.parameters())))
         convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
         for conv in () if found else convs:
             size = self.kernel_size(conv)

@@ -137,6 +137,11 @@ def qkv(attention: nn.Module) -> tuple[nn.Module, str, str]:
     return (attention.get_submodule(name), "weight", "bias") if name else (attention, "in_proj_weight", "in_proj_bias")
 
 
+def tokens_before_patches(network: nn.Module) -> int:
+    """How many tokens come before those of the patches, if the network says so as timm's do; else 0."""
+    return max(int(getattr(module, "num_prefix_tokens", 0)) for module in network.modules())
+
+
 def width(attention: nn.Module) -> int:
     """D, the length of the attention's tokens."""
     owner, name, _ = qkv(attention)

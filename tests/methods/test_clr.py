@@ -216,32 +216,51 @@ def test_works_on_real_backbones_of_other_kinds(shared_data: Path, file: str) ->
 
 
 class Blocks(nn.Module):
-    """A transformer with two class tokens: 3 x 3 patches, tokens of 4, two blocks."""
+    """A transformer with 3 x 3 patches of an image of 6x6, tokens of 4, and two blocks.
 
-    def __init__(self) -> None:
+    Args:
+        others: how many tokens come before the patches.
+        says: what the network says about it, as timm's do; None for nothing.
+    """
+
+    def __init__(self, others: int = 2, says: int | None = None) -> None:
         super().__init__()
+        if says is not None:
+            self.num_prefix_tokens = says
         self.patches = nn.Conv2d(3, 4, 2, 2)
-        self.own = nn.Parameter(torch.randn(1, 2, 4))
+        self.own = nn.Parameter(torch.randn(1, others, 4))
         self.blocks = nn.Sequential(*(EncoderBlock(2, 4, 8, 0.0, 0.0) for _ in range(2)))
         self.norm = nn.LayerNorm(4)
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.patches(images).flatten(2).transpose(1, 2)
-        x = torch.cat([self.own.expand(len(images), 2, 4), patches], 1)
+        x = torch.cat([self.own.expand(len(images), -1, 4), patches], 1)
         return self.norm(self.blocks(x)).flatten(1)
 
 
 def moved_by_hand(w: Tensor, block: nn.Module, inputs: Any, x: Tensor) -> Tensor:
-    grid = F.pad(x[:, 2:].reshape(-1, 3, 3, 4), (0, 0, 1, 1, 1, 1))
+    grid = F.pad(x[:, -9:].reshape(-1, 3, 3, 4), (0, 0, 1, 1, 1, 1))
     moved = [grid[:, u : u + 3, v : v + 3] * w[:, 0, u, v] for u in range(3) for v in range(3)]
-    return torch.cat([x[:, :2], torch.stack(moved).sum(0).flatten(1, 2)], 1)
+    return torch.cat([x[:, :-9], torch.stack(moved).sum(0).flatten(1, 2)], 1)
 
 
-@pytest.mark.parametrize("method", [CLR, CLRFull, CLRMixed])
-def test_tokens_of_a_transformer(method: type[CLR]) -> None:
+@pytest.mark.parametrize(
+    ("method", "others", "says"),
+    [
+        (CLR, 2, None),
+        (CLRFull, 2, None),
+        (CLRMixed, 2, 2),
+        # More than two for each row of the grid, as a class token and registers may be.
+        (CLR, 7, 7),
+        # Class tokens that come in after these blocks.
+        (CLR, 0, 1),
+        (CLR, 0, 9),
+    ],
+)
+def test_tokens_of_a_transformer(method: type[CLR], others: int, says: int | None) -> None:
     """Each patch becomes the weighted sum of its neighbours, channel by channel; the class tokens pass."""
     torch.manual_seed(0)
-    network = Network(Blocks(), 44, (0.5,) * 3, (0.25,) * 3).double()
+    network = Network(Blocks(others, says), 4 * (9 + others), (0.5,) * 3, (0.25,) * 3).double()
     plain = copy.deepcopy(network)
     bench = prepare(Cell(network, method, 2, 0, torch.device("cpu")), 1)
     kernels = [module for module in bench.network.modules() if isinstance(module, ReprogrammingKernel)]
