@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmark.images.batches import in_order
 from benchmark.images.layout import MemoryFormat
 from benchmark.learning.clock import Clock
+from benchmark.learning.counter import OperationCounter, count_again
 from benchmark.learning.precision import Precision, computing
 from methods.data import Samples
 from methods.network import Network
@@ -60,12 +61,31 @@ def features_in_order(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Features [n, D] and labels [n] of all images in their order, in large batches, in evaluation mode."""
     training = network.training
+    passed = _once_for_each_size(network) if device.type == "meta" else network.features
     for images, labels in in_order(data, device, memory_format):
         network.eval()
         with computing(precision, device):
-            features = network.features(images)
+            features = passed(images)
         network.train(training)
         yield features, labels
+
+
+def _once_for_each_size(network: Network) -> Callable[[Tensor], Tensor]:
+    """`network.features` for tensors without values: all batches of one size have the same features, at equal cost."""
+    known: dict[int, tuple[Tensor, int]] = {}
+
+    def features(images: Tensor) -> Tensor:
+        if len(images) in known:
+            found, operations = known[len(images)]
+            network.passed += len(images)
+            count_again(operations)
+            return found
+        with OperationCounter() as counter:
+            found = network.features(images)
+        known[len(images)] = found, counter.get_total_flops()
+        return found
+
+    return features
 
 
 @torch.no_grad()

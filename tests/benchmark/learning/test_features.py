@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.checks.tiny import without_data
 from benchmark.config import Settings
 from benchmark.learning.features import precompute
 from benchmark.learning.learner import Cell, Learned, learn, start
@@ -130,6 +132,20 @@ def test_augmented_images_are_others_in_each_epoch(
 def test_methods_that_train_more_than_a_head_see_the_images(learn_two: Callable[..., list[Learned]]) -> None:
     for name in ("sgd", "clr", "bn-only"):
         assert not any(task.features_cached for task in learn_two(name, epochs=1))
+
+
+def test_without_values_a_size_of_batch_passes_once_and_counts_each_time(
+    tiny_network: Network, tiny_tasks: tuple[Task, ...], passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `cost` does it for many tasks: 40 images are two batches of 16 and one of 8."""
+    monkeypatch.setattr("benchmark.images.batches._PIXELS_IN_ORDER", 16 * 64)
+    monkeypatch.setattr("benchmark.images.batches._LEAST_IN_ORDER", 1)
+    network, meta = copy.deepcopy(tiny_network).to("meta"), torch.device("meta")
+    found = precompute(network, without_data(tiny_tasks[0]).train, meta, "fp32")
+    assert passes == [16, 8]
+    assert found.operations == 40 * BACKBONE_OPERATIONS
+    assert found.data.images.shape == (40, 5)
+    assert network.passed == 40
 
 
 @pytest.mark.parametrize(("name", "classes"), [("linear-probe", 3), ("sgd-ll", 4)])
