@@ -122,17 +122,22 @@ def fingerprint(network: Network) -> str:
     return digest.hexdigest()
 
 
-def read_weights(path: str) -> dict[str, Tensor]:
+def read_weights(path: str, words: tuple[str, ...] = ()) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a .pth, .pt or .pth.tar file; pickled code is never run.
 
     From a detector or segmenter, such as those trained on Pascal VOC, only the backbone's are returned.
+
+    Args:
+        path: of the file.
+        words: what may be given instead of a file, for the message where the path does not look like a file.
 
     Raises:
         UserError: the file does not exist, or it holds something else.
     """
     file = given_path("--backbone", path)
     if not file.is_file():
-        raise UserError(f"--backbone: there is no weights file {path}")
+        instead = f"; without a file weights= is {' or '.join(words)}" if words and not file.suffix else ""
+        raise UserError(f"--backbone: there is no weights file {path}{instead}")
     try:
         if file.suffix == ".safetensors":
             return safetensors.torch.load_file(file)

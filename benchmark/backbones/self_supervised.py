@@ -50,7 +50,8 @@ class SelfSupervisedResNet50(TorchvisionBackbone):
         path = self._fetched() if self.weights == "published" else given_path("--backbone", self.weights)
         if self.sha256 and path.is_file():
             self._check(path)
-        fill(modules, read_weights(str(path)), (*self._left_out, *self.beside), str(path), self.warn)
+        weights = read_weights(str(path), ("published", "random"))
+        fill(modules, weights, (*self._left_out, *self.beside), str(path), self.warn)
 
     def _fetched(self) -> Path:
         """The published file, in the folder where torch keeps all downloaded weights."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 # torchvision's own earlier names, which are in the files that it publishes: of ViT's blocks, and of DenseNet's layers.
@@ -68,12 +69,27 @@ def _renamed(name: str, rules: tuple[tuple[re.Pattern[str], str], ...]) -> str:
 
 
 def _without_scales(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights with each LayerScale [D] multiplied into the rows of its layer, [D, inputs] and [D]."""
+    """The weights with each LayerScale [D] multiplied into the rows of its layer, [D, inputs] and [D].
+
+    A LayerScale that its layer cannot be multiplied by stays under its name, which the network does not have.
+    """
     for pattern, layer in _SCALES:
         for scale in [name for name in weights if pattern.search(name)]:
-            gamma = weights.pop(scale)
-            for part in ("weight", "bias"):
-                name = f"{pattern.sub(layer, scale)}.{part}"
-                if name in weights:
-                    weights[name] = weights[name] * gamma.view(-1, *[1] * (weights[name].ndim - 1))
+            names = [f"{pattern.sub(layer, scale)}.{part}" for part in ("weight", "bias")]
+            rows = {name: weights[name] for name in names if name in weights}
+            if all(_can_scale(weights[scale], tensor) for tensor in rows.values()):
+                gamma = weights.pop(scale)
+                weights |= {name: _scaled(tensor, gamma) for name, tensor in rows.items()}
     return weights
+
+
+def _can_scale(gamma: Tensor, tensor: Tensor) -> bool:
+    """Whether `gamma` has a factor for each row of a tensor, and both hold values."""
+    ordinary = all(t.is_floating_point() and t.layout == torch.strided and not t.is_meta for t in (gamma, tensor))
+    return ordinary and gamma.shape == tensor.shape[:1]
+
+
+def _scaled(tensor: Tensor, gamma: Tensor) -> Tensor:
+    # The product of two numbers of half precision may have no digit left in it.
+    kind = torch.promote_types(tensor.dtype, torch.float32)
+    return tensor.to(kind) * gamma.to(kind).view(-1, *[1] * (tensor.ndim - 1))

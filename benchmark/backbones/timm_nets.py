@@ -37,6 +37,8 @@ class TimmBackbone(Backbone):
     """
 
     def __init__(self, model: str, weights: str = "random", image_size: int | None = None):
+        if image_size is not None and image_size < 1:
+            raise ValueError(f"image_size={image_size} is not at least 1")
         self.model = model
         self.weights = weights
         self._published = _published(model)
@@ -73,7 +75,7 @@ class TimmBackbone(Backbone):
         if self.weights == "pretrained":
             source, weights = f"{self.label}:weights=pretrained", self._downloaded()
         else:
-            source, weights = self.weights, read_weights(self.weights)
+            source, weights = self.weights, read_weights(self.weights, ("random", "pretrained"))
         classifiers = self._published.classifier or ()
         names = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
         fill(
@@ -86,13 +88,18 @@ class TimmBackbone(Backbone):
 
     def _downloaded(self) -> dict[str, Tensor]:
         try:
-            with _quiet("huggingface_hub"):
+            with _told_once("huggingface_hub", self._says_it_waits):
                 return dict(self._made(pretrained=True).state_dict())
         except Exception as error:  # whatever timm's ways to download raise
             raise UserError(
                 f"--backbone: the weights of {self.label} could not be downloaded ({first_line(error)}); give a local "
                 f"file with {self.label}:weights=FILE"
             ) from error
+
+    def _says_it_waits(self) -> None:
+        self.warn(
+            f"--backbone: the weights of {self.label} cannot be downloaded yet; it is tried again for up to a minute"
+        )
 
     def _converted(self, weights: dict[str, Tensor], modules: nn.Module, source: str) -> Mapping[str, Tensor]:
         """The weights under timm's names and in this network's shapes, converted by timm if they are published so."""
@@ -112,7 +119,7 @@ class TimmBackbone(Backbone):
         for name in found.keys() & weights.keys() & wanted.keys():
             if found[name].shape != weights[name].shape:
                 shapes = f"{list(weights[name].shape)} to {list(found[name].shape)}"
-                self.warn(f"--backbone: '{name}' of {source} is for another image size; it is interpolated, {shapes}")
+                self.warn(f"--backbone: '{name}' of {source} has another shape; timm interpolates it, {shapes}")
         return found
 
 
@@ -140,12 +147,25 @@ def _published(model: str) -> Any:
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Without a logger's warnings, here about each try to download."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _told_once(name: str, tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` at a logger's first warning, here about a try to download, and print none of them."""
+    logger, told = logging.getLogger(name), _Told(tell)
+    handlers, propagate = logger.handlers[:], logger.propagate
+    logger.handlers[:], logger.propagate = [told], False
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.handlers[:], logger.propagate = handlers, propagate
+
+
+class _Told(logging.Handler):
+    """Calls a function at the first record."""
+
+    def __init__(self, tell: Callable[[], None]):
+        super().__init__(logging.WARNING)
+        self._tell: Callable[[], None] | None = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell, self._tell = self._tell, None
+        if tell:
+            tell()

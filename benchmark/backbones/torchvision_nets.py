@@ -88,7 +88,9 @@ class TorchvisionBackbone(Backbone):
                 )
             for name in children[children.index(component) + 1 :]:
                 if name not in (*_POOLING, *_CLASSIFIERS):
-                    module.add_module(name, nn.Identity())
+                    rest = module.get_submodule(name)
+                    # MaxViT's forward pass goes over such a list.
+                    module.add_module(name, nn.ModuleList() if isinstance(rest, nn.ModuleList) else nn.Identity())
                     left_out.append(path + name)
             module, path = module.get_submodule(component), f"{path}{component}."
         return left_out

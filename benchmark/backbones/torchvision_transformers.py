@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isqrt
 from typing import Any
 
+import torch
 import torchvision.models
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
@@ -90,24 +91,28 @@ class VisionTransformerBackbone(FixedSizeBackbone):
     def _fitted(self, weights: dict[str, Tensor], modules: nn.Module, source: str) -> dict[str, Tensor]:
         weights = with_torchvisions_names(weights)
         given, wanted = weights.get(_POSITIONS), modules.state_dict()[_POSITIONS]
-        if given is None or given.ndim != 3 or given.shape[1] == wanted.shape[1]:
+        if given is None or not _differs_in_length(given, wanted):
             return weights
         assert self.image_size
-        patch = self._multiple()
-        resized: Any = {_POSITIONS: given.float()}
-        try:
-            interpolate_embeddings(self.image_size, patch, resized)
-        except ValueError:
+        patch, before = self._multiple(), isqrt(max(given.shape[1] - 1, 0))
+        if before == 0 or given.shape[1] != before**2 + 1:
             raise UserError(
                 f"--backbone: {source} does not fit: '{_POSITIONS}' has {given.shape[1]} positions, which are no class "
                 f"token and a square of patches"
-            ) from None
-        before, after = isqrt(given.shape[1] - 1), self.image_size // patch
+            )
+        resized: Any = interpolate_embeddings(self.image_size, patch, {_POSITIONS: given.float()})
+        after = self.image_size // patch
         self.warn(
             f"--backbone: the position embeddings of {source} are for {before}x{before} patches, and here they are "
             f"interpolated to {after}x{after}"
         )
         return {**weights, **resized}
+
+
+def _differs_in_length(given: Tensor, wanted: Tensor) -> bool:
+    """Whether position embeddings [1, N, D] have another N than the network's, and nothing else that does not fit."""
+    ordinary = given.is_floating_point() and given.layout == torch.strided and not given.is_meta
+    return ordinary and given.ndim == 3 and given.shape[1] != wanted.shape[1] and given.shape[::2] == wanted.shape[::2]
 
 
 def __getattr__(name: str) -> type[FixedSizeBackbone]:

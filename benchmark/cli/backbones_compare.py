@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark import workers
 from benchmark.cli.options import Command, resume_command
@@ -17,6 +18,9 @@ from benchmark.running.request import names_in, requested_settings
 from benchmark.storage.folder import folder_to_write
 from methods.errors import UserError
 from methods.options import split_specs
+
+if TYPE_CHECKING:
+    from benchmark.backbones.base import Backbone
 
 
 def _compare_backbones(arguments: argparse.Namespace, argv: list[str]) -> int:
@@ -74,9 +78,9 @@ def compare_backbones(
     sources = {path: backbone_of(settings.backbone) for path, settings in runs.items()}
     with loading() as (note, _):
         note("loading the backbones")
-        for source in sources.values():
+        for path, settings in runs.items():
             # Check all backbones before the first one trains for hours.
-            source.network()
+            _check(settings, sources[path])
     pretraining = {path: source.pretraining for path, source in sources.items()}
     refuse_foreign(folder, f"*/{MANIFEST}")
     open_folder(folder)
@@ -93,3 +97,22 @@ def compare_backbones(
         print(to_text(write_comparison(folder, done)))
     print(f"The table and the figure are in {folder}{os.sep}, each run in a folder of its own below it")
     return max(exit_status(results) for results, _ in done)
+
+
+def _check(settings: Settings, source: Backbone) -> None:
+    """Check that a backbone can be loaded, and that images and method suit it.
+
+    Raises:
+        UserError: they do not.
+    """
+    from benchmark.planning.preparation import image_size_for
+    from benchmark.planning.usable import usable
+    from methods.configured import configure
+
+    image_size_for(source, settings.image_size)
+    network = source.network()
+    configured = [configure(spec, **settings.recipe) for spec in settings.methods]
+    try:
+        usable(settings, configured, network, warn=print)
+    except UserError as error:
+        raise UserError(f"--backbones {settings.backbone}: {error}") from error

@@ -189,7 +189,7 @@ def image_size_for(backbone: Backbone, asked: int | None) -> int | None:
         other = f"write {backbone.label}:image_size={asked}" if sized else "give a backbone for that size"
         raise UserError(
             f"--image-size {asked}: backbone {backbone.label} takes only images of {only}x{only}; leave the option "
-            f"out, or {other}"
+            f"out, give --image-size {only} if a preset or a file says {asked}, or {other}"
         )
     return only or asked
 

@@ -32,7 +32,7 @@ class EmbeddedBackbone(Backbone):
     def load(self, modules: nn.Module) -> None:
         if self.weights != "random":
             path = str(self.shipped) if self.weights == "fractals" else self.weights
-            fill(modules, read_weights(path), self.classifiers, path, self.warn)
+            fill(modules, read_weights(path, ("fractals", "random")), self.classifiers, path, self.warn)
 
 
 @backbones.register("mini")

@@ -9,6 +9,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from benchmark.backbones.base import fill, read_weights
 from benchmark.backbones.tensor_names import with_todays_names, with_torchvisions_names
+from methods.errors import UserError
 
 
 def timms(scale: float | None) -> TimmViT:
@@ -58,3 +59,19 @@ def test_a_name_that_torchvision_does_not_have_is_kept_for_the_message():
     assert "register_tokens" in with_torchvisions_names(
         {"blocks.0.x": torch.zeros(1), "register_tokens": torch.zeros(1)}
     )
+
+
+def test_a_layer_scale_that_does_not_fit_its_layer_is_kept_for_the_message():
+    for gamma in (torch.ones(7), torch.ones(8, 1), torch.ones(8).to_sparse(), torch.ones(8).long()):
+        weights = {**timms(1e-5).state_dict(), "blocks.1.ls2.gamma": gamma}
+        with pytest.raises(UserError, match=r"^--backbone: vit.pth does not fit: the network has no 'blocks.1.ls2.gam"):
+            fill(torchvisions(), with_torchvisions_names(weights), ("heads.",), "vit.pth")
+
+
+def test_a_layer_scale_of_half_precision_is_multiplied_in_single_precision():
+    """1e-4 times 1e-4 is 0 in half precision."""
+    names = ("blocks.0.attn.proj.weight", "blocks.0.attn.proj.bias", "blocks.0.ls1.gamma")
+    shapes = ((8, 8), (8,), (8,))
+    weights = {name: torch.full(shape, 1e-4, dtype=torch.half) for name, shape in zip(names, shapes, strict=True)}
+    for tensor in with_torchvisions_names(weights).values():
+        torch.testing.assert_close(tensor, torch.full(tensor.shape, 1e-8), rtol=1e-2, atol=0)

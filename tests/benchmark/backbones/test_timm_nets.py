@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 
 import pytest
 import timm
@@ -72,7 +73,7 @@ def test_position_embeddings_of_another_size_are_interpolated_with_a_warning(tmp
     expected = timm.layers.resample_abs_pos_embed(weights["pos_embed"], new_size=[4, 4], num_prefix_tokens=1)
     torch.testing.assert_close(network.backbone.state_dict()["pos_embed"], expected)
     assert said == [
-        f"--backbone: 'pos_embed' of {path} is for another image size; it is interpolated, [1, 101, 64] to [1, 17, 64]"
+        f"--backbone: 'pos_embed' of {path} has another shape; timm interpolates it, [1, 101, 64] to [1, 17, 64]"
     ]
 
 
@@ -115,12 +116,40 @@ def test_without_a_network_a_file_is_asked_for(monkeypatch):
     )
 
 
+def test_a_wait_for_the_network_is_told_once(monkeypatch, caplog):
+    """huggingface_hub warns at each of its tries, of which it makes five."""
+    create, logger = timm.create_model, logging.getLogger("huggingface_hub")
+    before = logger.handlers[:]
+
+    def tries(model, pretrained=False, **options):
+        for _ in range(5 if pretrained else 0):
+            logger.getChild("utils._http").warning("no connection; retrying")
+        return create(model, **options)
+
+    monkeypatch.setattr(timm, "create_model", tries)
+    said: list[str] = []
+    backbone_of("timm:test_vit:weights=pretrained").network(warn=said.append)
+    assert said == [
+        "--backbone: the weights of timm:test_vit cannot be downloaded yet; it is tried again for up to a minute"
+    ]
+    assert caplog.text == ""
+    assert logger.handlers == before
+
+
+def test_a_tag_in_the_place_of_a_file_is_refused():
+    assert refusal(backbone_of("timm:test_vit:weights=r160_in1k").network) == (
+        "--backbone: there is no weights file r160_in1k; without a file weights= is random or pretrained"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("timm", "'timm' needs MODEL: write timm:MODEL"),
         ("timm:test_vitt", "--backbone: timm has no network 'test_vitt'; did you mean test_vit"),
         ("timm:test_vit.x", "--backbone: timm has no weights 'x' of test_vit; known are r160_in1k"),
+        ("timm:test_vit:image_size=0", "'timm:test_vit:image_size=0': image_size=0 is not at least 1"),
+        ("timm:test_resnet:image_size=-3", "'timm:test_resnet:image_size=-3': image_size=-3 is not at least 1"),
         ("timm:test_vit:size=3", "'timm:test_vit:size=3' has no option 'size': "),
     ],
 )
@@ -132,8 +161,8 @@ def test_an_impossible_size_is_refused():
     message = refusal(backbone_of("timm:test_vit:image_size=65").network)
     assert message.startswith("--backbone: timm:test_vit does not run on images of 65x65: ")
     assert refusal(image_size_for, backbone_of("timm:test_vit"), 64) == (
-        "--image-size 64: backbone timm:test_vit takes only images of 160x160; leave the option out, or write "
-        "timm:test_vit:image_size=64"
+        "--image-size 64: backbone timm:test_vit takes only images of 160x160; leave the option out, give "
+        "--image-size 160 if a preset or a file says 64, or write timm:test_vit:image_size=64"
     )
 
 

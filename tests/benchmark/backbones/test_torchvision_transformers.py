@@ -57,11 +57,13 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
         ("vit_b_32:until=encoder.layers.encoder_layer_0", 224, 768, (3 * 32**2 + 1 + 1 + 50) * 768 + 7_087_872),
         ("maxvit_t", 224, 512, None),
         ("maxvit_t:until=blocks.1:image_size=448", 448, 128, None),
+        ("maxvit_t:until=stem", 224, 64, 3 * 64 * 9 + 2 * 64 + 64 * 64 * 9 + 64),
     ],
 )
 def test_size_features_and_parameters(text, size, features, parameters):
     backbone = backbone_of(text)
-    network = backbone.network(weights=False).to("meta").eval()
+    with torch.device("meta"):
+        network = backbone.network(weights=False).to("meta").eval()
     assert (backbone.image_size, network.feature_dim) == (size, features)
     assert network.features(torch.empty(2, 3, size, size, dtype=torch.uint8, device="meta")).shape == (2, features)
     if parameters:
@@ -138,12 +140,31 @@ def test_position_embeddings_of_another_size_are_interpolated_with_a_warning(fil
     assert said == []
 
 
-def test_position_embeddings_that_are_no_square_are_refused(tmp_path, file):
+@pytest.mark.parametrize("positions", [0, 1, 15])
+def test_position_embeddings_that_are_no_square_are_refused(tmp_path, file, positions):
     network, _ = file
-    weights = {**network.state_dict(), "encoder.pos_embedding": torch.zeros(1, 15, 8)}
+    weights = {**network.state_dict(), "encoder.pos_embedding": torch.zeros(1, positions, 8)}
     torch.save(weights, tmp_path / "odd.pth")
-    with pytest.raises(UserError, match="has 15 positions, which are no class token and a square of patches"):
+    with pytest.raises(UserError, match=f"has {positions} positions, which are no class token and a square of patches"):
         TinyViT(weights=str(tmp_path / "odd.pth"), image_size=16).network()
+
+
+@pytest.mark.parametrize(
+    ("positions", "says"),
+    [
+        (torch.zeros(1, 26, 9), r"has shape \[1, 26, 9\], the network needs \[1, 17, 8\]"),
+        (torch.zeros(2, 26, 8), r"has shape \[2, 26, 8\], the network needs \[1, 17, 8\]"),
+        (torch.zeros(1, 26, 8).long(), r"has shape \[1, 26, 8\], the network needs \[1, 17, 8\]"),
+        (torch.zeros(1, 26, 8).to_sparse(), r"has shape \[1, 26, 8\], the network needs \[1, 17, 8\]"),
+    ],
+)
+def test_position_embeddings_with_another_fault_are_not_interpolated(tmp_path, file, positions, says):
+    network, _ = file
+    torch.save({**network.state_dict(), "encoder.pos_embedding": positions}, tmp_path / "odd.pth")
+    said: list[str] = []
+    with pytest.raises(UserError, match=says):
+        TinyViT(weights=str(tmp_path / "odd.pth"), image_size=16).network(warn=said.append)
+    assert said == []
 
 
 def test_published_weights_have_earlier_names(monkeypatch, file):

@@ -122,6 +122,12 @@ def test_a_failure_is_a_row_and_the_others_go_on(place, capsys, quick_report):
         ("mini,mini:weights=random", "--method clr,ewc", "--method clr,ewc must be a single method, as clr"),
         ("mini,mini:weights=random", "--method paper", "--method paper must be a single method, as clr"),
         ("mini,mini:weights=random", "--method clrr", "unknown method 'clrr': did you mean 'clr'?"),
+        (
+            "mini-vit,mini",
+            "--method lora --image-size 32",
+            "--backbones mini: lora cannot be used on this backbone",
+        ),
+        ("mini,mini-vit", "--image-size 64", "--image-size 64: backbone mini-vit takes only images of 32x32; leave "),
         ("mini,mini:weights=random", "--name a/b", "--name a/b: write a folder's name of letters, digits and "),
     ],
 )
