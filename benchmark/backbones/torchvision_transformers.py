@@ -100,7 +100,8 @@ class VisionTransformerBackbone(FixedSizeBackbone):
                 f"--backbone: {source} does not fit: '{_POSITIONS}' has {given.shape[1]} positions, which are no class "
                 f"token and a square of patches"
             )
-        resized: Any = interpolate_embeddings(self.image_size, patch, {_POSITIONS: given.float()})
+        resized: Any = {_POSITIONS: given.float()}
+        interpolate_embeddings(self.image_size, patch, resized)
         after = self.image_size // patch
         self.warn(
             f"--backbone: the position embeddings of {source} are for {before}x{before} patches, and here they are "
