@@ -19,21 +19,17 @@ from sphinx.util.docutils import SphinxDirective
 
 from benchmark.checks.tiny import TinyBackbone, TinyTransformer, tiny_network
 from benchmark.config import Settings
-from benchmark.planning.describe import Description, Option, describe
+from benchmark.planning.describe import Description, Option, describe, shown_on
 from benchmark.planning.estimate import StreamShape
 from benchmark.planning.usable import refusal
 from benchmark.report.table import bytes_text
 from benchmark.results.columns import TIMES
 from methods import methods
 from methods.configured import configure
-from methods.errors import UserError
 from methods.scenarios import Scenario
 
 #: The stream that is gone through without data: two tasks, to see what the second adds, as large as those of `mini`.
 SHAPE = StreamShape(tasks=2, classes=10, images=540, image_size=32)
-
-#: The backbone of methods that need a transformer.
-TRANSFORMER = "mini-vit"
 
 #: What holds of a class where its attribute is set.
 _TRAITS = {
@@ -135,10 +131,7 @@ def section(name: str) -> str:
 
 def _describe(name: str) -> Description:
     """A method's description on the default backbone, or on a transformer if it needs one."""
-    try:
-        return describe(Settings(methods=(name,), epochs=1), SHAPE)
-    except UserError:
-        return describe(Settings(methods=(name,), backbone=TRANSFORMER, epochs=1), SHAPE)
+    return describe(Settings(methods=(name,), backbone=shown_on(name), epochs=1), SHAPE)
 
 
 def split_docstring(text: str) -> tuple[list[str], dict[str, str]]:

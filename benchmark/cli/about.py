@@ -34,8 +34,10 @@ def _methods(arguments: argparse.Namespace, argv: list[str]) -> int:
     if named in methods.groups():
         print(*aligned(_summaries(methods, methods.members(named))), sep="\n")
         return 0
-    backbone = parse_spec(arguments.backbone or RUN_OPTIONS["backbone"].default)
-    return describe_command(Settings(methods=(parse_spec(named),), backbone=backbone))
+    from benchmark.planning.describe import shown_on
+
+    method = parse_spec(named)
+    return describe_command(Settings(methods=(method,), backbone=parse_spec(arguments.backbone or shown_on(method))))
 
 
 def describe_command(settings: Settings) -> int:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from benchmark.config import Settings
+from benchmark.config import RUN_OPTIONS, Settings
 from benchmark.learning.learner import prepare, start
 from benchmark.planning.estimate import Simulation, StreamShape, empty_backbone, estimate
+from benchmark.planning.usable import refusal
 from benchmark.report.table import EMPTY, Table, bytes_text
 from benchmark.report.tables import compute_display, storage_display
 from benchmark.report.text import aligned
@@ -25,6 +26,8 @@ from methods.recipe import Range, Recipe
 
 # How many patterns of tensor names are shown for a part.
 _SHOWN = 8
+
+_TRANSFORMER = "mini-vit"
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,16 @@ class Description:
     setting: str
     storage: Table
     compute: Table
+
+
+def shown_on(spec: str) -> str:
+    """Return where a method is described if no backbone is given: on the default, or on a transformer if it needs one.
+
+    Raises:
+        UserError: there is no such method or option.
+    """
+    default: str = RUN_OPTIONS["backbone"].default
+    return default if refusal(empty_backbone(default), configure(spec)) is None else _TRANSFORMER
 
 
 def describe(settings: Settings, shape: StreamShape) -> Description:

@@ -558,6 +558,13 @@ def test_members_of_a_group_are_listed(capsys):
     assert lines == [[name, methods.summary(name)] for name in methods.members("paper")]
 
 
+def test_a_method_that_needs_a_transformer_is_described_on_one(capsys):
+    assert main(["methods", "lora:rank=2"]) == 0
+    assert "Cost: backbone mini-vit, 8 tasks of 10 classes" in capsys.readouterr().out
+    assert main(["methods", "lora:rank=2", "--backbone", "mini"]) == 2
+    assert "lora cannot be used on this backbone" in capsys.readouterr().err
+
+
 def test_a_method_is_described(capsys):
     assert main(["methods", "sgd:bn=frozen", "--backbone", "resnet18:until=layer1"]) == 0
     printed = capsys.readouterr()
