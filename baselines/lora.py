@@ -34,7 +34,8 @@ class LoRA(PerTask):
 
     any_layout = True
     own = (LowRank,)
-    recipe = Recipe(optimizer="adam", lr=0.01)
+    # On mini-vit 0.01 is better (86.7 % of validation images, 82.9 with this), but a ViT-S does not learn with it.
+    recipe = Recipe(optimizer="adam", lr=0.003)
     search = {"lr": Range(3e-4, 0.03), "rank": (1, 2, 4, 8, 16), "targets": ("qv", "qkv", "all")}
 
     def __init__(self, rank: int = 8, alpha: float = 16.0, targets: Literal["qv", "qkv", "all"] = "qv"):
