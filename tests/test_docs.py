@@ -75,6 +75,9 @@ NOT_RUN = {
     "run --methods sgd,ewc,er,joint,clr,ncm --scenario domain --infer all --image-size 64 --epochs 5 --stream "
     "folder:DIR:order=pacs_photo,pacs_art,pacs_cartoon,pacs_sketch --train-images 200 --backbone "
     "resnet18:until=layer3:weights=FILE": REAL,
+    "run --methods linear-probe,norm-only,lora --epochs 3 --train-images 100 --test-images 100 --stream "
+    "folder:DIR:order=flowers5,gtsrb,scenes15,pacs_sketch,trashnet,dtd10 --name dino --backbone "
+    "timm:vit_small_patch14_dinov2:image_size=98:weights=FILE": REAL,
     "run --methods paper --preset paper --stream skill53:DIR --name skill53": DOWNLOAD,
     "run --methods paper --stream torchvision:open --train-images 2560 --test-images 512 --name open": DOWNLOAD,
     "run --methods clr,ewc,er --stream torchvision:flowers102,dtd,svhn --image-size 128 --name three": DOWNLOAD,
