@@ -43,7 +43,7 @@ class Labels(nn.Module):
 class LabelsAndTeacher(Labels):
     """A MiniViT that learns the labels, and to predict what the pretrained MiniResNet computes on the same pictures.
 
-    A small transformer learns nothing from the labels alone in an hour of one processor core: it finds no edges. So it
+    In short trials a small transformer learned nothing from the labels alone (see docs/mini.md): no edges. So it
     gets hints (FitNets: Romero et al., 2015, arXiv 1412.6550). After its second block the tokens predict the teacher's
     `layer2`, whose 8x8 positions are the patches; at the end they predict `layer3`, and the class token the teacher's
     features, each by a linear layer that is thrown away afterwards.
