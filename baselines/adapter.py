@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from baselines.shared.adapters import Adapter, add_adapters
+from baselines.shared.adapters import Adapter, add_adapters, check_adapters
 from baselines.shared.per_task import PerTask
 from methods import methods
 from methods.recipe import Range, Recipe
@@ -39,10 +39,7 @@ class AdaptFormer(PerTask):
 
     def __init__(self, bottleneck: int = 64, scale: float = 0.1, bn: Literal["per-task", "frozen"] = "frozen"):
         super().__init__(bn)
-        if bottleneck < 1:
-            raise ValueError(f"bottleneck={bottleneck} must be at least 1")
-        if scale == 0:
-            raise ValueError("scale=0 must be another number: the adapters would change nothing")
+        check_adapters(bottleneck, scale)
         self.bottleneck = bottleneck
         self.scale = scale
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from baselines.shared.per_task import PerTask
 from methods import methods
-from methods.errors import UserError
+from methods.errors import UserError, cannot
 from methods.method import Part
 from methods.network import Network
 from methods.recipe import Range, Recipe
@@ -35,10 +35,7 @@ class BitFit(PerTask):
 
     def adapt(self, network: Network) -> None:
         if not any(_is_bias(name) for name, _ in network.backbone.named_parameters()):
-            raise UserError(
-                f"{self.name} cannot be used on this backbone: it works on biases, and there are none; leave the "
-                "method out"
-            )
+            raise UserError(cannot(self.name, "it works on biases, and there are none"))
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if _is_bias(name) else super().part(module, name)

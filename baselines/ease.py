@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from baselines.shared.adapters import Adapter, add_adapters
+from baselines.shared.adapters import Adapter, add_adapters, check_adapters
 from baselines.shared.frozen_features import grown, members
 from baselines.shared.passes import Passes, logits_of_last, side_by_side, units_side_by_side
 from methods import Method, Network, Part, Range, Recipe, Step, methods
@@ -47,10 +47,7 @@ class EASE(Method):
 
     def __init__(self, bottleneck: int = 64, scale: float = 0.1, alpha: float = 0.1):
         super().__init__()
-        if bottleneck < 1:
-            raise ValueError(f"bottleneck={bottleneck} must be at least 1")
-        if scale == 0:
-            raise ValueError("scale=0 must be another number: the adapters would change nothing")
+        check_adapters(bottleneck, scale)
         if alpha <= 0:
             raise ValueError(f"alpha={alpha:g} must be above 0")
         self.bottleneck = bottleneck

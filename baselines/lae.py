@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from baselines.shared.adapters import Adapter, add_adapters
+from baselines.shared.adapters import Adapter, add_adapters, check_adapters
 from baselines.shared.finetuning import ALL_SCENARIOS
 from baselines.shared.passes import Passes
 from methods import Method, Network, Part, Range, Recipe, Step, methods
@@ -41,10 +41,7 @@ class LAE(Method):
 
     def __init__(self, bottleneck: int = 64, scale: float = 0.1, decay: float = 0.9999, frozen: float = 0.6):
         super().__init__()
-        if bottleneck < 1:
-            raise ValueError(f"bottleneck={bottleneck} must be at least 1")
-        if scale == 0:
-            raise ValueError("scale=0 must be another number: the adapters would change nothing")
+        check_adapters(bottleneck, scale)
         if not 0 <= decay <= 1:
             raise ValueError(f"decay={decay:g} must be from 0 to 1: it is a share of the moving average")
         if not 0 <= frozen < 1:

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrize import register_parametrization
 from baselines.shared.low_rank import LowRank, Rows
 from baselines.shared.per_task import PerTask
 from methods import methods
-from methods.errors import UserError
+from methods.errors import UserError, cannot
 from methods.recipe import Range, Recipe
 from methods.transformers import Block, blocks, qkv
 
@@ -51,10 +51,8 @@ class LoRA(PerTask):
     def adapt(self, network: nn.Module) -> None:
         found = blocks(network)
         if not found:
-            raise UserError(
-                f"{self.name} cannot be used on this backbone: it works on the attention of a transformer, and there "
-                "is none; use conv-lora, which works on convolutions, or give a transformer, as --backbone mini-vit"
-            )
+            instead = "use conv-lora, which works on convolutions, or give a transformer, as --backbone mini-vit"
+            raise UserError(cannot(self.name, "it works on the attention of a transformer, and there is none", instead))
         scale = self.alpha / self.rank
         for block in found:
             owner, name, _ = qkv(block.attention)

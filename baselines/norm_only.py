@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from methods import methods
-from methods.errors import UserError
+from methods.errors import UserError, cannot
 from methods.method import Method, Part
 from methods.norms import is_norm
 from methods.recipe import Range, Recipe
@@ -26,10 +26,7 @@ class NormOnly(Method):
 
     def adapt(self, network: nn.Module) -> None:
         if not any(is_norm(module) for module in network.modules()):
-            raise UserError(
-                f"{self.name} cannot be used on this backbone: it works on normalisation layers, and there are none; "
-                "leave the method out"
-            )
+            raise UserError(cannot(self.name, "it works on normalisation layers, and there are none"))
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if is_norm(module) else "frozen"

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from baselines.shared.convolutions import convolutions_for, keeps_size
 from baselines.shared.per_task import PerTask
-from baselines.shared.weights import cannot
 from methods import methods
-from methods.errors import UserError
+from methods.errors import UserError, cannot
 from methods.recipe import Range
 
 

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from baselines.shared.per_task import PerTask
 from methods import methods
-from methods.errors import UserError
+from methods.errors import UserError, cannot
 from methods.norms import is_norm
 from methods.recipe import Range, Recipe
 from methods.transformers import attentions, qkv
@@ -123,10 +123,7 @@ def add_scales(network: nn.Module, method: str) -> list[Scale]:
     """
     places = list(_places(network))
     if not places:
-        raise UserError(
-            f"{method} cannot be used on this backbone: it works on layers with a weight, and there are none; "
-            "leave the method out"
-        )
+        raise UserError(cannot(method, "it works on layers with a weight, and there are none"))
     scales = []
     for layer, weight, bias, called in places:
         scale = Scale(getattr(layer, weight))

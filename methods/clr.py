@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from methods import methods
-from methods.errors import UserError
+from methods.errors import UserError, cannot
 from methods.gradients import gradients_of, parts_like
 from methods.method import Method, Part
 from methods.norms import is_norm
@@ -113,10 +113,8 @@ class CLR(Method):
             if size is not None:
                 _follow(conv, ReprogrammingKernel(conv.out_channels, size).to(conv.weight))
         if not any(isinstance(module, ReprogrammingKernel) for module in network.modules()):
-            raise UserError(
-                f"{self.name} cannot be used on this backbone: it works on convolutions and on the blocks of a "
-                "transformer, and there are none that it would follow; leave the method out"
-            )
+            why = "it works on convolutions and on the blocks of a transformer, and there are none that it would follow"
+            raise UserError(cannot(self.name, why))
 
     def part(self, module: nn.Module, name: str) -> Part:
         return "task" if isinstance(module, ReprogrammingKernel) or is_norm(module) else "frozen"

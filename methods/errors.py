@@ -9,6 +9,17 @@ class UserError(Exception):
     """
 
 
+def cannot(method: str, why: str, instead: str = "leave the method out") -> str:
+    """Say that a method cannot be used on a backbone.
+
+    Args:
+        method: its name.
+        why: what it needs, and what the backbone has.
+        instead: what would be right.
+    """
+    return f"{method} cannot be used on this backbone: {why}; {instead}"
+
+
 def first_line(error: BaseException) -> str:
     """What another library says is wrong, to put into a sentence: the exception's type and first line."""
     return f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")

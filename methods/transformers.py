@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from methods.errors import UserError
+from methods.errors import UserError, cannot
 from methods.norms import is_norm
 
 # The linear layer that makes queries, keys and values: of timm and of torchvision's Swin, and of its MaxViT.
@@ -74,10 +74,8 @@ def blocks_for(network: nn.Module, method: str) -> list[Block]:
     """
     found = blocks(network)
     if not found:
-        raise UserError(
-            f"{method} cannot be used on this backbone: it works on the blocks of a transformer, and there are none; "
-            "leave the method out, or give a transformer, as --backbone mini-vit"
-        )
+        instead = "leave the method out, or give a transformer, as --backbone mini-vit"
+        raise UserError(cannot(method, "it works on the blocks of a transformer, and there are none", instead))
     return found
 
 
@@ -102,10 +100,8 @@ def sequence_blocks_for(network: nn.Module, method: str, least: int = 1) -> list
     elif len(found) < least:
         why = f"needs {least} blocks, and there are {len(found)}"
     if why:
-        raise UserError(
-            f"{method} cannot be used on this backbone: it {why}; leave the method out, or give a vision transformer, "
-            "as --backbone mini-vit"
-        )
+        instead = "leave the method out, or give a vision transformer, as --backbone mini-vit"
+        raise UserError(cannot(method, f"it {why}", instead))
     return found
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, relu
 
 from baselines.shared.convolutions import convolutions, keeps_size
-from methods.errors import UserError
+from methods.errors import UserError, cannot
 from methods.norms import is_norm
 from methods.transformers import Block, blocks
 
@@ -97,6 +97,14 @@ class ConvAdapter(Adapter):
         return torch.add(output, self(inputs[0][..., ::rows, ::columns]), alpha=self.scale)
 
 
+def check_adapters(bottleneck: int, scale: float) -> None:
+    """Raise ValueError if there are no adapters of these options, or if they would change nothing."""
+    if bottleneck < 1:
+        raise ValueError(f"bottleneck={bottleneck} must be at least 1")
+    if scale == 0:
+        raise ValueError("scale=0 must be another number: the adapters would change nothing")
+
+
 def add_adapters(
     network: nn.Module, bottleneck: int, scale: float, method: str, name: str = "adapter"
 ) -> list[TokenAdapter] | list[ConvAdapter]:
@@ -124,10 +132,11 @@ def add_adapters(
         return tokens
     places = [conv for conv in convolutions(network) if conv.kernel_size != (1, 1) and keeps_size(conv)]
     if not places:
-        raise UserError(
-            f"{method} cannot be used on this backbone: it works on the blocks of a transformer, or on convolutions "
-            "that are wider than 1x1 and keep the size of the image, and there are none; leave the method out"
+        why = (
+            "it works on the blocks of a transformer, or on convolutions that are wider than 1x1 and keep the size of "
+            "the image, and there are none"
         )
+        raise UserError(cannot(method, why))
     beside = [ConvAdapter(conv, bottleneck, scale) for conv in places]
     for conv, each in zip(places, beside, strict=True):
         conv.add_module(name, each)

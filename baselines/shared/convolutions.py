@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from baselines.shared.weights import cannot, refuse_computed
-from methods.errors import UserError
+from baselines.shared.weights import refuse_computed
+from methods.errors import UserError, cannot
 from methods.method import BatchNorm
 from methods.transformers import attentions
 

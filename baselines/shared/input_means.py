@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from baselines.shared.convolutions import norm_after
-from baselines.shared.weights import cannot
 from methods import Network, UserError
+from methods.errors import cannot
 
 
 class InputMeans(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from methods.errors import UserError
+from methods.errors import UserError, cannot
 
 # nn.MultiheadAttention has one matrix for queries, keys and values, or three if they have other lengths than tokens.
 # Its last layer is a linear one of its own.
@@ -67,13 +67,8 @@ def refuse_computed(network: nn.Module, layers: Collection[nn.Module], method: s
     """
     for name, module in network.named_modules():
         if module in layers and is_parametrized(module):
-            raise UserError(
-                f"{method} cannot be used on this backbone: it needs each single weight of a layer, and '{name}' "
-                "computes its weight from other tensors (torch.nn.utils.parametrize); leave the method out, or remove "
-                "the parametrisation"
+            why = (
+                f"it needs each single weight of a layer, and '{name}' computes its weight from other tensors "
+                "(torch.nn.utils.parametrize)"
             )
-
-
-def cannot(method: str, why: str) -> str:
-    """Say that a method cannot be used on a backbone."""
-    return f"{method} cannot be used on this backbone: {why}; leave the method out"
+            raise UserError(cannot(method, why, "leave the method out, or remove the parametrisation"))

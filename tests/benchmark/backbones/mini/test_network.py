@@ -6,12 +6,11 @@ import json
 
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from benchmark.backbones import backbone_of
-from benchmark.backbones.mini.network import MEAN, STD, WEIGHTS, MiniResNet
+from benchmark.backbones.mini.network import WEIGHTS, MiniResNet
 
 
 def test_parameter_count():
@@ -39,21 +38,8 @@ def test_file_says_how_it_was_made():
     assert {"classes", "images_per_class", "epochs", "seed"} <= set(settings)
 
 
-def test_shipped_weights_beat_random_ones_on_handwriting():
-    from sklearn.datasets import load_digits
-    from sklearn.linear_model import LogisticRegression
-
-    data = load_digits()
-    images = torch.tensor(data.images / 16, dtype=torch.float32)[:1000, None].repeat(1, 3, 1, 1)
-    images = (F.interpolate(images, size=32, mode="bilinear") - MEAN[0]) / STD[0]
-
-    def score(network: MiniResNet) -> float:
-        with torch.no_grad():
-            features = network.eval()(images)
-        features = (features - features[:500].mean(0)) / (features[:500].std(0) + 1e-6)
-        model = LogisticRegression(C=0.1, max_iter=300).fit(features[:500], data.target[:500])
-        return model.score(features[500:], data.target[500:1000])
-
+def test_shipped_weights_beat_random_ones_on_handwriting(handwriting):
+    images, score = handwriting(1000)
     shipped = MiniResNet()
     shipped.load_state_dict(load_file(WEIGHTS))
     torch.manual_seed(0)

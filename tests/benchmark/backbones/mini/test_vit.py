@@ -6,13 +6,11 @@ import json
 
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
 from benchmark.backbones import backbone_of
-from benchmark.backbones.mini.network import MEAN, STD
 from benchmark.backbones.mini.vit import WEIGHTS, MiniViT
 
 
@@ -41,21 +39,8 @@ def test_file_is_small_loads_strictly_and_says_how_it_was_made():
     assert {"classes", "images_per_class", "epochs", "seed"} <= set(settings)
 
 
-def test_shipped_weights_beat_random_ones_on_handwriting():
-    from sklearn.datasets import load_digits
-    from sklearn.linear_model import LogisticRegression
-
-    data = load_digits()
-    images = torch.tensor(data.images / 16, dtype=torch.float32)[:600, None].repeat(1, 3, 1, 1)
-    images = (F.interpolate(images, size=32, mode="bilinear") - MEAN[0]) / STD[0]
-
-    def score(network: MiniViT) -> float:
-        with torch.no_grad():
-            features = network.eval()(images)
-        features = (features - features[:300].mean(0)) / (features[:300].std(0) + 1e-6)
-        model = LogisticRegression(C=0.1, max_iter=300).fit(features[:300], data.target[:300])
-        return model.score(features[300:], data.target[300:600])
-
+def test_shipped_weights_beat_random_ones_on_handwriting(handwriting):
+    _, score = handwriting(600)
     shipped = MiniViT()
     shipped.load_state_dict(load_file(WEIGHTS))
     torch.manual_seed(0)
