@@ -44,6 +44,18 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def make_below(folder: Path, levels: int) -> None:
+    """Make a folder, and what is missing of the `levels` - 1 folders above it.
+
+    Those further up are not made: a run's folder that somebody has removed stays removed.
+
+    Raises:
+        OSError: the system refused it, or a folder further up is missing.
+    """
+    for path in (*reversed(folder.parents[: levels - 1]), folder):
+        path.mkdir(exist_ok=True)
+
+
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
     """Say in one sentence that a file written to `folder` cannot be read.

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.files import reading, uninterrupted, write_atomically, writing
+from benchmark.files import make_below, reading, uninterrupted, write_atomically, writing
 from benchmark.storage.answers import answers_path, kept_file, lost_answers, moved
-from benchmark.storage.records import Record, Records, read_record, read_records, record_path, write_record
+from benchmark.storage.records import CELL_LEVELS, Record, Records, read_record, read_records, record_path, write_record
 from benchmark.storage.state import PackedState, damaged_parts, find_newest, is_task, part_path, task_stem
 
 
@@ -34,7 +34,7 @@ def save_alone(folder: Path, packed: PackedState, record: Record) -> None:
         StorageError: something cannot be written.
     """
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_below(folder, CELL_LEVELS)
     for stem, blob in packed.blobs.items():
         # A file that already exists has no record, so it belongs to no state.
         write_atomically(part_path(folder, stem), blob)

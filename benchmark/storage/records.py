@@ -12,6 +12,9 @@ from benchmark.storage.json_files import misfit, sealed, unsealed
 #: A task's measurements, by name.
 Record = dict[str, Any]
 
+#: How many folders a cell's record is below its run's folder: cells/METHOD/seed-0.
+CELL_LEVELS = 3
+
 _RECORD = {
     "learned": int,
     "evaluated": [{"task": int, "images": int, "answers": dict}],

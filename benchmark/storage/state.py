@@ -17,10 +17,10 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from benchmark.files import uninterrupted, write_atomically, writing
+from benchmark.files import make_below, uninterrupted, write_atomically, writing
 from benchmark.storage.answers import answers_path, can_be_given_again, lost_answers
 from benchmark.storage.inferred import gone_inferred, inferred_path
-from benchmark.storage.records import Record, read_records, record_path, write_record
+from benchmark.storage.records import CELL_LEVELS, Record, read_records, record_path, write_record
 from methods.errors import UserError, first_line
 from methods.heads import is_head, placed, placeless
 from methods.method import REPLAY
@@ -122,7 +122,7 @@ def save(folder: Path, packed: PackedState, record: Record, keep_states: bool = 
         StorageError: something cannot be written; the previous state still exists.
     """
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_below(folder, CELL_LEVELS)
     for stem, blob in packed.blobs.items():
         path = part_path(folder, stem)
         if not path.exists():

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from filelock import FileLock
 
-from benchmark.files import OWN, writing
+from benchmark.files import OWN, make_below, writing
 from benchmark.images.layout import MemoryFormat
 from benchmark.learning.operations import feature_operations_per_image
 from benchmark.learning.precision import Precision
@@ -105,7 +105,7 @@ class Guesses:
     def _alone(self) -> Iterator[None]:
         """Wait until no other process makes these guesses. The system unlocks it when a process ends."""
         with writing(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_below(self._folder, levels=2)
             lock = FileLock(self._folder / f"{OWN}lock")
             lock.acquire()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmark.files import (
     MANIFEST,
     StorageError,
     folder_name,
+    make_below,
     refuse_foreign,
     remove_unfinished,
     uninterrupted,
@@ -160,3 +162,12 @@ def test_the_folder_of_a_label_is_one_folder_below(tmp_path: Path, label: str, n
     folder = tmp_path / "cells" / name
     folder.mkdir(parents=True)
     assert folder.resolve().parent == tmp_path / "cells"
+
+
+def test_a_folder_is_not_made_again_below_one_that_was_removed(tmp_path: Path):
+    make_below(tmp_path / "run" / "cells" / "clr", levels=3)
+    make_below(tmp_path / "run" / "cells" / "clr", levels=1)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(FileNotFoundError):
+        make_below(tmp_path / "run" / "cells" / "clr", levels=2)
+    assert not (tmp_path / "run").exists()

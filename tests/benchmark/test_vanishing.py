@@ -166,7 +166,9 @@ def test_the_folder_of_a_run_with_workers(tmp_path: Path, capsys: pytest.Capture
         "from baselines.sgd_ll import SGDLastLayer\nfrom methods import methods\n\n\n"
         '@methods.register("careless")\nclass Careless(SGDLastLayer):\n    """Removes its run."""\n\n'
         "    def after_training_exp(self, strategy, **kwargs):\n"
-        '        shutil.rmtree(Path(__file__).parent / "run", ignore_errors=True)\n'
+        '        run = Path(__file__).parent / "run"\n'
+        "        # At once: the other process writes into it.\n"
+        '        shutil.rmtree(run.rename(run.with_name("removed")), ignore_errors=True)\n'
     )
     options = ("--jobs", "2", "--plugin", str(plugin))
     assert main(command(tmp_path, *options, methods="careless,linear-probe")) == 2
