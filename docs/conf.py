@@ -8,7 +8,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 project = "Continual benchmark"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_code"]
-exclude_patterns = ["_build"]
+# Kept runs have tables in Markdown, which pages show in part.
+exclude_patterns = ["_build", "results/*/*.md"]
 
 html_theme = "furo"
 html_title = project

@@ -31,7 +31,12 @@ from methods.configured import configure
 from methods.options import construct, parse_spec
 
 ROOT = Path(__file__).parents[1]
-DOCS = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+# The files of a kept run are no pages.
+DOCS = sorted(
+    path
+    for path in (ROOT / "docs").rglob("*.md")
+    if "_build" not in path.parts and not (path.parent / "manifest.json").exists()
+)
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md", "performance/README.md")),
     *sorted((ROOT / "examples").rglob("*.md")),

@@ -42,7 +42,7 @@ def report_command(path: Path, reference: str | None = None, seconds: bool = Fal
     """
     from benchmark.report.write import write_report
     from benchmark.results.reference import check_reference
-    from benchmark.results.run import collect
+    from benchmark.results.run import collect, read
     from benchmark.storage.lock import locked
 
     run = RunFolder(path)
@@ -55,6 +55,7 @@ def report_command(path: Path, reference: str | None = None, seconds: bool = Fal
     if changed:
         with locked(path):
             run.write_manifest({**run.read_manifest(), **changed})
-    write_report(collect(run, run.read_manifest()))
+    manifest = run.read_manifest()
+    write_report(read(run) if manifest.kept else collect(run, manifest))
     print(f"Tables, figures and report.html are in {path}{os.sep}")
     return 0

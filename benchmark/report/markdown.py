@@ -28,25 +28,30 @@ def conclusion(statistics: Statistics | None, render: Callable[[Table], str], ma
 
 def markdown(table: Table) -> str:
     """A table in GitHub's Markdown, below its caption."""
+    return f"{markdown_text(table.caption)}\n\n{markdown_rows(table)}"
+
+
+def markdown_rows(table: Table) -> str:
+    """A table in GitHub's Markdown, without its caption."""
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cells) + " |\n"
 
     def bold(cell: Cell) -> str:
-        text = escape(cell.text, _MARKDOWN)
+        text = markdown_text(cell.text)
         return f"**{text}**" if cell.best else text
 
     rule = ["---"] * table.words + ["---:"] * (len(table.headers) - table.words)
     rows = "".join(line([bold(cell) for cell in row]) for row in table.rows)
-    return (
-        f"{escape(table.caption, _MARKDOWN)}\n\n"
-        + line([escape(h, _MARKDOWN) for h in table.headers])
-        + line(rule)
-        + rows
-    )
+    return line([markdown_text(header) for header in table.headers]) + line(rule) + rows
 
 
 _MARKDOWN = {character: "\\" + character for character in "\\`*_[]<>|&$~"}
+
+
+def markdown_text(text: str) -> str:
+    """Plain text in Markdown."""
+    return escape(text, _MARKDOWN)
 
 
 def escape(text: str, replacements: Mapping[str, str]) -> str:

@@ -22,10 +22,22 @@ def write_report(results: Results) -> None:
     Raises:
         StorageError: they cannot be written.
     """
-    run, statistics = RunFolder(results.path), results.statistics
-    for name, frame in results.tables.items():
-        run.write_csv(name, frame)
-    displayed = display_tables(results)
+    run = RunFolder(results.path)
+    # Those of a kept run are where its numbers come from.
+    if not results.manifest.kept:
+        for name, frame in results.tables.items():
+            run.write_csv(name, frame)
+    write_shown(results)
+    write_page(results)
+
+
+def write_shown(results: Results) -> None:
+    """Write summary.md, summary.tex and figures/.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    run, statistics, displayed = RunFolder(results.path), results.statistics, display_tables(results)
     note = difference_note(results.manifest)
     run.write_text("summary.md", to_markdown(displayed, statistics) + (f"\n{note}\n" if note else ""))
     run.write_text("summary.tex", to_latex(displayed, statistics) + (f"\n% {note}\n" if note else ""))
@@ -33,4 +45,3 @@ def write_report(results: Results) -> None:
         draw_figures(results, run.path / "figures")
         draw_critical_difference(statistics, run.path / "figures", scenario_suffix(results.manifest))
         draw_oracle_gap(results, run.path / "figures")
-    write_page(results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -155,11 +156,13 @@ def read(run: RunFolder) -> Results:
         VanishedError: measurements are gone.
     """
     manifest = run.read_manifest()
-    tables = _read_tables(run.path) if manifest.get("finished") else None
+    tables = _read_tables(run.path, manifest.kept) if manifest.get("finished") else None
     if tables is None or ("answer" not in tables[0] and _keeps_others(run, manifest)):
         return collect(run, manifest)
     kept = _kept(run, manifest)
-    measured = _read_measured(run.path)
+    inference = _table_with(run.path / "inference.csv", INFERENCE_COLUMNS, manifest.kept)
+    # Those of its columns that no other table holds.
+    measured = None if inference is None else inference[list(MEASURED)]
     costs = kept.costs_of_inference() if measured is None else None
     return _with_numbers_of_answers(
         results_of(run.path, manifest, *tables, kept.last(), costs=costs, measured=measured),
@@ -171,45 +174,55 @@ def _keeps_others(run: RunFolder, manifest: Manifest) -> bool:
     return any(len(asked(manifest, key[0]).all) > 1 and run.cell(*key).is_dir() for key in manifest.keys_of_cells)
 
 
-def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
+def _read_tables(folder: Path, kept: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None:
     """The tables that all others follow from; None if one cannot be read or has other columns."""
-    try:
-        accuracy, parameters, compute = (
-            read_table(folder / f"{name}.csv") for name in ("accuracy", "parameters", "compute")
-        )
-    except (FileNotFoundError, ValueError):
+    parameters = _table_with(folder / "parameters.csv", PARAMETER_COLUMNS, kept)
+    compute = _table_with(folder / "compute.csv", COMPUTE_COLUMNS, kept)
+    accuracy = _table(folder / "accuracy.csv")
+    if accuracy is None or parameters is None or compute is None:
         return None
     if "order" not in accuracy:
         accuracy.insert(min(len(accuracy.columns), len(ACCURACY_COLUMNS)), "order", 0)
     # An earlier version wrote no names of answers.
-    columns = [ALL_ACCURACY_COLUMNS[: len(accuracy.columns)], PARAMETER_COLUMNS, COMPUTE_COLUMNS]
-    if [tuple(frame) for frame in (accuracy, parameters, compute)] != columns:
+    if tuple(accuracy) != ALL_ACCURACY_COLUMNS[: len(accuracy.columns)]:
         return None
     return accuracy, parameters, compute
 
 
-def _read_measured(folder: Path) -> pd.DataFrame | None:
-    """Those columns of inference.csv that no other table holds; None if it is missing or has other columns."""
+def _table(path: Path) -> pd.DataFrame | None:
+    """A table from its CSV file; None if that is missing or damaged."""
     try:
-        inference = read_table(folder / "inference.csv")
+        return read_table(path)
     except (FileNotFoundError, ValueError):
         return None
-    return inference[list(MEASURED)] if tuple(inference) == INFERENCE_COLUMNS else None
+
+
+def _table_with(path: Path, columns: Sequence[str], kept: bool = False) -> pd.DataFrame | None:
+    """A table from its CSV file; None if that is missing or damaged, or has other columns.
+
+    Args:
+        path: of the file.
+        columns: those that it must have.
+        kept: whether the columns that came later may be missing; they are NaN then, because a kept run has no records
+            from which the table could be made again.
+    """
+    table = _table(path)
+    if table is not None and kept and tuple(table) == tuple(name for name in columns if name in table):
+        return table.reindex(columns=list(columns))
+    return table if table is not None and tuple(table) == tuple(columns) else None
 
 
 def _with_numbers_of_answers(results: Results) -> Results:
     """The results with those numbers from the CSV files that no other table holds, since answers may be gone."""
-    try:
-        summary, classes = (read_table(results.path / f"{name}.csv") for name in ("summary", "classes"))
-    except (FileNotFoundError, ValueError):
-        return results
-    if "order" not in classes:
-        classes.insert(CLASS_COLUMNS.index("order"), "order", 0)
+    return _with_classes(_with_summary(results))
+
+
+def _with_summary(results: Results) -> Results:
+    """The results with the numbers about answers in summary.csv, if it has the columns and rows of these results."""
+    summary = _table_with(results.path / "summary.csv", SUMMARY_COLUMNS, results.manifest.kept)
     main, others = results.summary, results.other_answers
     same = _stacked(main, others)[["method", "answer"]]
-    if (list(summary), list(classes)) != (list(SUMMARY_COLUMNS), list(CLASS_COLUMNS)) or not same.equals(
-        summary[["method", "answer"]]
-    ):
+    if summary is None or not same.equals(summary[["method", "answer"]]):
         return results
     numbers = [column.name for column in columns_of("summary") if isinstance(column, AnswerMetric)]
     known = summary[numbers]
@@ -217,8 +230,19 @@ def _with_numbers_of_answers(results: Results) -> Results:
         results,
         summary=main.assign(**known[: len(main)]),
         other_answers=others.assign(**known[len(main) :].reset_index(drop=True)),
-        classes=classes,
     )
+
+
+def _with_classes(results: Results) -> Results:
+    """The results with the rows of classes.csv, if it has the columns of today."""
+    several = len(results.manifest.orders) > 1
+    columns = CLASS_COLUMNS if several else tuple(name for name in CLASS_COLUMNS if name != "order")
+    classes = _table_with(results.path / "classes.csv", columns)
+    if classes is None:
+        return results
+    if not several:
+        classes.insert(CLASS_COLUMNS.index("order"), "order", 0)
+    return replace(results, classes=classes)
 
 
 def _stacked(main: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:

@@ -98,6 +98,11 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
     """
     if "runs" in old:
         raise UserError(f"{option} {name}: `compare` made that folder of other runs; give another {option}")
+    if old.get("kept"):
+        raise UserError(
+            f"{option} {name}: that folder has the tables of a run and not its cells, so that it cannot go on; give "
+            f"another {option}"
+        )
     for key in new["settings"]:
         before, asked = setting_of(old["settings"], key), new["settings"][key]
         # For a run, check_device compares the devices themselves. A file of an older version may only say "auto".

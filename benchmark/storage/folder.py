@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, count
@@ -103,12 +103,18 @@ class RunFolder:
                 "this run any more; put the folder back, or give the same command to learn what is missing"
             )
 
-    def check_cells(self, manifest: Mapping[str, Any]) -> None:
+    def check_cells(self, manifest: Manifest) -> None:
         """Check that the records of each succeeded cell exist.
 
         Raises:
             VanishedError: naming the first missing file.
+            UserError: the run was kept without its cells.
         """
+        if manifest.kept:
+            raise UserError(
+                f"{self.path} has the tables of a run and not its cells, which are needed here; repeat the run with "
+                f"--config {self.path / 'config.toml'}, and give the folder of that run"
+            )
         numbers = range(1, len(manifest["tasks"]) + 1)
         for cell in manifest["cells"]:
             if cell.get("status") == SUCCEEDED:

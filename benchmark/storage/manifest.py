@@ -97,6 +97,11 @@ class Manifest(dict[str, Any]):
         return () if self.learned_as(label) == "domain" else tuple(self.settings.get("infer") or ())
 
     @property
+    def kept(self) -> bool:
+        """Whether the folder has the run's tables and not its cells, as those of docs/results/: see keep_run.py."""
+        return self.get("kept", False)
+
+    @property
     def title(self) -> str:
         """What was learned on what, for a heading."""
         return f"{self['stream']['spec']} on {self.backbone['spec']}"
