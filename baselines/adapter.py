@@ -35,7 +35,7 @@ class AdaptFormer(PerTask):
     any_layout = True
     own = (Adapter,)
     recipe = Recipe(optimizer="adam", lr=0.01)
-    search = {"lr": Range(1e-3, 0.1), "bottleneck": (8, 16, 32, 64)}
+    search = {"lr": Range(1e-3, 0.1), "bottleneck": (8, 16, 32, 64, 128)}
 
     def __init__(self, bottleneck: int = 64, scale: float = 0.1, bn: Literal["per-task", "frozen"] = "frozen"):
         super().__init__(bn)

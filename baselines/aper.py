@@ -33,7 +33,7 @@ class APER(NCM):
     any_layout = True
     learns_in_steps = True
     recipe = Recipe(optimizer="adam", lr=0.01)
-    search = {"lr": Range(3e-4, 0.03)}
+    search = {"lr": Range(3e-4, 0.1)}
     scenarios = ALL_SCENARIOS
     isolates_tasks = True
 

@@ -14,6 +14,7 @@ from baselines.shared.anchored import Anchored
 from baselines.shared.at_once import AtOnce
 from baselines.shared.convolutions import convolutions_for, norm_after
 from methods import Network, methods
+from methods.recipe import Range
 
 
 class Spatial(nn.Conv2d):
@@ -102,6 +103,7 @@ class CCLL(Anchored):
 
     any_layout = True
     recipe = replace(Anchored.recipe, lr=0.1)
+    search = {"lr": Range(3e-3, 1.0)}
     own = (Spatial, Gate)
 
     @torch.no_grad()

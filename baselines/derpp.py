@@ -40,7 +40,7 @@ class DERpp(FineTuning):
     trains_old_heads = True
     # Fewer and fewer of a task's images enter the memory, and only these get logits.
     grows_evenly = False
-    search = {**FineTuning.search, "alpha": Range(0.1, 1.0), "beta": Range(0.1, 1.0)}
+    search = {**FineTuning.search, "alpha": Range(0.1, 1.0), "beta": Range(0.1, 2.0)}
 
     def __init__(
         self,

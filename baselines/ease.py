@@ -40,7 +40,7 @@ class EASE(Method):
 
     any_layout = True
     recipe = Recipe(optimizer="adam", lr=0.01)
-    search = {"lr": Range(3e-4, 0.03), "alpha": Range(0.01, 1.0)}
+    search = {"lr": Range(3e-4, 0.1), "alpha": Range(0.01, 1.0)}
     scenarios = ("class",)
     trains_old_heads = True
     grows_evenly = False

@@ -36,7 +36,7 @@ class LAE(Method):
 
     any_layout = True
     recipe = Recipe(optimizer="adam", lr=0.003, schedule="constant")
-    search = {"lr": Range(3e-4, 0.03), "frozen": (0.0, 0.3, 0.6)}
+    search = {"lr": Range(3e-4, 0.03), "frozen": (0.0, 0.3, 0.6, 0.8)}
     scenarios = ALL_SCENARIOS
 
     def __init__(self, bottleneck: int = 64, scale: float = 0.1, decay: float = 0.9999, frozen: float = 0.6):

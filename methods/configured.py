@@ -11,7 +11,7 @@ from methods.errors import UserError
 from methods.memory import MemorySize
 from methods.method import Method
 from methods.options import Spec, arguments, call, option_types, parse_spec
-from methods.recipe import Recipe
+from methods.recipe import Range, Recipe, rates_for
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,14 @@ class ConfiguredMethod:
     @property
     def grows_evenly(self) -> bool:
         return self.cls.grows_evenly
+
+    @property
+    def search(self) -> Mapping[str, Range | tuple[Any, ...]]:
+        """Option -> the values that `tune` tries: the class's, and learning rates for the optimiser that is used."""
+        rates = self.cls.search.get("lr")
+        if not isinstance(rates, Range):
+            return self.cls.search
+        return {**self.cls.search, "lr": rates_for(rates, self.cls.recipe.optimizer, self.recipe.optimizer)}
 
     def make(self) -> Method:
         """A fresh instance."""

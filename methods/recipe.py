@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 #: Names of optimisers. "adam" adds the weight decay to the gradient as an L2 penalty; "adamw" subtracts it from the
@@ -60,3 +60,14 @@ class Range:
     low: float
     high: float
     log: bool = True
+
+
+def rates_for(rates: Range, own: Optimizer, used: Optimizer) -> Range:
+    """Move a range of learning rates to another optimiser: SGD needs about ten times the rate of the adaptive ones.
+
+    Args:
+        rates: made for the optimiser `own`.
+        used: the optimiser that trains.
+    """
+    factor = {(False, True): 0.1, (True, False): 10.0}.get((own != "sgd", used != "sgd"), 1.0)
+    return replace(rates, low=rates.low * factor, high=rates.high * factor)

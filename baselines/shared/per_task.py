@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from methods.method import BatchNorm, Method, Part
-from methods.recipe import Recipe
+from methods.recipe import Range, Recipe
 
 
 class PerTask(Method):
@@ -22,6 +22,7 @@ class PerTask(Method):
     """
 
     recipe = Recipe(optimizer="adam", lr=0.01)
+    search = {"lr": Range(1e-3, 0.1)}
     isolates_tasks = True
     own: ClassVar[tuple[type[nn.Module], ...]]
 

@@ -119,7 +119,7 @@ def describe(settings: Settings, shape: StreamShape) -> Description:
                 _values(annotation),
                 value_text(defaults[name]) if name in defaults else "required",
                 given.get(name, ""),
-                _tried(cls.search.get(name, ())),
+                _tried(method.search.get(name, ())),
             )
             for name, annotation in annotations.items()
         )

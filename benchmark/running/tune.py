@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmark.backbones.base import fingerprint
 from benchmark.files import StorageError
@@ -21,18 +19,18 @@ from benchmark.learning.seeds import RULE
 from benchmark.learning.strategy import DivergedError
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
-from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Listener, TaskBegan, ignore
+from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Listener, TaskBegan
 from benchmark.report.table import EMPTY
 from benchmark.report.text import aligned
 from benchmark.results.answers import accuracy
 from benchmark.running.executors.failures import failure_of
 from benchmark.running.manifest import check_same
+from benchmark.running.search_space import new_study, plain, search_space
 from benchmark.storage.tuned import read_tuned, write_tuned
 from benchmark.streams.columns import in_columns
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
-from methods.options import option_defaults, option_types, value_text
-from methods.recipe import Range, Recipe
+from methods.options import option_defaults, value_text
 
 
 @dataclass(frozen=True)
@@ -41,20 +39,40 @@ class Trial:
 
     Attributes:
         params: option -> value, for the searched options.
-        value: average validation accuracy after the last task; 0, the worst value, if the training diverged.
-        diverged: whether the training diverged.
+        accuracies: of each seed that is learned, the average validation accuracy after the last task. A seed that
+            diverges has 0, and the seeds after it are not learned.
+        diverged: whether the training of a seed diverged.
     """
 
     params: dict[str, Any]
-    value: float
-    diverged: bool
+    accuracies: tuple[float, ...] = ()
+    diverged: bool = False
+
+    @property
+    def value(self) -> float:
+        """The mean of the seeds' accuracies; 0, the worst value, if one of them diverged."""
+        return 0.0 if self.diverged else sum(self.accuracies) / len(self.accuracies)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the file."""
+        return {
+            "params": self.params,
+            "value": self.value,
+            "diverged": self.diverged,
+            "accuracies": list(self.accuracies),
+        }
+
+
+def _trial(entry: Mapping[str, Any]) -> Trial:
+    """Read a trial from the file. Older versions had one seed, so that its accuracy is the value."""
+    return Trial(entry["params"], tuple(entry.get("accuracies", [entry["value"]])), entry["diverged"])
 
 
 class Tuning:
     """The search for the best options of several methods, and its file.
 
     Args:
-        prepared: methods, a stream without test images, and the backbone; all trials use its one seed.
+        prepared: methods, a stream without test images, and the backbone; each trial learns all its seeds.
         budget: trials of each method.
         path: the file. Its methods, found with the same settings, are kept and not searched again, and its trials of
             other methods are not learned again.
@@ -85,7 +103,7 @@ class Tuning:
         return [m for m in self.prepared.methods if m.label not in found and self._spaces[m.label]]
 
     def run(self, tell: Listener) -> dict[str, dict[str, Any]]:
-        """Tune the methods that the file lacks. Each trial is in the file when it is done, and so is each method.
+        """Tune the methods that the file lacks. Each seed of a trial is in the file when it is learned.
 
         Returns:
             The entries of the prepared methods in the file; a failed method has no entry.
@@ -120,29 +138,24 @@ class Tuning:
 
     def _search(self, method: ConfiguredMethod, tell: Listener) -> list[Trial]:
         """Return all trials of a method; the first one tries its defaults."""
-        (seed,) = self.prepared.settings.seeds
         space = self._spaces[method.label]
         # The sampler asks again for what it asked for before, so that a search goes on where it was interrupted.
-        kept = (Trial(**trial) for trial in self._unfinished.get(method.label, ()))
+        kept = map(_trial, self._unfinished.get(method.label, ()))
         known = {specification(method.label, trial.params): trial for trial in kept}
 
         def attempt(params: dict[str, Any]) -> Trial:
             text = specification(method.label, params)
-            tasks = len(self.prepared.stream)
-            done = tasks if text in known else 0
-            tell(CellBegan(text, tasks, done, method.passes(self.prepared.settings.epochs)))
-            try:
-                if text not in known:
-                    known[text] = try_once(self.prepared, text, params, tell)
-                    self._unfinished[method.label] = [asdict(trial) for trial in known.values()]
-                    write_tuned(self.path, self._content)
-            finally:
-                tell(CellEnded(text))
-            return known[text]
+
+            def keep(trial: Trial) -> None:
+                known[text] = trial
+                self._unfinished[method.label] = [trial.as_json() for trial in known.values()]
+                write_tuned(self.path, self._content)
+
+            return self._learn(text, known.get(text, Trial(params)), keep, tell)
 
         defaults = option_defaults(method.cls) | asdict(method.recipe)
-        trials = [attempt({option: _plain(defaults.get(option)) for option in space})]
-        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+        trials = [attempt({option: plain(defaults.get(option)) for option in space})]
+        study = new_study(space, self.budget - 1, self.prepared.settings.seeds[0])
         # Defaults outside of the space are tried too, but the sampler cannot learn from them.
         with suppress(ValueError):
             study.add_trial(
@@ -150,9 +163,25 @@ class Tuning:
             )
         while len(trials) < self.budget:
             asked = study.ask(space)
-            trials.append(attempt({option: _plain(asked.params[option]) for option in space}))
+            trials.append(attempt({option: plain(asked.params[option]) for option in space}))
             study.tell(asked, trials[-1].value)
         return trials
+
+    def _learn(self, text: str, trial: Trial, keep: Callable[[Trial], None], tell: Listener) -> Trial:
+        """Learn the stream with the specification `text` and each seed that a trial lacks; `keep` it after each."""
+        method, tasks, seeds = configure(text), len(self.prepared.stream), self.prepared.settings.seeds
+        left = () if trial.diverged else seeds[len(trial.accuracies) :]
+        done = len(seeds) - len(left)
+        tell(CellBegan(text, tasks * len(seeds), tasks * done, method.passes(self.prepared.settings.epochs)))
+        try:
+            for seed in left:
+                trial = _with_seed(trial, self.prepared, method, seed, tell)
+                keep(trial)
+                if trial.diverged:
+                    break
+        finally:
+            tell(CellEnded(text))
+        return trial
 
     def _new_content(self) -> dict[str, Any]:
         settings = self.prepared.settings
@@ -168,7 +197,7 @@ class Tuning:
                 "batch_size": settings.batch_size,
                 # What "auto" means here: the file must not go on on another device.
                 "device": self.prepared.device.type,
-                "seed": settings.seeds[0],
+                "seeds": list(settings.seeds),
                 "budget": self.budget,
             },
             "stream": {
@@ -184,55 +213,23 @@ class Tuning:
         }
 
 
-def search_space(method: ConfiguredMethod) -> dict[str, BaseDistribution]:
-    """Return option -> values to try, for each option in the method's `search` that its specification does not set.
-
-    Raises:
-        UserError: `search` has an option that the method does not have.
-    """
-    annotations = (option_types(Recipe) if method.cls.learns_in_steps else {}) | option_types(method.cls)
-    given = method.spec.options
-    unknown = [option for option in method.cls.search if option not in annotations]
-    if unknown:
-        raise UserError(f"method '{method.cls.name}' searches the option '{unknown[0]}', which it does not have")
-    return {
-        option: _distribution(values, annotations[option])
-        for option, values in method.cls.search.items()
-        if option not in given
-    }
-
-
-def _distribution(values: Range | tuple[Any, ...], annotation: Any) -> BaseDistribution:
-    if not isinstance(values, Range):
-        return CategoricalDistribution([_plain(value) for value in values])
-    if int in (annotation, *typing.get_args(annotation)):
-        return IntDistribution(int(values.low), int(values.high), log=values.log)
-    return FloatDistribution(values.low, values.high, log=values.log)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value for storage: numbers with four significant digits, types that JSON lacks as text."""
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
-
-
 def specification(label: str, params: Mapping[str, Any]) -> str:
     """Return a method's specification with these options added."""
     # None is a default that means "not given". It cannot be written in a specification.
     return ":".join([label, *(f"{name}={value_text(value)}" for name, value in params.items() if value is not None)])
 
 
-def try_once(prepared: Prepared, text: str, params: dict[str, Any], tell: Listener) -> Trial:
-    """Learn the stream with the specification `text`, and measure the accuracy."""
+def _with_seed(trial: Trial, prepared: Prepared, method: ConfiguredMethod, seed: int, tell: Listener) -> Trial:
+    """Return a trial with one more seed."""
     try:
-        return Trial(params, validation_accuracy(prepared, configure(text), tell), diverged=False)
+        accuracy = validation_accuracy(prepared, method, seed, tell)
     except DivergedError:
-        return Trial(params, 0.0, diverged=True)
+        return replace(trial, accuracies=(*trial.accuracies, 0.0), diverged=True)
+    return replace(trial, accuracies=(*trial.accuracies, accuracy))
 
 
-def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, tell: Listener = ignore) -> float:
-    """Return the average accuracy on the tasks' validation images after all tasks are learned in order.
+def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, seed: int, tell: Listener) -> float:
+    """Return the average accuracy on the tasks' validation images after all tasks are learned in order, with one seed.
 
     Raises:
         DivergedError: the loss is no longer finite.
@@ -243,7 +240,7 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, tell: List
         prepared.backbone,
         method.make,
         stream.most_classes,
-        settings.seeds[0],
+        seed,
         device,
         stream.names,
         scenario=settings.scenario,
@@ -270,7 +267,7 @@ def _entry(label: str, trials: list[Trial]) -> dict[str, Any]:
         "best": label if best is None else specification(label, best.params),
         "accuracy": None if best is None else best.value,
         "default_accuracy": trials[0].value if trials else None,
-        "trials": [asdict(trial) for trial in trials],
+        "trials": [trial.as_json() for trial in trials],
     }
 
 

@@ -19,6 +19,9 @@ from methods.options import Spec, join_specs, parse_spec
 _TUNED = {"settings": dict, "stream": {"tasks": dict}, "backbone": {"fingerprint": str}, "methods": dict}
 _ENTRY = {"trials": list}
 _TRIAL = {"params": dict, "value": float, "diverged": bool}
+# Older versions did not write these.
+_NEWER = {"unfinished": {}, "left_out": [str], "settings": {"seeds": [int]}}
+_NEWER_TRIAL = {"accuracies": [float]}
 #: How `tune` trains, if its file does not say it.
 _ALWAYS: dict[str, Any] = {
     "scenario": "task",
@@ -108,6 +111,13 @@ def _difference(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> 
     return f"--{key.replace('_', '-')} {_shown(here[key])} instead of {_shown(there[key])}"
 
 
+def _typed(value: Any) -> str:
+    """A setting as the command line takes it. A comma behind a single seed says that it is not their number."""
+    if not isinstance(value, list):
+        return str(value)
+    return f"{value[0]}," if len(value) == 1 else ",".join(map(str, value))
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "(none)"
@@ -146,11 +156,14 @@ def _parsed(text: bytes, path: Path, option: str) -> dict[str, Any]:
         content = parse_json(text)
     except ValueError as error:
         raise UserError(f"{option}: {path} is damaged: {error}") from error
-    if not _holds(content, *_TUNED) or misfit(content, _TUNED | {"unfinished": dict, "left_out": [str]}) is not None:
+    if not _holds(content, *_TUNED) or misfit(content, _TUNED | _NEWER) is not None:
         raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
     for trials in content.get("unfinished", {}).values():
-        if misfit(trials, [_TRIAL]) is not None or not all(_holds(trial, *_TRIAL) for trial in trials):
+        if misfit(trials, [_TRIAL | _NEWER_TRIAL]) is not None or not all(_holds(t, *_TRIAL) for t in trials):
             raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
+    # Older versions had one seed.
+    if "seed" in content["settings"]:
+        content["settings"]["seeds"] = [content["settings"].pop("seed")]
     for label, entry in content["methods"].items():
         if not _holds(entry, "best", "accuracy", "default_accuracy", "trials") or misfit(entry, _ENTRY) is not None:
             raise UserError(f"{option}: {path} is no file of `python -m benchmark tune`")
@@ -191,7 +204,8 @@ def tuned_methods(asked: Sequence[str], path: Path) -> Tuned:
     labels = tuple(label for label in labels if label not in left_out)
     missing = [label for label in labels if label not in content["methods"]]
     if missing:
-        same = [(f"--{key.replace('_', '-')}", str(v)) for key, v in content["settings"].items() if v is not None]
+        given = {key: value for key, value in content["settings"].items() if value is not None}
+        same = [(f"--{key.replace('_', '-')}", _typed(value)) for key, value in given.items()]
         command = shlex.join(["tune", "--methods", join_specs(missing), *chain(*same), "--out", str(path)])
         raise UserError(f"--tuned: {path} has no '{missing[0]}'; tune it with: python -m benchmark {command}")
     return Tuned(path, hashlib.sha256(text).hexdigest(), content, labels, left_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from benchmark.cli.main import main
-from benchmark.config import Settings
+from benchmark.config import LARGEST_SEED, Settings
 from benchmark.files import StorageError
 from benchmark.images.source import ArrayImages
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.strategy import DivergedError
 from benchmark.learning.training import Training
 from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Event
 from benchmark.running.runner import Prepared
@@ -34,7 +35,7 @@ from methods.scenarios import Scenario
 pytest.importorskip("optuna", reason='the tuner needs Optuna: pip install ".[tune]"')
 
 from benchmark.running import tune
-from benchmark.running.tune import Tuning, search_space, specification
+from benchmark.running.tune import Tuning, specification
 
 
 class Listener:
@@ -72,10 +73,15 @@ def tuning(tiny_tasks: tuple[Task, ...], tiny_network: Network, tmp_path: Path) 
     """tuning("sgd", budget=3): a search on two tiny tasks; its file is tuned.json."""
 
     def make(
-        *labels: str, budget: int = 3, epochs: int = 2, file: str = "tuned.json", scenario: Scenario = "task"
+        *labels: str,
+        budget: int = 3,
+        epochs: int = 2,
+        file: str = "tuned.json",
+        scenario: Scenario = "task",
+        seeds: tuple[int, ...] = (100,),
     ) -> Tuning:
         settings = Settings(
-            methods=labels, tasks=2, epochs=epochs, batch_size=8, seeds=(100,), device="cpu", scenario=scenario
+            methods=labels, tasks=2, epochs=epochs, batch_size=8, seeds=seeds, device="cpu", scenario=scenario
         )
         prepared = Prepared(
             settings,
@@ -257,11 +263,101 @@ def test_training_that_diverges_is_the_worst_value_and_no_failure(tuning):
     methods.register("explosive")(Explosive)
     listener = Listener()
     found = tuning("explosive", budget=6, epochs=4).run(listener)["explosive"]
-    assert found["trials"][0] == {"params": {"scale": 1e39}, "value": 0.0, "diverged": True}
+    assert found["trials"][0] == {
+        "params": {"scale": 1e39},
+        "value": 0.0,
+        "diverged": True,
+        "accuracies": [0.0],
+    }
     assert [t["diverged"] for t in found["trials"]] == [t["params"]["scale"] > 1 for t in found["trials"]]
     assert found["default_accuracy"] == 0 < found["accuracy"]
     assert found["best"] == "explosive:scale=1"
     assert listener.failures == []
+
+
+def pretended(monkeypatch: pytest.MonkeyPatch, accuracies: Mapping[tuple[str, int], float]) -> list[tuple[str, int]]:
+    """Pretend that a specification has this accuracy with this seed, and diverges if none is given: what is learned."""
+    learned: list[tuple[str, int]] = []
+
+    def validation_accuracy(prepared: Prepared, method: Any, seed: int, tell: Any) -> float:
+        learned.append((method.label, seed))
+        if (method.label, seed) not in accuracies:
+            raise DivergedError("the loss is no longer finite")
+        return accuracies[method.label, seed]
+
+    monkeypatch.setattr(tune, "validation_accuracy", validation_accuracy)
+    return learned
+
+
+class Fork(Everything):
+    """Leaves two choices; the first is the default."""
+
+    search = {"form": ("deep", "flat")}
+
+
+DEEP, FLAT = "fork:form=deep", "fork:form=flat"
+
+
+def test_the_value_of_a_trial_is_the_mean_over_the_seeds(tuning, monkeypatch):
+    """With seed 7 alone, the other option would be chosen: (0.5 + 0.7 + 0.3) / 3 < (0.4 + 0.4 + 0.8) / 3."""
+    methods.register("fork")(Fork)
+    deep, flat = {7: 0.5, 8: 0.7, 9: 0.3}, {7: 0.4, 8: 0.4, 9: 0.8}
+    accuracies = {(DEEP, seed): value for seed, value in deep.items()} | {(FLAT, s): v for s, v in flat.items()}
+    learned = pretended(monkeypatch, accuracies)
+    found = tuning("fork", budget=6, seeds=(7, 8, 9)).run(Listener())["fork"]
+    assert learned == [(DEEP, 7), (DEEP, 8), (DEEP, 9), (FLAT, 7), (FLAT, 8), (FLAT, 9)]
+    assert (found["best"], found["accuracy"]) == (FLAT, pytest.approx(1.6 / 3))
+    assert found["default_accuracy"] == pytest.approx(0.5)
+    assert found["trials"][0]["accuracies"] == [0.5, 0.7, 0.3]
+
+
+def test_each_seed_is_learned_as_if_it_were_alone(tuning):
+    """Nothing of a seed reaches the next one."""
+    both = search(tuning("sgd", budget=2, seeds=(100, 101)), "sgd")
+    alone = [search(tuning("sgd", budget=2, seeds=(seed,), file=f"{seed}.json"), "sgd")[0] for seed in (100, 101)]
+    assert both[0]["accuracies"] == [trial["value"] for trial in alone]
+    assert both[0]["value"] == pytest.approx((alone[0]["value"] + alone[1]["value"]) / 2)
+
+
+def test_a_trial_of_which_one_seed_diverges_counts_as_0(tuning, monkeypatch):
+    """The seeds after it are not learned, and the progress ends all the same."""
+    methods.register("fork")(Fork)
+    learned = pretended(monkeypatch, {(DEEP, 7): 0.9, (DEEP, 9): 0.9} | {(FLAT, seed): 0.2 for seed in (7, 8, 9)})
+    listener = Listener()
+    found = tuning("fork", budget=6, seeds=(7, 8, 9)).run(listener)["fork"]
+    assert learned == [(DEEP, 7), (DEEP, 8), (FLAT, 7), (FLAT, 8), (FLAT, 9)]
+    assert (found["best"], found["default_accuracy"]) == (FLAT, 0)
+    assert found["trials"][0] == {
+        "params": {"form": "deep"},
+        "value": 0.0,
+        "diverged": True,
+        "accuracies": [0.9, 0.0],
+    }
+    assert (listener.failures, listener.open) == ([], [])
+
+
+@pytest.mark.parametrize("finished", range(6))
+def test_an_interrupted_search_goes_on_after_the_last_seed(tuning, tmp_path, monkeypatch, finished):
+    methods.register("fork")(Fork)
+    accuracies = {(text, seed): 0.1 * seed for text in (DEEP, FLAT) for seed in (3, 4, 5)} | {(DEEP, 3): 0.9}
+    learned = pretended(monkeypatch, accuracies)
+    tuning("fork", budget=6, seeds=(3, 4, 5), file="straight.json").run(Listener())
+    every = list(learned)
+    original = tune.validation_accuracy
+
+    def interrupted(*arguments: Any) -> float:
+        if len(learned) == finished:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    learned.clear()
+    monkeypatch.setattr(tune, "validation_accuracy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tuning("fork", budget=6, seeds=(3, 4, 5)).run(Listener())
+    monkeypatch.setattr(tune, "validation_accuracy", original)
+    tuning("fork", budget=6, seeds=(3, 4, 5)).run(Listener())
+    assert learned == every, "no seed is learned twice"
+    assert (tmp_path / "tuned.json").read_bytes() == (tmp_path / "straight.json").read_bytes()
 
 
 def test_a_method_that_fails_does_not_stop_the_others(tuning, tmp_path, monkeypatch):
@@ -359,6 +455,26 @@ def test_a_file_of_an_older_version_goes_on(tuning, tmp_path):
     assert list(tuning(*labels).run(Listener())) == labels
 
 
+def test_a_file_with_one_seed_of_an_older_version_goes_on(tuning, tmp_path, monkeypatch):
+    """It has "seed" instead of "seeds", and trials without "accuracies"."""
+    methods.register("fork")(Fork)
+    learned = pretended(monkeypatch, {(DEEP, 100): 0.25, (FLAT, 100): 0.5})
+    tuning("fork", budget=6, file="straight.json").run(Listener())
+    learned.clear()
+    tuning("fork", budget=6)
+    path = tmp_path / "tuned.json"
+    content = json.loads(path.read_text())
+    settings = {key: value for key, value in content["settings"].items() if key not in ("seeds", "budget")}
+    content["settings"] = settings | {"seed": 100, "budget": 6}
+    content["unfinished"] = {"fork": [{"params": {"form": "deep"}, "value": 0.25, "diverged": False}]}
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="exists with --seeds 100, not 100,101; give the same settings to resume it"):
+        tuning("fork", budget=6, seeds=(100, 101))
+    found = tuning("fork", budget=6).run(Listener())
+    assert learned == [(FLAT, 100)], "the trial of the old file is not learned again"
+    assert found == json.loads((tmp_path / "straight.json").read_text())["methods"]
+
+
 def test_an_option_that_a_method_does_not_have_is_refused(tuning):
     class Lost(Everything):
         """Searches what is not there."""
@@ -371,10 +487,10 @@ def test_an_option_that_a_method_does_not_have_is_refused(tuning):
 
 
 def test_what_is_done_is_kept_and_not_learned_again(tuning, tmp_path, monkeypatch):
-    def interrupted(prepared: Prepared, method: Any, progress: Any) -> float:
+    def interrupted(prepared: Prepared, method: Any, seed: int, tell: Any) -> float:
         if method.label.startswith("bn-only"):
             raise KeyboardInterrupt
-        return original(prepared, method, progress)
+        return original(prepared, method, seed, tell)
 
     original = tune.validation_accuracy
     monkeypatch.setattr(tune, "validation_accuracy", interrupted)
@@ -433,15 +549,6 @@ def test_the_table_says_what_was_gained():
     ]
 
 
-@pytest.mark.parametrize("name", dict.fromkeys((*methods.members("all"), *methods.members("class"))))
-def test_every_method_searches_options_that_it_has_around_its_defaults(name):
-    method = configure(name)
-    values = {**vars(method.recipe), **vars(method.make())}
-    for option, space in search_space(method).items():
-        default = values[option] if isinstance(values[option], (bool, int, float, str)) else str(values[option])
-        assert space._contains(space.to_internal_repr(default)), f"{option}={default} is outside of what is tried"
-
-
 class Untouchable(ArrayImages):
     """Test images that must not be read."""
 
@@ -487,7 +594,7 @@ def test_test_images_are_never_touched(capsys):
         "epochs": 1,
         "batch_size": 32,
         "device": "cpu",
-        "seed": 100,
+        "seeds": [100, 101],
         "budget": 2,
     }
     printed = capsys.readouterr()
@@ -510,3 +617,39 @@ def test_the_command_says_how_it_ended(capsys, monkeypatch):
     monkeypatch.setattr(tune, "validation_accuracy", unlucky)
     assert main(COMMAND.split()) == 1
     assert "clr failed: RuntimeError: out of luck" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("guarded")
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [
+        ("", [100, 101]),
+        ("--seeds 100,101", [100, 101]),
+        ("--seeds 7,", [7]),
+        ("--seeds 2", [0, 1]),
+        ("--seed 5", [5]),
+        ("--seed 0", [0]),
+    ],
+)
+def test_the_command_takes_seeds(given, seeds, monkeypatch):
+    learned = pretended(monkeypatch, {("sgd:lr=0.03", seed): 0.5 for seed in range(200)})
+    assert main(f"tune --methods sgd --budget 1 --epochs 1 --device cpu {given}".split()) == 0
+    assert [seed for _, seed in learned] == seeds
+    assert json.loads(Path("tuned.json").read_text())["settings"]["seeds"] == seeds
+
+
+@pytest.mark.usefixtures("guarded")
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("--seed 1 --seeds 2", "--seed and --seeds both say which seeds are learned; give one of them"),
+        ("--seeds 1,1", "--seeds 1,1 gives a seed twice; give each once"),
+        ("--seeds x", "--seeds x is neither how many seeds (3) nor a list of them (4,7)"),
+        ("--seeds 0", "--seeds 0 is neither how many seeds (3) nor a list of them (4,7)"),
+        ("--seed -1", f"--seed: -1 is no seed; write a whole number from 0 to {LARGEST_SEED}"),
+    ],
+)
+def test_seeds_that_cannot_be_used_are_refused(given, says, capsys):
+    assert main(f"tune --methods sgd --budget 1 {given}".split()) == 2
+    assert capsys.readouterr().err == f"error: {says}\n"
+    assert not Path("tuned.json").exists()
