@@ -68,6 +68,9 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
                 f"--tuned {execution.tuned.path}: this run has {', '.join(differing)}; other options may be better here"
             )
             tell(Warned(text))
+        if again := execution.tuned.seeds_again(manifest["seeds"]):
+            text = f"its options were chosen with seed {', '.join(map(str, again))} too; report other --seeds"
+            tell(Warned(f"--tuned {execution.tuned.path}: {text}"))
         for label in execution.tuned.left_out:
             text = f"it could not be used on the backbone {execution.tuned.content['settings']['backbone']}"
             tell(Warned(f"--tuned {execution.tuned.path} goes on without {label}: {text}"))

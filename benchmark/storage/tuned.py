@@ -88,6 +88,10 @@ class Tuned:
             },
         }
 
+    def seeds_again(self, seeds: Sequence[int]) -> list[int]:
+        """Those of a run's seeds with which the options were chosen."""
+        return [seed for seed in seeds if seed in self.content["settings"].get("seeds", ())]
+
     def differences(self, run: Mapping[str, Any], images: Mapping[str, str]) -> list[str]:
         """How the run differs from the tuning of its methods; arguments as in `origin`."""
         there, here = _ALWAYS | self.content["settings"], _ALWAYS | run["settings"]

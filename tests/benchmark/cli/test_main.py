@@ -587,7 +587,7 @@ def test_a_run_of_a_group_of_tuned_methods_says_what_was_run(place, monkeypatch)
 
 def test_a_run_says_where_its_options_come_from(place, capsys):
     content = {
-        "settings": {"stream": "elsewhere", "epochs": 3},
+        "settings": {"stream": "elsewhere", "epochs": 3, "seeds": [100, 0]},
         "stream": {"spec": "elsewhere"},
         "backbone": {},
         "methods": {
@@ -605,7 +605,8 @@ def test_a_run_says_where_its_options_come_from(place, capsys):
     assert main(command) == 0
     told = ["--stream folder:good instead of elsewhere", "--epochs 1 instead of 3"]
     assert [line for line in capsys.readouterr().err.splitlines() if "--tuned" in line] == [
-        f"warning: --tuned tuned.json: this run has {told[0]}, {told[1]}; other options may be better here"
+        f"warning: --tuned tuned.json: this run has {told[0]}, {told[1]}; other options may be better here",
+        "warning: --tuned tuned.json: its options were chosen with seed 0 too; report other --seeds",
     ]
     manifest = place / "results" / "origin" / "manifest.json"
     origin = json.loads(manifest.read_bytes())["tuned"]

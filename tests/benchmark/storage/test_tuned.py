@@ -54,6 +54,30 @@ def test_a_method_that_is_missing_is_refused_with_the_command_that_adds_it(file)
 
 
 @pytest.mark.parametrize(
+    ("seeds", "typed"),
+    [({"seeds": [100, 101]}, "100,101"), ({"seeds": [100]}, "100,"), ({"seed": 100}, "100,")],
+)
+def test_the_command_that_adds_a_method_has_the_seeds(file, seeds, typed):
+    """`--seeds 100` would mean a hundred seeds. Older versions wrote one seed."""
+    content = json.loads(file.read_bytes())
+    file.write_text(json.dumps(content | {"settings": {"stream": "mini", **seeds}}))
+    assert refusal(("si",), file) == (
+        "--tuned: tuned.json has no 'si'; tune it with: python -m benchmark tune --methods si --stream mini "
+        f"--seeds {typed} --out tuned.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "again"),
+    [({"seeds": [100, 1, 0]}, [0, 1]), ({"seed": 2}, [2]), ({"seeds": [100]}, []), ({}, [])],
+)
+def test_the_seeds_that_chose_the_options_are_known_again(file, settings, again):
+    content = json.loads(file.read_bytes())
+    file.write_text(json.dumps(content | {"settings": settings}))
+    assert tuned_methods(("ewc",), file).seeds_again((0, 1, 2)) == again
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
     [
         (None, "--tuned: there is no file tuned.json; `python -m benchmark tune` makes one"),
@@ -69,6 +93,10 @@ def test_a_method_that_is_missing_is_refused_with_the_command_that_adds_it(file)
         ),
         (
             json.dumps({"settings": {}, "stream": {}, "backbone": {"fingerprint": 3}, "methods": {}}),
+            "--tuned: tuned.json is no file of `python -m benchmark tune`",
+        ),
+        (
+            json.dumps({"settings": {"seeds": 100}, "stream": {}, "backbone": {}, "methods": {}}),
             "--tuned: tuned.json is no file of `python -m benchmark tune`",
         ),
         ("[]", "--tuned: tuned.json is no file of `python -m benchmark tune`"),
