@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -98,13 +99,20 @@ def joined(files: Iterable[Path]) -> dict[str, Any]:
 
 def merged(found: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:
     """Each method that was searched with its own optimizer, with what was found with the others too."""
-    for label, entry in found.items():
-        if ":optimizer=" in label and label.split(":optimizer=")[0] in found:
+    from methods.configured import configure
+
+    by_method: dict[str, list[str]] = {}
+    for label in found:
+        by_method.setdefault(re.sub(":optimizer=[^:]*", "", label), []).append(label)
+    for name, labels in by_method.items():
+        optimizer = configure(name).recipe.optimizer
+        own = [label for label in labels if configure(label).recipe.optimizer == optimizer]
+        if not own:
+            yield from ((label, found[label]) for label in labels)
             continue
-        others = [found[name] for name in (f"{label}:optimizer={each}" for each in OPTIMIZERS) if name in found]
-        best = max((entry, *others), key=lambda each: each["accuracy"])
-        trials = [trial for each in (entry, *others) for trial in each["trials"]]
-        yield label, {**entry, "best": best["best"], "accuracy": best["accuracy"], "trials": trials}
+        best = max((found[label] for label in labels), key=lambda entry: entry["accuracy"] or 0.0)
+        trials = [trial for label in labels for trial in found[label]["trials"]]
+        yield name, {**found[own[0]], "best": best["best"], "accuracy": best["accuracy"], "trials": trials}
 
 
 def table(found: Mapping[str, Entry]) -> str:

@@ -71,6 +71,24 @@ def test_a_run_can_take_the_options_of_the_joined_file(script, files, tmp_path):
     assert tuned_methods(("ncm", "sgd", "clr"), path).specifications == best
 
 
+def test_the_default_is_that_of_the_methods_own_optimizer(script, tmp_path, capsys):
+    """Also if that is named; clr is made for Adam. Without it, the other optimizer has a row of its own."""
+    labels = {
+        "sgd:optimizer=adam": 0.25,
+        "sgd:optimizer=sgd": 0.5,
+        "clr:optimizer=sgd": 0.25,
+        "clr:optimizer=adam": 0.75,
+    }
+    found = {label: entry(label, value, 0.625) for label, value in (labels | {"er:optimizer=adam": 0.5}).items()}
+    write_tuned(tmp_path / "all.json", content([100], **found))
+    assert script.main(["--from", str(tmp_path / "all.json")]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "| `sgd` | 50.0 | 62.5 | 12.5 | `optimizer=adam:lr=2` | 4 | 0 |",
+        "| `clr` | 75.0 | 75.0 | 0.0 | `optimizer=adam:lr=1` | 4 | 0 |",
+        "| `er:optimizer=adam` | 50.0 | 62.5 | 12.5 | `lr=2` | 2 | 0 |",
+    ]
+
+
 def test_files_of_different_settings_are_not_joined(script, files, tmp_path, capsys):
     write_tuned(tmp_path / "third.json", content([7], er=entry("er", 0.5)))
     assert script.main(["--from", *files, str(tmp_path / "third.json")]) == 2
