@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from baselines.shared.anchored import Anchored
 from baselines.shared.at_once import AtOnce
 from baselines.shared.convolutions import convolutions_for, norm_after
-from methods import Network, methods
+from methods import Network, Start, methods
 from methods.recipe import Range
 
 
@@ -94,17 +94,25 @@ class CCLL(Anchored):
     * C statistics.
 
     The gate starts at 1/2 (BN' with scale and shift 0), so its input starts doubled: scale and shift of BN are doubled,
-    or, without BN, DW starts as the identity. So the network starts exactly as the backbone.
+    or, without BN, DW starts as the identity. So the network starts exactly as the backbone. The fixed backbone of
+    later tasks is the network of the first one: their DW, w, BN and BN' start at those of the first task.
 
     Args:
         anchor: "first-task": the first task trains the whole network, and then it is fixed; "pretrained": it is the
-            backbone as given, fixed from the first task on.
+            backbone as given, fixed from the first task on, and each task starts exactly as it.
+
+    Differs from the paper:
+        start: the first task starts from a pretrained backbone, exactly as it, which takes the doubled scales;
+            `anchor=pretrained` leaves it as given.
     """
 
     any_layout = True
     recipe = replace(Anchored.recipe, lr=0.1)
     search = {"lr": Range(3e-3, 1.0)}
     own = (Spatial, Gate)
+
+    def starts_at(self, module: nn.Module, name: str) -> Start:
+        return "first-task" if self.anchor == "first-task" else "initial"
 
     @torch.no_grad()
     def adapt(self, network: Network) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from baselines.shared.convolutions import norm_after, plain_convolutions
 from baselines.shared.gates import Gate, Gates, add_gates
 from baselines.shared.usage import input_usage, weight_usage
-from methods import BatchNorm, Method, Network, Part, Range, Recipe, Step, methods
+from methods import BatchNorm, Method, Network, Part, Range, Recipe, Start, Step, methods
 
 
 @methods.register("hat")
@@ -28,7 +28,8 @@ class HAT(Method):
     values for a task's embeddings, beside batch normalisation, and C for a^<t. Tasks are isolated only approximately,
     because gates are not exactly 0 or 1. Weight decay would move protected weights, and Adam would undo factors above
     0. e starts uniformly between 0 and 2. The paper's starts are normal and close half of the gates at random, which
-    leaves little of a pretrained network. Of the open gates, those with e near 0 close first.
+    leaves little of a pretrained network. Of the open gates, those with e near 0 close first. Batch normalisation of a
+    later task starts where the last task left it, as the weights do.
 
     Args:
         strength: the paper's c.
@@ -67,6 +68,10 @@ class HAT(Method):
         if isinstance(module, Gate) or (isinstance(module, BatchNorm) and self.bn == "per-task"):
             return "task"
         return "shared" if isinstance(module, nn.Conv2d) else "frozen"  # only convolutions can be protected
+
+    def starts_at(self, module: nn.Module, name: str) -> Start:
+        # It goes on with the weights, which all tasks train.
+        return "last-task" if isinstance(module, BatchNorm) else "initial"
 
     def before_training_exp(self, step: Step) -> None:
         self.used = self.kept.get("used", torch.zeros_like(self.gates.values().detach()))

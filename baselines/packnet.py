@@ -34,13 +34,14 @@ class PackNet(Method):
         pruned: the share of its free weights that a task prunes.
         train_share: the share of the epochs before pruning; a single epoch comes before it.
         bn: "first-task": the first task trains batch normalisation, and then it is fixed, as published; "per-task":
-            each task has its own, affine and statistics, 4C values.
+            each task has its own, affine and statistics, 4C values, which start at those of the previous task.
     """
 
     # With channels-last weights the first task would start as the backbone but for rounding.
     any_layout = False
     recipe = FineTuning.recipe
     isolates_tasks = True
+    continues = True
     grows_evenly = False
     search = {"lr": Range(1e-3, 0.3), "pruned": (0.5, 0.75, 0.9)}
 

@@ -45,14 +45,29 @@ class PSP(FineTuning):
     for all outputs. Through its context a task sees its own weights, plus noise from other tasks, because sums of
     products of unrelated signs nearly cancel. o_1 is all ones, so the first task starts from the backbone as given.
 
+    Under another context a layer's outputs have another mean and another variance. So by default each task keeps batch
+    normalisation of its own, 4C values: statistics that later tasks overwrite are those of another context, and with
+    them an old task answers nearly at random, although its weights are still there. What is trained is the same, bit
+    for bit, as with `bn=shared`: a task goes on where the last one left the weights and batch normalisation.
+
     Args:
         contexts: "seed": drawn from the seed whenever needed, nothing is stored; "stored": one bit each.
-        bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
+        bn: batch normalisation "per-task", "shared" by all tasks, or "frozen" as the backbone's.
+
+    Differs from the paper:
+        statistics: the code normalises by the test batch and has no running statistics; here they are the task's own,
+            because an answer must not depend on the other images of its batch.
+        scale and shift: batch normalisation has both, as in the backbone, and they belong to the task; the code has
+            none of them.
+        first context: all ones, so that the first task starts from the pretrained backbone; there it is random, and so
+            are the first weights.
+        layers: the first convolution has a context too, and each task has a head without one; in the code it is the
+            other way round, with one head for all tasks.
     """
 
     any_layout = True
 
-    def __init__(self, contexts: Literal["seed", "stored"] = "seed", bn: BNPolicy = "shared"):
+    def __init__(self, contexts: Literal["seed", "stored"] = "seed", bn: BNPolicy = "per-task"):
         super().__init__(bn)
         self.contexts = contexts
 

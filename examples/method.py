@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from methods import BatchNorm, Method, Network, Part, Range, Recipe, Samples, Step, methods
+from methods import BatchNorm, Method, Network, Part, Range, Recipe, Samples, Start, Step, methods
 
 
 @methods.register("my-method")  # the name on the command line
@@ -35,7 +35,7 @@ class MyMethod(Method):
     scenarios = ("task",)  # also "class", "domain": one head answers for all tasks, so no tensor belongs to one
     trains_old_heads = False  # True: the heads of earlier tasks are there, and trained, as replay needs it
     isolates_tasks = False  # True: nothing that a task's answers depend on changes once it is learned
-    continues = False  # True: tensors of the part "task" start where the last task left them
+    continues = False  # True: all tensors of the part "task" start where the last task left them; see `starts_at`
     starts_over = False  # True: each task starts from the backbone as given
     any_layout = False  # True: no weight goes through view() or parameters_to_vector; faster on a GPU
 
@@ -58,6 +58,10 @@ class MyMethod(Method):
     def part(self, module: nn.Module, name: str) -> Part:
         """Of each tensor: "frozen", "shared" by all tasks, or of this "task" alone."""
         return self.bn if isinstance(module, BatchNorm) else "shared"
+
+    def starts_at(self, module: nn.Module, name: str) -> Start:
+        """Where a later task's own tensor starts: "initial" value, or where "first-task" or "last-task" left it."""
+        return "initial"
 
     def trains(self, module: nn.Module, name: str) -> bool:
         """Whether this task may change a tensor that is not frozen."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from methods.data import Samples
     from methods.heads import Heads
     from methods.memory import MemorySize
-    from methods.method import BatchNorm, BNPolicy, Method, Part
+    from methods.method import BatchNorm, BNPolicy, Method, Part, Start
     from methods.network import Network
     from methods.recipe import Range, Recipe
     from methods.step import Step
@@ -40,6 +40,7 @@ __all__ = [
     "Range",
     "Recipe",
     "Samples",
+    "Start",
     "Step",
     "UserError",
     "methods",
@@ -47,7 +48,7 @@ __all__ = [
 
 # The modules of the names that are loaded on first use.
 _LAZY = {
-    **dict.fromkeys(("BNPolicy", "BatchNorm", "Method", "Part"), "methods.method"),
+    **dict.fromkeys(("BNPolicy", "BatchNorm", "Method", "Part", "Start"), "methods.method"),
     **dict.fromkeys(("Range", "Recipe"), "methods.recipe"),
     "Heads": "methods.heads",
     "MemorySize": "methods.memory",

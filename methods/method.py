@@ -30,8 +30,15 @@ if TYPE_CHECKING:
 #: Where a tensor of the network belongs:
 #: "frozen"  as the backbone was given, or derived from the seed; never stored, only referred to;
 #: "shared"  used by every task, and later tasks may overwrite it;
-#: "task"    belongs to the task being learned; starts at its initial value for every new task.
+#: "task"    belongs to the task being learned; starts at its initial value for every new task, unless the method says
+#:           otherwise: see `Method.starts_at`.
 Part = Literal["frozen", "shared", "task"]
+
+#: Where a tensor of the part "task" starts in every task after the first:
+#: "initial"     at its initial value, as in the first task;
+#: "first-task"  where the first task left it;
+#: "last-task"   where the task before left it.
+Start = Literal["initial", "first-task", "last-task"]
 
 #: What happens to batch normalisation: to both its affine parameters and its running statistics.
 BNPolicy = Literal["shared", "frozen", "per-task"]
@@ -72,9 +79,11 @@ class Method(SupervisedPlugin):
         trains_old_heads: the loss of a new task reaches the heads of earlier tasks: the network has all of them.
         isolates_tasks: nothing that a task's answers depend on changes once it is learned. It speaks of the scenario
             "task": where one head answers for all tasks, it counts for nothing. The tests compare this with what
-            really happens. If, beyond that, nothing is shared or kept and the method does not continue, tasks are
-            learned in parallel, and once for all orders: what is learned must then not depend on the number in `task`.
-        continues: a task's own tensors start at those that the task before left, instead of at their initial values.
+            really happens. If, beyond that, nothing is shared or kept and all tensors of a task start at their initial
+            values, tasks are learned in parallel, and once for all orders: what is learned must then not depend on the
+            number in `task`.
+        continues: all tensors of a task start where the task before left them, instead of at their initial values;
+            if only some of them do, `starts_at` says which.
         starts_over: each task is learned from the backbone as given; what was learned before is replaced.
         any_layout: the class's own code works however the values of weights and gradients lie in memory: it uses
             `flatten()` or `reshape(...)` of them, not `view(...)` or torch's `parameters_to_vector`, which want
@@ -170,6 +179,14 @@ class Method(SupervisedPlugin):
         are computed once per task and the epochs go over them, unless images are augmented.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say where {name} belongs")
+
+    def starts_at(self, module: nn.Module, name: str) -> Start:
+        """Where a tensor of the part "task" starts in every task after the first; called for each of these tensors.
+
+        What belongs together should start together: where the shared weights are no longer those of the backbone, batch
+        normalisation that fits them is that of an earlier task. Heads always start at their initial values.
+        """
+        return "last-task" if self.continues else "initial"
 
     def trains(self, module: nn.Module, name: str) -> bool:
         """Whether this task trains a tensor that is not frozen; for batch normalisation, its statistics too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from methods import BatchNorm, BNPolicy, Method, Part, Recipe
+from methods import BatchNorm, BNPolicy, Method, Part, Recipe, Start
 from methods.scenarios import Logits, Scenario
 
 #: The scenarios of methods that have an answer of their own in each. Each method says it for itself: others that derive
@@ -17,8 +17,8 @@ class FineTuning(Method):
 
     Args:
         bn: "shared": batch normalisation is overwritten like everything else, statistics included; "frozen": it stays
-            as the backbone's, in evaluation mode; "per-task": each task keeps its own; this is refused if the heads of
-            all tasks are trained in one pass.
+            as the backbone's, in evaluation mode; "per-task": each task keeps its own, which starts where the last
+            task left it, as the weights do; this is refused if the heads of all tasks are trained in one pass.
         logits: which logits take part in the loss in the scenario "class"; see methods.scenarios.
     """
 
@@ -36,3 +36,6 @@ class FineTuning(Method):
         if isinstance(module, BatchNorm):
             return "task" if self.bn == "per-task" else self.bn
         return "shared"
+
+    def starts_at(self, module: nn.Module, name: str) -> Start:
+        return "last-task" if isinstance(module, BatchNorm) else super().starts_at(module, name)

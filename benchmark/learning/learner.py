@@ -24,7 +24,7 @@ from benchmark.learning.training import Training
 from benchmark.learning.workbench import Workbench, detached
 from benchmark.storage.state import State, tensor_bytes
 from benchmark.streams.base import Task
-from methods.heads import head_width, is_head
+from methods.heads import head_width
 from methods.joint_head import SHARED, JointHead
 from methods.method import Method
 from methods.network import Network
@@ -136,9 +136,9 @@ def start(cell: Cell) -> State:
 
 def is_independent(cell: Cell) -> bool:
     """Whether no task of a cell needs anything from earlier tasks, so that they can be learned in any order."""
-    method = cell.make_method()
-    known = cell.scenario == "task"
-    return known and method.isolates_tasks and not method.continues and not start(cell).shared
+    bench = prepare(cell, task=1)
+    alone = not _shared(bench) and set(bench.starts.values()) <= {"initial"}
+    return cell.scenario == "task" and bench.method.isolates_tasks and alone
 
 
 def frozen_bytes(cell: Cell) -> int:
@@ -170,8 +170,8 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
     classes = _add_heads(cell, bench, state, number, len(task.classes))
     if not method.starts_over:
         bench.restore(state.shared)
-    if method.continues and number > 1:
-        bench.restore({name: value for name, value in state.tasks[number - 1].items() if not is_head(name)})
+    if number > 1:
+        bench.restore(_own_values(bench, state))
     bench.network.use_head(key, classes)
     bench.lay_out(cell.memory_format)
     method.generator = torch.Generator().manual_seed(cell.derive(number, "method"))
@@ -193,6 +193,12 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
     memory = {name: _memory(method, name, tensor) for name, tensor in method.kept.items()}
     learned = State(number, _shared(bench), {**tasks, number: own}, memory)
     return Learned(learned, lesson.operations, lesson.steps, timing, lesson.losses, lesson.features_cached)
+
+
+def _own_values(bench: Workbench, state: State) -> dict[str, Tensor]:
+    """The values of the next task's own tensors that start where an earlier task left them."""
+    left = {"first-task": 1, "last-task": state.learned}
+    return {name: state.tasks[left[start]][name] for name, start in bench.starts.items() if start in left}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from benchmark.learning.layers import Heights
 from methods.errors import UserError
 from methods.heads import Heads, is_head
 from methods.joint_head import SHARED, JointHead
-from methods.method import STEP_HOOKS, BatchNorm, Method, Part, fills
+from methods.method import STEP_HOOKS, BatchNorm, Method, Part, Start, fills
 from methods.network import Network
 
 #: Where the weights of convolutions lie as images do. On a GPU each conversion is a kernel of its own. On a CPU nothing
@@ -63,6 +63,15 @@ class Workbench:
                 "give it other options, or use --scenario task"
             )
         self._same_for_all_tasks = not method.asked
+        #: Where each of a task's own tensors starts in a task after the first.
+        self.starts: dict[str, Start] = {
+            name: "initial" if method.starts_over else method.starts_at(owner, name)
+            for name, owner, _ in self.network.tensors()
+            if self.parts[name] == "task"
+        }
+        for name, start in self.starts.items():
+            if start not in get_args(Start):
+                raise ValueError(f"{type(method).__name__} lets {name} start at the unknown place '{start}'")
         trained = {
             name: self.parts[name] != "frozen" and method.trains(owner, name)
             for name, owner, _ in self.network.tensors()

@@ -41,7 +41,8 @@ def learned_as(scenario: Scenario, method: ConfiguredMethod) -> Scenario:
     in neither has its first scenario; no run has such a method, but costs are estimated.
     """
     scenarios = method.cls.scenarios
-    if scenario in scenarios and method.options.get("bn") != "per-task":
+    # Where each task has batch normalisation of its own, by the method's default or because it was asked for.
+    if scenario in scenarios and getattr(method.make(), "bn", None) != "per-task":
         return scenario
     return "task" if "task" in scenarios else scenarios[0]
 

@@ -61,7 +61,7 @@ def test_channels_of_a_group_share_a_context() -> None:
 def test_the_first_task_is_fine_tuning_bit_for_bit(
     make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
 ) -> None:
-    psp, sgd = after(make_cell("psp"), tiny_tasks[:1]), after(make_cell("sgd"), tiny_tasks[:1])
+    psp, sgd = (after(make_cell(spec), tiny_tasks[:1]) for spec in ("psp", "sgd:bn=per-task"))
     shared = {key.replace("parametrizations.weight.original", "weight"): t for key, t in psp.shared.items()}
     assert shared.keys() == sgd.shared.keys()
     assert all(torch.equal(shared[key], sgd.shared[key]) for key in shared)
@@ -101,12 +101,39 @@ def test_stored_contexts_give_the_same_answers(make_cell: Callable[..., Cell], t
     assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize(("backbone", "bits", "size"), [("resnet18", 31_123, 3_891), ("resnet50", 52_883, 6_611)])
-def test_a_context_costs_its_bits_or_nothing(backbone: str, bits: int, size: int) -> None:
+def test_a_task_answers_with_its_own_statistics_whatever_the_batch(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+) -> None:
+    """By default: the second task changes the weights, but not the statistics of the first."""
+    one, two = (after(make_cell("psp"), tiny_tasks[:count]) for count in (1, 2))
+    own = {name: tensor for name, tensor in one.tasks[1].items() if "running" in name}
+    assert len(own) == 4
+    assert all(torch.equal(two.tasks[1][name], tensor) for name, tensor in own.items())
+    network = network_for(make_cell("psp"), two, 1, 3)
+    live = dict(network.named_buffers())
+    assert all(torch.equal(live[name], tensor) for name, tensor in own.items())
+    images = tiny_tasks[0].test.images
+    with torch.no_grad():
+        whole, single = network(images), torch.cat([network(image[None]) for image in images])
+    torch.testing.assert_close(single, whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "bits", "size", "channels"), [("resnet18", 31_123, 3_891, 4_800), ("resnet50", 52_883, 6_611, 26_560)]
+)
+def test_a_task_costs_the_bits_of_its_context_or_nothing_and_batch_normalisation(
+    backbone: str, bits: int, size: int, channels: int
+) -> None:
     with torch.device("meta"):
         network = backbones.get(backbone)().network(weights=False)
-    device = torch.device("meta")
-    seed, stored = (Cell(network, lambda c=c: PSP(contexts=c), 10, 0, device) for c in ("seed", "stored"))
-    assert prepare(seed, 2).take("task") == {}
-    assert sum(o.numel() for o in signs(stored, 2)) == bits
-    assert tensor_bytes(prepare(stored, 2).take("task")) == size == -(-bits // 8)
+
+    def own(**options: str) -> dict[str, Tensor]:
+        return prepare(Cell(network, lambda: PSP(**options), 10, 0, torch.device("meta")), 2).take("task")
+
+    assert own(bn="shared") == own(bn="frozen") == {}
+    stored = own(contexts="stored", bn="shared")
+    drawn = signs(Cell(network, lambda: PSP(contexts="stored"), 10, 0, torch.device("meta")), 2)
+    assert sum(o.numel() for o in drawn) == bits
+    assert tensor_bytes(stored) == size == -(-bits // 8)
+    assert tensor_bytes(own()) == 4 * 4 * channels
+    assert tensor_bytes(own(contexts="stored")) == size + 4 * 4 * channels

@@ -187,7 +187,7 @@ def test_whatever_a_method_does_the_answers_are_those_of_a_new_network(
 
 SPECIFICATIONS = (
     *methods.members("all"),
-    *("hat:bn=frozen", "psp:contexts=stored", "psp:bn=per-task", "packnet:bn=per-task", "supsup:init=pretrained"),
+    *("hat:bn=frozen", "psp:contexts=stored", "psp:bn=shared", "packnet:bn=per-task", "supsup:init=pretrained"),
     *("eft:anchor=pretrained", "ccll:anchor=pretrained", "residual-adapters:form=parallel", "conv-lora:bn=per-task"),
 )
 

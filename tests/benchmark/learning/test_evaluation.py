@@ -197,9 +197,9 @@ def test_a_cell_that_goes_on_knows_what_was_evaluated_before(records_of, tmp_pat
         assert all(before[k] == after[k] for k in before.keys() - measured)
 
 
-@pytest.mark.parametrize("method", ["sgd-ll", "sgd", "psp", "linear-probe"])
+@pytest.mark.parametrize("method", ["sgd-ll", "sgd", "psp", "psp:bn=shared", "linear-probe"])
 def test_tasks_of_the_same_images_are_evaluated_each_for_itself(tiny_tasks, tiny_network, tmp_path, method):
-    """Nothing tells the files that they use apart in `sgd-ll`; in `psp`, they still answer differently."""
+    """Nothing tells the files that they use apart in `sgd-ll`; in `psp:bn=shared`, they still answer differently."""
     stream = Stream("twins", (tiny_tasks[0], replace(tiny_tasks[0], name="again")))
     settings = Settings(methods=(method,), epochs=2, batch_size=8)
     prepared = Prepared(settings, (configure(method),), stream, tiny_network, CPU)

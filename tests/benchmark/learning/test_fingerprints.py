@@ -84,7 +84,7 @@ def test_every_value_that_a_masked_network_uses_counts(
     assert steps.of(1, 2) not in seen
 
 
-@pytest.mark.parametrize("spec", ["psp", "psp:contexts=stored", "psp:bn=per-task"])
+@pytest.mark.parametrize("spec", ["psp", "psp:contexts=stored", "psp:bn=shared", "psp:contexts=stored:bn=shared"])
 def test_what_no_mask_hides_counts(spec: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> None:
     steps = Steps(make_cell(spec), tiny_tasks)
     assert len({steps.of(task, after) for after in (1, 2, 3) for task in range(1, after + 1)}) == 6

@@ -73,7 +73,7 @@ def test_networks_that_differ_by_their_heads_are_asked_in_one_pass(fold: Fold, s
         assert Panel(cell, "fp32", SURENESS).ask(state, number, task.test).own == given.own
 
 
-@pytest.mark.parametrize("spec", ["clr", "packnet", "psp", "hat", "single-task", "sgd:bn=per-task"])
+@pytest.mark.parametrize("spec", ["clr", "packnet", "psp", "psp:bn=shared", "hat", "single-task", "sgd:bn=per-task"])
 def test_networks_with_more_of_their_own_are_asked_one_by_one(fold: Fold, spec: str) -> None:
     cell, state, tasks = fold(spec)
     panel = Panel(cell, "fp32", SURENESS)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from baselines.sgd import SGD
 from benchmark.checks.tiny import make_task
 from benchmark.cli.main import main
 from benchmark.planning.scenarios import check_classes, learned_as, methods_for, rules_for
 from benchmark.streams.base import Stream
 from benchmark.task_inference.rules import DEFAULT_RULE
-from methods import methods
+from methods import BNPolicy, methods
 from methods.configured import configure
 from methods.errors import UserError
 from methods.scenarios import Scenario
@@ -107,6 +108,8 @@ def test_a_label_fits_into_two_bytes() -> None:
         ("clr", "task", "task", ()),
         ("clr", "class", "task", (DEFAULT_RULE,)),
         ("packnet", "domain", "task", (DEFAULT_RULE,)),
+        ("psp", "class", "task", (DEFAULT_RULE,)),
+        ("psp:bn=shared", "class", "task", (DEFAULT_RULE,)),
     ],
 )
 def test_methods_without_an_answer_of_their_own_guess_the_task(
@@ -117,6 +120,20 @@ def test_methods_without_an_answer_of_their_own_guess_the_task(
     assert rules_for(scenario, [method], ()) == rules
     if learned != "domain":
         assert rules_for(scenario, [method], ("energy", "max-softmax")) == ("energy", "max-softmax")
+
+
+class OwnNorms(SGD):
+    """Batch normalisation per task unless the user says otherwise."""
+
+    def __init__(self, bn: BNPolicy = "per-task"):
+        super().__init__(bn)
+
+
+def test_a_default_counts_as_what_the_user_says() -> None:
+    method = replace(configure("sgd"), cls=OwnNorms)
+    assert "class" in method.cls.scenarios
+    assert learned_as("class", method) == learned_as("domain", method) == "task"
+    assert learned_as("class", replace(method, options={"bn": "shared"})) == "class"
 
 
 def test_cost_refuses_it_too_and_counts_the_growing_head(capsys: pytest.CaptureFixture[str]) -> None:

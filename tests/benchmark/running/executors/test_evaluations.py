@@ -54,7 +54,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("spec", ["sgd", "er", "packnet", "hat", "psp", "sgd-ll"])
+@pytest.mark.parametrize("spec", ["sgd", "er", "packnet", "hat", "psp", "psp:bn=shared", "sgd-ll"])
 def test_a_cell_has_one_network_for_all_evaluations(run: Run, made: list[int], spec: str) -> None:
     run(configure(spec))
     assert made == [1]

@@ -125,7 +125,7 @@ def test_isolated_tasks_take_a_pass_for_each_network_and_task(run: Run, passes: 
     assert [each and each.evaluations for each in counted] == [0, 2, 4], "the others are evaluations of the run"
 
 
-@pytest.mark.parametrize("spec", ["hat", "psp", "linear-probe", "sgd", "sgd-ll", "ewc:bn=per-task"])
+@pytest.mark.parametrize("spec", ["hat", "psp", "psp:bn=shared", "linear-probe", "sgd", "sgd-ll", "ewc:bn=per-task"])
 def test_the_passes_are_counted(run: Run, passes: list[int], spec: str) -> None:
     folder = run(spec)
     counted = [read_inferred(folder, learned) for learned in (1, 2, 3)]
