@@ -21,6 +21,25 @@ class Adapter(nn.Conv2d):
         nn.init.zeros_(self.weight)
 
 
+class Norm(nn.BatchNorm2d):
+    """The batch normalisation before an adapter in series: it is the adapter's own, and no part of the backbone."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+        self.num_batches_tracked = None
+
+
+class NormedAdapter(Adapter):
+    """An adapter of its normalised input."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels)
+        self.norm = Norm(channels)
+
+    def forward(self, y: Tensor) -> Tensor:
+        return super().forward(self.norm(y))
+
+
 def _series(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     return output + conv.get_submodule("adapter")(output)
 
@@ -37,16 +56,27 @@ class ResidualAdapters(PerTask):
     """Residual adapters (Rebuffi et al., 2017, arXiv 1705.08045; parallel: 2018, arXiv 1803.10082).
 
     y = conv(x) of every convolution that is wider than 1x1 and not grouped becomes, before its batch normalisation,
-    y + A_t * y (series) or y + A_t * x (parallel). A_t is a 1x1 convolution that starts at zero, so the network starts
-    as the backbone: C_out^2 or C_in C_out values for each such convolution and task, beside batch normalisation.
+    y + A_t * BN_t(y) (series) or y + A_t * x (parallel). A_t is a 1x1 convolution that starts at zero, so the network
+    starts as the backbone. BN_t is a batch normalisation that the adapter has for itself. So a task costs
+    C_out^2 + 4 * C_out values (series) or C_in * C_out (parallel) for each such convolution, beside the backbone's
+    batch normalisation.
 
     Args:
         form: "series" or "parallel".
-        bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
+        bn: the backbone's batch normalisation "per-task" (4 * C values) or "frozen".
+
+    Differs from the paper:
+        start: A_t starts at zero; the authors' code draws it from a normal distribution, so that its network does not
+            start as the backbone.
+        weight decay: none, and no dropout; the authors choose both for each data set.
+        optimizer: Adam with `lr=0.01` as for all methods on a frozen backbone; the authors' code has SGD at 0.1 for 120
+            epochs.
+        statistics: the backbone's normalisation and that of an adapter are normalised by the batch while a task is
+            learned, as in the code, in both forms.
     """
 
     any_layout = True
-    own = (Adapter,)
+    own = (Adapter, Norm)
     search = {"lr": Range(1e-3, 0.1), "form": ("series", "parallel")}
 
     def __init__(self, form: Literal["series", "parallel"] = "series", bn: Literal["per-task", "frozen"] = "per-task"):
@@ -66,6 +96,6 @@ class ResidualAdapters(PerTask):
                 cannot("residual-adapters", f"form={self.form} works on convolutions {wanted}, and there are none")
             )
         for conv in adapted:
-            inputs, hook = (conv.out_channels, _series) if series else (conv.in_channels, _parallel)
-            conv.add_module("adapter", Adapter(inputs, conv.out_channels).to(conv.weight))
-            conv.register_forward_hook(hook)
+            adapter = NormedAdapter(conv.out_channels) if series else Adapter(conv.in_channels, conv.out_channels)
+            conv.add_module("adapter", adapter.to(conv.weight))
+            conv.register_forward_hook(_series if series else _parallel)

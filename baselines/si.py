@@ -20,8 +20,8 @@ class SI(FineTuning):
     """Synaptic intelligence (Zenke et al., 2017, arXiv 1703.04200).
 
     L = CE + strength * sum_i Omega_i (theta_i - theta*_i)^2, theta the shared parameters, theta* where the last task
-    left them. At the end of a task Omega_i += relu(omega_i / ((theta_i - theta*_i)^2 + damping)), where omega_i is the
-    sum of -g_i dtheta_i over its steps; in a parameter's first task theta* is where it starts. (See `relu`.)
+    left them. At the end of a task Omega_i = relu(Omega_i + omega_i / ((theta_i - theta*_i)^2 + damping)), where
+    omega_i is the sum of -g_i dtheta_i over its steps; in a parameter's first task theta* is where it starts.
 
     g is the gradient of CE alone: the penalty's gradient is known without autograd, and is added after g was read.
     dtheta is the optimiser's real step, from the whole gradient, limited, with momentum. The loss shown is CE.
@@ -29,13 +29,21 @@ class SI(FineTuning):
     Args:
         strength: the paper's c.
         damping: the paper's xi.
-        relu: what is cut off at 0: the "increment" of each task; the "sum" Omega_i after it, as in the authors' code;
-            or "none" of them, as in the paper's formula and in Mammoth: a negative Omega_i pushes away from theta*_i.
+        relu: what is cut off at 0: the "sum" Omega_i after each task, as in the authors' code; the "increment" of each
+            task; or "none" of them, as in the paper's formula and in Mammoth: a negative Omega_i pushes away from
+            theta*_i.
         limit: the largest number in a step's whole gradient, in absolute value; larger ones are cut to it. 0 for no
             limit; Mammoth has 1.
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
+
+    Differs from the paper:
+        relu: the paper's formula cuts nothing off at 0 (`relu=none`); the authors' code cuts off the sum, as here.
+        theta: the penalty leaves the heads out, which belong to one task each; the code penalises all parameters.
+        optimizer: SGD with momentum and `lr=0.03`, as for all methods that train the whole network; the paper has Adam
+            at 0.001.
+        limit: Mammoth cuts each number of a step's gradient at 1 (`limit=1`); the authors' code and this do not.
     """
 
     any_layout = True
@@ -46,7 +54,7 @@ class SI(FineTuning):
         self,
         strength: float = 0.1,
         damping: float = 1e-3,
-        relu: Literal["increment", "sum", "none"] = "increment",
+        relu: Literal["sum", "increment", "none"] = "sum",
         limit: float = 0.0,
         bn: BNPolicy = "shared",
         logits: Logits = "seen",

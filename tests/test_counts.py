@@ -86,7 +86,7 @@ def per_task(s: dict[str, int]) -> dict[str, float]:
         "piggyback:bn=frozen": s["W"] / 32,
         "piggyback:bn=per-task": s["W"] / 32 + norms,
         "conv-lora:rank=3:bn=frozen": 3 * (s["K"] + s["C"]),
-        "residual-adapters:form=series:bn=frozen": s["OUT2"],
+        "residual-adapters:form=series:bn=frozen": s["OUT2"] + 4 * s["C3"],
         "residual-adapters:form=parallel:bn=per-task": s["INOUT"] + norms,
         "reprogram:size=32": 3 * 32 * 32,
     }
