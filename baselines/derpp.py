@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
-from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, answer_together
+from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, Passes, answer
 from methods import BNPolicy, MemorySize, Range, Step, methods
 from methods.scenarios import Logits
 
@@ -19,10 +19,9 @@ class DERpp(FineTuning):
     """Dark experience replay++ (Buzzega et al., 2020, arXiv 2004.07211).
 
     L = CE(batch) + alpha * MSE(f(x'), z') + beta * CE(f(x''), y''), x' and x'' two independent replay batches, each
-    image through its own task's head; all three pass through the network together. The logits z' are those of the
-    network in evaluation mode at the end of the task, when the image enters the memory. The MSE is the mean over the
-    logits that the image had then, afterwards over the batch. The memory is a uniform sample of all images that were
-    offered to it (reservoir sampling).
+    image through its own task's head. The logits z' are those of the network in evaluation mode at the end of the task,
+    when the image enters the memory. The MSE is the mean over the logits that the image had then, afterwards over the
+    batch. The memory is a uniform sample of all images that were offered to it (reservoir sampling).
 
     Args:
         alpha, beta: weights of the stored logits and of the stored labels.
@@ -30,9 +29,21 @@ class DERpp(FineTuning):
         replay_batch: images of each replay batch; None for as many as the batch has.
         fill: images enter the memory "after" their task, so that past tasks alone are replayed; or "during" it, as in
             Mammoth: each image in the step that trained on it, with its logits there.
+        passes: the three batches pass through the network "joint", or "separate": one after the other, each with batch
+            normalisation by itself, as in Mammoth. Without batch normalisation the loss is the same.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's only
             (replayed images have all seen ones), or of "all" classes of the stream.
+
+    Differs from the paper:
+        passes: the authors' code (Mammoth) passes each of the three batches by itself (`passes=separate`). Here
+            they pass together: an answer is normalised by running statistics of all tasks' images, and so the network
+            learns with such a mixture. @@
+        memory: filled at the end of a task, with the logits of evaluation mode; the paper fills it in each step, with
+            the logits of that step (`fill=during`).
+        MSE: over the image's own head; the authors have one head for all tasks.
+        draws: with replacement; Mammoth draws the images of a batch without.
+        alpha, beta: .3 and .5; the paper tunes them for each data set (.1 to .5, .5 to 1).
     """
 
     any_layout = True
@@ -49,6 +60,7 @@ class DERpp(FineTuning):
         memory: MemorySize = DEFAULT_MEMORY,
         replay_batch: int | None = None,
         fill: Fill = "after",
+        passes: Passes = "joint",
         bn: BNPolicy = "shared",
         logits: Logits = "seen",
     ):
@@ -63,6 +75,7 @@ class DERpp(FineTuning):
             raise ValueError("fill=during stores the logits of the loss, so it needs logits=seen or logits=all")
         self.replay_batch = replay_batch
         self.fill = fill
+        self.passes = passes
         self.past = Memory(self, memory, batch=replay_batch, fill=fill)
 
     def before_training_exp(self, step: Step) -> None:
@@ -86,7 +99,7 @@ class DERpp(FineTuning):
         if not self.replays:
             return super().forward(step)
         self.replayed = self.past.draw(step, 2 * self.past.batch_of(step))
-        logits, self.answers = answer_together(step, self.task, self.replayed)
+        logits, self.answers = answer(step, self.task, self.replayed, self.passes, batches=2)
         return logits
 
     def before_backward(self, step: Step) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
-from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, answer_together
+from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, answer
 from methods import BNPolicy, MemorySize, Step, methods
 from methods.scenarios import Logits
 
@@ -62,7 +62,7 @@ class ER(FineTuning):
         if not self.replays:
             return super().forward(step)
         self.replayed = self.past.draw(step, self.past.batch_of(step))
-        logits, self.answers = answer_together(step, self.task, self.replayed)
+        logits, self.answers = answer(step, self.task, self.replayed)
         return logits
 
     def before_backward(self, step: Step) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
-from baselines.shared.memory import DEFAULT_MEMORY, Memory, answer_together
+from baselines.shared.memory import DEFAULT_MEMORY, Memory, Passes, answer
 from methods import BNPolicy, MemorySize, Step, methods
 
 
@@ -17,22 +17,34 @@ class ERACE(FineTuning):
 
     L = CE(batch, among the classes that occur in it) + CE(replay batch of the same size, among all classes so far), so
     that new images do not push down the logits of old classes. Where the task is known, each image has the classes of
-    its own task only. Both batches pass through the network together. The first task has no past: its loss is the plain
-    cross entropy. The memory is a uniform sample of all images of the tasks so far (reservoir sampling). A task's
-    images enter it before the task is learned: only among replayed images do new classes compete with old ones.
+    its own task only. The first task has no past: its loss is the plain cross entropy. The memory is a uniform sample
+    of all images of the tasks so far (reservoir sampling). A task's images enter it before the task is learned: only
+    among replayed images do new classes compete with old ones.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).
+        passes: both batches pass through the network "joint", or "separate": one after the other, each with batch
+            normalisation by itself, as in the authors' code.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+
+    Differs from the paper:
+        passes: the authors' code passes each of the two batches by itself (`passes=separate`). Here they pass
+            together: an answer is normalised by running statistics of all tasks' images, and so the network learns
+            with such a mixture.
+        loss: classes of tasks to come have no logits yet; in the authors' code they compete with the classes of the
+            batch.
+        memory: a task's images enter it before the task is learned; the authors' stream brings them one batch after
+            the other.
     """
 
     any_layout = True
     scenarios = ALL_SCENARIOS
     trains_old_heads = True
 
-    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
+    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, passes: Passes = "joint", bn: BNPolicy = "shared"):
         super().__init__(bn)
         self.memory = memory
+        self.passes = passes
         self.past = Memory(self, memory)
 
     def before_training_exp(self, step: Step) -> None:
@@ -42,7 +54,7 @@ class ERACE(FineTuning):
         if self.task == 1:
             return super().forward(step)
         self.replayed = self.past.draw(step, len(step.labels))
-        logits, self.answers = answer_together(step, self.task, self.replayed)
+        logits, self.answers = answer(step, self.task, self.replayed, self.passes)
         columns = torch.arange(logits.shape[1], device=logits.device)
         absent = (step.labels[:, None] != columns).all(0)
         return logits.masked_fill(absent, float("-inf"))

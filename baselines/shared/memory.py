@@ -18,6 +18,10 @@ DEFAULT_MEMORY = MemorySize(images=500)
 #: soon as a step has them. Replay batches then have images of the present task too, also in the first task.
 Fill = Literal["after", "during"]
 
+#: How a step's images pass through the network: "joint", all in one pass, so that batch normalisation sees images of all
+#: tasks at once; or "separate", first the minibatch and then each replay batch, each normalised by itself.
+Passes = Literal["joint", "separate"]
+
 
 class Memory:
     """Samples of past tasks in a method's `kept`, a row each under replay.images, replay.labels and replay.tasks.
@@ -160,21 +164,27 @@ class Memory:
         return balanced_step(classes[:held], classes[held:], capacity, generator)
 
 
-def answer_together(step: Step, task: int, replayed: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Logits of the minibatch and of replayed samples, from one pass, so that batch normalisation sees both.
+def answer(
+    step: Step, task: int, replayed: dict[str, Tensor], passes: Passes = "joint", batches: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Logits of the minibatch and of replayed samples.
 
     Args:
         task: the number of the minibatch's task.
         replayed: from `Memory.draw`, R samples.
+        passes: one pass of all images, or first the minibatch and then each replay batch.
+        batches: how many replay batches of the same size the samples are.
 
     Returns:
         The minibatch's logits [B, classes of the task], and those of the samples [R, widest head], each from its own
         task's head and -inf beyond its classes.
     """
     network, count = step.model, len(step.labels)
-    images = _as_laid_out(step.images, torch.cat([step.images, replayed["images"]]))
+    images = [step.images, *replayed["images"].chunk(batches)]
     tasks = torch.cat([torch.full_like(step.labels, task), replayed["tasks"]])
-    logits = network.heads.own(network.features(images), tasks)
+    parts = [torch.cat(images)] if passes == "joint" else images
+    features = [network.features(_as_laid_out(step.images, part)) for part in parts]
+    logits = network.heads.own(torch.cat(features), tasks)
     return logits[:count, : network.classes], logits[count:]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 
@@ -234,6 +234,21 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, seed: int,
     Raises:
         DivergedError: the loss is no longer finite.
     """
+    return average_accuracies(prepared, method, seed, ("validation",), tell)[0]
+
+
+def average_accuracies(
+    prepared: Prepared,
+    method: ConfiguredMethod,
+    seed: int,
+    splits: Sequence[Literal["train", "validation"]],
+    tell: Listener = ignore,
+) -> list[float]:
+    """Return the average accuracy on each of these splits of the tasks after all tasks are learned in order.
+
+    Raises:
+        DivergedError: the loss is no longer finite.
+    """
     settings, device = prepared.settings, prepared.device
     stream = in_columns(prepared.stream, settings.scenario)
     cell = Cell(
@@ -251,13 +266,13 @@ def validation_accuracy(prepared: Prepared, method: ConfiguredMethod, seed: int,
     for number, task in enumerate(stream.tasks, 1):
         tell(TaskBegan(method.label, number, task.name))
         state = learn(cell, state, task, training, lambda: tell(EpochDone(method.label))).state
-    answering = Answering(cell)
-    networks = ((answering.network(state, k, len(task.classes)), task) for k, task in enumerate(stream.tasks, 1))
-    accuracies = [
-        accuracy(evaluate(network, task.validation, device).classes, task.validation.labels)
-        for network, task in networks
-    ]
-    return sum(accuracies) / len(accuracies)
+    answering, sums = Answering(cell), dict.fromkeys(splits, 0.0)
+    for number, task in enumerate(stream.tasks, 1):
+        network = answering.network(state, number, len(task.classes))
+        for split in splits:
+            data = getattr(task, split)
+            sums[split] += accuracy(evaluate(network, data, device).classes, data.labels)
+    return [total / len(stream.tasks) for total in sums.values()]
 
 
 def _entry(label: str, trials: list[Trial]) -> dict[str, Any]:

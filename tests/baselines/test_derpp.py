@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import conv2d, cross_entropy, mse_loss
 
 from baselines.derpp import DERpp
 from benchmark.learning.evaluation import network_for
@@ -83,11 +83,12 @@ def test_stored_logits_are_those_of_the_network_at_the_end_of_the_samples_task(
         torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("passes", ["joint", "separate"])
 def test_costs_three_steps_and_a_forward_pass_over_what_enters(
-    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
+    passes: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]
 ) -> None:
     """By hand at 8x8: 64 positions x 6 x 27, whose images need no gradient; 64 x 5 x 6; heads of 5 x classes."""
-    cell = make_cell("derpp", memory=MemorySize(images=30))
+    cell = make_cell("derpp", memory=MemorySize(images=30), passes=passes)
     state, classes = start(cell), 0
     for number, task in enumerate(tiny_tasks, 1):
         learned = learn(cell, state, task, Training(DERpp.recipe, epochs=2, batch_size=8))
@@ -98,6 +99,108 @@ def test_costs_three_steps_and_a_forward_pass_over_what_enters(
         images = 1 if number == 1 else 3
         stored = entered * (forward + 5 * len(task.classes))
         assert learned.operations == 2 * (40 * 2 * images * (step + 3 * 5 * classes) + stored)
+
+
+def separately(network: Network, w: dict[str, Tensor], batches: list[Tensor]) -> list[Tensor]:
+    """The features of each batch, normalised by its own mean and variance; the running ones in `w` follow each."""
+
+    def norm(name: str, y: Tensor) -> Tensor:
+        mean, variance = y.mean((0, 2, 3)), y.var((0, 2, 3), correction=0)
+        size = y.numel() / len(mean)
+        for running, new in (("running_mean", mean), ("running_var", variance * size / (size - 1))):
+            w[f"{name}.{running}"] = 0.9 * w[f"{name}.{running}"] + 0.1 * new.detach()
+        normed = (y - mean[:, None, None]) / (variance[:, None, None] + 1e-5).sqrt()
+        return (normed * w[f"{name}.weight"][:, None, None] + w[f"{name}.bias"][:, None, None]).relu()
+
+    features = []
+    for images in batches:
+        x = norm("1", conv2d(images * network.scale + network.shift, w["0.weight"], padding=1))
+        features.append(norm("4", conv2d(x, w["3.weight"])).mean((2, 3)))
+    return features
+
+
+@pytest.mark.parametrize("size", [None, 12])
+def test_separate_passes_are_the_original(
+    size: int | None,
+    make_cell: Callable[..., Cell],
+    states: Callable[..., list[State]],
+    tiny_tasks: tuple[Task, ...],
+    tiny_network: Network,
+    drawn: list[dict[str, Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Batch, batch for the logits, batch for the labels, one after the other: loss, gradients and running statistics.
+
+    In the steps of the second task, in double precision, from the definition, with a head of 3 and one of 2 classes.
+    """
+    before: list[dict[str, Tensor]] = []
+    compared = []
+
+    def begin(self: DERpp, step: Any, **kwargs: Any) -> None:
+        before[:] = [{name: tensor.detach().clone() for name, tensor in step.model.backbone.state_dict().items()}]
+
+    def compare(self: DERpp, step: Any, **kwargs: Any) -> None:
+        if self.task == 1:
+            return
+        network, w, rows = step.model, before[0], drawn[-1]
+        count = size or 8
+        trained = [name for name, _ in network.backbone.named_parameters()]
+        for name in trained:
+            w[name].requires_grad_()
+        weight, bias = (p.detach().clone().requires_grad_() for p in (network.heads.weight, network.heads.bias))
+        own, first, second = separately(network, w, [step.images, rows["images"][:count], rows["images"][count:]])
+        old, new = (lambda f: f @ weight[:3].T + bias[:3]), (lambda f: f @ weight[3:].T + bias[3:])
+        loss = cross_entropy(new(own), step.labels)
+        loss = loss + 0.2 * mse_loss(old(first), rows["logits"][:count].to(first))
+        loss = loss + 0.9 * cross_entropy(old(second), rows["labels"][count:])
+        loss.backward()
+        torch.testing.assert_close(step.loss, loss, rtol=1e-10, atol=0)
+        tensors = network.backbone.state_dict()
+        for name, parameter in network.backbone.named_parameters():
+            torch.testing.assert_close(parameter.grad, w[name].grad, rtol=1e-7, atol=1e-12, msg=name)
+        for name in tensors.keys() - set(trained):
+            torch.testing.assert_close(tensors[name], w[name], rtol=1e-10, atol=0, msg=name)
+        torch.testing.assert_close(network.heads.weight.grad, weight.grad, rtol=1e-8, atol=1e-12)
+        torch.testing.assert_close(network.heads.bias.grad, bias.grad, rtol=1e-8, atol=1e-12)
+        compared.append(loss.item())
+
+    monkeypatch.setattr(DERpp, "before_forward", begin)
+    monkeypatch.setattr(DERpp, "after_backward", compare)
+    tiny_network.double()
+    states(make_cell("derpp", alpha=0.2, beta=0.9, replay_batch=size, passes="separate"), tiny_tasks[:2])
+    assert len(compared) == 5
+
+
+def losses(
+    passes: str, bn: str, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> list[float]:
+    seen, hook = [], DERpp.before_backward
+
+    def spy(self: DERpp, step: Any, **kwargs: Any) -> None:
+        hook(self, step, **kwargs)
+        seen.append(step.loss.item())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DERpp, "before_backward", spy)
+        cell = make_cell("derpp", passes=passes, bn=bn)
+        state = start(cell)
+        for task in tiny_tasks[:2]:
+            state = learn(cell, state, task, Training(DERpp.recipe, epochs=1, batch_size=8)).state
+    return seen
+
+
+def test_passes_matter_only_to_batch_normalisation(
+    make_cell: Callable[..., Cell],
+    tiny_tasks: tuple[Task, ...],
+    tiny_network: Network,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tiny_network.double()
+    rest = make_cell, tiny_tasks, monkeypatch
+    assert losses("joint", "frozen", *rest) == pytest.approx(losses("separate", "frozen", *rest), rel=1e-9)
+    joint, separate = losses("joint", "shared", *rest), losses("separate", "shared", *rest)
+    assert joint[:5] == separate[:5], "the first task has nothing to replay"
+    assert joint[5:] != pytest.approx(separate[5:], rel=1e-3)
 
 
 @pytest.mark.parametrize("options", [{"alpha": -1.0}, {"beta": -1.0}])
