@@ -29,6 +29,12 @@ class AGEM(FineTuning):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's only
             (replayed images have all seen ones), or of "all" classes of the stream.
+
+    Differs from the paper:
+        replay_batch: as many images as the batch has; the authors' code estimates g_ref on 256 for MNIST and CIFAR-100,
+            128 for CUB and AWA (`replay_batch=256`).
+        memory: a uniform sample of all images; the paper keeps the same number of each class.
+        draws: with replacement; there without.
     """
 
     any_layout = True

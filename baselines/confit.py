@@ -19,10 +19,16 @@ class ConFiT(FineTuning):
 
     When later tasks have changed a convolution W to W', an old task's running mean mu is no longer the mean of its
     output. So the means m of the convolution's input are stored too, per channel and phase of the stride: 4 * C + sum
-    of C_in * stride^2 values a task. W * m is the output for an input that equals its means. The paper replaces mu by
-    W' * m. Here, deliberately, mu moves by W' * m - W * m, because zero padding and the moving averages make mu differ
-    from W * m even if nothing has changed, and this difference is kept. So mu - W * m is stored, and W' * m is added
-    when it is restored.
+    of C_in * stride^2 values a task. W * m is the output for an input that equals its means, and mu moves by
+    W' * m - W * m. So mu - W * m is stored, and W' * m is added when it is restored.
+
+    Differs from the paper:
+        running mean: the paper replaces mu by W' * m. Zero padding and the moving averages make mu differ from W * m
+            even if nothing has changed; here this difference is kept, so that mu stays the same if the weights do.
+        optimizer: the recipe of all methods that train the whole network: `lr=0.03` with a cosine, momentum, and
+            limited gradients. The authors' code has 0.01, constant, without momentum or limit
+            (`lr=0.01:momentum=0:clip=0:schedule=constant`), for 10 to 50 epochs.
+        input means: the first batch sets the mean of an input; in the authors' code it starts at 0.
     """
 
     any_layout = True

@@ -18,8 +18,8 @@ DEFAULT_MEMORY = MemorySize(images=500)
 #: soon as a step has them. Replay batches then have images of the present task too, also in the first task.
 Fill = Literal["after", "during"]
 
-#: How a step's images pass through the network: "joint", all in one pass, so that batch normalisation sees images of all
-#: tasks at once; or "separate", first the minibatch and then each replay batch, each normalised by itself.
+#: How a step's images pass through the network: "joint", all in one pass, so that batch normalisation sees images of
+#: all tasks at once; or "separate", first the minibatch and then each replay batch, each normalised by itself.
 Passes = Literal["joint", "separate"]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from baselines.supsup import SupSup, TopMask
+from benchmark.backbones.mini.backbone import MiniBackbone
 from benchmark.learning.learner import Cell, learn, prepare, start
 from benchmark.learning.training import Training
 from benchmark.streams.base import Task
@@ -104,6 +105,25 @@ def test_statistics_are_learned_and_the_affine_part_is_not(
     assert not state.tasks[1]["backbone.1.running_mean"].eq(0).all()
     assert "backbone.1.weight" not in state.tasks[1]
     assert state.shared == {}
+
+
+def test_a_step_of_the_default_rate_changes_few_masks_of_the_default_backbone(make_cell: Callable[..., Cell]) -> None:
+    """Of scores between +-b, |s| is even in 0..b; those within lr of the cutoff cross it, if their step is that way.
+
+    A half does, on either side: that is a share lr / b of the mask.
+    """
+    network = prepare(make_cell("supsup", MiniBackbone().network()), 1).network
+    masks = [module for module in network.modules() if isinstance(module, TopMask)]
+    mask = min(masks, key=lambda module: module.scores.abs().max().item())
+    before = mask.step(mask.relevance(mask.scores.detach()))
+    signs = torch.randint(2, mask.scores.shape, generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+    optimizer = torch.optim.Adam([mask.scores], SupSup.recipe.lr)
+    mask.scores.grad = signs
+    optimizer.step()
+    changed = (mask.step(mask.relevance(mask.scores.detach())) != before).double().mean().item()
+    bound = 1 / math.sqrt(mask.scores[0].numel())
+    assert changed == pytest.approx(SupSup.recipe.lr / bound, rel=0.1)
+    assert changed < 0.11
 
 
 def test_options_are_checked() -> None:
