@@ -27,14 +27,25 @@ class HAT(Method):
     where a_j^<t of a convolution's input are the earlier gates that reach its channels, through skip connections too: C
     values for a task's embeddings, beside batch normalisation, and C for a^<t. Tasks are isolated only approximately,
     because gates are not exactly 0 or 1. Weight decay would move protected weights, and Adam would undo factors above
-    0. e starts uniformly between 0 and 2. The paper's starts are normal and close half of the gates at random, which
-    leaves little of a pretrained network. Of the open gates, those with e near 0 close first. Batch normalisation of a
+    0. e starts uniformly between 0 and 2. Of the open gates, those with e near 0 close first. Batch normalisation of a
     later task starts where the last task left it, as the weights do.
 
     Args:
         strength: the paper's c.
         smax: largest slope of the gates.
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
+
+    Differs from the paper:
+        start: the paper's e starts from a normal distribution, which closes half of the gates at random and leaves
+            little of a pretrained network; between 0 and 2 is how the authors' code starts for compression.
+        gradient: in the authors' code, in single precision, da/de of an open gate is rounded to 0 beyond s e = 17, so
+            that it does not move in most steps of an epoch. Here it is exact. On three tasks of `mini` both reach the
+            same accuracy: 79.9 %, two seeds, and 73.1 against 74.2 % with the rate and limit of the code.
+        lr, clip: 0.2 and 5 here; in the code 0.05, divided by 3 when the loss stops falling, and a limit of 10,000,
+            which limits nothing (`lr=0.05:clip=10000`: 73.1 instead of 79.9 % in the same run). Eight epochs are too
+            few for that rate.
+        slope: s reaches smax in the last step of an epoch, as in the paper; in the code a little less.
+        layers: gates follow convolutions. Linear layers before the head are frozen; there is no dropout.
     """
 
     any_layout = True
