@@ -15,14 +15,15 @@ from methods import BNPolicy, MemorySize, Step, methods
 class ERACE(FineTuning):
     """Experience replay with an asymmetric cross entropy (Caccia et al., 2022, arXiv 2104.05025).
 
-    L = CE(batch, among the classes that occur in it) + CE(replay batch of the same size, among all classes so far), so
-    that new images do not push down the logits of old classes. Where the task is known, each image has the classes of
-    its own task only. The first task has no past: its loss is the plain cross entropy. The memory is a uniform sample
-    of all images of the tasks so far (reservoir sampling). A task's images enter it before the task is learned: only
-    among replayed images do new classes compete with old ones.
+    L = CE(batch, among the classes that occur in it) + CE(replay batch, among all classes so far), so that new images
+    do not push down the logits of old classes. Where the task is known, each image has the classes of its own task
+    only. The first task has no past: its loss is the plain cross entropy. The memory is a uniform sample of all images
+    of the tasks so far (reservoir sampling). A task's images enter it before the task is learned: only among replayed
+    images do new classes compete with old ones.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).
+        replay_batch: images of a replay batch; None for as many as the batch has.
         passes: both batches pass through the network "joint", or "separate": one after the other, each with batch
             normalisation by itself, as in the authors' code.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
@@ -41,11 +42,18 @@ class ERACE(FineTuning):
     scenarios = ALL_SCENARIOS
     trains_old_heads = True
 
-    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, passes: Passes = "joint", bn: BNPolicy = "shared"):
+    def __init__(
+        self,
+        memory: MemorySize = DEFAULT_MEMORY,
+        replay_batch: int | None = None,
+        passes: Passes = "joint",
+        bn: BNPolicy = "shared",
+    ):
         super().__init__(bn)
         self.memory = memory
+        self.replay_batch = replay_batch
         self.passes = passes
-        self.past = Memory(self, memory)
+        self.past = Memory(self, memory, batch=replay_batch)
 
     def before_training_exp(self, step: Step) -> None:
         self.past.add(step.task_data, step.device)
@@ -53,7 +61,7 @@ class ERACE(FineTuning):
     def forward(self, step: Step) -> Tensor:
         if self.task == 1:
             return super().forward(step)
-        self.replayed = self.past.draw(step, len(step.labels))
+        self.replayed = self.past.draw(step, self.past.batch_of(step))
         logits, self.answers = answer(step, self.task, self.replayed, self.passes)
         columns = torch.arange(logits.shape[1], device=logits.device)
         absent = (step.labels[:, None] != columns).all(0)

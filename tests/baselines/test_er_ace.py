@@ -17,9 +17,10 @@ from benchmark.streams.base import Task
 from methods.network import Network
 
 
-@pytest.mark.parametrize("passes", ["joint", "separate"])
+@pytest.mark.parametrize(("passes", "size"), [("joint", None), ("joint", 5), ("separate", None), ("separate", 12)])
 def test_loss_with_a_head_for_each_task(
     passes: str,
+    size: int | None,
     make_cell: Callable[..., Cell],
     states: Callable[..., list[State]],
     tiny_tasks: tuple[Task, ...],
@@ -40,20 +41,22 @@ def test_loss_with_a_head_for_each_task(
             return
         replayed = drawn[-1]
         if passes == "joint":
-            own, past = network.features(torch.cat([step.images, replayed["images"]])).split(8)
+            own, past = network.features(torch.cat([step.images, replayed["images"]])).split([8, size or 8])
         else:
             own, past = network.features(step.images), network.features(replayed["images"])
         present = sorted(set(labels))
         fewer.append(len(present) < len(tiny_tasks[self.task - 1].classes))
-        each = [z[present].logsumexp(0) - z[y] for z, y in zip(network.heads(own, str(self.task)), labels, strict=True)]
+        new = [z[present].logsumexp(0) - z[y] for z, y in zip(network.heads(own, str(self.task)), labels, strict=True)]
+        old = []
         for feature, label, task in zip(past, replayed["labels"].tolist(), replayed["tasks"].tolist(), strict=True):
             z = network.heads(feature[None], str(task))[0]
-            each.append(z.logsumexp(0) - z[label])
-        assert step.loss.item() == pytest.approx((sum(each) / 8).item(), rel=1e-12)
+            old.append(z.logsumexp(0) - z[label])
+        assert len(old) == (size or 8)
+        assert step.loss.item() == pytest.approx((sum(new) / 8 + sum(old) / len(old)).item(), rel=1e-12)
 
     monkeypatch.setattr(ERACE, "before_backward", spy)
     tiny_network.double()
-    states(make_cell("er-ace", passes=passes), tiny_tasks)
+    states(make_cell("er-ace", passes=passes, replay_batch=size), tiny_tasks)
     assert len(fewer) == 10
     assert any(fewer), "a minibatch in which a class is missing"
 
