@@ -38,7 +38,7 @@ class DERpp(FineTuning):
     Differs from the paper:
         passes: the authors' code (Mammoth) passes each of the three batches by itself (`passes=separate`). Here
             they pass together: an answer is normalised by running statistics of all tasks' images, and so the network
-            learns with such a mixture. @@
+            learns with such a mixture. Operations are the same; one pass takes less time.
         memory: filled at the end of a task, with the logits of evaluation mode; the paper fills it in each step, with
             the logits of that step (`fill=during`).
         MSE: over the image's own head; the authors have one head for all tasks.
