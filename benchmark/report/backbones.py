@@ -40,13 +40,20 @@ def write_comparison(folder: Path, runs: Sequence[tuple[Results, str]]) -> Table
     (method,) = {label for run, _ in runs for label in run.manifest.labels}
     # The next column says what the weights are.
     shown = rows.assign(backbone=rows["backbone"].map(_without_weights))
-    table = backbones_display(shown, method)
+    repeated = {
+        (row["backbone"], row["pretraining"], column): run.repeated[method, column]
+        for row, (run, _) in zip(shown.to_dict("records"), runs, strict=True)
+        for column in COLUMNS
+        if (method, column) in run.repeated
+    }
+    table = backbones_display(shown, method, repeated)
     out = RunFolder(folder)
     out.write_csv("backbones", rows)
     out.write_text("backbones.md", markdown(table))
     out.write_text("backbones.tex", f"% \\usepackage{{booktabs}}\n{latex(table)}")
     with mpl.rc_context(RC):
-        save_figure(_bars(shown, method), folder, "backbones")
+        own = [run.repeated.get((method, "average_accuracy")) for run, _ in runs]
+        save_figure(_bars(shown, method, own), folder, "backbones")
     return table
 
 
@@ -64,10 +71,17 @@ def _without_weights(text: str) -> str:
     return ":".join([spec.name, *(f"{k}={v}" for k, v in spec.options.items() if k not in ("weights", "sha256"))])
 
 
-def _bars(rows: pd.DataFrame, method: str) -> Figure:
-    """One bar per backbone, from top to bottom in the order of the table, with its interval and its value."""
+def _bars(rows: pd.DataFrame, method: str, repeated: Sequence[Sequence[float] | None]) -> Figure:
+    """One bar per backbone, from top to bottom in the order of the table, with its value and its interval.
+
+    Args:
+        rows: of backbones.csv.
+        method: the label.
+        repeated: of each row, the accuracies of its repetitions if they are too few for an interval; else None.
+    """
     values = 100 * rows["average_accuracy"].to_numpy(dtype=float)
-    spreads = 100 * rows["average_accuracy_ci95"].to_numpy(dtype=float)
+    few = [own is not None for own in repeated]
+    spreads = np.where(few, np.nan, 100 * rows["average_accuracy_ci95"].to_numpy(dtype=float))
     named = zip(rows["backbone"], rows["pretraining"], strict=True)
     labels = [shorten(f"{backbone}, {pretraining}", 3.2) for backbone, pretraining in named]
     frame = Frame(
@@ -80,11 +94,18 @@ def _bars(rows: pd.DataFrame, method: str) -> Figure:
     )
     figure, axes = frame.axes()
     note = ", lines: 95 % confidence" if np.isfinite(spreads).any() else ""
+    note += ", dots: repetitions" if any(len(own or ()) > 1 for own in repeated) else ""
     axes.set_title(f"Average accuracy of {shorten(method, 1.5)} (%{note})", x=-(frame.left - 0.1) / frame.width)
     places = np.arange(len(rows))[::-1]
     axes.barh(places, np.nan_to_num(values), height=0.65, color=method_style(method).colour, alpha=0.75)
     axes.errorbar(values, places, xerr=np.nan_to_num(spreads), fmt="none", ecolor=TEXT, elinewidth=0.8)
-    for place, value, spread in zip(places, values, np.nan_to_num(spreads), strict=True):
+    ends = np.nan_to_num(spreads)
+    for k, own in enumerate(repeated):
+        if own and len(own) > 1:
+            dots = 100 * np.array(own)
+            axes.plot(dots, [places[k]] * len(dots), color=TEXT, linestyle="none", marker="o", markersize=2.5)
+            ends[k] = dots.max() - values[k] + 1
+    for place, value, spread in zip(places, values, ends, strict=True):
         text = "failed" if np.isnan(value) else f"{value:.1f}"
         axes.annotate(text, (np.nan_to_num(value) + spread, place), (3, 0), textcoords="offset points", va="center")
     axes.set_yticks(places, labels)

@@ -13,6 +13,7 @@ from benchmark.results.columns import TIMES, Column, shown_in
 from benchmark.results.paired_tests import RANKED_BY, Statistics
 from benchmark.results.questions import JOINT, asked, rule_of
 from benchmark.results.reference import ALL_PAIRS
+from benchmark.results.repeated import FEWEST_BLOCKS, Repeated, any_shown
 from benchmark.results.run import Results
 from benchmark.storage.manifest import SUCCEEDED, Manifest
 from methods.names import printable
@@ -26,6 +27,9 @@ _BUDGETS = (
     ),
 )
 
+
+# What stands in brackets behind a mean of a few repetitions.
+_BRACKETS = f"In brackets: the lowest and the highest repetition (fewer than {FEWEST_BLOCKS} give no interval)"
 
 # What a reader must know of the answers, beside the accuracy.
 _SCENARIOS = {
@@ -49,11 +53,8 @@ def _about_scenarios(manifest: Manifest) -> str:
 def summary_display(results: Results) -> Table:
     """The summary as a reader sees it; it has a column of statuses only if a method did not succeed."""
     statistics, budgets = results.statistics, budgets_display(results.manifest)
-    over = "orders of the tasks and seeds, the wider of the two" if statistics.orders else "seeds"
-    caption = (
-        f"Accuracy after the whole stream, and what it cost. ± is the 95 % confidence interval over {over}; "
-        "pp are percentage points."
-    )
+    caption = f"Accuracy after the whole stream, and what it cost. {_about_spread(results)}pp are percentage points."
+    caption += _about_chance(results)
     caption += _about_scenarios(results.manifest) + _about_rules(results.manifest)
     if statistics.orders:
         caption += " The drop is what the first task of each order has lost since it was learned."
@@ -71,7 +72,29 @@ def summary_display(results: Results) -> Table:
         statuses=statuses,
         leaders=statistics.leaders,
         over_orders=statistics.orders,
+        repeated=results.repeated,
     )
+
+
+def _about_spread(results: Results) -> str:
+    """What stands behind the means in the summary: intervals, the lowest and the highest repetition, or nothing."""
+    blocks = results.summary["blocks"]
+    over = "orders of the tasks and seeds, the wider of the two" if results.statistics.orders else "seeds"
+    interval = f"± is the 95 % confidence interval over {over}; " if (blocks >= FEWEST_BLOCKS).any() else ""
+    few = f"{_BRACKETS}; " if any_shown(results.repeated) else ""
+    return interval + few
+
+
+def _about_chance(results: Results) -> str:
+    """The chance level, and the methods that do not exceed it, as sentences with a space before each."""
+    known = results.summary.dropna(subset="chance_level")
+    levels = known.groupby(known["chance_level"].map(WRITERS["percent"]), sort=False)["method"].agg(", ".join)
+    if levels.empty:
+        return ""
+    one = len(levels) == 1
+    said = ", ".join(f"{level} %" if one else f"{level} % ({methods})" for level, methods in levels.items())
+    at_chance = results.statistics.at_chance
+    return f" Chance level: {said}." + f" At chance, and not ranked: {', '.join(at_chance)}." * bool(at_chance)
 
 
 def _about_rules(manifest: Manifest) -> str:
@@ -102,7 +125,11 @@ def inference_display(results: Results) -> Table | None:
         + ". "
         "With the oracle, the task is known; both answers come from the same state, and the gap is their difference."
     )
-    return _table("inference", caption, results.inference, names=("method", "rule"))
+    names = ("method", "rule")
+    keys = results.inference[list(names)].itertuples(index=False, name=None)
+    if any(len(results.repeated.get((*key, "accuracy_inferred"), ())) > 1 for key in keys):
+        caption += f" {_BRACKETS}."
+    return _table("inference", caption, results.inference, names=names, repeated=results.repeated)
 
 
 def storage_display(parameters: pd.DataFrame) -> Table:
@@ -135,17 +162,24 @@ def rank_display(statistics: Statistics) -> Table | None:
     if reference == ALL_PAIRS:
         name, to, corrected = "best", "the best", "for all pairs of methods"
     each = ", each the mean of its repetitions" if statistics.orders else ""
+    spread = f"± is the paired 95 % confidence interval of the difference to {to}"
+    if statistics.blocks < FEWEST_BLOCKS:
+        spread = f"{_BRACKETS}, of the difference to {to}"
     caption = (
         f"Ranks by average accuracy, the mean over {statistics.counted(statistics.blocks)}{each}; 1 is best. "
-        f"± is the paired 95 % confidence interval of the difference to {to}, p its Wilcoxon signed-rank test with "
-        f"Holm's correction {corrected}. {statistics.verdict}"
+        f"{spread}, p its Wilcoxon signed-rank test with Holm's correction {corrected}. {statistics.verdict}"
     )
     if statistics.leaders:
         caption += f" {_bold_means(statistics)}"
     columns = shown_in(f"ranks to {name}")
     headers = [column.header(f"ranks to {name}").format(to) for column in columns]
     return _table(
-        "ranks", caption, statistics.ranks, list(zip(columns, headers, strict=True)), leaders=statistics.leaders
+        "ranks",
+        caption,
+        statistics.ranks,
+        list(zip(columns, headers, strict=True)),
+        leaders=statistics.leaders,
+        repeated=statistics.repeated,
     )
 
 
@@ -167,14 +201,17 @@ def budgets_display(manifest: Manifest) -> Table | None:
     return _table("budgets", " ".join(said), frame.dropna(axis=1, how="all"), columns)
 
 
-def backbones_display(backbones: pd.DataFrame, method: str) -> Table:
-    """backbones.csv as a reader sees it."""
+def backbones_display(backbones: pd.DataFrame, method: str, repeated: Repeated) -> Table:
+    """backbones.csv as a reader sees it; `repeated` is for its rows what that of Results is for the summary."""
     caption = (
         f"{method} on several backbones: accuracy after the whole stream, and what it cost. Compute is relative to "
         "fine-tuning the same backbone."
     )
     failed = bool((backbones["status"] != SUCCEEDED).any())
-    return _table("backbones", caption, backbones, statuses=failed, names=("backbone", "pretraining"))
+    if any_shown(repeated):
+        caption += f" {_BRACKETS}."
+    names = ("backbone", "pretraining")
+    return _table("backbones", caption, backbones, statuses=failed, names=names, repeated=repeated)
 
 
 def display_tables(results: Results) -> tuple[Table, ...]:
@@ -217,6 +254,7 @@ def _table(
     names: Sequence[str] = ("method",),
     leaders: Collection[str] = (),
     over_orders: bool = False,
+    repeated: Repeated | None = None,
 ) -> Table:
     """Columns of text (`names` and statuses), then the numbers that exist.
 
@@ -224,6 +262,7 @@ def _table(
         columns: with their headers; None for the columns that declare this table themselves.
         leaders: the methods whose average accuracy is in bold.
         over_orders: whether the headers are those for several orders.
+        repeated: each value behind a mean, if they are too few for an interval; a row is called by its `names`.
     """
     if columns is None:
         columns = [(column, column.header(name, over_orders)) for column in shown_in(name, over_orders)]
@@ -232,19 +271,26 @@ def _table(
     headers, explanations = [word.capitalize() for word in words], [""] * len(words)
     for column, header in columns:
         if column.name in frame:
-            body.append(_cells(frame, column, leaders if column.name == RANKED_BY else ()))
+            bold = leaders if column.name == RANKED_BY else ()
+            body.append(_cells(frame, column, bold, names, repeated or {}))
             headers.append(header)
             explanations.append(column.explanation)
     rows = tuple(zip(*body, strict=True))
     return Table(name, printable(caption), tuple(headers), rows, tuple(explanations), len(words))
 
 
-def _cells(frame: pd.DataFrame, column: Column, leaders: Collection[str]) -> list[Cell]:
+def _cells(
+    frame: pd.DataFrame, column: Column, leaders: Collection[str], names: Sequence[str], repeated: Repeated
+) -> list[Cell]:
     cells, write = [], WRITERS[column.form]
     for row in frame.to_dict("records"):
-        number, spread = float(row[column.name]), math.nan if column.ci95 is None else float(row[column.ci95])
+        number = float(row[column.name])
         text = EMPTY if math.isnan(number) else write(number)
-        shown = text if math.isnan(spread) else f"{text} ± {write(spread)}"
+        few = repeated.get((*(str(row[name]) for name in names), column.name))
+        if few is not None:
+            text += f" ({write(min(few))} to {write(max(few))})" if len(few) > 1 else ""
+        elif column.ci95 is not None and not math.isnan(spread := float(row[column.ci95])):
+            text += f" ± {write(spread)}"
         best = row["method"] in leaders if leaders else False
-        cells.append(Cell(shown.replace("-", MINUS), best, value=None if math.isnan(number) else number))
+        cells.append(Cell(text.replace("-", MINUS), best, value=None if math.isnan(number) else number))
     return cells

@@ -222,6 +222,22 @@ COLUMNS: tuple[Column, ...] = (
         "(below)",
         added=8,
     ),
+    Column(
+        name="chance_level",
+        csv=("summary",),
+        meaning="`average_accuracy` of the best answer that is always the same; one answer for each task where the "
+        "task is known. 1 over the number of classes, if all have as many test images. Empty without finished "
+        "repetitions",
+        form="percent",
+        added=9,
+    ),
+    Column(
+        name="at_chance",
+        csv=("summary",),
+        meaning="whether the one-sided 95 % lower bound of `average_accuracy` is not above `chance_level` "
+        "(docs/statistics.md). If the main answer of a method is at chance, the method is not ranked",
+        added=9,
+    ),
     CostMetric(
         name="backbone_parameters",
         csv=("parameters", "backbones"),

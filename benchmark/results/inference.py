@@ -17,6 +17,7 @@ from benchmark.results.kept import AllLastAnswers
 from benchmark.results.matrices import AnswerMatrices, finished_of
 from benchmark.results.metrics import Array, Repetition
 from benchmark.results.questions import JOINT, asked, rule_of
+from benchmark.results.repeated import Repeated, too_few
 from benchmark.results.schema import INFERENCE_COLUMNS
 from benchmark.storage.manifest import Manifest
 from benchmark.storage.records import CellKey
@@ -75,9 +76,13 @@ def measured_inference(
 
 
 def _guessed_right(guesses: Mapping[CellKey, Counts], factors: Sequence[Block]) -> dict[str, float]:
+    return _with_interval("task_inference_accuracy", _finished_guesses(guesses), factors)
+
+
+def _finished_guesses(guesses: Mapping[CellKey, Counts]) -> dict[Repetition, float]:
+    """The share of tasks guessed right, of the repetitions that finished."""
     values = {key[1:]: task_inference_accuracy(confusion) for key, confusion in guesses.items()}
-    finished = {repetition: value for repetition, value in values.items() if not math.isnan(value)}
-    return _with_interval("task_inference_accuracy", finished, factors)
+    return {repetition: value for repetition, value in values.items() if not math.isnan(value)}
 
 
 def inference_table(
@@ -104,20 +109,49 @@ def inference_table(
     return table.astype({name: float for name in INFERENCE_COLUMNS if name not in ("method", "rule")})
 
 
+def inference_repeated(
+    guesses: Guesses, matrices: AnswerMatrices, manifest: Manifest, factors: Sequence[Block]
+) -> Repeated:
+    """For the columns of inference.csv with an interval: each value of the rows with too few blocks for one.
+
+    Args:
+        guesses, matrices: of all answers.
+        manifest: of the run.
+        factors: what the repetitions of the run differ in.
+    """
+    repeated: dict[tuple[str, ...], tuple[float, ...]] = {}
+    for label in manifest.labels:
+        question = asked(manifest, label)
+        oracle = finished_of(matrices.get((label, question.oracle or ""), {}))
+        for name in question.without_oracle:
+            values = _values(oracle, finished_of(matrices.get((label, name), {})))
+            values["task_inference_accuracy"] = _finished_guesses(guesses.get((label, name), {}))
+            repetitions = values["accuracy_inferred"]
+            if repetitions and too_few(repetitions, factors):
+                row = label, rule_of(name) or JOINT[name]
+                repeated |= {(*row, column): tuple(own.values()) for column, own in values.items()}
+    return repeated
+
+
 def _accuracies(
     oracle: Mapping[Repetition, Array], without: Mapping[Repetition, Array], factors: Sequence[Block]
 ) -> dict[str, float]:
-    """Accuracy with the oracle and without it, and the gap, over the repetitions that have both."""
+    row: dict[str, float] = {}
+    for name, values in _values(oracle, without).items():
+        row |= _with_interval(name, values, factors)
+    return row
+
+
+def _values(
+    oracle: Mapping[Repetition, Array], without: Mapping[Repetition, Array]
+) -> dict[str, dict[Repetition, float]]:
+    """Accuracy with the oracle and without it, and the gap, of the repetitions that have both."""
     inferred = {repetition: metrics.average_accuracy(R) for repetition, R in without.items()}
     known = {repetition: metrics.average_accuracy(R) for repetition, R in oracle.items() if repetition in inferred}
     if known:
         inferred = {repetition: inferred[repetition] for repetition in known}
     gaps = {repetition: value - inferred[repetition] for repetition, value in known.items()}
-    return {
-        **_with_interval("accuracy_with_oracle", known, factors),
-        **_with_interval("accuracy_inferred", inferred, factors),
-        **_with_interval("gap", gaps, factors),
-    }
+    return {"accuracy_with_oracle": known, "accuracy_inferred": inferred, "gap": gaps}
 
 
 def _with_interval(name: str, values: Mapping[Repetition, float], factors: Sequence[Block]) -> dict[str, float]:

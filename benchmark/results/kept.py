@@ -42,8 +42,17 @@ class KeptAnswers:
         self._run = run
         self._manifest = manifest
         self._records = records
-        self._labels = cache(lambda task: read_labels(run.path, task))
+        self._labels = cache(self._read_labels)
         self._asked = cache(lambda label: asked(manifest, label))
+
+    @property
+    def labels(self) -> dict[int, TaskLabels | None]:
+        """The right answers to the test images of each task, by its number in the stream; None if they are not kept."""
+        return {number: self._labels(number) for number in range(1, len(self._manifest.tasks) + 1)}
+
+    def _read_labels(self, task: int) -> TaskLabels | None:
+        found = read_labels(self._run.path, task)
+        return found if found and found.fingerprint == self._manifest.tasks[task - 1]["fingerprint"] else None
 
     def last(self) -> AllLastAnswers:
         """What each cell answered after the last task that it learned."""
@@ -114,9 +123,7 @@ class KeptAnswers:
         widths = [tasks[task - 1].get("classes", 0) for task in order]
 
         def truth(place: int) -> TaskLabels | None:
-            task = order[place - 1]
-            found = self._labels(task)
-            return found if found and found.fingerprint == tasks[task - 1]["fingerprint"] else None
+            return self._labels(order[place - 1])
 
         return CellAnswers(self._run.cell(*key), self._records[key], self._asked(key[0]), widths, truth)
 

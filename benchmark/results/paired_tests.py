@@ -7,7 +7,7 @@ same data. The compared value is the average accuracy after the last task, 0..1.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -25,6 +25,7 @@ from benchmark.results.blocks import (
 )
 from benchmark.results.matrices import Matrices, repetitions_of
 from benchmark.results.reference import ALL_PAIRS
+from benchmark.results.repeated import Repeated, too_few
 from benchmark.results.schema import PAIR_COLUMNS, RANK_COLUMNS
 
 #: The column with the compared accuracies.
@@ -61,6 +62,8 @@ class Statistics:
         friedman: None for fewer than three methods or two blocks, and if all methods are alike in every block.
         incomplete: how many of the counted blocks lack a repetition, because not all methods finished it.
         bounds: the methods that bound the others; they are compared but never in bold.
+        at_chance: the methods at chance level, which are neither ranked nor tested.
+        repeated: each value behind the differences in `ranks`, if they are too few for an interval.
     """
 
     ranks: pd.DataFrame
@@ -73,6 +76,8 @@ class Statistics:
     friedman: Friedman | None
     incomplete: int = 0
     bounds: frozenset[str] = frozenset()
+    at_chance: tuple[str, ...] = ()
+    repeated: Repeated = field(default_factory=dict)
 
     @property
     def decidable(self) -> bool:
@@ -120,8 +125,17 @@ class Statistics:
 
     @property
     def verdict(self) -> str:
-        """What can be said, in sentences for a reader; empty if there are not two methods to compare."""
-        return " ".join(self._sentences()) if len(self.ranks) > 1 else ""
+        """What can be said, in sentences for a reader; empty if there never were two methods to compare."""
+        if len(self.ranks) + len(self.at_chance) < 2:
+            return ""
+        return " ".join([*self._about_chance(), *(self._sentences() if len(self.ranks) > 1 else ())])
+
+    def _about_chance(self) -> Iterator[str]:
+        if self.at_chance:
+            verb = "is" if len(self.at_chance) == 1 else "are"
+            yield f"{', '.join(self.at_chance)} {verb} at chance level and therefore not ranked."
+            if len(self.ranks) < 2:
+                yield "So there is nothing to compare."
 
     def _sentences(self) -> Iterator[str]:
         compared, pairs = len(self.ranks), len(self.pairs)
@@ -142,9 +156,10 @@ class Statistics:
                 f"{test.degrees} degrees of freedom, approximately p = {test.p:.2g}."
             )
         if self.pairs.empty:
+            why = "is at chance level" if self.reference in self.at_chance else f"finished no {self.block}"
             yield (
-                f"{self.reference}, with which the others are compared, finished no {self.block}, so that nothing can "
-                "be tested; --reference of `report` names another method."
+                f"{self.reference}, with which the others are compared, {why}, so that nothing can be tested; "
+                "--reference of `report` names another method."
             )
         elif self.decidable:
             found = int(self.pairs["significant"].sum())
@@ -163,18 +178,24 @@ class Statistics:
             )
 
 
-def paired_statistics(matrices: Matrices, reference: str = ALL_PAIRS, bounds: Collection[str] = ()) -> Statistics:
+def paired_statistics(
+    matrices: Matrices,
+    reference: str = ALL_PAIRS,
+    bounds: Collection[str] = (),
+    at_chance: Sequence[str] = (),
+) -> Statistics:
     """Ranks, and paired tests, over the blocks that all methods finished.
 
-    A method that finished nothing is left out. In a block with several repetitions, only those that all methods
-    finished count.
+    A method that finished nothing is left out, and one at chance level too. In a block with several repetitions, only
+    those that all other methods finished count.
 
     Args:
         matrices: of the run, the methods in the order of the tables.
         reference: the method that each other one is tested with; ALL_PAIRS to test every two.
-        bounds: see Statistics.
+        bounds, at_chance: see Statistics.
     """
-    finished = repetition_values(matrices).dropna(axis="columns", how="all").dropna(how="all")
+    ranked = repetition_values(matrices).drop(columns=list(at_chance))
+    finished = ranked.dropna(axis="columns", how="all").dropna(how="all")
     shared = finished.dropna()
     differing = factors_of(repetitions_of(matrices))
     factors = sorted(differing, key=lambda factor: shared.index.unique(factor).size)
@@ -193,6 +214,8 @@ def paired_statistics(matrices: Matrices, reference: str = ALL_PAIRS, bounds: Co
         _friedman(common),
         int((sizes[1] < begun[sizes[1].index]).sum()),
         frozenset(bounds),
+        tuple(at_chance),
+        _repeated(common, shared, factors, reference),
     )
 
 
@@ -299,13 +322,31 @@ def _ranks(
             "blocks": len(common),
             "mean_rank": common.round(_DIGITS).rank(axis="columns", ascending=False).mean(),
             "average_accuracy": means,
-            **_differences(common, shared, factors, pairs, str(means.idxmax()), "best"),
+            **_differences(common, shared, factors, pairs, _best(common), "best"),
             **_differences(common, shared, factors, pairs, reference, "reference"),
         },
         index=pd.Index(common.columns, name="method"),
     )
     best_first = table.sort_values(["mean_rank", "average_accuracy"], ascending=[True, False], kind="stable")
     return best_first.reset_index()[list(RANK_COLUMNS)]
+
+
+def _best(common: pd.DataFrame) -> str:
+    """The method with the highest average accuracy."""
+    return str(common.mean().idxmax())
+
+
+def _repeated(common: pd.DataFrame, shared: pd.DataFrame, factors: Sequence[Block], reference: str) -> Repeated:
+    """The differences to the best and to the reference in each counted repetition."""
+    if common.empty or not too_few(shared.index, factors):
+        return {}
+    return {
+        (str(method), f"difference_to_{name}"): tuple((shared[method] - shared[to]).tolist())
+        for name, to in (("best", _best(common)), ("reference", reference))
+        if to in common
+        for method in common
+        if method != to
+    }
 
 
 def _differences(

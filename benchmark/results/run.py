@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from benchmark.results.blocks import factors_of
+from benchmark.results.chance import Chance
 from benchmark.results.columns import AnswerMetric, columns_of
 from benchmark.results.fine_tuning import TimeUnit, time_unit
-from benchmark.results.inference import MEASURED, Guesses, guesses_of, inference_table, measured_inference
+from benchmark.results.inference import (
+    MEASURED,
+    Guesses,
+    guesses_of,
+    inference_repeated,
+    inference_table,
+    measured_inference,
+)
 from benchmark.results.kept import AllLastAnswers, KeptAnswers, LastAnswers, class_table
 from benchmark.results.matrices import Matrices, answer_matrices, repetitions_of
 from benchmark.results.paired_tests import Statistics, paired_statistics
 from benchmark.results.questions import asked, rule_of
+from benchmark.results.repeated import Repeated
 from benchmark.results.schema import (
     ACCURACY_COLUMNS,
     ALL_ACCURACY_COLUMNS,
@@ -26,7 +35,7 @@ from benchmark.results.schema import (
     PARAMETER_COLUMNS,
     SUMMARY_COLUMNS,
 )
-from benchmark.results.summary import Answered, summary_table
+from benchmark.results.summary import Answered, summary_repeated, summary_table
 from benchmark.results.tables import (
     accuracy_table,
     by_method,
@@ -36,6 +45,7 @@ from benchmark.results.tables import (
     task_table,
 )
 from benchmark.storage.folder import RunFolder
+from benchmark.storage.labels import TaskLabels
 from benchmark.storage.manifest import Manifest
 from benchmark.storage.processes import shows_seconds
 from benchmark.storage.records import read_records
@@ -65,6 +75,8 @@ class Results:
         matrices: for the main answer, the accuracy matrix of each method's repetitions: label -> (seed, order) ->
             float [T, T], NaN if a task was not evaluated.
         statistics: the methods' ranks, paired tests of their differences, and the conclusions from them.
+        chance: what can be reached without looking at an image.
+        repeated: each value behind the means of `summary` and `inference`, if they are too few for an interval.
     """
 
     path: Path
@@ -81,6 +93,8 @@ class Results:
     guesses: Guesses
     matrices: Matrices
     statistics: Statistics
+    chance: Chance
+    repeated: Repeated
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -138,6 +152,7 @@ def collect(run: RunFolder, manifest: Manifest) -> Results:
         compute_table(finished, manifest),
         kept.last(),
         costs=kept.costs_of_inference(),
+        labels=kept.labels,
     )
 
 
@@ -165,7 +180,7 @@ def read(run: RunFolder) -> Results:
     measured = None if inference is None else inference[list(MEASURED)]
     costs = kept.costs_of_inference() if measured is None else None
     return _with_numbers_of_answers(
-        results_of(run.path, manifest, *tables, kept.last(), costs=costs, measured=measured),
+        results_of(run.path, manifest, *tables, kept.last(), costs=costs, measured=measured, labels=kept.labels),
     )
 
 
@@ -259,6 +274,7 @@ def results_of(
     last: AllLastAnswers | None = None,
     costs: pd.DataFrame | None = None,
     measured: pd.DataFrame | None = None,
+    labels: Mapping[int, TaskLabels | None] | None = None,
 ) -> Results:
     """The results that follow from the measurements.
 
@@ -270,6 +286,7 @@ def results_of(
         last: the answers that are kept.
         costs: those of task inference.
         measured: the measured columns of inference.csv; None if they are made from `last` and `costs`.
+        labels: the right answers to the test images of each task, as far as they are kept.
     """
     last = last or {}
     questions = {label: asked(manifest, label) for label in manifest.labels}
@@ -302,9 +319,11 @@ def results_of(
     ]
     main = [answered(label, question.main) for label, question in questions.items()]
     backbone_bytes = manifest.get("backbone", {}).get("bytes") or math.nan
+    chance = Chance(manifest, labels or {})
     summary, other_answers = (
-        summary_table(rows, parameters, compute, factors, backbone_bytes) for rows in (main, others)
+        summary_table(rows, parameters, compute, factors, backbone_bytes, chance) for rows in (main, others)
     )
+    by_chance = summary.loc[summary["at_chance"].eq(True), "method"]
     main_last = {key: named.get(questions[key[0]].main, {}) for key, named in last.items()}
     return Results(
         path=path,
@@ -320,5 +339,10 @@ def results_of(
         answers=main_last,
         guesses=guesses,
         matrices=matrices,
-        statistics=paired_statistics(matrices, manifest.reference, manifest.bounds),
+        statistics=paired_statistics(matrices, manifest.reference, manifest.bounds, list(by_chance)),
+        chance=chance,
+        repeated={
+            **summary_repeated(matrices, factors),
+            **inference_repeated(guesses, of_answers, manifest, factors),
+        },
     )

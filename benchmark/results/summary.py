@@ -11,9 +11,11 @@ import pandas as pd
 
 from benchmark.results.blocks import Block, block_means, interval_95, mean_over_blocks
 from benchmark.results.cell_answers import ByTask
+from benchmark.results.chance import Chance
 from benchmark.results.columns import AccuracyMetric, AnswerMetric, CostMetric, columns_of
-from benchmark.results.matrices import finished_of
+from benchmark.results.matrices import Matrices, finished_of
 from benchmark.results.metrics import Array, Repetition
+from benchmark.results.repeated import Repeated, too_few
 from benchmark.results.schema import SUMMARY_COLUMNS
 
 
@@ -44,6 +46,7 @@ def summary_table(
     compute: pd.DataFrame,
     factors: Sequence[Block],
     backbone_bytes: float,
+    chance: Chance,
 ) -> pd.DataFrame:
     """The rows of summary.csv for these answers, in their order.
 
@@ -55,6 +58,7 @@ def summary_table(
         parameters, compute: the rows of the CSV files of these names.
         factors: what the repetitions of the run differ in.
         backbone_bytes: of the backbone as given; NaN if they are not known.
+        chance: the chance levels of the run.
     """
     costs = {"parameters": parameters.set_index("method"), "compute": compute.set_index("method")}
     rows = []
@@ -66,14 +70,32 @@ def summary_table(
             row["blocks"] = len(block_means(finished, factors[0]))
             row |= _accuracies(finished, factors) | _costs(each.method, costs)
             row |= _from_answers({repetition: each.last.get(repetition, {}) for repetition in finished}, factors[0])
+            row["chance_level"] = chance.level(each.method, each.name)
+            row["at_chance"] = chance.holds(each.method, each.name, row["average_accuracy"])
             if each.rule_bytes:
                 row["stored_bytes"] += each.rule_bytes
                 row["stored_percent"] += 100 * each.rule_bytes / backbone_bytes
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
-    return table.astype(
-        {name: float for name in SUMMARY_COLUMNS if name not in ("method", "seeds", "status", "blocks", "answer")}
-    )
+    other = ("method", "seeds", "status", "blocks", "answer", "at_chance")
+    return table.astype({name: float for name in SUMMARY_COLUMNS if name not in other} | {"at_chance": object})
+
+
+def summary_repeated(matrices: Matrices, factors: Sequence[Block]) -> Repeated:
+    """For the columns of summary.csv with an interval: each value of the methods with too few blocks for one.
+
+    Args:
+        matrices: R of the repetitions of each method.
+        factors: what the repetitions of the run differ in.
+    """
+    measured = [column for column in columns_of("summary") if isinstance(column, AccuracyMetric) and column.interval]
+    finished = {method: finished_of(own) for method, own in matrices.items()}
+    return {
+        (method, column.name): tuple(column.formula(R) for R in own.values())
+        for method, own in finished.items()
+        if own and too_few(own, factors)
+        for column in measured
+    }
 
 
 def _accuracies(finished: Mapping[Repetition, Array], factors: Sequence[Block]) -> dict[str, float]:
