@@ -9,12 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.report.layout import (
+    CHANCE,
     LINE,
     Frame,
+    draw_chance,
     empty_figure,
     numbers_shown,
     percent_limits,
     shorten,
+    shown_chance,
     spread,
     text_inches,
 )
@@ -22,19 +25,40 @@ from benchmark.report.style import method_style
 from benchmark.results import metrics
 from benchmark.results.blocks import Block
 from benchmark.results.matrices import DrawnRun
+from benchmark.results.repeated import FEWEST_BLOCKS
 
 
 def draw_curves(
-    runs: Sequence[DrawnRun], curve: Callable[[metrics.Array], metrics.Array], title: str, block: Block
+    runs: Sequence[DrawnRun],
+    curve: Callable[[metrics.Array], metrics.Array],
+    title: str,
+    block: Block,
+    chance: Sequence[metrics.Array] = (),
 ) -> Figure:
-    """One line per method, with its name at the line's end and, over several blocks, a band from lowest to highest."""
+    """One line per method, with its name at the line's end.
+
+    Over several blocks a line is their mean: with a thin line for each block, or with a band from the lowest to the
+    highest if there are enough blocks for an interval.
+
+    Args:
+        runs: the methods.
+        curve: of an accuracy matrix.
+        title: of the figure.
+        block: what a block is.
+        chance: the chance levels after each task learned.
+    """
     if not runs:
         return empty_figure("No method finished a task.")
     values = [100 * np.stack([curve(R) for R in run.matrices]) for run in runs]
     tasks = values[0].shape[1]
     blocks = sorted({len(v) for v in values})
     count = f"{blocks[0]} to {blocks[-1]}" if len(blocks) > 1 else f"{blocks[0]}"
-    note = f" (mean of {count} {block}s, band: lowest to highest)" if blocks[-1] > 1 else ""
+    spreads = []
+    if any(1 < number < FEWEST_BLOCKS for number in blocks):
+        spreads.append(f"thin: each {block}")
+    if blocks[-1] >= FEWEST_BLOCKS:
+        spreads.append("band: lowest to highest")
+    notes = [f"mean of {count} {block}s", *spreads] if spreads else []
     labels = [shorten(run.label, 2.3) for run in runs]
 
     key = 0.3
@@ -50,12 +74,15 @@ def draw_curves(
     )
     figure, axes = frame.axes()
     axes.set_title(title, x=-0.3 / frame.width)
-    axes.set_xlabel(f"Tasks learned{note}")
     axes.grid(axis="x", visible=False)
     drawn = np.concatenate([v.ravel() for v in values])
     # An accuracy is never below zero, but the drop of a task can be.
     low, high = percent_limits(drawn, least=-100.0 if np.nanmin(drawn) < 0 else 0.0)
     axes.set_ylim(low, high)
+    levels = shown_chance(chance, (low, high))
+    draw_chance(axes, levels)
+    notes += [CHANCE] * bool(levels)
+    axes.set_xlabel("Tasks learned" + f" ({', '.join(notes)})" * bool(notes))
     first, last = (1.0, float(tasks)) if tasks > 1 else (0.5, 1.5)
     axes.set_xlim(first, last)
     axes.set_xticks(numbers_shown(tasks))
@@ -79,7 +106,9 @@ def draw_curves(
             clip_on=False,
             zorder=3,
         )
-        if len(value) > 1:
+        if 1 < len(value) < FEWEST_BLOCKS:
+            axes.plot(x, value.T, color=look.colour, linestyle=look.dash, linewidth=0.5, alpha=0.45, zorder=2)
+        elif len(value) > 1:
             axes.fill_between(x, value.min(axis=0), value.max(axis=0), color=look.colour, alpha=0.12, linewidth=0)
         label_x = last + gutter * across
         axes.plot(

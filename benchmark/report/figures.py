@@ -14,7 +14,7 @@ import matplotlib as mpl
 from benchmark.report.curves import draw_curves
 from benchmark.report.layout import save_figure
 from benchmark.report.matrices import draw_matrices
-from benchmark.report.scatter import draw_accuracy_vs_compute, draw_accuracy_vs_parameters
+from benchmark.report.scatter import COMPUTE, STORAGE, draw_scatter
 from benchmark.report.style import RC
 from benchmark.results import metrics
 from benchmark.results.blocks import factors_of
@@ -60,9 +60,9 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
         average = f"Average accuracy on the tasks learned so far (%){scenario}"
         figures = (
             draw_curves(runs, first, title, block),
-            draw_curves(runs, metrics.average_accuracy_curve, average, block),
-            draw_accuracy_vs_parameters(results.summary, scenario),
-            draw_accuracy_vs_compute(results.summary, scenario),
+            draw_curves(runs, metrics.average_accuracy_curve, average, block, results.chance.curves),
+            draw_scatter(results, "stored_percent", STORAGE, scenario),
+            draw_scatter(results, "normalized_compute", COMPUTE, scenario),
             draw_matrices(runs, names, scenario),
         )
         return [path for name, figure in zip(NAMES, figures, strict=True) for path in save_figure(figure, folder, name)]

@@ -78,89 +78,6 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return placed
 
 
-Point = tuple[float, float]
-
-
-Box = tuple[float, float, float, float]
-
-
-def place_labels(points: Sequence[Point], sizes: Sequence[tuple[float, float]], area: Box) -> list[Box]:
-    """Boxes for the labels of points: near their points, inside `area`, without covering another label or a point.
-
-    Greedy, from top to bottom: each label takes the cheapest free place in the rings around its point. A place costs
-    its distance, and more if a reader could take it for another point's. If nothing is free: right of the point.
-
-    Args:
-        points: (x, y) in inches.
-        sizes: (width, height) of the labels, in inches.
-        area: (left, bottom, right, top) in inches.
-
-    Returns:
-        (left, bottom, right, top) of each label.
-    """
-    marker = 0.045
-    taken = [(x - marker, y - marker, x + marker, y + marker) for x, y in points]
-    boxes: list[Box] = [area] * len(points)
-    for k in sorted(range(len(points)), key=lambda k: (-points[k][1], points[k][0])):
-        places = _around(points[k], sizes[k])
-        boxes[k] = places[0][1]
-        least = math.inf
-        for reach, box in places:
-            if reach >= least:
-                break
-            if not _inside(box, area) or any(_overlap(box, other) for other in taken):
-                continue
-            cost = reach + 0.15 * rivals(points, k, box)
-            if cost < least:
-                boxes[k], least = box, cost
-        taken.append(boxes[k])
-    return boxes
-
-
-def _around(point: Point, size: tuple[float, float]) -> list[tuple[float, Box]]:
-    """Places for a label in rings around its point, nearest first, each with its distance."""
-    x, y = point
-    width, height = size
-    places = []
-    for ring in range(24):
-        reach = 0.07 + 0.07 * ring
-        # Not straight up or down: methods of equal cost are above one another.
-        for angle in (0, 180, 25, -25, 155, -155, 60, -60, 120, -120):
-            across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-            # `reach` is the distance of the label's nearest edge, not of its middle.
-            left = x + reach * across - width * (1 - across) / 2
-            bottom = y + reach * up - height * (1 - up) / 2
-            places.append((reach, (left, bottom, left + width, bottom + height)))
-    return places
-
-
-def rivals(points: Sequence[Point], k: int, box: Box) -> int:
-    """How many other points the k-th label could belong to: it is as near to them, or on the line to them."""
-    own = points[k]
-    end = nearest(own, box)
-    middle = (own[0] + end[0]) / 2, (own[1] + end[1]) / 2
-    near = math.dist(own, end) + 0.02
-    return sum(
-        math.dist(other, nearest(other, box)) < near or math.dist(other, middle) < 0.05
-        for j, other in enumerate(points)
-        if j != k
-    )
-
-
-def nearest(point: Point, box: Box) -> Point:
-    """The place in a label's box nearest to `point`, a little inside so that a line to it meets the letters."""
-    x, y = point
-    return min(max(x, box[0]), box[2]), min(max(y, box[1] + 0.03), box[3] - 0.03)
-
-
-def _inside(box: Box, area: Box) -> bool:
-    return box[0] >= area[0] and box[1] >= area[1] and box[2] <= area[2] and box[3] <= area[3]
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
 @dataclass(frozen=True)
 class Frame:
     """A plot's place on its figure, in inches."""
@@ -188,6 +105,25 @@ def empty_figure(message: str) -> Figure:
     figure = Figure(figsize=(3.4, 1))
     figure.text(0.5, 0.5, message, ha="center", va="center", color=QUIET)
     return figure
+
+
+#: How figures name the dotted line of the chance level.
+CHANCE = "dotted: chance"
+
+
+def draw_chance(axes: Axes, curves: Sequence[metrics.Array]) -> None:
+    """Draw chance levels, fractions [T] over the tasks learned or [1] for a level line; the limits stay as they are."""
+    for curve in curves:
+        line = {"color": QUIET, "linestyle": (0, (1, 2)), "linewidth": 0.9, "zorder": 1.5}
+        if len(curve) == 1:
+            axes.axhline(100 * curve[0], **line)
+        else:
+            axes.plot(np.arange(1, len(curve) + 1), 100 * curve, scalex=False, scaley=False, **line)
+
+
+def shown_chance(curves: Sequence[metrics.Array], limits: tuple[float, float]) -> list[metrics.Array]:
+    """Those chance levels of which a part is within an axis, whose limits are in percent."""
+    return [curve for curve in curves if ((100 * curve >= limits[0]) & (100 * curve <= limits[1])).any()]
 
 
 def percent_limits(values: metrics.Array, least: float = 0.0) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,12 +16,16 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.report.layout import LINE, Frame, percent_limits, save_figure, shorten, text_inches
 from benchmark.report.style import RC, TEXT, answer_style
 from benchmark.results.questions import scenario_suffix
+from benchmark.results.repeated import Repeated
 from benchmark.results.run import Results
 
 NAME = "oracle_gap"
 
 #: What the figure is, and what its marks mean.
 TITLE = "Average accuracy after the last task (%), with the task oracle and without"
+
+# The column with the accuracies that the marks stand for.
+_ACCURACY = "accuracy_inferred"
 
 _ORACLE = "with the oracle"
 _STEP = 0.09
@@ -41,7 +46,8 @@ def draw_oracle_gap(results: Results, folder: Path) -> list[Path]:
         return []
     folder.mkdir(exist_ok=True)
     with mpl.rc_context(RC):
-        return save_figure(_figure(_rows(results), f"{TITLE}{scenario_suffix(results.manifest)}"), folder, NAME)
+        figure = _figure(_rows(results), results.repeated, f"{TITLE}{scenario_suffix(results.manifest)}")
+        return save_figure(figure, folder, NAME)
 
 
 def has_gaps(results: Results) -> bool:
@@ -56,8 +62,14 @@ def _rows(results: Results) -> pd.DataFrame:
     return results.inference.dropna(subset="accuracy_inferred")
 
 
-def _figure(rows: pd.DataFrame, title: str) -> Figure:
-    """A line of dots for each way to answer, in a band for each method; a line from each dot to the oracle's mark."""
+def _figure(rows: pd.DataFrame, repeated: Repeated, title: str) -> Figure:
+    """A line of dots for each way to answer, in a band for each method; a line from each dot to the oracle's mark.
+
+    Args:
+        rows: of inference.csv.
+        repeated: as in Results: the accuracies that are too few for an interval.
+        title: of the figure.
+    """
     methods = list(dict.fromkeys(rows["method"]))
     ways = list(dict.fromkeys(rows["rule"]))
     labels = [shorten(str(method), 2.0) for method in methods]
@@ -78,8 +90,13 @@ def _figure(rows: pd.DataFrame, title: str) -> Figure:
     figure.text(0.1 / wide, 1 - 0.2 / high, title, size=9)
     # The y axis is in inches below the top.
     axes.set_ylim(frame.height, 0)
-    spread = rows[["accuracy_inferred_ci95", "accuracy_with_oracle_ci95"]].max(axis=1).fillna(0)
-    drawn = [rows[name] + sign * spread for name in ("accuracy_inferred", "accuracy_with_oracle") for sign in (-1, 1)]
+    few = {
+        (row["method"], row["rule"]): repeated.get((row["method"], row["rule"], _ACCURACY)) for row in _records(rows)
+    }
+    drawn = [rows["accuracy_with_oracle"].to_numpy(), *(list(own) for own in few.values() if own)]
+    for row in _records(rows):
+        spread = 0 if few[row["method"], row["rule"]] else np.nan_to_num(row["accuracy_inferred_ci95"])
+        drawn.append([row[_ACCURACY] - spread, row[_ACCURACY] + spread])
     axes.set_xlim(*percent_limits(100 * np.clip(np.concatenate(drawn), 0, 1)))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", visible=False)
@@ -87,10 +104,11 @@ def _figure(rows: pd.DataFrame, title: str) -> Figure:
     axes.set_yticks([band * (k + 0.5) for k in range(len(methods))], labels)
     for k in range(1, len(methods)):
         axes.axhline(band * k, color=axes.get_xgridlines()[0].get_color(), linewidth=0.5)
-    for row in rows.to_dict("records"):
+    for row in _records(rows):
         own = rows["rule"][rows["method"] == row["method"]].tolist()
         place = own.index(row["rule"]) - (len(own) - 1) / 2
-        _draw_way(axes, row, band * (methods.index(row["method"]) + 0.5) + _STEP * place)
+        y = band * (methods.index(row["method"]) + 0.5) + _STEP * place
+        _draw_way(axes, row, few[row["method"], row["rule"]], y)
     for line, x, name in keys:
         y = 1 - (0.36 + LINE * line) / high
         look = answer_style(name)
@@ -102,15 +120,22 @@ def _figure(rows: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _draw_way(axes: Axes, row: dict[str, float | str], y: float) -> None:
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return rows.to_dict("records")
+
+
+def _draw_way(axes: Axes, row: dict[str, Any], few: tuple[float, ...] | None, y: float) -> None:
     look = answer_style(str(row["rule"]))
     accuracy, spread, oracle = (
-        100 * float(row[name]) for name in ("accuracy_inferred", "accuracy_inferred_ci95", "accuracy_with_oracle")
+        100 * float(row[name]) for name in (_ACCURACY, "accuracy_inferred_ci95", "accuracy_with_oracle")
     )
     if np.isfinite(oracle):
         axes.plot([accuracy, oracle], [y, y], color=look.colour, linewidth=0.8, alpha=0.6)
         axes.plot([oracle] * 2, [y - _STEP / 2, y + _STEP / 2], color=TEXT, linewidth=1.6, solid_capstyle="butt")
-    if np.isfinite(spread):
+    if few is not None:
+        dots = [100 * value for value in few] if len(few) > 1 else []
+        axes.plot(dots, [y] * len(dots), color=look.colour, linestyle="none", marker="o", markersize=2, alpha=0.6)
+    elif np.isfinite(spread):
         axes.plot([accuracy - spread, accuracy + spread], [y, y], color=look.colour, linewidth=2.2, alpha=0.35)
     axes.plot([accuracy], [y], color=look.colour, marker=look.marker, markersize=5, clip_on=False, zorder=3)
 

@@ -3,96 +3,237 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import textalloc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-from matplotlib.transforms import ScaledTranslation
 
 from benchmark.report.layout import (
-    LINE,
+    CHANCE,
+    LABEL_SIZE,
     Frame,
+    draw_chance,
     empty_figure,
-    nearest,
     percent_limits,
-    place_labels,
-    rivals,
     shorten,
-    text_inches,
+    shown_chance,
 )
-from benchmark.report.style import method_style
+from benchmark.report.style import TEXT, method_style
 from benchmark.results import metrics
+from benchmark.results.questions import asked
+from benchmark.results.run import Results
+
+# In inches: no figure grows beyond it, whatever its labels.
+_HIGHEST = 12
+
+STORAGE = "Stored beyond the backbone after the stream (% of the backbone)"
+COMPUTE = "Training compute (fine-tuning = 1)"
+
+#: What hollow markers mean; for titles and for the page.
+HOLLOW = "hollow: without the task oracle"
+
+# First to the side of a point, because methods of equal cost are above one another.
+_DIRECTIONS = ["east", "west", "northeast", "southeast", "northwest", "southwest", "north", "south"]
+# Inches that a label stays away from its point.
+_GAP = 0.06
 
 
-def draw_accuracy_vs_parameters(summary: pd.DataFrame, scenario: str = "") -> Figure:
-    """Average accuracy against all that is stored beyond the backbone; `scenario` is added to the title."""
-    points = summary[["method", "average_accuracy", "average_accuracy_ci95", "stored_percent"]]
-    return _scatter(points, "Stored beyond the backbone after the stream (% of the backbone)", scenario)
+@dataclass(frozen=True)
+class Spot:
+    """Where an answer of a method stands: its average accuracy after the last task, a fraction, and its cost.
+
+    Attributes:
+        oracle: whether the task of each image is known, or no method has an answer with the oracle to set beside it.
+    """
+
+    accuracy: float
+    cost: float
+    oracle: bool
 
 
-def draw_accuracy_vs_compute(summary: pd.DataFrame, scenario: str = "") -> Figure:
-    """Average accuracy against the operations of training; `scenario` is added to the title."""
-    points = summary[["method", "average_accuracy", "average_accuracy_ci95", "normalized_compute"]]
-    return _scatter(points, "Training compute (fine-tuning = 1)", scenario)
+@dataclass(frozen=True)
+class Point:
+    """A method in a scatter.
+
+    Attributes:
+        method: its label.
+        main: where its main answer stands.
+        other: where its answer stands that differs in knowing the task; None if it has none.
+        interval: half the 95 % confidence interval of the main accuracy; NaN if repetitions are too few for one.
+        repeated: their accuracies in that case, if there are several.
+    """
+
+    method: str
+    main: Spot
+    other: Spot | None
+    interval: float
+    repeated: tuple[float, ...]
+
+    @property
+    def spots(self) -> list[Spot]:
+        return [self.main] if self.other is None else [self.main, self.other]
 
 
-def _scatter(points: pd.DataFrame, xlabel: str, scenario: str) -> Figure:
-    """One labelled point per method; `points` has method, average_accuracy, its ci95, and the cost."""
-    points = points.dropna(subset=["average_accuracy", points.columns[-1]])
-    if points.empty:
+def points_of(results: Results, cost: str) -> list[Point]:
+    """The methods that finished, in the order of the tables.
+
+    Args:
+        results: of the run.
+        cost: a column of summary.csv.
+    """
+    others = {(row["method"], row["answer"]): row for row in results.other_answers.to_dict("records")}
+    points = []
+    for row in results.summary.to_dict("records"):
+        if math.isnan(row["average_accuracy"]) or math.isnan(row[cost]):
+            continue
+        question = asked(results.manifest, row["method"])
+        other = others.get((row["method"], question.counterpart))
+        known = other is not None and not math.isnan(other["average_accuracy"]) and not math.isnan(other[cost])
+        few = results.repeated.get((row["method"], "average_accuracy"))
+        points.append(
+            Point(
+                row["method"],
+                _spot(row, cost, question.main not in question.without_oracle or not question.oracle),
+                _spot(other, cost, other["answer"] not in question.without_oracle) if other and known else None,
+                row["average_accuracy_ci95"] if few is None else math.nan,
+                few if few and len(few) > 1 else (),
+            )
+        )
+    return points
+
+
+def _spot(row: Mapping[str, Any], cost: str, oracle: bool) -> Spot:
+    return Spot(float(row["average_accuracy"]), max(0.0, float(row[cost])), oracle)
+
+
+def draw_scatter(results: Results, cost: str, xlabel: str, scenario: str = "") -> Figure:
+    """Average accuracy after the last task against a cost: a labelled point for each method.
+
+    Labels are placed by textalloc. If one finds no free place, the figure is made higher.
+
+    Args:
+        results: of the run.
+        cost: a column of summary.csv.
+        xlabel: says what it is.
+        scenario: is added to the title.
+    """
+    points = points_of(results, cost)
+    if not points:
         return empty_figure("No method finished the stream.")
-    methods = [str(method) for method in points["method"]]
-    y = 100 * points["average_accuracy"].to_numpy(dtype=float)
-    ci = 100 * points["average_accuracy_ci95"].to_numpy(dtype=float)
-    x = np.maximum(points.iloc[:, -1].to_numpy(dtype=float), 0.0)
+    levels = [curve[-1:] for curve in results.chance.curves]
+    height = max(2.8, 0.19 * len(points))
+    while True:
+        figure, free = _attempt(points, levels, height, xlabel, scenario)
+        if free or height > _HIGHEST:
+            return figure
+        height *= 1.25
 
-    crowded = len(methods) > 8
-    frame = Frame(
-        width=6.3 if crowded else 4.4,
-        height=max(2.8, 0.19 * len(methods)),
-        left=0.4,
-        bottom=0.48,
-        right=0.15,
-        top=0.35,
-    )
+
+def _attempt(
+    points: Sequence[Point], levels: Sequence[metrics.Array], height: float, xlabel: str, scenario: str
+) -> tuple[Figure, bool]:
+    """The figure of this height, in inches, and whether there was a free place for each label."""
+    frame = Frame(width=6.3 if len(points) > 8 else 4.4, height=height, left=0.4, bottom=0.48, right=0.15, top=0.35)
     figure, axes = frame.axes()
-    bars = ", bars: 95 % confidence" if np.isfinite(ci).any() else ""
-    axes.set_title(f"Average accuracy after the last task (%{bars}){scenario}", x=-0.3 / frame.width)
     axes.set_xlabel(xlabel)
-    _cost_axis(axes, x)
-    low, high = percent_limits(np.concatenate([y - np.nan_to_num(ci), y + np.nan_to_num(ci)]))
-    axes.set_ylim(low, high)
+    _cost_axis(axes, np.array([spot.cost for point in points for spot in point.spots]))
+    reach = [np.nan_to_num(point.interval) * sign + point.main.accuracy for point in points for sign in (-1, 1)]
+    reach += [accuracy for point in points for accuracy in (*point.repeated, *(spot.accuracy for spot in point.spots))]
+    limits = percent_limits(100 * np.array(reach))
+    axes.set_ylim(*limits)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    levels = shown_chance(levels, limits)
+    draw_chance(axes, levels)
+    marks = ", ".join(_marks(points) + [CHANCE] * bool(levels))
+    axes.set_title(f"Average accuracy after the last task ({marks}){scenario}", x=-0.3 / frame.width)
+    for point in points:
+        _draw(axes, point)
+    return figure, _label(axes, points, frame)
 
-    where = [
-        (float(across) - frame.left, float(up) - frame.bottom)
-        for across, up in axes.transData.transform(np.column_stack([x, y])) / figure.dpi
-    ]
-    labels = [shorten(method, 2.3) for method in methods]
-    sizes = [(text_inches(label) + 0.02, LINE) for label in labels]
-    boxes = place_labels(where, sizes, (0.05, 0.03, frame.width, frame.height + 0.1))
-    inches = figure.dpi_scale_trans + ScaledTranslation(frame.left, frame.bottom, figure.dpi_scale_trans)
-    half = ci / (high - low) * frame.height
-    for k, (method, (px, py), box) in enumerate(zip(methods, where, boxes, strict=True)):
-        look = method_style(method)
-        if math.isfinite(half[k]):
-            axes.plot([px, px], [py - half[k], py + half[k]], color=look.colour, lw=0.8, alpha=0.6, transform=inches)
-        end = nearest((px, py), box)
-        if math.dist(end, (px, py)) > 0.11 or rivals(where, k, box):
-            axes.plot([px, end[0]], [py, end[1]], color=look.colour, linewidth=0.6, transform=inches, zorder=2.6)
-        axes.plot([px], [py], color=look.colour, marker=look.marker, markersize=6, transform=inches, zorder=3)
-        axes.text(
-            box[0] + 0.01,
-            (box[1] + box[3]) / 2,
-            labels[k],
-            va="center_baseline",
-            transform=inches,
-            zorder=2.5,
+
+def _marks(points: Sequence[Point]) -> list[str]:
+    """What the marks of a scatter mean."""
+    marks = ["%"]
+    if any(math.isfinite(point.interval) for point in points):
+        marks.append("bars: 95 % confidence")
+    if any(point.repeated for point in points):
+        marks.append("dots: repetitions")
+    if not all(spot.oracle for point in points for spot in point.spots):
+        marks.append(HOLLOW)
+    return marks
+
+
+def _draw(axes: Axes, point: Point) -> None:
+    look = method_style(point.method)
+    x, y = point.main.cost, 100 * point.main.accuracy
+    if math.isfinite(point.interval):
+        half = 100 * point.interval
+        axes.plot([x, x], [y - half, y + half], color=look.colour, lw=0.8, alpha=0.6)
+    dots = [100 * accuracy for accuracy in point.repeated]
+    axes.plot([x] * len(dots), dots, color=look.colour, linestyle="none", marker="o", markersize=2, alpha=0.6)
+    axes.plot([spot.cost for spot in point.spots], [100 * spot.accuracy for spot in point.spots], c=look.colour, lw=0.6)
+    for spot in point.spots:
+        fill = look.colour if spot.oracle else "white"
+        axes.plot(
+            [spot.cost],
+            [100 * spot.accuracy],
+            color=look.colour,
+            marker=look.marker,
+            markersize=6,
+            markerfacecolor=fill,
+            markeredgewidth=0.5 if spot.oracle else 1,
+            zorder=3,
+        )
+
+
+def _label(axes: Axes, points: Sequence[Point], frame: Frame) -> bool:
+    """Write the name of each method beside its main point; whether there was a free place for each of them."""
+    looks = [method_style(point.method) for point in points]
+    spots = [spot for point in points for spot in point.spots]
+    pairs = [point.spots for point in points if point.other]
+    width = frame.left + frame.width + frame.right
+
+    def allocated(everything: bool) -> list[Text | None]:
+        _, _, texts, lines = textalloc.allocate(
+            axes,
+            [point.main.cost for point in points],
+            [100 * point.main.accuracy for point in points],
+            [shorten(point.method, 2.3) for point in points],
+            x_scatter=[spot.cost for spot in spots],
+            y_scatter=[100 * spot.accuracy for spot in spots],
+            # In pixels: half a marker.
+            scatter_sizes=[0.045 * axes.figure.dpi] * len(spots),
+            x_lines=[[spot.cost for spot in pair] for pair in pairs] or None,
+            y_lines=[[100 * spot.accuracy for spot in pair] for pair in pairs] or None,
+            textsize=LABEL_SIZE,
+            textcolor=TEXT,
+            linecolor=[look.colour for look in looks],
+            linewidth=0.6,
+            min_distance=_GAP / width,
+            max_distance=0.3,
+            margin=0.003,
+            nbr_candidates=400,
+            direction=_DIRECTIONS,
+            avoid_label_lines_overlap=True,
+            draw_all=everything,
+            va="center",
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.3},
         )
-    return figure
+        if None in texts:
+            for artist in filter(None, [*texts, *lines]):
+                artist.remove()
+        return texts
+
+    free = None not in allocated(everything=False)
+    if not free:
+        allocated(everything=True)
+    return free
 
 
 def _cost_axis(axes: Axes, x: metrics.Array) -> None:

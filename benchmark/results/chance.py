@@ -15,6 +15,9 @@ from benchmark.results.questions import asked
 from benchmark.storage.labels import TaskLabels
 from benchmark.storage.manifest import Manifest
 
+# Chance levels that differ by less differ in the order of a sum.
+_DIGITS = 12
+
 #: A method whose accuracy is as high by chance with this probability, or a greater one, is at chance.
 LEVEL = 0.05
 
@@ -53,6 +56,17 @@ class Chance:
             return np.cumsum(shares, axis=0).max(axis=1) / learned
         # An answer is a class of one task only, so that it is wrong for all images of the others.
         return np.maximum.accumulate(best) / learned
+
+    @property
+    def curves(self) -> list[Array]:
+        """The curves of the main answers of all methods that are known and differ: each the mean over the orders."""
+        means = {}
+        for label in self._manifest.labels:
+            main = asked(self._manifest, label).main
+            mean = np.mean([self.curve(label, main, order) for order in self._manifest.orders], axis=0)
+            if not np.isnan(mean).any():
+                means[tuple(mean.round(_DIGITS))] = mean
+        return [means[key] for key in sorted(means)]
 
     def level(self, label: str, answer: str) -> float:
         """The chance level of the average accuracy after the last task: 0..1, NaN if it is not known."""

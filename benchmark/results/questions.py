@@ -61,6 +61,13 @@ class Asked:
         return {"task": "task", "class": DERIVED}.get(self.own)
 
     @property
+    def counterpart(self) -> str | None:
+        """The answer beside the main one that differs in knowing the task; None if there is none."""
+        if self.main != self.oracle:
+            return self.oracle
+        return self.without_oracle[0] if self.without_oracle else None
+
+    @property
     def without_oracle(self) -> tuple[str, ...]:
         """All answers without the task, if they say something beside others: one head alone has no other answer."""
         joint = self.own == "class" or (self.own == "domain" and self.rules)
