@@ -15,6 +15,7 @@ from benchmark.report.curves import draw_curves
 from benchmark.report.layout import save_figure
 from benchmark.report.matrices import draw_matrices
 from benchmark.report.scatter import COMPUTE, STORAGE, draw_scatter
+from benchmark.report.stored import draw_stored
 from benchmark.report.style import RC
 from benchmark.results import metrics
 from benchmark.results.blocks import factors_of
@@ -32,6 +33,7 @@ NAMES = (
     "accuracy_vs_parameters",
     "accuracy_vs_compute",
     "accuracy_matrix",
+    "stored",
 )
 
 
@@ -64,5 +66,6 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
             draw_scatter(results, "stored_percent", STORAGE, scenario),
             draw_scatter(results, "normalized_compute", COMPUTE, scenario),
             draw_matrices(runs, names, scenario),
+            draw_stored(results),
         )
         return [path for name, figure in zip(NAMES, figures, strict=True) for path in save_figure(figure, folder, name)]

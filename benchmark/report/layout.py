@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
 from benchmark.files import write_atomically
@@ -26,6 +28,9 @@ LABEL_SIZE = 8.0
 
 
 LINE = 11 * POINT
+
+# Inches from a mark to its name.
+_MARK = 0.14
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
@@ -98,6 +103,50 @@ def axes_at(figure: Figure, left: float, bottom: float, width: float, height: fl
     """Axes at a place on a figure, all in inches."""
     across, up = figure.get_size_inches()
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def write_title(figure: Figure, title: str) -> None:
+    """Write the title of a figure at its upper left corner, where `draw_keys` leaves room for it."""
+    wide, high = figure.get_size_inches()
+    figure.text(0.1 / wide, 1 - 0.2 / high, title, size=9)
+
+
+@dataclass(frozen=True)
+class Key:
+    """The place of a name with its mark below the title of a figure: its line, and inches from the left."""
+
+    name: str
+    line: int
+    left: float
+
+
+def place_keys(names: Sequence[str], width: float) -> list[Key]:
+    """Places for names with their marks, in lines no wider than `width` inches; one or more."""
+    keys: list[Key] = []
+    line, left = 0, 0.1
+    for name in names:
+        needed = _MARK + text_inches(name)
+        if left + needed > width and keys:
+            line, left = line + 1, 0.1
+        keys.append(Key(name, line, left))
+        left += needed + 0.15
+    return keys
+
+
+def draw_keys(figure: Figure, keys: Sequence[Key], marks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draw names with their marks below the title of a figure.
+
+    Args:
+        figure: with room for them at its top.
+        keys: their places.
+        marks: name -> how Matplotlib draws its mark.
+    """
+    wide, high = figure.get_size_inches()
+    for key in keys:
+        y = 1 - (0.36 + LINE * key.line) / high
+        look = {"markersize": 5, **marks[key.name]}
+        figure.add_artist(Line2D([(key.left + 0.05) / wide], [y], **look))
+        figure.text((key.left + _MARK) / wide, y, key.name, va="center_baseline")
 
 
 def empty_figure(message: str) -> Figure:

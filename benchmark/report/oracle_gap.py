@@ -10,10 +10,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.report.layout import LINE, Frame, percent_limits, save_figure, shorten, text_inches
+from benchmark.report.layout import (
+    LINE,
+    Frame,
+    draw_keys,
+    percent_limits,
+    place_keys,
+    save_figure,
+    shorten,
+    text_inches,
+    write_title,
+)
 from benchmark.report.style import RC, TEXT, answer_style
 from benchmark.results.questions import scenario_suffix
 from benchmark.results.repeated import Repeated
@@ -29,7 +38,6 @@ _ACCURACY = "accuracy_inferred"
 
 _ORACLE = "with the oracle"
 _STEP = 0.09
-_KEY = 0.14
 
 
 def draw_oracle_gap(results: Results, folder: Path) -> list[Path]:
@@ -75,7 +83,7 @@ def _figure(rows: pd.DataFrame, repeated: Repeated, title: str) -> Figure:
     labels = [shorten(str(method), 2.0) for method in methods]
     left = 0.15 + max(map(text_inches, labels))
     width = max(2.5, 6.6 - left)
-    keys = _keys([*([_ORACLE] if rows["accuracy_with_oracle"].notna().any() else []), *ways], left + width + 0.2)
+    keys = place_keys([*([_ORACLE] if rows["accuracy_with_oracle"].notna().any() else []), *ways], left + width + 0.2)
     band = _STEP * len(ways) + 0.12
     frame = Frame(
         width=width,
@@ -83,21 +91,18 @@ def _figure(rows: pd.DataFrame, repeated: Repeated, title: str) -> Figure:
         left=left,
         bottom=0.3,
         right=0.2,
-        top=0.38 + LINE * (1 + max(line for line, _, _ in keys)),
+        top=0.38 + LINE * (1 + keys[-1].line),
     )
     figure, axes = frame.axes()
-    wide, high = figure.get_size_inches()
-    figure.text(0.1 / wide, 1 - 0.2 / high, title, size=9)
+    write_title(figure, title)
     # The y axis is in inches below the top.
     axes.set_ylim(frame.height, 0)
-    few = {
-        (row["method"], row["rule"]): repeated.get((row["method"], row["rule"], _ACCURACY)) for row in _records(rows)
-    }
-    drawn = [rows["accuracy_with_oracle"].to_numpy(), *(list(own) for own in few.values() if own)]
+    drawn = rows["accuracy_with_oracle"].tolist()
     for row in _records(rows):
-        spread = 0 if few[row["method"], row["rule"]] else np.nan_to_num(row["accuracy_inferred_ci95"])
-        drawn.append([row[_ACCURACY] - spread, row[_ACCURACY] + spread])
-    axes.set_xlim(*percent_limits(100 * np.clip(np.concatenate(drawn), 0, 1)))
+        few = repeated.get((row["method"], row["rule"], _ACCURACY))
+        spread = np.nan_to_num(row["accuracy_inferred_ci95"])
+        drawn += [row[_ACCURACY] - spread, row[_ACCURACY] + spread] if few is None else few
+    axes.set_xlim(*percent_limits(100 * np.clip(drawn, 0, 1)))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
@@ -108,15 +113,10 @@ def _figure(rows: pd.DataFrame, repeated: Repeated, title: str) -> Figure:
         own = rows["rule"][rows["method"] == row["method"]].tolist()
         place = own.index(row["rule"]) - (len(own) - 1) / 2
         y = band * (methods.index(row["method"]) + 0.5) + _STEP * place
-        _draw_way(axes, row, few[row["method"], row["rule"]], y)
-    for line, x, name in keys:
-        y = 1 - (0.36 + LINE * line) / high
-        look = answer_style(name)
-        mark = Line2D([(x + 0.05) / wide], [y], color=look.colour, marker=look.marker, markersize=5)
-        if name == _ORACLE:
-            mark.set(color=TEXT, marker="|", markersize=9, markeredgewidth=1.6)
-        figure.add_artist(mark)
-        figure.text((x + _KEY) / wide, y, name, va="center_baseline")
+        _draw_way(axes, row, repeated.get((row["method"], row["rule"], _ACCURACY)), y)
+    marks = {way: {"color": answer_style(way).colour, "marker": answer_style(way).marker} for way in ways}
+    marks[_ORACLE] = {"color": TEXT, "marker": "|", "markersize": 9, "markeredgewidth": 1.6}
+    draw_keys(figure, keys, marks)
     return figure
 
 
@@ -138,16 +138,3 @@ def _draw_way(axes: Axes, row: dict[str, Any], few: tuple[float, ...] | None, y:
     elif np.isfinite(spread):
         axes.plot([accuracy - spread, accuracy + spread], [y, y], color=look.colour, linewidth=2.2, alpha=0.35)
     axes.plot([accuracy], [y], color=look.colour, marker=look.marker, markersize=5, clip_on=False, zorder=3)
-
-
-def _keys(names: list[str], width: float) -> list[tuple[int, float, str]]:
-    """Places for names with their marks, in lines no wider than `width` inches: line, inches from the left, name."""
-    keys: list[tuple[int, float, str]] = []
-    line, x = 0, 0.1
-    for name in names:
-        needed = _KEY + text_inches(name)
-        if x + needed > width and keys:
-            line, x = line + 1, 0.1
-        keys.append((line, x, name))
-        x += needed + 0.15
-    return keys

@@ -33,6 +33,7 @@ from benchmark.report.tables import display_tables, rank_display
 from benchmark.results.blocks import repetitions_text
 from benchmark.results.paired_tests import Statistics
 from benchmark.results.questions import scenario_suffix
+from benchmark.results.repeated import FEWEST_BLOCKS
 from benchmark.results.run import Results
 from benchmark.storage.manifest import SUCCEEDED, Manifest
 from benchmark.storage.processes import Process, differences, learning_processes
@@ -41,7 +42,20 @@ from methods.names import printable
 _TEMPLATES = Path(__file__).parent / "template"
 
 # In this order because later ones need earlier ones.
-_SCRIPTS = ("dom", "tables", "methods", "scales", "chart", "curves", "scatter", "matrix", "answers", "guesses", "main")
+_SCRIPTS = (
+    "dom",
+    "tables",
+    "methods",
+    "scales",
+    "chart",
+    "curves",
+    "scatter",
+    "stored",
+    "matrix",
+    "answers",
+    "guesses",
+    "main",
+)
 
 
 @dataclass(frozen=True)
@@ -75,8 +89,15 @@ class _Chart:
     numbers: tuple[str, ...]
 
 
-_BAND = "Over several seeds or orders a line is their mean, and its band reaches from the lowest to the highest."
-_OVERLAP = "A label that would hide another one is left out: hover over its point."
+_BAND = (
+    f"Over several seeds or orders a line is their mean. Thin lines are the single ones; from {FEWEST_BLOCKS} on, a band "
+    "reaches from the lowest to the highest."
+)
+_SCATTER = (
+    "Dotted: chance. Hollow points are answers without the task oracle, and a line joins the two answers of a method. "
+    f"Upright lines are 95 % confidence intervals; with fewer than {FEWEST_BLOCKS} repetitions, small dots are these. "
+    "A label that finds no place is left out: hover over its point."
+)
 # The entries of a process that the page tells beside its hardware and versions.
 _PLACE = ("device", "tf32", "workers", "gpus_per_cell")
 
@@ -84,7 +105,7 @@ _CHARTS = (
     _Chart(
         "average_accuracy",
         "Average accuracy on the tasks learned so far (%)",
-        f"After each task learned. {_BAND}",
+        f"After each task learned. {_BAND} Dotted: chance.",
         ("accuracy",),
     ),
     _Chart(
@@ -96,14 +117,21 @@ _CHARTS = (
     _Chart(
         "accuracy_vs_parameters",
         "Average accuracy (%) against storage",
-        f"After the last task, against all that is stored beyond the backbone then, images included. {_OVERLAP}",
+        f"After the last task, against all that is stored beyond the backbone then, images included. {_SCATTER}",
         ("summary",),
     ),
     _Chart(
         "accuracy_vs_compute",
         "Average accuracy (%) against compute",
-        f"After the last task, against the operations of training over those of fine-tuning. {_OVERLAP}",
+        f"After the last task, against the operations of training over those of fine-tuning. {_SCATTER}",
         ("summary", "compute"),
+    ),
+    _Chart(
+        "stored",
+        "What is stored, by kind",
+        "After the last task. Dotted: the size of the backbone, which every method needs; beside each bar: what is "
+        "stored beyond it.",
+        ("parameters",),
     ),
     _Chart(
         "accuracy_matrix",
@@ -229,7 +257,8 @@ def _oracle(results: Results, inference: Table | None) -> Iterator[Section]:
             "tables": [inference],
             "title": f"{ORACLE_TITLE}{scenario_suffix(results.manifest)}",
             "explanation": "An upright bar is the accuracy with the task oracle, and each mark is a way to answer "
-            "without it; the line between them is the gap. A broad line is the 95 % confidence interval.",
+            "without it; the line between them is the gap. A broad line is the 95 % confidence interval; with fewer "
+            f"than {FEWEST_BLOCKS} repetitions, small dots are these.",
             "image": image,
             "files": files,
         }

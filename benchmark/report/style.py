@@ -110,6 +110,9 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big")
 
 
+#: For what methods store, by kind, as in results/stored.py; the backbone is pale, because every method needs it.
+STORED_COLOURS = ("#D4D4D4", _BLUE, _VERMILLION, _ORANGE, _GREEN, _PINK)
+
 TEXT = "#222222"
 QUIET = "#767676"
 GRID = "#E4E4E4"

@@ -63,7 +63,7 @@ class Chance:
         means = {}
         for label in self._manifest.labels:
             main = asked(self._manifest, label).main
-            mean = np.mean([self.curve(label, main, order) for order in self._manifest.orders], axis=0)
+            mean = np.mean([self.curve(label, main, order) for order in self._manifest.get("orders", [None])], axis=0)
             if not np.isnan(mean).any():
                 means[tuple(mean.round(_DIGITS))] = mean
         return [means[key] for key in sorted(means)]

@@ -49,6 +49,14 @@ function frame(holder, xScale, yScale, xTitle) {
   return { root, x, y, clip: `url(#${id})`, box: { left: MARGIN.left, top: MARGIN.top, right, bottom } };
 }
 
+/** Dotted lines at the chance levels of the chart `drawn`, of which each point is (x, y) in the chart's values. */
+function chanceLines(drawn, curves) {
+  for (const points of curves) {
+    const d = `M${points.map(([across, level]) => `${drawn.x(across)} ${drawn.y(level)}`).join("L")}`;
+    drawn.root.append(svg("path", { class: "chance", d, "clip-path": drawn.clip }, svg("title", {}, "chance")));
+  }
+}
+
 /** In place of a chart, why there is none. Returns its points: none. */
 function nothing(holder) {
   const why = data.methods.length ? "No finished method is chosen." : "No method finished a task.";

@@ -1,4 +1,5 @@
-// Accuracy over the tasks learned: a line for each method, and where it is a mean a band from the lowest to the highest.
+// Accuracy over the tasks learned: a line for each method. Where it is a mean, a band from the lowest to the highest, or
+// a thin line for each repetition if they are few.
 
 /** Draw the curve called `name`, in `unit`, of each method shown. Returns its points, for `explore`. */
 function drawCurves(holder, name, unit) {
@@ -6,21 +7,27 @@ function drawCurves(holder, name, unit) {
   const curves = shownInOrder().map((k) => ({ k, ...data.methods[k][name] }));
   const ends = ({ mean, lowest, highest }) => [...mean, ...(lowest ?? []), ...(highest ?? [])];
   const tasks = data.tasks.length;
-  const { root, x, y, clip } = frame(
+  const drawn = frame(
     holder,
     taskScale(tasks, plotWidth(holder)),
     // What a task has lost, unlike an accuracy, can be below zero.
     percentScale(curves.flatMap(ends), curves.flatMap(ends).some((value) => value < 0) ? -100 : 0),
     "tasks learned",
   );
+  const { root, x, y, clip } = drawn;
+  if (name === "average_accuracy") chanceLines(drawn, data.chance.map((curve) => curve.map((level, i) => [i + 1, level])));
 
   // With many tasks a marker at every point is a caterpillar; staggered, they do not hide one another.
   const every = Math.max(1, Math.floor(tasks / 8));
-  return curves.flatMap(({ k, mean, lowest, highest }) => {
+  return curves.flatMap(({ k, mean, lowest, highest, each }) => {
     const method = data.methods[k];
     const path = (values) => values.map((value, i) => `${x(i + 1).toFixed(2)} ${y(value).toFixed(2)}`);
     const group = mark(k);
-    if (lowest) {
+    for (const values of each ?? []) {
+      const style = { class: "line each", "stroke-dasharray": dashes(method), "clip-path": clip };
+      group.append(svg("path", { ...style, d: `M${path(values).join("L")}` }));
+    }
+    if (lowest && !each) {
       const d = `M${path(highest).join("L")}L${path(lowest).reverse().join("L")}z`;
       group.append(svg("path", { class: "band", d, "clip-path": clip }));
     }

@@ -12,6 +12,7 @@ const draws = {
   first_task_accuracy: (holder) => drawCurves(holder, "first_task_accuracy", data.drop ? "pp" : "%"),
   accuracy_vs_parameters: (holder) => drawScatter(holder, "storage", "stored beyond the backbone (% of the backbone)"),
   accuracy_vs_compute: (holder) => drawScatter(holder, "compute", "training compute (fine-tuning = 1)"),
+  stored: drawStored,
 };
 const explored = Object.keys(draws).map((name) => [holders[name], draws[name], explore(holders[name])]);
 
