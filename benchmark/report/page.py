@@ -90,8 +90,8 @@ class _Chart:
 
 
 _BAND = (
-    f"Over several seeds or orders a line is their mean. Thin lines are the single ones; from {FEWEST_BLOCKS} on, a band "
-    "reaches from the lowest to the highest."
+    "Over several seeds or orders a line is their mean. Thin lines are the single ones; from "
+    f"{FEWEST_BLOCKS} on, a band reaches from the lowest to the highest."
 )
 _SCATTER = (
     "Dotted: chance. Hollow points are answers without the task oracle, and a line joins the two answers of a method. "

@@ -17,8 +17,12 @@ from benchmark.results.schema import ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETE
 from benchmark.storage.manifest import Manifest
 
 
-def results(backbone: str, accuracy: float | None, ci95: float = math.nan) -> Results:
-    """Those of a run of clr on a backbone; it has failed if there is no accuracy."""
+def results(backbone: str, accuracy: float | None, ci95: float = math.nan, own: tuple[float, ...] = ()) -> Results:
+    """Those of a run of clr on a backbone; it has failed if there is no accuracy.
+
+    Args:
+        own: the accuracies of the repetitions, if they are too few for an interval.
+    """
     failed = accuracy is None
     status = "failed" if failed else "succeeded"
     costs = {"method": "clr", "backbone_parameters": 1000, "training_flops": 2_000_000_000, "features_cached": False}
@@ -38,7 +42,9 @@ def results(backbone: str, accuracy: float | None, ci95: float = math.nan) -> Re
         pd.DataFrame([] if failed else [costs], columns=list(PARAMETER_COLUMNS)),
         pd.DataFrame([] if failed else [costs], columns=list(COMPUTE_COLUMNS)),
     )
-    return replace(found, summary=found.summary.assign(average_accuracy_ci95=ci95, seeds=0 if failed else 3))
+    summary = found.summary.assign(average_accuracy_ci95=ci95, seeds=0 if failed else len(own) or 5)
+    few = {("clr", "average_accuracy"): own} if own else {}
+    return replace(found, summary=summary, repeated=few)
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def comparison(tmp_path):
     """A folder, and the table that was written there of three runs, one of which failed."""
     runs = [
         (results("resnet18:until=layer3:weights=/somewhere/far/voc_$1.pth", 0.5, 0.02), "voc_$1.pth"),
-        (results("dino_resnet50:sha256=01234567", 0.75), "DINO"),
+        (results("dino_resnet50:sha256=01234567", 0.75, 0.9, (0.7, 0.8, 0.75)), "DINO"),
         (results("vgg11", None), "none"),
     ]
     return tmp_path, write_comparison(tmp_path, runs)
@@ -63,7 +69,7 @@ def test_the_csv_has_what_the_runs_measured(comparison):
     ]
     assert frame["pretraining"].tolist() == ["voc_$1.pth", "DINO", "none"]
     assert frame["status"].tolist() == ["succeeded", "succeeded", "failed"]
-    assert frame["seeds"].tolist() == [3, 3, 0]
+    assert frame["seeds"].tolist() == [5, 3, 0]
     numbers = frame.set_index("pretraining")
     assert numbers["average_accuracy"].tolist()[:2] == [0.5, 0.75]
     assert numbers.loc["voc_$1.pth", "average_accuracy_ci95"] == 0.02
@@ -76,8 +82,8 @@ def test_the_table_tells_the_weights_once(comparison):
     _, table = comparison
     assert table.headers[:4] == ("Backbone", "Pretraining", "Status", "Seeds")
     first, second, third = ([cell.text for cell in row] for row in table.rows)
-    assert first[:5] == ["resnet18:until=layer3", "voc_$1.pth", "succeeded", "3", "50.0 ± 2.0"]
-    assert second[:5] == ["dino_resnet50", "DINO", "succeeded", "3", "75.0"]
+    assert first[:5] == ["resnet18:until=layer3", "voc_$1.pth", "succeeded", "5", "50.0 ± 2.0"]
+    assert second[:5] == ["dino_resnet50", "DINO", "succeeded", "3", "75.0 (70.0 to 80.0)"]
     assert third[:5] == ["vgg11", "none", "failed", "0", EMPTY]
     # No test compares backbones, so that none is called the best.
     assert not any(cell.best for row in table.rows for cell in row)
@@ -88,10 +94,10 @@ def test_it_can_be_pasted(comparison):
     folder, _ = comparison
     lines = (folder / "backbones.md").read_text().splitlines()
     assert lines[2].startswith("| Backbone | Pretraining | Status | Seeds | Average accuracy (%) |")
-    assert lines[5].startswith(r"| dino\_resnet50 | DINO | succeeded | 3 | 75.0 | 1,000 |")
+    assert lines[5].startswith(r"| dino\_resnet50 | DINO | succeeded | 3 | 75.0 (70.0 to 80.0) | 1,000 |")
     latex = (folder / "backbones.tex").read_text()
     assert latex.startswith("% \\usepackage{booktabs}\n")
-    assert r"resnet18:until=layer3 & voc\_\$1.pth & succeeded & 3 & 50.0 $\pm$ 2.0 &" in latex
+    assert r"resnet18:until=layer3 & voc\_\$1.pth & succeeded & 5 & 50.0 $\pm$ 2.0 &" in latex
 
 
 def test_the_figure_has_a_bar_with_its_value_for_each(comparison):
@@ -99,5 +105,5 @@ def test_the_figure_has_a_bar_with_its_value_for_each(comparison):
     picture = (folder / "backbones.svg").read_text()
     for text in ("resnet18:until=layer3, voc_$1.pth", "dino_resnet50, DINO", "vgg11, none", "50.0", "75.0", "failed"):
         assert text in picture
-    assert "95 % confidence" in picture
+    assert "95 % confidence, dots: repetitions" in picture
     assert (folder / "backbones.png").stat().st_size > 1000

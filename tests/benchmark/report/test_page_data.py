@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from benchmark.report.page_data import page_data
-from benchmark.results.run import results_of
+from benchmark.results.run import collect, results_of
+from benchmark.results.stored import KINDS
 
 
 @pytest.fixture
@@ -19,10 +20,12 @@ def worked(make_run, with_accuracy):
 def test_curves_are_means_with_the_lowest_and_the_highest(worked):
     (clr,) = page_data(worked)["methods"]
     assert clr["runs"] == clr["learned"] == 2
-    assert clr["first_task_accuracy"] == {"mean": [0.6, 0.5], "lowest": [0.4, 0.4], "highest": [0.8, 0.6]}
-    assert clr["average_accuracy"] == {"mean": [0.6, 0.4], "lowest": [0.4, 0.3], "highest": [0.8, 0.5]}
-    # Student's t for two values a and b: 12.7062 * |a - b| / 2.
-    assert clr["interval"] == pytest.approx(1.27062, abs=1e-4)
+    ends = {"lowest": [0.4, 0.4], "highest": [0.8, 0.6], "each": [[0.8, 0.6], [0.4, 0.4]]}
+    assert clr["first_task_accuracy"] == {"mean": [0.6, 0.5], **ends}
+    ends = {"lowest": [0.4, 0.3], "highest": [0.8, 0.5], "each": [[0.8, 0.5], [0.4, 0.3]]}
+    assert clr["average_accuracy"] == {"mean": [0.6, 0.4], **ends}
+    # Two repetitions are too few for an interval.
+    assert (clr["interval"], clr["repeated"]) == (None, [0.5, 0.3])
     assert clr["matrix"] == [[0.6], [0.5, 0.3]]
 
 
@@ -31,14 +34,48 @@ def test_where_each_seed_learns_in_each_order_the_band_is_over_their_means(make_
     run = make_run(["clr"], ["flowers"], seeds=6)
     orders, seeds = [0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2]
     (clr,) = page_data(with_accuracy(run, order=orders, seed=seeds, accuracy=[0.2, 0.3, 0.4, 0.5, 0.7, 0.9]))["methods"]
-    assert clr["average_accuracy"] == {"mean": [0.5], "lowest": [0.3], "highest": [0.7]}
+    assert clr["average_accuracy"] == {"mean": [0.5], "lowest": [0.3], "highest": [0.7], "each": [[0.3], [0.7]]}
     assert clr["runs"] == 6
 
 
 def test_one_seed_has_no_band_and_no_interval(make_run):
     (clr,) = page_data(make_run(["clr"], ["flowers", "cars"]))["methods"]
     assert clr["average_accuracy"]["lowest"] is clr["average_accuracy"]["highest"] is None
-    assert clr["interval"] is None
+    assert clr["average_accuracy"]["each"] is clr["interval"] is clr["other"] is None
+    assert len(clr["repeated"]) == 1
+
+
+def test_from_five_seeds_on_there_is_an_interval_and_no_single_line(make_run, with_accuracy):
+    run = with_accuracy(make_run(["clr"], ["flowers"], seeds=5), accuracy=[0.3, 0.4, 0.5, 0.6, 0.7])
+    (clr,) = page_data(run)["methods"]
+    # Student's t for 4 degrees of freedom is 2.776445, and the deviation is the root of 0.025.
+    assert clr["interval"] == pytest.approx(2.776445 * 0.025**0.5 / 5**0.5, abs=1e-4)
+    assert clr["repeated"] == []
+    assert clr["average_accuracy"] == {"mean": [0.5], "lowest": [0.3], "highest": [0.7], "each": None}
+
+
+def test_the_chance_level_of_the_tasks_so_far(make_run):
+    assert page_data(make_run(["clr"], ["flowers", "cars"]))["chance"] == [[0.1, 0.1]]
+
+
+def test_an_answer_without_the_oracle_stands_beside_the_main_one(class_run):
+    folder = class_run.manifest()
+    er, clr = page_data(collect(folder, folder.read_manifest()))["methods"]
+    assert (er["accuracy"], er["oracle"]) == (0.625, False)
+    assert (er["other"]["accuracy"], er["other"]["oracle"]) == (0.875, True)
+    # Two tasks have 40 bytes each, of a backbone of 400 bytes; `centres` keeps nothing more.
+    assert (clr["accuracy"], clr["oracle"], clr["other"]["oracle"]) == (0.625, False, True)
+    # That is less than the backbone, and no axis of costs goes below zero.
+    assert (clr["storage"], clr["other"]["storage"]) == (-80.0, 0.0)
+
+
+def test_what_is_stored_by_kind(make_run):
+    run = make_run(["clr"], ["flowers", "cars"])
+    sizes = {"frozen_bytes": 1, "shared_bytes": 20, "task_bytes": 300, "memory_bytes": 4000, "replay_bytes": 1000}
+    data = page_data(replace(run, parameters=run.parameters.assign(**sizes, head_parameters_per_task=5)))
+    assert [kind["name"] for kind in data["kinds"]] == list(KINDS)
+    # Two heads of 20 bytes are among the bytes of tasks.
+    assert data["methods"][0]["stored"] == [1, 20, 260, 40, 1000, 3000]
 
 
 def test_accuracies_have_four_digits_and_costs_six_that_count(make_run, with_accuracy):
@@ -83,7 +120,12 @@ def test_over_several_orders_the_first_curve_is_what_was_lost(worked, with_accur
     (clr,) = data["methods"]
     assert data["drop"] is True
     # 0.2 with seed 0 in order 0, nothing with seed 1 in order 1.
-    assert clr["first_task_accuracy"] == {"mean": [0, 0.1], "lowest": [0, 0], "highest": [0, 0.2]}
+    assert clr["first_task_accuracy"] == {
+        "mean": [0, 0.1],
+        "lowest": [0, 0],
+        "highest": [0, 0.2],
+        "each": [[0, 0.2], [0, 0]],
+    }
     assert clr["average_accuracy"]["mean"] == [0.6, 0.4]
 
 

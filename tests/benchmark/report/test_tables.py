@@ -231,7 +231,10 @@ def test_nothing_finished_at_all(accuracy, parameters, compute):
 def test_cells_are_rounded(run):
     table, storage, spent = told(run, ranks_of(1))
     texts = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
-    accuracies, costs = ["75.0 ± 63.5", "85.0 ± 63.5", "0.0", "0.0"], ["0.486", "217 kB", "0.486", "0.67", "0.75"]
+    accuracies, costs = (
+        ["75.0 (70.0 to 80.0)", "85.0 (80.0 to 90.0)", "0.0", "0.0"],
+        ["0.486", "217 kB", "0.486", "0.67", "0.75"],
+    )
     assert texts["clr"] == ["succeeded", "2", *accuracies, *costs]
     assert texts["er"] == ["failed", "0"] + [EMPTY] * 9
     assert storage.rows[0][5].text == "44.7 MB"
@@ -287,12 +290,10 @@ def test_over_several_orders_the_summary_counts_runs_and_tells_what_the_first_ta
     assert (one.headers[4], several.headers[4]) == ("First-task accuracy (%)", "First-task drop (pp)")
     # ewc has lost 0.9 - 0.5.
     assert (one.rows[0][4].text, several.rows[0][4].text) == ("50.0", "40.0")
-    assert "interval over seeds;" in one.caption
-    assert "interval over orders of the tasks and seeds, the wider of the two;" in several.caption
     assert "what the first task of each order has lost since it was learned" in several.caption
     tables = told(run, ranks_of(3, "order"))
     assert several.caption in to_markdown(tables)
-    assert "over orders of the tasks" in to_latex(tables)
+    assert several.caption.split(". ")[0] in to_latex(tables)
 
 
 def test_markdown_is_three_rectangular_tables(run):
@@ -302,7 +303,7 @@ def test_markdown_is_three_rectangular_tables(run):
     assert [len(table) for table in tables] == [2 + 3, 2 + 2, 2 + 2]
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
-    assert "| clr | succeeded | 2 | **75.0 ± 63.5** |" in text
+    assert "| clr | succeeded | 2 | **75.0 (70.0 to 80.0)** |" in text
     assert "ewc:fisher=exact\\_50%" in text
     assert f"{MINUS}40.0" in text
 
@@ -310,7 +311,7 @@ def test_markdown_is_three_rectangular_tables(run):
 def test_latex_is_escaped_and_balanced(run):
     text = to_latex(told(run, ranks_of(12)))
     assert r"ewc:fisher=exact\_50\%" in text
-    assert r"\textbf{75.0 $\pm$ 63.5}" in text
+    assert r"\textbf{75.0 (70.0 to 80.0)}" in text
     assert "$-$40.0" in text
     assert text.isascii()
     assert text.count(r"\begin{") == text.count(r"\end{")
@@ -434,3 +435,84 @@ def test_the_tables_say_over_what_times_are_and_why_there_is_no_ratio(accuracy, 
         assert table.caption.endswith(" Times are over those of sgd:lr=0.1, one of sgd:lr=0.1, sgd:lr=1.")
     without = summary_display(made(accuracy, parameters, compute, {"clr": "succeeded"}))
     assert without.caption.endswith(" Times have no ratio, since sgd is not among the methods.")
+
+
+def repeated(make_run, with_accuracy, accuracies: dict[str, list[float]], **columns: object):
+    """A run of one task of ten classes and 300 test images; of each method an accuracy for each seed."""
+    run = make_run(list(accuracies), ["flowers"], seeds=len(next(iter(accuracies.values()))))
+    return with_accuracy(run, accuracy=[value for own in accuracies.values() for value in own], **columns)
+
+
+BRACKETS = "In brackets: the lowest and the highest repetition (fewer than 5 give no interval)"
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_of_fewer_than_five_repetitions_no_table_shows_an_interval(make_run, with_accuracy, seeds):
+    own = [0.25, 0.75, 0.5, 0.5][:seeds]
+    run = repeated(make_run, with_accuracy, {"clr": own, "er": [0.75] * seeds})
+    tables = *display_tables(run), rank_display(run.statistics)
+    written = to_markdown(tables[:-1], run.statistics) + to_latex(tables[:-1], run.statistics)
+    written += "".join(map(to_text, tables))
+    assert "±" not in written
+    assert r"\pm" not in written
+    assert "**" not in written
+    assert tables[0].rows[0][2].text == f"{100 * sum(own) / seeds:.1f} (25.0 to 75.0)"
+    assert BRACKETS in tables[0].caption
+    assert BRACKETS in tables[-1].caption
+    assert tables[-1].rows[1][3].text.endswith(f" ({MINUS}50.0 to 0.0)")
+
+
+def test_from_five_repetitions_on_tables_show_the_interval(make_run, with_accuracy):
+    """0.3, 0.4, ..., 0.7: a deviation of 0.1581; Student's t for 4 degrees of freedom is 2.776445."""
+    run = repeated(make_run, with_accuracy, {"clr": [0.3, 0.4, 0.5, 0.6, 0.7], "er": [0.3] * 5})
+    table, ranks = summary_display(run), rank_display(run.statistics)
+    half = f"{100 * 2.776445 * 0.025**0.5 / 5**0.5:.1f}"
+    assert table.rows[0][2].text == f"50.0 ± {half}"
+    assert ranks.rows[1][3].text == f"{MINUS}20.0 ± {half}"
+    assert "± is the 95 % confidence interval over seeds; pp" in table.caption
+    assert "± is the paired 95 %" in ranks.caption
+    assert "In brackets" not in table.caption + ranks.caption
+
+
+def test_a_single_repetition_is_just_a_number(make_run, with_accuracy):
+    table = summary_display(repeated(make_run, with_accuracy, {"clr": [0.5]}))
+    assert table.rows[0][2].text == "50.0"
+    assert table.caption.startswith("Accuracy after the whole stream, and what it cost. pp are percentage points.")
+
+
+def test_what_counts_are_independent_repetitions(make_run, with_accuracy):
+    """Six seeds in each of two orders are two blocks; the brackets hold the lowest and the highest of all twelve."""
+    orders = [0] * 6 + [1] * 6
+    own = [0.1 * k for k in range(1, 7)] + [0.3] * 6
+    run = make_run(["clr"], ["flowers"], seeds=12)
+    run = with_accuracy(run, accuracy=own, order=orders, seed=[*range(6)] * 2)
+    assert summary_display(run).rows[0][2].text == "32.5 (10.0 to 60.0)"
+    run = make_run(["clr"], ["flowers"], seeds=5)
+    each = with_accuracy(run, accuracy=own[:5], order=range(5))
+    caption = summary_display(each).caption
+    assert "± is the 95 % confidence interval over orders of the tasks and seeds, the wider of the two; pp" in caption
+
+
+def test_the_caption_names_the_chance_level_and_who_is_at_it(make_run, with_accuracy):
+    """Of 300 images 10 % are right by chance: 30 are, and 38 would be with a probability above 5 %."""
+    run = repeated(make_run, with_accuracy, {"clr": [0.4], "psp": [38 / 300], "sgd": [0.1], "er": [0.5]})
+    caption = summary_display(run).caption
+    assert " Chance level: 10.0 %. At chance, and not ranked: psp, sgd." in caption
+    ranks = repeated(make_run, with_accuracy, {"clr": [0.4] * 2, "sgd": [0.1] * 2, "er": [0.5] * 2}).statistics
+    table = rank_display(ranks)
+    assert [row[0].text for row in table.rows] == ["er", "clr"]
+    assert " sgd is at chance level and therefore not ranked. " in table.caption
+
+
+def test_without_two_methods_above_chance_a_sentence_stands_in_place_of_ranks(make_run, with_accuracy):
+    run = repeated(make_run, with_accuracy, {"clr": [0.4], "sgd": [0.1]})
+    sentence = "sgd is at chance level and therefore not ranked. So there is nothing to compare."
+    assert to_markdown(display_tables(run), run.statistics).endswith(f"|\n\n{sentence}\n")
+
+
+def test_methods_at_chance_are_never_bold(make_run, with_accuracy):
+    own = {"clr": [0.5 + k / 100 for k in range(12)], "sgd": [0.1] * 12, "psp": [0.101] * 12, "er": [0.3] * 12}
+    run = repeated(make_run, with_accuracy, own)
+    assert best_of(summary_display(run)) == {("clr", "Average accuracy (%)")}
+    # Without the two at chance there is one pair, which six blocks decide.
+    assert len(run.statistics.pairs) == 1

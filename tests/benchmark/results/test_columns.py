@@ -64,7 +64,7 @@ new = columns.AccuracyMetric(
     headers={"summary": "Intransigence (pp)"},
     form="percent",
     better="lower",
-    added=9,
+    added=99,
     interval=True,
 )
 columns.COLUMNS = (*columns.COLUMNS[:7], new, *columns.COLUMNS[7:])
@@ -99,12 +99,12 @@ print("1 less the mean over j of R[j, j]. Lower is better." in write_page(result
 
 
 def test_a_new_metric_is_one_entry(tmp_path: Path) -> None:
-    """Accuracies of 0.5 and 0.75 leave 0.375, and Student's t for two values a and b is 12.7062 * |a - b| / 2."""
+    """Accuracies of 0.5 and 0.75 leave 0.5 and 0.25, in the mean 0.375."""
     command = [sys.executable, "-W", "error", "-c", NEW, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "['intransigence', 'intransigence_ci95'] [0.375]",
-        "37.5 ± 158.8 | Forgetting (pp)",
+        "37.5 (25.0 to 50.0) | Forgetting (pp)",
         "True",
     ]

@@ -390,3 +390,41 @@ def test_a_method_that_does_not_differ_from_the_best_is_bold_with_it():
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_nothing_is_bold_where_no_test_can_tell_methods_apart(seeds):
     assert compared({"a": [0.9 + k / 1000 for k in range(seeds)], "b": [0.1] * seeds}).leaders == frozenset()
+
+
+def test_methods_at_chance_are_neither_ranked_nor_tested_and_the_others_are_corrected_for_fewer_tests():
+    values = {"a": [0.9, 0.8, 0.9], "b": [0.7, 0.6, 0.8], "c": [0.1, None, 0.1], "d": [0.5, 0.6, 0.5]}
+    result = paired_statistics(one_task(values), list(values), tasks=1, at_chance=["c"])
+    without = compared({method: own for method, own in values.items() if method != "c"})
+    pd.testing.assert_frame_equal(result.ranks, without.ranks)
+    pd.testing.assert_frame_equal(result.pairs, without.pairs)
+    assert (result.blocks, len(result.pairs)) == (3, 3), "a block that only c did not finish counts"
+    assert result.verdict == f"c is at chance level and therefore not ranked. {without.verdict}"
+
+
+def test_if_the_reference_is_at_chance_nothing_is_tested():
+    values = {"a": [0.1] * 8, "b": [0.7] * 8, "c": [0.6] * 8}
+    result = paired_statistics(one_task(values), list(values), tasks=1, reference="a", at_chance=["a"])
+    assert result.ranks["method"].tolist() == ["b", "c"]
+    assert result.pairs.empty
+    assert "a, with which the others are compared, is at chance level, so that nothing can be tested" in result.verdict
+    assert result.leaders == frozenset()
+
+
+@pytest.mark.parametrize("methods", ["a", "ab"])
+def test_with_fewer_than_two_methods_above_chance_there_is_nothing_to_compare(methods):
+    values = {"a": [0.1, 0.2], "b": [0.7, 0.7]}
+    result = paired_statistics(one_task(values), list(values), tasks=1, at_chance=list(methods))
+    names, verb = ", ".join(methods), "is" if len(methods) == 1 else "are"
+    assert result.verdict == f"{names} {verb} at chance level and therefore not ranked. So there is nothing to compare."
+    assert len(result.ranks) == 2 - len(methods)
+    assert not result.decidable
+
+
+@pytest.mark.parametrize(("blocks", "shown"), [(4, True), (5, False)])
+def test_the_differences_themselves_are_kept_where_blocks_are_too_few_for_an_interval(blocks, shown):
+    values = {"a": [0.5, 0.6, 0.7, 0.8, 0.9][:blocks], "b": [0.4] * blocks}
+    result = compared(values)
+    assert set(result.repeated) == ({("b", "difference_to_best")} if shown else set())
+    for differences in result.repeated.values():
+        np.testing.assert_allclose(differences, [-0.1, -0.2, -0.3, -0.4])

@@ -39,6 +39,7 @@ def test_the_main_answer_is_that_of_the_scenario_or_else_of_the_first_rule(
     assert question.main == main
     assert list(question.all) == [main, *others]
     assert list(question.without_oracle) == without
+    assert question.counterpart == (([question.oracle] if main in without else without) or [None])[0]
     assert question.oracle == {"task": "task", "class": "derived", "domain": None}[question.own]
 
 

@@ -44,6 +44,8 @@ def test_columns_are_the_documented_ones():
         "expected_calibration_error",
         "image_weighted_accuracy",
         "answer",
+        "chance_level",
+        "at_chance",
     )
     assert schema.ALL_ACCURACY_COLUMNS[-2:] == ("order", "answer")
     assert schema.INFERENCE_COLUMNS == (
