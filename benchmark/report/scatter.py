@@ -11,6 +11,7 @@ import numpy as np
 import textalloc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -193,47 +194,72 @@ def _draw(axes: Axes, point: Point) -> None:
 
 
 def _label(axes: Axes, points: Sequence[Point], frame: Frame) -> bool:
-    """Write the name of each method beside its main point; whether there was a free place for each of them."""
-    looks = [method_style(point.method) for point in points]
+    """Write the name of each method near its main point; whether there was a free place for each of them.
+
+    If labels find no place that no line to another label crosses, they may stand further away, and on such lines.
+    """
+    near, far = (0.3, 400, True), (0.6, 2000, False)
+    for max_distance, candidates, apart in (near, far):
+        texts, lines = _allocated(axes, points, frame, max_distance, candidates, apart)
+        if None not in texts:
+            return True
+        for artist in filter(None, [*texts, *lines]):
+            artist.remove()
+    _allocated(axes, points, frame, *far, everything=True)
+    return False
+
+
+def _allocated(
+    axes: Axes,
+    points: Sequence[Point],
+    frame: Frame,
+    max_distance: float,
+    candidates: int,
+    apart: bool,
+    everything: bool = False,
+) -> tuple[list[Text | None], list[Line2D | None]]:
+    """Write the names where they hide neither a point nor one another.
+
+    Args:
+        axes: with all points.
+        points: the methods.
+        frame: of the axes.
+        max_distance: how far from its point a name may stand, as a share of the width.
+        candidates: how many places are tried for a name.
+        apart: whether a name keeps away from the lines to other names.
+        everything: whether names are also written if there is no such place.
+
+    Returns:
+        The names and their lines; None for each that is not written.
+    """
     spots = [spot for point in points for spot in point.spots]
     pairs = [point.spots for point in points if point.other]
-    width = frame.left + frame.width + frame.right
-
-    def allocated(everything: bool) -> list[Text | None]:
-        _, _, texts, lines = textalloc.allocate(
-            axes,
-            [point.main.cost for point in points],
-            [100 * point.main.accuracy for point in points],
-            [shorten(point.method, 2.3) for point in points],
-            x_scatter=[spot.cost for spot in spots],
-            y_scatter=[100 * spot.accuracy for spot in spots],
-            # In pixels: half a marker.
-            scatter_sizes=[0.045 * axes.figure.dpi] * len(spots),
-            x_lines=[[spot.cost for spot in pair] for pair in pairs] or None,
-            y_lines=[[100 * spot.accuracy for spot in pair] for pair in pairs] or None,
-            textsize=LABEL_SIZE,
-            textcolor=TEXT,
-            linecolor=[look.colour for look in looks],
-            linewidth=0.6,
-            min_distance=_GAP / width,
-            max_distance=0.3,
-            margin=0.003,
-            nbr_candidates=400,
-            direction=_DIRECTIONS,
-            avoid_label_lines_overlap=True,
-            draw_all=everything,
-            va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.3},
-        )
-        if None in texts:
-            for artist in filter(None, [*texts, *lines]):
-                artist.remove()
-        return texts
-
-    free = None not in allocated(everything=False)
-    if not free:
-        allocated(everything=True)
-    return free
+    _, _, texts, lines = textalloc.allocate(
+        axes,
+        [point.main.cost for point in points],
+        [100 * point.main.accuracy for point in points],
+        [shorten(point.method, 2.3) for point in points],
+        x_scatter=[spot.cost for spot in spots],
+        y_scatter=[100 * spot.accuracy for spot in spots],
+        # In pixels: half a marker.
+        scatter_sizes=[0.045 * axes.get_figure().get_dpi()] * len(spots),
+        x_lines=[[spot.cost for spot in pair] for pair in pairs] or None,
+        y_lines=[[100 * spot.accuracy for spot in pair] for pair in pairs] or None,
+        textsize=LABEL_SIZE,
+        textcolor=TEXT,
+        linecolor=[method_style(point.method).colour for point in points],
+        linewidth=0.6,
+        min_distance=_GAP / (frame.left + frame.width + frame.right),
+        max_distance=max_distance,
+        margin=0.003,
+        nbr_candidates=candidates,
+        direction=_DIRECTIONS,
+        avoid_label_lines_overlap=apart,
+        draw_all=everything,
+        va="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.3},
+    )
+    return texts, lines
 
 
 def _cost_axis(axes: Axes, x: metrics.Array) -> None:
