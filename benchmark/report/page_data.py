@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex
 
-from benchmark.report.scatter import Point, points_of
+from benchmark.report.points import Point, points_of
 from benchmark.report.stored import COLOURS
 from benchmark.report.style import method_style
 from benchmark.results import metrics

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import textalloc
@@ -25,9 +23,9 @@ from benchmark.report.layout import (
     shorten,
     shown_chance,
 )
+from benchmark.report.points import Point, points_of
 from benchmark.report.style import TEXT, method_style
 from benchmark.results import metrics
-from benchmark.results.questions import asked
 from benchmark.results.run import Results
 
 # In inches: no figure grows beyond it, whatever its labels.
@@ -36,81 +34,10 @@ _HIGHEST = 12
 STORAGE = "Stored beyond the backbone after the stream (% of the backbone)"
 COMPUTE = "Training compute (fine-tuning = 1)"
 
-#: What hollow markers mean; for titles and for the page.
-HOLLOW = "hollow: without the task oracle"
-
 # First to the side of a point, because methods of equal cost are above one another.
 _DIRECTIONS = ["east", "west", "northeast", "southeast", "northwest", "southwest", "north", "south"]
 # Inches that a label stays away from its point.
 _GAP = 0.06
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where an answer of a method stands: its average accuracy after the last task, a fraction, and its cost.
-
-    Attributes:
-        oracle: whether the task of each image is known, or no method has an answer with the oracle to set beside it.
-    """
-
-    accuracy: float
-    cost: float
-    oracle: bool
-
-
-@dataclass(frozen=True)
-class Point:
-    """A method in a scatter.
-
-    Attributes:
-        method: its label.
-        main: where its main answer stands.
-        other: where its answer stands that differs in knowing the task; None if it has none.
-        interval: half the 95 % confidence interval of the main accuracy; NaN if repetitions are too few for one.
-        repeated: their accuracies in that case, if there are several.
-    """
-
-    method: str
-    main: Spot
-    other: Spot | None
-    interval: float
-    repeated: tuple[float, ...]
-
-    @property
-    def spots(self) -> list[Spot]:
-        return [self.main] if self.other is None else [self.main, self.other]
-
-
-def points_of(results: Results, cost: str) -> list[Point]:
-    """The methods that finished, in the order of the tables.
-
-    Args:
-        results: of the run.
-        cost: a column of summary.csv.
-    """
-    others = {(row["method"], row["answer"]): row for row in results.other_answers.to_dict("records")}
-    points = []
-    for row in results.summary.to_dict("records"):
-        if math.isnan(row["average_accuracy"]) or math.isnan(row[cost]):
-            continue
-        question = asked(results.manifest, row["method"])
-        other = others.get((row["method"], question.counterpart))
-        known = other is not None and not math.isnan(other["average_accuracy"]) and not math.isnan(other[cost])
-        few = results.repeated.get((row["method"], "average_accuracy"))
-        points.append(
-            Point(
-                row["method"],
-                _spot(row, cost, question.main not in question.without_oracle or not question.oracle),
-                _spot(other, cost, other["answer"] not in question.without_oracle) if other and known else None,
-                row["average_accuracy_ci95"] if few is None else math.nan,
-                few if few and len(few) > 1 else (),
-            )
-        )
-    return points
-
-
-def _spot(row: Mapping[str, Any], cost: str, oracle: bool) -> Spot:
-    return Spot(float(row["average_accuracy"]), max(0.0, float(row[cost])), oracle)
 
 
 def draw_scatter(results: Results, cost: str, xlabel: str, scenario: str = "") -> Figure:
@@ -166,7 +93,7 @@ def _marks(points: Sequence[Point]) -> list[str]:
     if any(point.repeated for point in points):
         marks.append("dots: repetitions")
     if not all(spot.oracle for point in points for spot in point.spots):
-        marks.append(HOLLOW)
+        marks.append("hollow: without the task oracle")
     return marks
 
 

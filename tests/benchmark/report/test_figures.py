@@ -13,7 +13,8 @@ from PIL import Image
 
 from benchmark.report.figures import NAMES, draw_figures
 from benchmark.report.layout import shorten, spread, text_inches
-from benchmark.report.scatter import draw_scatter, points_of
+from benchmark.report.points import points_of
+from benchmark.report.scatter import draw_scatter
 from benchmark.report.style import RC
 from benchmark.report.table import MINUS
 from benchmark.results.matrices import drawn_runs
