@@ -54,8 +54,7 @@ def main() -> None:
     print("| specification | validation | training |\n|---|---:|---:|")
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         futures = {
-            spec: [pool.submit(try_once, {**settings, "methods": (spec,)}, seed) for seed in SEEDS]
-            for spec in specs
+            spec: [pool.submit(try_once, {**settings, "methods": (spec,)}, seed) for seed in SEEDS] for spec in specs
         }
         for spec, runs in futures.items():
             means = (100 * sum(seeds) / len(SEEDS) for seeds in zip(*(run.result() for run in runs), strict=True))

@@ -19,7 +19,7 @@ from benchmark.learning.seeds import RULE
 from benchmark.learning.strategy import DivergedError
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
-from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Listener, TaskBegan
+from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Listener, TaskBegan, ignore
 from benchmark.report.table import EMPTY
 from benchmark.report.text import aligned
 from benchmark.results.answers import accuracy
