@@ -16,10 +16,10 @@ from methods.recipe import Range, Recipe
 class AdaptFormer(PerTask):
     """AdaptFormer (Chen et al., NeurIPS 2022, arXiv 2205.13535).
 
-    The perceptron of each block of a frozen transformer gets a bottleneck beside it:
-    y = x + MLP(norm x) + scale * Up_t(ReLU(Down_t x)). Up_t starts at zero, so the network starts as the backbone.
-    Biases included, that is 2 D b + b + D values for each block and task, where b is the bottleneck: 1,189,632 in all
-    for a ViT-B/16. The authors' dropout of a tenth in the bottleneck is left out.
+    The perceptron of each block of a frozen transformer gets a bottleneck beside it, which reads the tokens before the
+    norm, as in the authors' code: y = x + MLP(norm x) + scale * Up_t(ReLU(Down_t x)). Up_t starts at zero, so the
+    network starts as the backbone. Biases included, that is 2 D b + b + D values for each block and task, where b is
+    the bottleneck: 1,189,632 in all for a ViT-B/16.
 
     A network without blocks gets it beside each convolution that is wider than 1x1 and keeps the size of the image:
     y = conv(x) + scale * Up_t(ReLU(Down_t x)) with 1x1 convolutions, where Down_t has the stride of conv; that is
@@ -30,6 +30,10 @@ class AdaptFormer(PerTask):
         bottleneck: b.
         scale: of what is added.
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
+
+    Differs from the paper:
+        dropout: none. The authors' code has one of a tenth in the bottleneck.
+        head: linear. The authors' code has batch normalisation before it.
     """
 
     any_layout = True

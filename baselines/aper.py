@@ -22,12 +22,16 @@ class APER(NCM):
 
     The first task trains a module in the frozen backbone. It is then fixed, and no later task makes a gradient step. An
     image passes twice, without the module and with it, and its features are both side by side. The answer is that of
-    `ncm` with them: the class whose mean has the largest cosine, 2 D values a class. The module trains with a linear
-    head on the adapted features alone.
+    `ncm` with them: the class whose mean has the largest cosine, 2 D values a class. The module trains with a head on
+    the adapted features alone.
 
     Args:
         module: what the first task trains, as the method of this name does with its own options: "adapter", "ssf"
             or "vpt".
+
+    Differs from the paper:
+        head: the module trains with a linear head. The authors' code has a cosine head with a learned scale.
+        module: the whole network (finetune) and prompts in the first block alone (VPT-shallow) are left out.
     """
 
     any_layout = True

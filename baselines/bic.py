@@ -24,14 +24,19 @@ class BiC(Softened):
     random, but for a tenth of a class's exemplars, and as many images of each new class: from these held-out images,
     each task but the first finds alpha and beta, with the network as it is. The logits of its classes become
     alpha * z + beta. The pair is that of the least CE + 0.0005 * ((alpha - 1)^2 + beta^2). It is put into the head, and
-    taken out of it before the next task is learned.
+    taken out of it before the next task is learned, so that only the teacher and the answers are corrected.
 
-    The memory has equally many exemplars of each class, chosen by herding. If a class has a single one,
-    the held-out images are trained on too.
+    The memory has equally many exemplars of each class, the first ones in the order of herding, so that it is not
+    always full; with fewer places than classes, only the first classes have one. If a class has a single one, the
+    held-out images are trained on too.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+
+    Differs from the paper:
+        correction: alpha and beta are those of the least loss, which has a small pull to 1 and 0. The paper minimises
+            the cross entropy alone, in steps of gradient descent.
     """
 
     any_layout = True

@@ -33,6 +33,11 @@ class BPN(PerTask):
 
     Args:
         bn: batch normalisation "frozen" as the backbone's, or "per-task": its own shift then cancels a bias before it.
+
+    Differs from the paper:
+        units: a bias per channel, which the optimiser trains as any other weight. The paper finds its biasing units as
+            beneficial perturbations, the opposite of adversarial ones.
+        weights: frozen. The paper trains the shared weights with each task too.
     """
 
     any_layout = True

@@ -88,8 +88,8 @@ class Components(Prompts):
 class CODAPrompt(GrowingPrompts):
     """CODA-Prompt (Smith et al., CVPR 2023, arXiv 2211.13218).
 
-    q is the feature vector of an image from the frozen backbone. In a second pass the attention of blocks 0 to 4 has
-    further keys and values, after the projection: the first and the second half of the rows of
+    q is the feature vector of an image from the frozen backbone in evaluation mode. In a second pass the attention of
+    blocks 0 to 4 has further keys and values, after the projection: the first and the second half of the rows of
 
     p = sum_m cos(q * A_m, K_m) P_m,
 
@@ -110,6 +110,11 @@ class CODAPrompt(GrowingPrompts):
         ortho: the paper's lambda.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
+
+    Differs from the paper:
+        components: each task adds `components`. The paper divides 100 among the tasks, whose number it knows.
+        penalty: the mean over all pairs, as in the authors' code. The paper has the sum; `ortho` is the paper's .1,
+            and 0 in the authors' code now.
     """
 
     any_layout = True

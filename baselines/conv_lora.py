@@ -24,6 +24,9 @@ class ConvLoRA(PerTask):
     Args:
         rank: the paper's r.
         bn: batch normalisation "per-task" (4 * C values) or "frozen" as the backbone's.
+
+    Differs from the paper:
+        layers: the convolutions. The paper changes the weights of attention, as `lora` does.
     """
 
     any_layout = True

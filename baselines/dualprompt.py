@@ -67,17 +67,16 @@ class DualPrompts(Prompts):
 class DualPrompt(GrowingPrompts):
     """DualPrompt (Wang et al., ECCV 2022, arXiv 2204.04799).
 
-    q is the feature vector of an image from the frozen backbone. In a second pass the attention of some blocks has
-    further keys and values, after the projection: in blocks 0 and 1 general ones g, in blocks 2 to 4 the expert ones
-    e_t of a task, which has a key k_t. In training t is the task being learned; an answer has the e_t whose k_t is
-    nearest to q by cosine, also where the task is known. The head reads the network's features.
+    q is the feature vector of an image from the frozen backbone in evaluation mode. In a second pass the attention of
+    some blocks has further keys and values, after the projection: in blocks 0 and 1 general ones g, in blocks 2 to 4
+    the expert ones e_t of a task, which has a key k_t. In training t is the task being learned; an answer has the e_t
+    whose k_t is nearest to q by cosine, also where the task is known. The head reads the network's features.
 
     L = CE - pull * cos(q, k_t), the mean over the batch. CE is over the classes of the current task (`logits`). All
     tasks train g and the head, each task its own e_t and k_t: 2 * 2 * general * D values in all, and 3 * 2 * expert * D
     + D for each task, 15,360 and 92,928 on a ViT-B/16. Both passes are counted.
 
-    k_t starts at random, and e_t at e_(t-1). Each image gets its own prompt. The authors' code gives all images of a
-    batch that of the task that most of them would choose.
+    k_t starts at random, and e_t at e_(t-1), as in the authors' code. All blocks of a task share its key.
 
     Args:
         general: keys, and as many values, in each of the blocks 0 and 1.
@@ -85,6 +84,12 @@ class DualPrompt(GrowingPrompts):
         pull: the paper's lambda.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
+
+    Differs from the paper:
+        choice: each image gets the prompt of its own task's key. The authors' code gives all images of a batch that of
+            the task that most of them would choose.
+        length: `general` and `expert` are rows of keys, and as many of values, as in the authors' code. In the paper
+            half of so many rows are keys, half values.
     """
 
     any_layout = True

@@ -35,7 +35,10 @@ class EASE(Method):
     Args:
         bottleneck: the width of an adapter.
         scale: of what an adapter adds.
-        alpha: the weight of the features with other tasks' adapters.
+        alpha: the weight of the features with other tasks' adapters, .1 as in the authors' code.
+
+    Differs from the paper:
+        head: adapters train with a linear head. The authors' code has a cosine head.
     """
 
     any_layout = True

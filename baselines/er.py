@@ -18,8 +18,9 @@ class ER(FineTuning):
     """Experience replay (Chaudhry et al., 2019, arXiv 1902.10486).
 
     L = the mean of CE over the batch and a replay batch together, each replayed image through its own task's head; both
-    pass through the network together. The memory is a uniform sample of all images that were offered to it (reservoir
-    sampling).
+    pass through the network together, so that batch normalisation sees both at once. The memory is a uniform sample of
+    all images that were offered to it (reservoir sampling), as they were before --augment changed them. Replay batches
+    are drawn with replacement.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).
@@ -31,6 +32,10 @@ class ER(FineTuning):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's only
             (replayed images have all seen ones), or of "all" classes of the stream.
+
+    Differs from the paper:
+        memory: filled at the end of a task, so that it has images of past tasks only, and the first task replays
+            nothing. In the paper images enter as they come (`fill=during`).
     """
 
     any_layout = True

@@ -20,7 +20,9 @@ class EWC(FineTuning):
     """Elastic weight consolidation (Kirkpatrick et al., 2017, arXiv 1612.00796).
 
     L = CE + strength/2 * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2 over the tasks t learned so far, theta the shared
-    parameters. The penalty's gradient is known without autograd, and is added after the backward pass.
+    parameters. The sum over the tasks is one parabola, so that a step costs the same in any task. Its gradient is known
+    without autograd, and is added after the backward pass. The paper does not say for which labels and on how many
+    images the Fisher information is estimated: see `fisher` and `samples`. Each image's gradient is squared for itself.
 
     Args:
         strength: the paper's lambda.

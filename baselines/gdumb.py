@@ -12,15 +12,21 @@ from methods import BNPolicy, MemorySize, methods
 class GDumb(Joint):
     """GDumb (Prabhu et al., 2020, European Conference on Computer Vision).
 
-    After each task, the network is trained from the backbone as given, on the memory alone: L = CE(batch), among all
-    classes so far, or among those of the image's own task where the task is known. The memory is filled greedily with
-    as many images of each class as possible: new classes make room for themselves among the largest ones, and the
-    numbers of all classes differ by one at most. Which images of a class enter is drawn at random. Classes of different
-    tasks are different ones here, in the scenario "domain" too.
+    After each task, the network is trained from the backbone as given, in epochs over the memory alone: L = CE(batch),
+    among all classes so far, or among those of the image's own task where the task is known. The memory is filled
+    greedily with as many images of each class as possible: new classes make room for themselves among the largest ones,
+    and the numbers of all classes differ by one at most. Which images of a class enter is drawn at random. Classes of
+    different tasks are different ones here, in the scenario "domain" too.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+
+    Differs from the paper:
+        start: the backbone as given, pretrained if it is. The paper's networks start from random weights.
+        images of a class: drawn among all images of the task, which come at once. The paper's images come one by one,
+            and the first ones of a class stay until others need the room.
+        augmentation: none but --augment. The paper mixes images (cutmix).
     """
 
     any_layout = True

@@ -22,14 +22,20 @@ class ICaRL(Distilled):
     class and 0 for others; but for the classes of earlier tasks it is the sigmoid output of the network as the last
     task left it, in evaluation mode. An epoch goes over the task's images and the exemplars, mixed at random.
 
-    The memory has equally many exemplars of each class, chosen by herding. An image's answer is the class
-    whose exemplars have the nearest mean: features and means have length 1, and means are those in the present network.
-    Then the nearest mean is the one with the largest product with the features: so after a task the means are the rows
-    of the head. The head that was trained is kept for the next task. A class without exemplars is never the answer.
+    The memory has equally many exemplars of each class, the first ones in the order of herding, so that it is not
+    always full; with fewer places than classes, only the first classes have one. An image's answer is the class whose
+    exemplars have the nearest mean: features and means have length 1, and means are those in the present network. Then
+    the nearest mean is the one with the largest product with the features: so after a task the means are the rows of
+    the head, and an answer costs no more than that of another method. The head that was trained is kept for the next
+    task. A class without exemplars is never the answer.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB); the head that is kept counts beside it.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+
+    Differs from the paper:
+        loss: the sum over the classes, as the paper writes it. The authors' code takes the mean.
+        mirrored images: none. The authors' code takes the means over exemplars and their mirror images.
     """
 
     any_layout = True

@@ -86,24 +86,28 @@ class Tokens:
 class L2P(Prompted):
     """Learning to prompt (Wang et al., CVPR 2022, arXiv 2112.08654).
 
-    q is the feature vector of an image from the frozen backbone. The prompts of the `chosen` keys k_i nearest to q by
-    cosine become tokens beside the image's in a second pass. The head reads the mean over the prompts' tokens after the
-    last block and norm, as in the authors' code.
+    q is the feature vector of an image from the frozen backbone in evaluation mode. The prompts of the `chosen` keys
+    k_i nearest to q by cosine become tokens beside the image's in a second pass. The head reads the mean over the
+    prompts' tokens after the last block and norm, as in the authors' code.
 
     L = CE - pull * sum over the chosen keys of cos(q, k_i), the mean over the batch. CE is over the classes of the
     current task (`logits`). Prompts, keys and the head are trained; all tasks share them: pool * (length * D + D)
     values in all, 46,080 on a ViT-B/16. Both passes are counted.
 
-    Each image gets its own prompts, in training too. The authors' code by default gives all images of a batch the
-    prompts that most of them would choose.
-
     Args:
         pool: how many prompts there are.
         length: tokens of a prompt.
         chosen: prompts that an image gets.
-        pull: the paper's lambda.
+        pull: the paper's lambda, .5 there; the authors' code has .1 on CIFAR-100.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
+
+    Differs from the paper:
+        choice: each image gets its own prompts, in training too. The authors' code by default gives all images of a
+            batch the prompts that most of them would choose.
+        counts: how often a prompt was chosen makes no difference. The paper can make frequent ones less likely.
+        position: prompts have none. The authors' code gives them that of the class token, which is the same up to
+            where prompts start.
     """
 
     any_layout = True

@@ -20,18 +20,20 @@ class LAE(Method):
     """Learning, accumulation, ensemble (Gao et al., 2023, arXiv 2303.10070).
 
     A frozen backbone has two sets of adapters, as the method `adapter` has one for each task. All tasks train the
-    online ones, with the loss over the new classes. From the second task on, after each step
-    offline <- decay * offline + (1 - decay) * online; before that both are the same. In the first epochs of a later
-    task only its head learns. An image passes twice, and both share the head: of each class the larger of the two
-    probabilities counts. Two sets are stored, however many tasks there are.
-
-    The paper's own adapters are beside the attention of the first five blocks, with GELU and a learned scale.
+    online ones, with the loss over the new classes. From the second task on, after each step offline <- decay * offline
+    + (1 - decay) * online; before that both are the same. In the first epochs of a later task only its head learns, by
+    default in three of five, as in the paper. An image passes twice, and both share the head: of each class the larger
+    of the two probabilities counts. Two sets are stored, however many tasks there are.
 
     Args:
         bottleneck: the width of an adapter.
         scale: of what an adapter adds.
         decay: of the moving average.
         frozen: the share of the epochs of a later task in which the online adapters do not learn.
+
+    Differs from the paper:
+        adapters: those of the method `adapter`, beside the perceptrons of all blocks. The paper's own are beside the
+            attention of the first five blocks, with GELU and a learned scale.
     """
 
     any_layout = True

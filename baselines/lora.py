@@ -23,7 +23,7 @@ class LoRA(PerTask):
     W_t = W + alpha / rank * B_t A_t, where W [D, D] makes the queries or the values of a block, each with its own
     A_t [rank, D] and B_t [D, rank]. B_t starts at zero, so the network starts as the backbone: 4 * rank * D values for
     each block and task, 294,912 in all for a ViT-B/16. W_t is computed once in each step, and once for all images that
-    are answered.
+    are answered. So training computes the gradient of the whole weight that makes queries, keys and values.
 
     Args:
         rank: r.

@@ -32,6 +32,12 @@ class LwF(FineTuning):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
+
+    Differs from the paper:
+        warm-up: there is none, so that the new head learns together with the network from the first step on. The paper
+            first trains it alone, as `warmup=` does.
+        teacher: it answers for the images of each batch as they are there, augmented or not. The paper stores its
+            answers once, before the task.
     """
 
     any_layout = True

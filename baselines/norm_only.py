@@ -13,10 +13,10 @@ from methods.recipe import Range, Recipe
 
 @methods.register("norm-only")
 class NormOnly(Method):
-    """A frozen backbone; each task has its own normalisation layers and head.
+    """Normalisation and head per task on a frozen backbone: LN-tuning (Qi et al., 2022, arXiv 2211.08682) and others.
 
-    Of LayerNorm and others that is the affine part, 2 * C values, as in LN-tuning (Qi et al., 2022, arXiv 2211.08682):
-    38,400 in all for a ViT-B/16. Batch normalisation has statistics too: 4 * C values.
+    Of LayerNorm and others that is the affine part, 2 * C values: 38,400 in all for a ViT-B/16. Batch normalisation has
+    statistics too: 4 * C values.
     """
 
     any_layout = True

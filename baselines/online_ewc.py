@@ -32,6 +32,12 @@ class OnlineEWC(FineTuning):
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
+
+    Differs from the paper:
+        scale: the Fisher information of a task is used as it is. The paper normalises that of each task, so that all
+            tasks count alike.
+        knowledge base: the penalty holds a network that learns the tasks itself. In the paper it also holds one into
+            which a second network, which learned the task, is distilled.
     """
 
     any_layout = True

@@ -35,6 +35,10 @@ class PackNet(Method):
         train_share: the share of the epochs before pruning; a single epoch comes before it.
         bn: "first-task": the first task trains batch normalisation, and then it is fixed, as published; "per-task":
             each task has its own, affine and statistics, 4C values, which start at those of the previous task.
+
+    Differs from the paper:
+        pretraining: it is no task, so that the first task changes all pretrained weights and prunes them. In the paper
+            ImageNet is the first task, and its weights are kept.
     """
 
     # With channels-last weights the first task would start as the backbone but for rounding.

@@ -33,14 +33,20 @@ class RanPAC(FrozenFeatures):
     h = ReLU(f W) of frozen features f, with a random W [D, width] from the normal distribution, which comes from the
     seed and is not stored. G = sum of h h^T and Q = sum of h y^T, over all images so far with one-hot labels y, are
     kept, and the head is (G + lambda I)^-1 Q, without a bias. At each task lambda is the power of ten from 1e-8 to 1e8
-    that, fitted on 80 % of the task's images, drawn at random, has the least squared error on the others. Below the
-    rounding of the kept G, 1.2e-7 of its trace, lambda is raised to that. Each image is seen once, and no gradient
-    step is made. G and lambda are those of all tasks, so that the heads of earlier tasks change too.
+    that, fitted on 80 % of the task's images, drawn at random, has the least squared error on the others, as in
+    the authors' code. Below the rounding of the kept G, 1.2e-7 of its trace, lambda is raised to that. Each image is
+    seen once, and no gradient step is made. G and lambda are those of all tasks, so that the heads of earlier tasks
+    change too.
 
     Args:
         width: the number of random features; the paper has 10000. G has width^2 values: 16 MB with 2000, 400 MB with
             10000. While a task is learned, the random features of all of its images are held, and G in double
             precision.
+
+    Differs from the paper:
+        first phase: left out. In the paper, the first task adapts the backbone.
+        width: 2000 random features. With the paper's 10000 (`width=10000`) G has 400 MB, and a task takes up to 3 GB
+            while it is learned.
     """
 
     any_layout = True

@@ -37,12 +37,16 @@ class Reprogram(Method):
     """Adversarial reprogramming (Elsayed et al., 2018, arXiv 1806.11146).
 
     features = backbone(x + tanh(theta_t)) for a normalised image x and a perturbation theta_t that starts at zero:
-    C * size^2 values a task, C = 3 colours. The backbone is frozen, batch normalisation included. Unlike in the paper,
-    the task's images fill the whole input of the network, not only its middle, and a linear head replaces the fixed
-    mapping from the classes that the network was trained for.
+    C * size^2 values a task, C = 3 colours. The backbone is frozen, batch normalisation included.
 
     Args:
         size: height and width of theta, which is stretched bilinearly to the images' size.
+
+    Differs from the paper:
+        images: the task's images fill the whole input of the network. In the paper they are in its middle, and the
+            perturbation around them.
+        theta: `size` values wide and high, and stretched. In the paper each pixel has its own.
+        head: linear. The paper has a fixed mapping from the classes that the network was trained for.
     """
 
     any_layout = True

@@ -26,13 +26,14 @@ class SLCA(FineTuning):
 
     The whole network is trained on the loss over the new classes, and all but the head at the learning rate times
     `slow`. After a task the mean mu and the covariance Sigma of the features of each of its classes are kept, D + D^2
-    values a class: 2.4 MB a class with D = 768. They stay as they are when the network changes later.
+    values a class: 2.4 MB a class with D = 768. They stay as they are when the network changes later. As in the
+    authors' code 1e-4 I is added to Sigma; or 1.2e-7 of its trace, its rounding, if that is more.
 
     From the second task on, the head of all classes is then trained again, by SGD, on samples of these distributions:
     f ~ N(s mu, Sigma), s = 0.9 + 0.1 t / T for a class of task t of the T so far. In each of `align` epochs there are
     `samples` of each class, in as many batches as there are classes. The loss is that of z / (temperature * mean over
     tasks of |z_t|), where z_t are the logits of task t's classes. This head answers. The one from before is kept, D + 1
-    values a class, and the next task goes on with it.
+    values a class, and the next task goes on with it, as in the authors' code.
 
     Args:
         slow: the factor of the learning rate of all but the head.

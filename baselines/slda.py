@@ -56,14 +56,19 @@ def stream(seen: Moments, features: Tensor, labels: Tensor) -> Moments:
 class SLDA(FrozenFeatures):
     """Deep streaming linear discriminant analysis (Hayes and Kanan, 2020, arXiv 1909.01520).
 
-    Class means mu_y and one covariance Sigma of all classes, of frozen features, are updated image by image, from 0
-    on. With Lambda = ((1 - shrinkage) Sigma + shrinkage I)^-1 the head's row of a class is Lambda mu_y, and its bias
-    -mu_y^T Lambda mu_y / 2. The share of I is raised to the rounding of the kept Sigma, 1.2e-7 of its trace, if it is
-    below that, as with features of great length. Each image is seen once, and no gradient step is made. The covariance
-    is that of all tasks, so that the heads of earlier tasks change too.
+    Class means mu_y and one covariance Sigma of all classes, of frozen features, are updated image by image, from 0 on,
+    as in the authors' code; many images are computed at once, with the same result. With Lambda = ((1 - shrinkage)
+    Sigma + shrinkage I)^-1 the head's row of a class is Lambda mu_y, and its bias -mu_y^T Lambda mu_y / 2. The share of
+    I is raised to the rounding of the kept Sigma, 1.2e-7 of its trace, if it is below that, as with features of great
+    length. Each image is seen once, and no gradient step is made. The covariance is that of all tasks, so that the
+    heads of earlier tasks change too.
 
     Args:
         shrinkage: the share of the identity in the covariance.
+
+    Differs from the paper:
+        first phase: there is none, and all images are streamed from the first one on. The paper first computes Sigma
+            and the means of many images at once.
     """
 
     any_layout = True

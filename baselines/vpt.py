@@ -58,14 +58,18 @@ class Prompts(nn.Module):
 class VPT(PerTask):
     """Visual prompt tuning (Jia et al., ECCV 2022, arXiv 2203.12119) of a frozen vision transformer.
 
-    n prompt tokens p_t [n, D] go through the blocks beside those of the image, and get no position. Shallow: those of
-    the first block, [x, p] -> block 1 -> ... -> block L, n D values a task. Deep: each block i has its own, and what
-    the block before made of its prompts is dropped, [x_i, p_i] -> block i; L n D values, 92,160 for a ViT-B/16. They
-    start as the authors': uniform in +- sqrt(6 / (3 P + D)), where P is the pixels of a patch.
+    n prompt tokens p_t [n, D] go through the blocks behind those of the image, and get no position. So the blocks make
+    the same of them as in the paper, where they are between the class token and the patches. Shallow: those of the
+    first block, [x, p] -> block 1 -> ... -> block L, n D values a task. Deep: each block i has its own, and what the
+    block before made of its prompts is dropped, [x_i, p_i] -> block i; L n D values, 92,160 for a ViT-B/16. They start
+    as the authors': uniform in +- sqrt(6 / (3 P + D)), where P is the pixels of a patch.
 
     Args:
         tokens: n.
         depth: "deep" or "shallow".
+
+    Differs from the paper:
+        dropout: none. The authors' code has dropout on the prompts.
     """
 
     any_layout = True

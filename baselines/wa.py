@@ -19,7 +19,8 @@ class WA(Softened):
     vectors over that of the new ones'; biases stay as they are. So that the length of a vector tells how large its
     logits are, for features that come from a ReLU, its negative values are set to 0 after each step.
 
-    The memory has equally many exemplars of each class, chosen by herding.
+    The memory has equally many exemplars of each class, the first ones in the order of herding, so that it is not
+    always full; with fewer places than classes, only the first classes have one.
 
     Args:
         memory: capacity, in images (500) or bytes (10MB).

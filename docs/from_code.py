@@ -2,12 +2,14 @@
 
 The directive `{methods}` becomes a section for each method, with what `python -m benchmark methods NAME` prints, but
 for what depends on the length of the stream. The directive `{scenarios}` becomes a table of who answers where, and
-`{networks}` one of the kinds of networks that methods work on.
+`{networks}` one of the kinds of networks that methods work on. The directive `{deviations}` becomes a table of what
+differs from the papers: the sections "Differs from the paper:" of the methods' docstrings.
 Docstrings are plain text: what Markdown or reStructuredText would take for markup is escaped.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 import typing
 from collections.abc import Iterable, Sequence
@@ -17,6 +19,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from benchmark.checks.docstring import DIFFERENCES, Docstring, read_docstring
 from benchmark.checks.tiny import TinyBackbone, TinyTransformer, tiny_network
 from benchmark.config import Settings
 from benchmark.planning.describe import Description, Option, describe, shown_on
@@ -54,8 +57,9 @@ _COSTS = (
 # Patterns of tensors' names that are shown of a part.
 _SHOWN = 4
 
-# The beginning of an item under "Args:".
-_ARGUMENT = re.compile(r"(\w+(?:, \w+)*): ")
+# How a docstring's first paragraph names papers: by their numbers, or, without any, by a year in parentheses.
+_ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
+_NAMED = re.compile(r"\(([^()]*\b(?:19|20)\d\d[^()]*)\)")
 
 
 class Scenarios(SphinxDirective):
@@ -98,6 +102,31 @@ def network_table() -> str:
     return _table(("method", *kinds), [(others, *["yes"] * len(kinds)), *rows])
 
 
+class Deviations(SphinxDirective):
+    """`{deviations}`: a table of methods, their papers, and what differs from these."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(deviation_table())
+
+
+def deviation_table() -> str:
+    """A row for each item under "Differs from the paper:" in the docstring of a method, in Markdown."""
+    found = {name: read_docstring(inspect.getdoc(configure(name).cls) or "") for name in described()}
+    rows = [
+        (f"`{name}`", papers(docstring), escape(f"{topic}: {said}"))
+        for name, docstring in found.items()
+        for topic, said in docstring.differences
+    ]
+    return _table(("method", "paper", "what differs"), rows)
+
+
+def papers(docstring: Docstring) -> str:
+    """The papers that a docstring's first paragraph names, in Markdown: links to arXiv, or authors and year."""
+    first = " ".join(docstring.paragraphs[:1])
+    links = [f"[{number}](https://arxiv.org/abs/{number})" for number in _ARXIV.findall(first)]
+    return ", ".join(links or map(escape, _NAMED.findall(first)))
+
+
 def described() -> list[str]:
     """The methods that need nothing but their name; `avalanche` needs that of a plugin."""
     return [name for name in methods.names() if name != "avalanche"]
@@ -114,14 +143,15 @@ class Methods(SphinxDirective):
 def section(name: str) -> str:
     """A method's section, in Markdown."""
     found = _describe(name)
-    prose, meanings = split_docstring(found.documentation)
+    docstring = read_docstring(found.documentation)
     cls = configure(name).cls
     traits = [sentence for attribute, sentence in _TRAITS.items() if getattr(cls, attribute)]
     blocks = [
         f"## {name}",
-        *map(escape, prose),
+        *map(escape, docstring.paragraphs),
         " ".join([*traits, f"Scenarios: {', '.join(found.scenarios)}."]),
-        _options(found.options, meanings),
+        _options(found.options, dict(docstring.options)),
+        _differences(docstring),
         _training(found.recipe) if cls.learns_in_steps else _NO_STEPS,
         _state(found),
         _costs(found),
@@ -132,22 +162,6 @@ def section(name: str) -> str:
 def _describe(name: str) -> Description:
     """A method's description on the default backbone, or on a transformer if it needs one."""
     return describe(Settings(methods=(name,), backbone=shown_on(name), epochs=1), SHAPE)
-
-
-def split_docstring(text: str) -> tuple[list[str], dict[str, str]]:
-    """The paragraphs of a docstring, each on one line, and what its "Args:" say of each option."""
-    prose, _, arguments = text.partition("\n\nArgs:\n")
-    meanings: dict[str, str] = {}
-    names: Sequence[str] = ()
-    for line in arguments.splitlines():
-        # What goes on is indented further.
-        if start := _ARGUMENT.match(line.removeprefix("    ")):
-            names = start[1].split(", ")
-            meanings |= dict.fromkeys(names, "")
-            line = line.strip()[start.end() :]
-        for name in names:
-            meanings[name] = f"{meanings[name]} {line.strip()}".strip()
-    return [" ".join(paragraph.split()) for paragraph in prose.split("\n\n")], meanings
 
 
 def escape(text: str) -> str:
@@ -164,6 +178,11 @@ def _options(options: Iterable[Option], meanings: dict[str, str]) -> str:
         for option in options
     ]
     return _table(("option", "values", "default", "meaning", "tune tries"), rows) if rows else ""
+
+
+def _differences(docstring: Docstring) -> str:
+    items = [f"- {escape(f'{topic}: {said}')}" for topic, said in docstring.differences]
+    return "\n".join([DIFFERENCES, "", *items]) if items else ""
 
 
 def _training(recipe: Iterable[Option]) -> str:
@@ -211,6 +230,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("methods", Methods)
     app.add_directive("scenarios", Scenarios)
     app.add_directive("networks", Networks)
+    app.add_directive("deviations", Deviations)
     # Before Napoleon, at 500, turns sections into markup.
     app.connect("autodoc-process-docstring", escape_docstring, priority=400)
     return {"parallel_read_safe": True}

@@ -140,9 +140,9 @@ class CLR(Method):
 
 @methods.register("clr-full")
 class CLRFull(CLR):
-    """CLR with a 3x3 kernel after every convolution, 1x1 ones included: 9 * C + 4 * C values a task.
+    """CLR with a 3x3 kernel after every convolution, 1x1 ones too (Ge et al., ICCV 2023, arXiv 2307.11386).
 
-    In a transformer it is CLR.
+    That is 9 * C + 4 * C values a task. In a transformer it is CLR.
 
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
@@ -156,9 +156,9 @@ class CLRFull(CLR):
 
 @methods.register("clr-mixed")
 class CLRMixed(CLR):
-    """CLR with a 3x3 kernel after k>1 convolutions and a 1x1 kernel, a scale per channel, after 1x1 ones.
+    """CLR with kernels of 3x3 and, after 1x1 convolutions, of 1x1 (Ge et al., ICCV 2023, arXiv 2307.11386).
 
-    In a transformer it is CLR.
+    A 1x1 kernel is a scale per channel. In a transformer it is CLR.
 
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.

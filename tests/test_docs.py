@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
+import inspect
 import json
 import re
 import shlex
 import shutil
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -260,6 +262,22 @@ def test_the_method_of_the_contributing_guide(here: Path) -> None:
     assert record["bytes"]["memory"] == 4 * 293_912, "the anchor is counted because it is kept"
 
 
+@pytest.mark.parametrize("section", [False, True], ids=["without", "with"])
+def test_a_method_of_ones_own_may_say_what_differs_from_its_paper(
+    section: bool, here: Path, capsys: pytest.CaptureFixture
+) -> None:
+    differs = "    Differs from the paper:\n        anchor: the last task's alone,\n            for brevity.\n"
+    text = contributed_method()
+    end = text.index('    """\n', text.index("Args:"))
+    Path("l2_anchor.py").write_text(text[:end] + ("\n" + differs) * section + text[end:])
+    assert main(["check", "l2_anchor.py"]) == 0, capsys.readouterr()
+    capsys.readouterr()
+    assert main(["methods", "l2-anchor", "--plugin", "l2_anchor.py"]) == 0
+    said = capsys.readouterr().out
+    assert (textwrap.dedent(differs) in said) == section
+    assert "    strength: weight of the penalty.\n" in said
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The documentation, built by the command in CONTRIBUTING.md."""
@@ -294,9 +312,12 @@ def test_every_method_is_described_by_its_code(site: Path) -> None:
     page = BeautifulSoup((site / "reference.html").read_text(), "html.parser")
     texts = {name: words(page.find("section", id=name).get_text()) for name in DESCRIBED}
     for name, text in texts.items():
-        prose = (configure(name).cls.__doc__ or "").partition("\n\n    Args:\n")[0]
+        prose, _, sections = inspect.cleandoc(configure(name).cls.__doc__ or "").partition("\n\nArgs:\n")
+        differs = "\n\n".join(("", prose, sections)).partition("\n\nDiffers from the paper:\n")[2]
         for paragraph in prose.replace("`", "").split("\n\n"):
             assert words(paragraph) in text
+        # All of its items, one after the other.
+        assert words(differs.replace("`", "")) in text
     assert "strength number 1 the paper's lambda. 0.1 to 100, logarithmic" in texts["ewc"]
     assert "memory 587,824 2.35 MB fisher.*, anchor.*" in texts["ewc"], "twice the parameters"
     assert "587,824 200 " in texts["ewc"], "what a task adds, in values and in % of the backbone"
@@ -333,6 +354,30 @@ def test_which_method_works_on_which_network_is_made_from_the_code(site: Path) -
     (others,) = [name for name in rows if "sgd, " in name]
     assert rows[others] == ["yes", "yes"]
     assert {"supsup", "piggyback", "packnet", "psp", "ewc", "icarl"} <= set(others.split(", "))
+
+
+def test_what_differs_from_the_papers_is_made_from_the_code(site: Path) -> None:
+    from bs4 import BeautifulSoup
+
+    page = BeautifulSoup((site / "methods.html").read_text(), "html.parser")
+    headers = ["method", "paper", "what differs"]
+    (table,) = [table for table in page("table") if [cell.get_text() for cell in table("th")] == headers]
+    rows = [[cell.get_text() for cell in row("td")] for row in table("tr") if row.td]
+    sections = {}
+    for name in DESCRIBED:
+        text = inspect.cleandoc(configure(name).cls.__doc__ or "").replace("`", "")
+        if "\nDiffers from the paper:\n" in text:
+            sections[name] = words(text.partition("\nDiffers from the paper:\n")[2])
+    assert len(sections) > 15
+    found: dict[str, list[str]] = {}
+    for method, _, said in rows:
+        found.setdefault(method, []).append(said)
+    assert {name: " ".join(items) for name, items in found.items()} == sections
+    papers = {method: paper for method, paper, _ in rows}
+    assert papers["er"] == "1902.10486"
+    assert papers["gdumb"] == "Prabhu et al., 2020, European Conference on Computer Vision"
+    links = {link.get_text(): link["href"] for link in table("a")}
+    assert links["1902.10486"] == "https://arxiv.org/abs/1902.10486"
 
 
 def words(text: str) -> str:

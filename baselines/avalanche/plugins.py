@@ -70,9 +70,11 @@ _TAKEN = {"plugin", "bn", "kept", *Method.__annotations__, *Recipe.__annotations
 class AvalanchePlugin(FineTuning):
     """A plugin of Avalanche, run as it is: `avalanche:MASPlugin:lambda_reg=1`.
 
-    It acts on the whole network, heads included. What it knows after a task is stored, counted, and restored for the
-    next one. Plugins that change the training data, or keep anything other than tensors and simple values, are refused.
-    Where one head answers for all tasks, Avalanche gets a model with one classifier, and all data have one task label.
+    It acts on the whole network, and its penalties too, heads included. What it knows after a task is stored, counted,
+    and restored for the next one. Plugins that change the training data, or keep anything other than tensors and simple
+    values, are refused. Where one head answers for all tasks, Avalanche gets a model with one classifier, and all data
+    have one task label. Importances then grow with that head, by zeros. FromScratchTrainingPlugin leaves it alone,
+    because its shape changes.
 
     Args:
         plugin: its class's name in avalanche.training.plugins, or PACKAGE.MODULE.CLASS of another package.

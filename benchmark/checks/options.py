@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import re
 from typing import Protocol
 
 from benchmark.checks.base import Check, WrongError
+from benchmark.checks.docstring import DIFFERENCES, read_docstring
 from methods.errors import UserError, first_line
 from methods.options import Spec, call, construct, option_types, option_values, parse_spec, value_text
 
@@ -42,16 +42,15 @@ def place_of(cls: type) -> str:
 
 
 def described(subject: Configured) -> None:
-    """Its docstring starts with a summary line, and has an entry in "Args:" for each option."""
+    """Its docstring starts with a summary line, has an entry in "Args:" for each option, and sections in their form."""
     cls = subject.cls
     text = (vars(cls).get("__doc__") or "").strip()
     if not text:
         raise WrongError(f"{place_of(cls)} has no docstring; its first line is what the list of names shows: write one")
     if subject.foreign:
         return
-    arguments = inspect.cleandoc(text).partition("Args:\n")[2].partition("\n\n")[0]
-    entries = re.findall(r"^ {4}(\w+(?:, \w+)*): ", arguments, re.MULTILINE)
-    found, wanted = [name for entry in entries for name in entry.split(", ")], list(option_types(cls))
+    said = read_docstring(text)
+    found, wanted = [name for name, _ in said.options], list(option_types(cls))
     missing, unknown = [name for name in wanted if name not in found], [name for name in found if name not in wanted]
     if missing:
         raise WrongError(
@@ -63,6 +62,11 @@ def described(subject: Configured) -> None:
     if found != wanted:
         raise WrongError(
             f"the docstring of {place_of(cls)} has its options in another order; write {', '.join(wanted)}"
+        )
+    if said.stray:
+        raise WrongError(
+            f"the docstring of {place_of(cls)} has '{said.stray[0]}' under '{DIFFERENCES}', which is no item; write "
+            "'topic: sentence', indented by four spaces, and indent further what goes on in the next line"
         )
 
 

@@ -19,6 +19,7 @@ TEMPLATE = ROOT / "examples" / "method.py"
 CHECKS = {check.name: check for check in METHOD_CHECKS}
 
 FROZEN_NORM = ('bn: Literal["shared", "frozen"] = "shared"', 'bn: Literal["shared", "frozen"] = "frozen"')
+BN_SAID = '        bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone\'s.\n'
 KEEP = 'self.kept["mean"] = self.mean'
 START = "self.mean = torch.zeros(step.model.feature_dim, device=step.device)"
 IMPORT, IMPORTS = "import torch\n", "import contextlib\nimport torch\n"
@@ -37,6 +38,11 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
         "its docstring describes it and each option",
         [("        strength: weight of the penalty.\n", "")],
         "does not describe the option 'strength'; write a line 'strength: ...' under 'Args:'",
+    ),
+    (
+        "its docstring describes it and each option",
+        [(BN_SAID, f"{BN_SAID}\n    Differs from the paper:\n        Nearly all.\n")],
+        "has 'Nearly all.' under 'Differs from the paper:', which is no item; write 'topic: sentence', indented by",
     ),
     (
         "options are stored under their own names",
@@ -269,6 +275,14 @@ def test_a_broken_copy(check: str, changes: list[tuple[str, str]], says: str, br
     assert status == "failed"
     assert says in text
     assert "\n" not in text
+
+
+def test_what_differs_from_a_paper_is_no_option(broken) -> None:
+    section = (
+        "Differs from the paper:\n        lr: .003, for few epochs.\n        strength: of the mean alone,\n            "
+    )
+    changed = broken(TEMPLATE, [(BN_SAID, f"{BN_SAID}\n    {section}not of each class.\n")])
+    assert told(changed, "its docstring describes it and each option")[0] == "ok"
 
 
 def test_it_says_where(broken) -> None:
