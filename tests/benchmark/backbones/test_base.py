@@ -58,6 +58,16 @@ def assert_holds(modules: nn.Module, weights: dict[str, torch.Tensor]) -> None:
         assert torch.equal(state[name], weights[name].float()), name
 
 
+def test_random_weights_do_not_depend_on_a_seed():
+    networks = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        networks.append(SmallBackbone().network(weights=False).backbone)
+    first, second = networks
+    assert_holds(first, second.state_dict())
+    assert first[0].weight.count_nonzero() > 0
+
+
 def test_weights_that_fit_are_copied(weights):
     modules = Small()
     fill(modules, weights, (), "w")

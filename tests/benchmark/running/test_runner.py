@@ -165,6 +165,15 @@ def test_one_order_is_what_there_is_without_the_option(tmp_path: Path, exact: Ca
     assert sorted(path.name for path in (tmp_path / "one" / "cells" / "sgd-ll").iterdir()) == ["seed-0", "seed-1"]
 
 
+@pytest.mark.parametrize(("method", "same"), [("ncm", True), ("slda", True), ("linear-probe", False), ("clr", False)])
+def test_what_draws_nothing_is_the_same_with_each_seed(method: str, same: bool, tmp_path: Path) -> None:
+    """As docs/referee.md says."""
+    least = f"run --methods {method} --tasks 2 --train-images 20 --test-images 10 --epochs 1 --seeds 2 --name a"
+    assert main([*least.split(), "--jobs", "1", "--out", str(tmp_path)]) == 0
+    seeds = [tmp_path / "a" / "cells" / method / f"seed-{seed}" / "task-2.safetensors" for seed in (0, 1)]
+    assert (seeds[0].read_bytes() == seeds[1].read_bytes()) == same
+
+
 def test_a_run_does_not_go_on_with_other_orders(uninterrupted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (uninterrupted / "manifest.json").read_bytes()
     assert main([*command(uninterrupted.parent, "straight"), "--orders", "2"]) == 2
