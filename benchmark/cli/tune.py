@@ -16,7 +16,10 @@ from methods.errors import UserError
 
 # Not those of a run's --seeds N, and more than one: which option is best for one seed may be chance.
 _SEEDS = (100, 101)
-_OF_SETTINGS = ("backbone", "stream", "scenario", "image_size", "train_images", "epochs", "batch_size", "device")
+_OF_SETTINGS = (
+    *("backbone", "stream", "scenario", "image_size", "train_images", "validation"),
+    *("epochs", "batch_size", "augment", "precision", "device"),
+)
 
 
 def _tune(arguments: argparse.Namespace, argv: list[str]) -> int:

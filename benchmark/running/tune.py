@@ -78,11 +78,17 @@ class Tuning:
             other methods are not learned again.
 
     Raises:
-        UserError: the file cannot be used, or a method's `search` has an option that the method does not have.
+        UserError: the file cannot be used, a task has no validation images, or a method's `search` has an option that the method does not have.
     """
 
     def __init__(self, prepared: Prepared, budget: int, path: Path):
         self.prepared, self.budget, self.path = prepared, budget, path
+        blind = next((task.name for task in prepared.stream.tasks if not len(task.validation.labels)), None)
+        if blind is not None:
+            raise UserError(
+                f"--validation {prepared.settings.validation}: options are chosen on validation images, and task "
+                f"'{blind}' has none; hold some out, for example --validation 10"
+            )
         self._spaces = {method.label: search_space(method) for method in prepared.methods}
         self._content = self._new_content()
         if path.exists():
@@ -193,8 +199,11 @@ class Tuning:
                 "tuning_tasks": settings.tasks,
                 "image_size": settings.image_size,
                 "train_images": settings.train_images,
+                "validation": settings.validation,
                 "epochs": settings.epochs,
                 "batch_size": settings.batch_size,
+                "augment": list(settings.augment),
+                "precision": settings.precision,
                 # What "auto" means here: the file must not go on on another device.
                 "device": self.prepared.device.type,
                 "seeds": list(settings.seeds),
@@ -261,7 +270,7 @@ def average_accuracies(
         scenario=settings.scenario,
         widths=stream.widths,
     )
-    training = Training(method.recipe, settings.epochs, settings.batch_size)
+    training = Training(method.recipe, settings.epochs, settings.batch_size, settings.augment, settings.precision)
     state = start(cell)
     for number, task in enumerate(stream.tasks, 1):
         tell(TaskBegan(method.label, number, task.name))
@@ -271,7 +280,7 @@ def average_accuracies(
         network = answering.network(state, number, len(task.classes))
         for split in splits:
             data = getattr(task, split)
-            sums[split] += accuracy(evaluate(network, data, device).classes, data.labels)
+            sums[split] += accuracy(evaluate(network, data, device, settings.precision).classes, data.labels)
     return [total / len(stream.tasks) for total in sums.values()]
 
 

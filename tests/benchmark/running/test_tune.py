@@ -14,6 +14,7 @@ import torch
 from benchmark.cli.main import main
 from benchmark.config import LARGEST_SEED, Settings
 from benchmark.files import StorageError
+from benchmark.images.labelled import LabelledImages
 from benchmark.images.source import ArrayImages
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell, learn, start
@@ -653,3 +654,29 @@ def test_seeds_that_cannot_be_used_are_refused(given, says, capsys):
     assert main(f"tune --methods sgd --budget 1 {given}".split()) == 2
     assert capsys.readouterr().err == f"error: {says}\n"
     assert not Path("tuned.json").exists()
+
+
+def test_a_trial_trains_with_the_given_augmentation_and_precision(tuning, monkeypatch):
+    trainings: list[Training] = []
+
+    def learn_and_tell(cell: Any, state: Any, task: Any, training: Training, *rest: Any) -> Any:
+        trainings.append(training)
+        return learn(cell, state, task, training, *rest)
+
+    monkeypatch.setattr(tune, "learn", learn_and_tell)
+    made = tuning("sgd", budget=1, epochs=1)
+    settings = replace(made.prepared.settings, augment=("flip",), precision="bf16", validation=20)
+    made = Tuning(replace(made.prepared, settings=settings), 1, made.path.with_name("other.json"))
+    search(made, "sgd")
+    assert {(training.augment, training.precision) for training in trainings} == {(("flip",), "bf16")}
+    kept = json.loads(made.path.read_bytes())["settings"]
+    assert (kept["augment"], kept["precision"], kept["validation"]) == (["flip"], "bf16", 20)
+
+
+def test_without_validation_images_nothing_can_be_chosen(tuning):
+    made = tuning("sgd")
+    (first, second) = made.prepared.stream.tasks
+    blind = replace(second, validation=LabelledImages(second.validation.images[:0], second.validation.labels[:0]))
+    prepared = replace(made.prepared, stream=replace(made.prepared.stream, tasks=(first, blind)))
+    with pytest.raises(UserError, match=f"options are chosen on validation images, and task '{second.name}' has none"):
+        Tuning(prepared, 1, made.path)
