@@ -78,7 +78,8 @@ class Tuning:
             other methods are not learned again.
 
     Raises:
-        UserError: the file cannot be used, a task has no validation images, or a method's `search` has an option that the method does not have.
+        UserError: the file cannot be used, a task has no validation images, or a method's `search` has an option that
+            the method does not have.
     """
 
     def __init__(self, prepared: Prepared, budget: int, path: Path):
