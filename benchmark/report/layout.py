@@ -163,7 +163,7 @@ CHANCE = "dotted: chance"
 def draw_chance(axes: Axes, curves: Sequence[metrics.Array]) -> None:
     """Draw chance levels, fractions [T] over the tasks learned or [1] for a level line; the limits stay as they are."""
     for curve in curves:
-        line = {"color": QUIET, "linestyle": (0, (1, 2)), "linewidth": 0.9, "zorder": 1.5}
+        line: dict[str, Any] = {"color": QUIET, "linestyle": (0, (1, 2)), "linewidth": 0.9, "zorder": 1.5}
         if len(curve) == 1:
             axes.axhline(100 * curve[0], **line)
         else:

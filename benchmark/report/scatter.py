@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import textalloc
@@ -161,6 +162,11 @@ def _allocated(
     """
     spots = [spot for point in points for spot in point.spots]
     pairs = [point.spots for point in points if point.other]
+    # In pixels: half a marker.
+    obstacles: dict[str, Any] = {"scatter_sizes": [0.045 * axes.figure.dpi] * len(spots)}
+    if pairs:
+        obstacles["x_lines"] = [[spot.cost for spot in pair] for pair in pairs]
+        obstacles["y_lines"] = [[100 * spot.accuracy for spot in pair] for pair in pairs]
     _, _, texts, lines = textalloc.allocate(
         axes,
         [point.main.cost for point in points],
@@ -168,10 +174,7 @@ def _allocated(
         [shorten(point.method, 2.3) for point in points],
         x_scatter=[spot.cost for spot in spots],
         y_scatter=[100 * spot.accuracy for spot in spots],
-        # In pixels: half a marker.
-        scatter_sizes=[0.045 * axes.get_figure().get_dpi()] * len(spots),
-        x_lines=[[spot.cost for spot in pair] for pair in pairs] or None,
-        y_lines=[[100 * spot.accuracy for spot in pair] for pair in pairs] or None,
+        **obstacles,
         textsize=LABEL_SIZE,
         textcolor=TEXT,
         linecolor=[method_style(point.method).colour for point in points],
@@ -186,7 +189,7 @@ def _allocated(
         va="center",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.3},
     )
-    return texts, lines
+    return cast("list[Text | None]", texts), cast("list[Line2D | None]", lines)
 
 
 def _cost_axis(axes: Axes, x: metrics.Array) -> None:

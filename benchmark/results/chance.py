@@ -60,7 +60,7 @@ class Chance:
     @property
     def curves(self) -> list[Array]:
         """The curves of the main answers of all methods that are known and differ: each the mean over the orders."""
-        means = {}
+        means: dict[tuple[float, ...], Array] = {}
         for label in self._manifest.labels:
             main = asked(self._manifest, label).main
             mean = np.mean([self.curve(label, main, order) for order in self._manifest.get("orders", [None])], axis=0)
