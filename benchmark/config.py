@@ -13,6 +13,7 @@ from typing import Any, Literal
 from benchmark.backbones import backbones
 from benchmark.declaration import Option, list_items, options_of, setting
 from benchmark.files import folder_name
+from benchmark.storage.published import Published
 from benchmark.storage.tuned import Tuned
 from benchmark.streams import MOST_VALIDATION, VALIDATION, streams
 from benchmark.task_inference.rules import parse_rules
@@ -318,6 +319,7 @@ class Execution:
         tracker: "tensorboard", "wandb" or "mlflow", which also gets curves and tables.
         seconds: whether tables show seconds also if cells ran side by side, and so slowed each other down.
         in_process: whether all cells are learned in this process, because workers cannot import what the run needs.
+        reproduces: the published numbers that the results are compared with.
     """
 
     jobs: int | None = setting(
@@ -349,6 +351,7 @@ class Execution:
     seconds: bool = setting(False, help="show seconds in tables also where cells ran side by side")
     tuned: Tuned | None = None
     in_process: bool = False
+    reproduces: Published | None = None
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:

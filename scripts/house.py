@@ -34,6 +34,7 @@ FLOORS = (
     ("benchmark.checks",),
     ("benchmark.running.executors",),
     ("benchmark.running",),
+    ("benchmark.protocols",),
     ("benchmark.cli", "benchmark.api"),
     ("benchmark.__main__", "benchmark"),
 )

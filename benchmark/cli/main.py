@@ -7,7 +7,7 @@ import sys
 from importlib import metadata
 
 from benchmark.backbones import backbones
-from benchmark.cli import about, backbones_compare, cache, check, compare, cost, pretrain, report, run, tune
+from benchmark.cli import about, backbones_compare, cache, check, compare, cost, pretrain, report, reproduce, run, tune
 from benchmark.cli.options import Command
 from benchmark.running.config_file import layered
 from benchmark.streams import streams
@@ -30,7 +30,8 @@ class _Version(argparse.Action):
 
 
 _COMMANDS: tuple[Command, ...] = (
-    *(run.COMMAND, backbones_compare.COMMAND, cost.COMMAND, tune.COMMAND, report.COMMAND, compare.COMMAND),
+    *(run.COMMAND, backbones_compare.COMMAND, reproduce.COMMAND, cost.COMMAND, tune.COMMAND),
+    *(report.COMMAND, compare.COMMAND),
     *about.COMMANDS,
     *(check.COMMAND, cache.COMMAND, pretrain.COMMAND),
 )

@@ -15,6 +15,7 @@ from benchmark.files import MANIFEST, refuse_foreign
 from benchmark.running.request import requested
 
 if TYPE_CHECKING:
+    from benchmark.report.table import Table
     from benchmark.results.run import Results
 
 #: Exit status after the user interrupts a run.
@@ -66,7 +67,6 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
     from benchmark.files import StorageError, VanishedError
     from benchmark.planning.preparation import prepare_run
     from benchmark.progress.terminal import TerminalProgress, loading
-    from benchmark.report.tables import budgets_display, inference_display, summary_display
     from benchmark.report.text import to_text
     from benchmark.results.blocks import factors_of, repetitions_text
     from benchmark.running.manifest import planned_cells
@@ -90,7 +90,18 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
         raise
     except StorageError as error:
         raise UserError(f"{error}; finished tasks are kept, and this goes on: {resume}") from error
-    shown = (summary_display(results), *filter(None, [inference_display(results), budgets_display(results.manifest)]))
-    print(*map(to_text, shown), sep="\n")
+    print(*map(to_text, _shown(results)), sep="\n")
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
     return results
+
+
+def _shown(results: Results) -> list[Table]:
+    """The tables of a finished run for the terminal: of a run that reproduces published numbers, these and ours."""
+    from benchmark.report.reproduction import reproduction_display
+    from benchmark.report.tables import budgets_display, inference_display, summary_display
+
+    reproduction = reproduction_display(results)
+    if reproduction:
+        return [reproduction]
+    others = [inference_display(results), budgets_display(results.manifest)]
+    return [summary_display(results), *(table for table in others if table)]

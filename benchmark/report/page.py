@@ -28,6 +28,7 @@ from benchmark.report.oracle_gap import NAME as ORACLE_GAP
 from benchmark.report.oracle_gap import TITLE as ORACLE_TITLE
 from benchmark.report.oracle_gap import has_gaps
 from benchmark.report.page_data import page_data
+from benchmark.report.reproduction import reproduction_display
 from benchmark.report.table import EMPTY, Cell, Table
 from benchmark.report.tables import display_tables, rank_display
 from benchmark.results.blocks import repetitions_text
@@ -165,6 +166,7 @@ def write_page(results: Results) -> Path:
     tasks, answers, guesses = _tasks(results.tasks, len(manifest.orders)), answers_data(results), guesses_data(results)
     sections = [
         Section("summary", "Summary", "tables.html.j2", {"tables": [overview]}),
+        *_reproduction(results),
         *_unfinished(manifest),
         Section("figures", "Figures", "figures.html.j2", {"charts": [(c, *_files(folder, c.name)) for c in charts]}),
         *_oracle(results, inference),
@@ -223,6 +225,13 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "Repetitions": repetitions_text([(seed, order) for _, seed, order in manifest.keys_of_cells]),
         "Cells finished": f"{done} of {len(manifest.cells)}",
     }
+
+
+def _reproduction(results: Results) -> Iterator[Section]:
+    """The section of published numbers and ours, if the run is to reproduce any."""
+    table = reproduction_display(results)
+    if table:
+        yield Section("reproduction", "Published numbers reproduced", "reproduction.html.j2", {"tables": [table]})
 
 
 def _unfinished(manifest: Manifest) -> Iterator[Section]:
@@ -323,8 +332,8 @@ def _groups(manifest: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, 
     """The manifest as headings, each with its (name, text) pairs."""
     plain = {name: value for name, value in manifest.items() if not isinstance(value, Mapping)}
     for heading, values in {"run": plain, **manifest}.items():
-        # Budgets have their own table.
-        if isinstance(values, Mapping) and values and heading != "budgets":
+        # These have their own tables.
+        if isinstance(values, Mapping) and values and heading not in ("budgets", "reproduces"):
             yield heading.capitalize(), list(_flat(values))
     learned = learning_processes(manifest)
     place = [(name, text) for name in _PLACE if (text := _values(learned, name))]

@@ -9,6 +9,7 @@ from benchmark.report.latex import to_latex
 from benchmark.report.markdown import to_markdown
 from benchmark.report.oracle_gap import draw_oracle_gap
 from benchmark.report.page import write_page
+from benchmark.report.reproduction import reproduction_display
 from benchmark.report.tables import display_tables
 from benchmark.results.questions import scenario_suffix
 from benchmark.results.run import Results
@@ -37,7 +38,9 @@ def write_shown(results: Results) -> None:
     Raises:
         StorageError: they cannot be written.
     """
-    run, statistics, displayed = RunFolder(results.path), results.statistics, display_tables(results)
+    run, statistics = RunFolder(results.path), results.statistics
+    reproduction = reproduction_display(results)
+    displayed = (*display_tables(results), *([reproduction] if reproduction else []))
     note = difference_note(results.manifest)
     run.write_text("summary.md", to_markdown(displayed, statistics) + (f"\n{note}\n" if note else ""))
     run.write_text("summary.tex", to_latex(displayed, statistics) + (f"\n% {note}\n" if note else ""))

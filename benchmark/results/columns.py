@@ -650,9 +650,69 @@ INFERENCE: tuple[Column, ...] = (
 )
 
 
+#: The columns of reproduction.csv.
+REPRODUCTION: tuple[Column, ...] = (
+    Column(name="part", csv=("reproduction",), meaning="the part of the protocol; empty if it has one part"),
+    Column(name="row", csv=("reproduction",), meaning="the method's name in the protocol"),
+    Column(name="method", csv=("reproduction",), meaning="its label here"),
+    Column(name="answer", csv=("reproduction",), meaning="which answers the number is about, as in `summary.csv`"),
+    Column(
+        name="metric",
+        csv=("reproduction",),
+        meaning="the column of `summary.csv`, `parameters.csv` or `compute.csv` that the number is compared with; all "
+        "numbers of the row have its unit",
+    ),
+    Column(name="published", csv=("reproduction",), meaning="the published number; for the rule `bound`, the bound"),
+    Column(name="published_spread", csv=("reproduction",), meaning="what the source prints behind ±, if it does"),
+    Column(
+        name="spread_is",
+        csv=("reproduction",),
+        meaning="what that is: `sd`, the standard deviation of the repetitions; `se`, the standard error of their "
+        "mean; `ci95`, half its 95 % confidence interval",
+    ),
+    Column(
+        name="published_repetitions",
+        csv=("reproduction",),
+        meaning="how many runs the published number is the mean of; empty if the source does not say",
+    ),
+    Column(
+        name="ours",
+        csv=("reproduction",),
+        meaning="our mean over blocks, and half its 95 % confidence interval; empty if no repetition finished",
+        interval=True,
+    ),
+    Column(
+        name="our_spread",
+        csv=("reproduction",),
+        meaning="our spread, of the kind `spread_is`; the standard deviation if the source prints none",
+    ),
+    Column(name="our_repetitions", csv=("reproduction",), meaning="the number of our blocks"),
+    Column(
+        name="difference",
+        csv=("reproduction",),
+        meaning="`ours` less `published`, and half its 95 % confidence interval, half a unit of the last printed digit "
+        "included; empty where no spread is known, and for the rules `tolerance` and `bound`",
+        interval=True,
+    ),
+    Column(
+        name="verdict",
+        csv=("reproduction",),
+        meaning="agrees: the difference lies within its interval, or its tolerance; higher or lower: it does not; of a "
+        "bound, holds or does not hold; not judged: no spread is known; not run",
+    ),
+    Column(
+        name="rule",
+        csv=("reproduction",),
+        meaning="what the verdict follows from: `both spreads`, `our spread` or `their spread` (taken for the other's "
+        "too), `tolerance`, `bound` or `none`",
+    ),
+    Column(name="definition", csv=("reproduction",), meaning="what the source measured, in words"),
+)
+
+
 def columns_of(csv: str) -> list[Column]:
     """The columns of a CSV file, in its order; intervals do not count as columns here."""
-    own = [column for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE) if csv in column.csv]
+    own = [column for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE, *REPRODUCTION) if csv in column.csv]
     return sorted(own, key=lambda column: column.added)
 
 

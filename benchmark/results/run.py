@@ -26,6 +26,7 @@ from benchmark.results.matrices import Matrices, answer_matrices, repetitions_of
 from benchmark.results.paired_tests import Statistics, paired_statistics
 from benchmark.results.questions import asked, rule_of
 from benchmark.results.repeated import Repeated
+from benchmark.results.reproduction import reproduction_table
 from benchmark.results.schema import (
     ACCURACY_COLUMNS,
     ALL_ACCURACY_COLUMNS,
@@ -77,6 +78,7 @@ class Results:
         statistics: the methods' ranks, paired tests of their differences, and the conclusions from them.
         chance: what can be reached without looking at an image.
         repeated: each value behind the means of `summary` and `inference`, if they are too few for an interval.
+        reproduction: a row per published number that the run is to reproduce (`reproduce`); none in other runs.
     """
 
     path: Path
@@ -95,6 +97,7 @@ class Results:
     statistics: Statistics
     chance: Chance
     repeated: Repeated
+    reproduction: pd.DataFrame
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -110,7 +113,8 @@ class Results:
             "ranks": self.statistics.ranks,
             "statistics": self.statistics.pairs,
         }
-        return tables if self.inference.empty else tables | {"inference": self.inference}
+        more = {"inference": self.inference, "reproduction": self.reproduction}
+        return tables | {name: frame for name, frame in more.items() if not frame.empty}
 
     @property
     def over_orders(self) -> bool:
@@ -345,4 +349,5 @@ def results_of(
             **summary_repeated(matrices, factors),
             **inference_repeated(guesses, of_answers, manifest, factors),
         },
+        reproduction=reproduction_table(manifest, of_answers, (parameters, compute), factors),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,38 +49,72 @@ def read_config(path: Path, options: Sequence[Option]) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, or has an unknown option or a value of a wrong type.
     """
-    content = _content(path)
+    try:
+        content = toml_content(path)
+    except FileNotFoundError:
+        raise UserError(f"--config: there is no file {path}; each run has one, results/<run>/{CONFIG_NAME}") from None
+    except IsADirectoryError:
+        raise UserError(f"--config: {path} is a folder; give a file, as {path / CONFIG_NAME}") from None
+    except ValueError as error:
+        raise UserError(f"--config: {path} {error}") from error
+    return option_values(content, options, f"--config {path}")
+
+
+def option_values(content: Mapping[str, Any], options: Sequence[Option], where: str) -> dict[str, Any]:
+    """Return the values that a table of a TOML file gives to options, by the options' names.
+
+    Args:
+        content: the table.
+        options: those that it may have; `config` is never among them.
+        where: the file, and the table in it, for messages.
+
+    Raises:
+        UserError: there is an unknown option or a value of a wrong type.
+    """
     valid = {option.name: option for option in options if option.name != "config"}
     values: dict[str, Any] = {}
     for key, value in content.items():
         option = valid.get(key.replace("-", "_"))
         if option is None:
             shown = [_key(each) for each in valid.values()]
-            close = difflib.get_close_matches(key.replace("_", "-"), shown, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
-            raise UserError(f"--config {path} has an unknown option '{key}': {hint}valid are {', '.join(shown)}")
+            hint = did_you_mean(key.replace("_", "-"), shown)
+            raise UserError(f"{where} has an unknown option '{key}': {hint}valid are {', '.join(shown)}")
         if option.name in values:
-            raise UserError(f"--config {path} gives '{_key(option)}' twice; give it once")
+            raise UserError(f"{where} gives '{_key(option)}' twice; give it once")
         try:
             values[option.name] = option.from_file(value)
         except ValueError as error:
-            raise UserError(f"--config {path}: {key} = {_shown(value)} {error}") from None
+            raise UserError(f"{where}: {key} = {shown_value(value)} {error}") from None
     return values
 
 
-def _content(path: Path) -> dict[str, Any]:
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return "did you mean 'WORD'? " with the closest of the known words; empty if none is close."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{close[0]}'? " if close else ""
+
+
+def toml_content(path: Path, parse_float: Callable[[str], float] = float) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Args:
+        path: the file.
+        parse_float: makes a number of its text.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError: there is no such file.
+        ValueError: it cannot be read, or is not TOML; the message is the rest of a sentence that begins with the path.
+    """
     try:
         # Some Windows editors put a byte order mark at the start.
         text = path.read_bytes().decode().removeprefix("\ufeff")
-        return tomllib.loads(text)
-    except FileNotFoundError:
-        raise UserError(f"--config: there is no file {path}; each run has one, results/<run>/{CONFIG_NAME}") from None
-    except IsADirectoryError:
-        raise UserError(f"--config: {path} is a folder; give a file, as {path / CONFIG_NAME}") from None
+        return tomllib.loads(text, parse_float=parse_float)
+    except (FileNotFoundError, IsADirectoryError):
+        raise
     except OSError as error:
-        raise UserError(f"--config: {path} cannot be read: {error.strerror or error}") from error
+        raise ValueError(f"cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"--config: {path} is damaged, or is not TOML: {first_line(error)}") from error
+        raise ValueError(f"is damaged, or is not TOML: {first_line(error)}") from error
 
 
 def write_config(folder: Path, settings: Settings, execution: Execution) -> None:
@@ -122,7 +156,7 @@ def _toml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """Return a value from the file for a message, on one short line."""
     text = _toml(tuple(value) if isinstance(value, list) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."

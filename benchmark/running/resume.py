@@ -34,7 +34,7 @@ def resumed(old: Manifest, new: Manifest, process: Process) -> Manifest:
     """
     # Manifests of older versions may lack these keys.
     missing = {key: new[key] for key in ("id", "plugins")}
-    made_again = {key: new[key] for key in ("backbone", "bounds")}
+    made_again = {key: new[key] for key in ("backbone", "bounds", "reproduces") if key in new}
     return Manifest({**missing, **old, "finished": None, "processes": [*processes(old), process], **made_again})
 
 

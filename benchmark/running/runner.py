@@ -61,6 +61,8 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
     manifest["budgets"] = {label: asdict(budget) for label, budget in prepared.budgets.items()}
     manifest["plugins"] = fingerprints(execution.plugins)
     manifest["bounds"] = [method.label for method in prepared.methods if method.cls.bound]
+    if execution.reproduces:
+        manifest["reproduces"] = execution.reproduces.as_json()
     if execution.tuned:
         manifest["tuned"] = execution.tuned.origin(manifest, prepared.stream.training_fingerprints)
         if differing := manifest["tuned"]["differences"]:

@@ -11,7 +11,17 @@ from types import ModuleType
 import pytest
 
 from benchmark.report.table import WRITERS
-from benchmark.results.columns import CLASSES, COLUMNS, INFERENCE, PAIRS, RANKS, columns_of, names_of, shown_in
+from benchmark.results.columns import (
+    CLASSES,
+    COLUMNS,
+    INFERENCE,
+    PAIRS,
+    RANKS,
+    REPRODUCTION,
+    columns_of,
+    names_of,
+    shown_in,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,7 +33,7 @@ def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 def test_the_readme_has_the_columns_as_they_are(script: ModuleType) -> None:
     text = script.README.read_text(encoding="utf-8")
-    for csv in ("summary", "parameters", "compute", "classes", "inference", "ranks", "statistics"):
+    for csv in ("summary", "parameters", "compute", "classes", "inference", "ranks", "statistics", "reproduction"):
         assert f"<!-- columns of {csv}.csv, by scripts/columns.py -->\n| column | meaning | better |\n" in text
     assert script.filled(text) == text, "run python scripts/columns.py"
 
@@ -36,7 +46,7 @@ def test_what_the_readme_had_before_is_replaced(script: ModuleType) -> None:
 
 
 def test_every_column_says_what_it_is_and_what_is_shown_can_be_written() -> None:
-    for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE):
+    for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE, *REPRODUCTION):
         assert column.meaning
         assert "|" not in column.meaning, "it would end a cell of the table in the README"
         if column.headers or column.header_over_orders:

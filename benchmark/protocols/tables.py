@@ -1,0 +1,79 @@
+"""Tables of a protocol's file, checked: every message names the file, the table and the entry."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.running.config_file import did_you_mean, shown_value
+from methods.errors import UserError
+
+_WORDS = {
+    str: "text in quotes",
+    dict: "a table",
+    list: "a list",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
+
+
+class Number(float):
+    """A number that knows how many digits its text has after the point."""
+
+    digits: int
+
+    def __new__(cls, text: str) -> Number:
+        number = super().__new__(cls, text)
+        mantissa = re.split("[eE]", text)[0]
+        number.digits = len(mantissa.partition(".")[2].replace("_", ""))
+        return number
+
+
+@dataclass(frozen=True)
+class Place:
+    """A table of the file, for messages: "reproduce FILE, [parts.task]"."""
+
+    file: Path
+    table: str = ""
+
+    def __str__(self) -> str:
+        return f"reproduce {self.file}" + (f", [{self.table}]" if self.table else "")
+
+    def inside(self, table: str) -> Place:
+        """A table in this one."""
+        return Place(self.file, f"{self.table}.{table}" if self.table else table)
+
+    def refuse(self, why: str) -> UserError:
+        """The error with a reason."""
+        return UserError(f"{self}: {why}")
+
+
+def check_table(
+    table: Mapping[str, Any], known: Mapping[str, type], place: Place, required: Sequence[str] = ()
+) -> None:
+    """Check a table's keys, and the types of their values.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value has another type.
+    """
+    for key, value in table.items():
+        if key not in known:
+            raise place.refuse(f"'{key}' is unknown: {did_you_mean(key, list(known))}valid are {', '.join(known)}")
+        if not _fits(value, known[key]):
+            raise place.refuse(f"{key} = {shown_value(value)} must be {_WORDS[known[key]]}")
+    for key in required:
+        if key not in table:
+            raise place.refuse(f"'{key}' is missing; it must be {_WORDS[known[key]]}")
+
+
+def _fits(value: Any, kind: type) -> bool:
+    """Whether a value is of this type; a number must be finite."""
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # True is an int in Python.
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
