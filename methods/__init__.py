@@ -73,6 +73,7 @@ for _name, _target, _summary in (
     ("er", "baselines.er:ER", "experience replay from a reservoir of past images"),
     ("er-ace", "baselines.er_ace:ERACE", "experience replay; new images compete with classes of their batch alone"),
     ("derpp", "baselines.derpp:DERpp", "dark experience replay: stored logits beside images and labels"),
+    ("cls-er", "baselines.cls_er:CLSER", "experience replay with a fast and a slow mean of the weights, which answers"),
     ("agem", "baselines.agem:AGEM", "gradients projected so that the loss on stored images does not rise"),
     ("ncm", "baselines.ncm:NCM", "frozen backbone, the nearest class mean by cosine; no gradient step"),
     ("slda", "baselines.slda:SLDA", "frozen backbone, streaming linear discriminant analysis; no gradient step"),
@@ -137,7 +138,7 @@ methods.add_group(
     "methods for --scenario class, where classes of all tasks compete",
     members=(
         *("sgd", "ewc", "online-ewc", "si", "lwf"),
-        *("er", "er-ace", "derpp", "agem", "icarl", "gdumb", "wa", "bic"),
+        *("er", "er-ace", "derpp", "cls-er", "agem", "icarl", "gdumb", "wa", "bic"),
         *("ncm", "slda", "ranpac", "slca", "aper", "ease", "lae", "joint"),
     ),
 )

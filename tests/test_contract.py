@@ -24,8 +24,13 @@ SPECIFICATIONS = (
 # They work on convolutions and on a transformer, in ways of their own, so both are checked.
 ON_BOTH = ("clr", "norm-only", "bitfit", "ssf", "adapter", "psp", "supsup", "packnet", "ewc")
 # Each handles the columns of earlier or later tasks in a way of its own.
-ALL_LOGITS = ("sgd:logits=all", "derpp:logits=all", "joint:logits=all")
-CURRENT_LOGITS = ("ewc:logits=current:fisher=exact", "er:logits=current", "derpp:logits=current")
+ALL_LOGITS = ("sgd:logits=all", "derpp:logits=all", "cls-er:logits=all", "joint:logits=all")
+CURRENT_LOGITS = (
+    "ewc:logits=current:fisher=exact",
+    "er:logits=current",
+    "derpp:logits=current",
+    "cls-er:logits=current",
+)
 CHECKS = {check.name: check for check in METHOD_CHECKS}
 
 

@@ -66,6 +66,8 @@ def per_task(s: dict[str, int]) -> dict[str, float]:
         "er": 0,
         "er-ace": 0,
         "derpp": 0,
+        # The heads of the working model and of the plastic mean: 512 weights and a bias for each of 10 classes.
+        "cls-er": 2 * 5_130,
         "gdumb": 0,
         # The head that was trained: 512 weights and a bias for each of 10 classes. Here classes of all tasks compete.
         "icarl": 5_130,

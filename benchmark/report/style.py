@@ -37,7 +37,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (_ORANGE, ("bn-only", "confit", "linear-probe", "bpn", "reprogram")),
     (_BLACK, ("joint", "single-task")),
     (_GREY, ("sgd", "sgd-ll", "ncm", "slda", "ranpac")),
-    (_WINE, ("icarl", "wa", "bic")),
+    (_WINE, ("icarl", "wa", "bic", "cls-er")),
     (_TEAL, ("norm-only", "bitfit", "ssf", "adapter", "vpt")),
     (_OLIVE, ("l2p", "dualprompt", "coda-prompt")),
     (_INDIGO, ("slca", "aper", "ease", "lae")),

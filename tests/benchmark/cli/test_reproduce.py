@@ -55,7 +55,7 @@ targets = [{method = "plain", value = 0.0, tolerance = 100.0}]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_report: None, one_thread: None) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(RUN + TARGETS)
     Path("parts.toml").write_text(RUN + PARTS)
@@ -124,7 +124,7 @@ def test_the_numbers_are_run_compared_and_written(here: Path, capsys, monkeypatc
     assert pd.read_csv(folder / "reproduction.csv")["published"].tolist()[0] == 0.124, "a corrected number counts"
 
 
-def test_rows_and_seeds_can_be_chosen_and_the_table_says_so(here: Path, capsys):
+def test_rows_and_seeds_can_be_chosen_and_the_table_says_so(here: Path, capsys, quick_report):
     assert reproduce("mine.toml", "--name", "less", "--methods", "replay", "--seeds", "3,") == 0
     rows = pd.read_csv(here / "results" / "less" / "reproduction.csv")
     assert rows["verdict"].tolist() == ["not judged", "holds"]
@@ -134,7 +134,7 @@ def test_rows_and_seeds_can_be_chosen_and_the_table_says_so(here: Path, capsys):
     assert (manifest["settings"]["methods"], manifest["settings"]["seeds"]) == (["er:memory=10"], [3])
 
 
-def test_parts_are_runs_of_their_own_and_what_was_stopped_goes_on(here: Path, capsys, monkeypatch):
+def test_parts_are_runs_of_their_own_and_what_was_stopped_goes_on(here: Path, capsys, monkeypatch, quick_report):
     from benchmark.running.executors import cells
 
     learn, learned = cells.learn, []
@@ -195,7 +195,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_made(words: str, says
     assert says in refusal(capsys, *words.split())
 
 
-def test_mammoths_protocol_runs_on_files_of_its_format(here: Path, write_mnist, capsys):
+def test_mammoths_protocol_runs_on_files_of_its_format(here: Path, write_mnist, capsys, quick_report):
     write_mnist(here / "there" / "MNIST" / "raw", per_class=12)
     words = "mammoth-split-mnist --data there --seeds 1 --methods er --name mnist"
     assert reproduce(*words.split()) == 0

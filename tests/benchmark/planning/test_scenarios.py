@@ -18,7 +18,7 @@ from methods.configured import configure
 from methods.errors import UserError
 from methods.scenarios import Scenario
 
-ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "er-ace", "derpp", "agem", "gdumb", "joint"]
+ALL_JOINT = ["sgd", "ewc", "online-ewc", "si", "lwf", "er", "er-ace", "derpp", "cls-er", "agem", "gdumb", "joint"]
 ALL_JOINT += ["ncm", "slda", "ranpac", "aper", "lae"]
 # They need a transformer.
 PROMPTS = ["l2p", "dualprompt", "coda-prompt"]

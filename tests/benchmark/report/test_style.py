@@ -15,7 +15,7 @@ FAMILIES = [
     ["bn-only", "confit", "linear-probe", "bpn", "reprogram"],
     ["joint", "single-task"],
     ["sgd", "sgd-ll", "ncm", "slda", "ranpac"],
-    ["icarl", "wa", "bic"],
+    ["icarl", "wa", "bic", "cls-er"],
     ["norm-only", "bitfit", "ssf", "adapter", "vpt"],
     ["l2p", "dualprompt", "coda-prompt"],
     ["slca", "aper", "ease", "lae"],
