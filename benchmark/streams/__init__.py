@@ -16,6 +16,11 @@ streams: Registry[type[StreamSource]] = Registry("stream", entry_points="continu
 for _name, _target, _summary in (
     ("mini", "mini.stream:MiniStream", "eight small embedded tasks at 32x32; needs no file and no network"),
     ("folder", "folder:FolderStream", "folder:DIR[:order=a,b,c] - an ImageFolder tree or zip per task"),
+    (
+        "split-folder",
+        "split_folder:SplitFolder",
+        "split-folder:DIR[:tasks=10][:order=1993] - one ImageFolder tree or zip, its classes divided among tasks",
+    ),
     ("split-cifar10", "torchvision_sets:SplitCIFAR10", "CIFAR-10 split into tasks (downloaded once)"),
     ("split-cifar100", "torchvision_sets:SplitCIFAR100", "CIFAR-100 split into tasks (downloaded once)"),
     ("split-mnist", "torchvision_sets:SplitMNIST", "MNIST split into tasks (downloaded once)"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +12,7 @@ from torchvision import datasets
 from benchmark.files import user_cache
 from benchmark.images.source import ArrayImages
 from benchmark.streams import streams
+from benchmark.streams.shares import Shares
 from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError
 from methods.paths import given_path
@@ -53,28 +53,18 @@ class TorchvisionSplit(StreamSource):
         first: int | None = None,
         increment: int | None = None,
     ):
-        if tasks is not None and increment is not None:
-            raise ValueError(f"tasks={tasks} and increment={increment} exclude each other; give one of them")
-        if order is not None and not 0 <= order < 2**32:
-            raise ValueError(f"order={order} must be a whole number from 0 to {2**32 - 1}")
-        if increment is None:
-            self.sizes = shared_out(self.class_count, self.default_tasks if tasks is None else tasks, first)
-        else:
-            self.sizes = stepwise(self.class_count, increment, first)
-        self.tasks = len(self.sizes)
+        self.shares = Shares(
+            self.default_tasks if (tasks, increment) == (None, None) else tasks, order, first, increment
+        )
+        self.tasks = len(self.shares.sizes(self.class_count))
         self.root = root
         self.order = order
 
     def raw_tasks(self, limit: int | None) -> list[RawTask]:
         title = self.dataset.__name__
         train, test = (load_set(self.dataset, self.root, part, self.archives) for part in (True, False))
-        order = list(range(self.class_count))
-        if self.order is not None:
-            # NumPy promises never to change RandomState's numbers.
-            order = np.random.RandomState(self.order).permutation(self.class_count).tolist()
-        ends = list(accumulate(self.sizes, initial=0))
-        chosen = [order[first:last] for first, last in pairwise(ends)][:limit]
-        digits = len(str(len(self.sizes)))
+        chosen = self.shares.groups(self.class_count)[:limit]
+        digits = len(str(self.tasks))
         return [
             RawTask(
                 f"{title.lower()}-{number:0{digits}}",
@@ -84,56 +74,6 @@ class TorchvisionSplit(StreamSource):
             )
             for number, labels in enumerate(chosen, 1)
         ]
-
-
-def shared_out(classes: int, tasks: int, first: int | None) -> list[int]:
-    """The class count of each task.
-
-    Args:
-        classes: of the data set.
-        tasks: number of tasks.
-        first: classes of the first task; None if all tasks have the same number.
-
-    Raises:
-        ValueError: a task would have fewer than two classes, or without `first` the tasks would differ.
-    """
-    if first is None:
-        possible = [n for n in range(1, classes // 2 + 1) if classes % n == 0]
-        if tasks not in possible:
-            raise ValueError(
-                f"tasks={tasks} does not share out {classes} classes evenly, two or more to a task; "
-                f"right are {', '.join(map(str, possible))}"
-            )
-        return [classes // tasks] * tasks
-    _check_first(classes, first)
-    most = 1 + (classes - first) // 2
-    if not 2 <= tasks <= most:
-        raise ValueError(f"tasks={tasks} with first={first} must be from 2 to {most}: each task needs two classes")
-    each, more = divmod(classes - first, tasks - 1)
-    return [first, *(each + (number < more) for number in range(tasks - 1))]
-
-
-def stepwise(classes: int, increment: int, first: int | None) -> list[int]:
-    """As `shared_out`, if the size of the later tasks is given instead of their number.
-
-    Raises:
-        ValueError: the classes cannot be divided so.
-    """
-    if first is not None:
-        _check_first(classes, first)
-    rest = classes - (first or 0)
-    possible = [n for n in range(2, rest + 1) if rest % n == 0]
-    if increment not in possible:
-        raise ValueError(
-            f"increment={increment} does not share out {rest} classes evenly, two or more to a task; "
-            f"right are {', '.join(map(str, possible))}"
-        )
-    return [*([first] if first is not None else []), *[increment] * (rest // increment)]
-
-
-def _check_first(classes: int, first: int) -> None:
-    if not 2 <= first <= classes - 2:
-        raise ValueError(f"first={first} must be from 2 to {classes - 2}: each task needs two of {classes} classes")
 
 
 def load_set(
