@@ -25,7 +25,7 @@ _BESIDE = ("mask_token",)
 class TimmBackbone(Backbone):
     """timm:NAME[:weights=pretrained][:image_size=N] - any network of the package timm, an extra
 
-    Images are normalised as timm's weights of that name expect. A network that takes images of one size only, as most
+    A network that takes images of one size only, as most
     transformers, gets them in the size of timm's weights.
 
     Args:
@@ -34,15 +34,19 @@ class TimmBackbone(Backbone):
             or DINOv2's names.
         image_size: the height and width of its images, in pixels; none for timm's, or any if the network takes any.
             The position embeddings of weights for another size are interpolated.
+        normalise: whether images are normalised as timm's weights of that name expect; else pixels are from 0 to 1.
     """
 
-    def __init__(self, model: str, weights: str = "random", image_size: int | None = None):
+    def __init__(self, model: str, weights: str = "random", image_size: int | None = None, normalise: bool = True):
         if image_size is not None and image_size < 1:
             raise ValueError(f"image_size={image_size} is not at least 1")
         self.model = model
         self.weights = weights
         self._published = _published(model)
-        self.mean, self.std = tuple(self._published.mean), tuple(self._published.std)
+        self.normalise = normalise
+        channels = len(self._published.mean)
+        self.mean = tuple(self._published.mean) if normalise else (0.0,) * channels
+        self.std = tuple(self._published.std) if normalise else (1.0,) * channels
         own = int(self._published.input_size[1]) if self._published.fixed_input_size else None
         self.image_size = image_size or own
 

@@ -22,17 +22,19 @@ _HEADERS = ("Row", "What is measured", "Published", "Here", "Difference", "95 % 
 _JUDGED = ("agrees", "higher", "lower")
 _SPREADS = {"sd": "SD", "se": "SE", "ci95": "95 % CI"}
 
-_RULE = (
-    "A difference is ours less the published number, with its 95 % confidence interval (Welch's, from both spreads and "
-    "numbers of repetitions); it agrees if the interval holds 0, which says no more than that the true difference is "
-    "likely within the interval."
+# Each with the rules that it explains.
+_RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "A difference is ours less the published number, with its 95 % confidence interval. It agrees if the interval "
+        "holds 0, which says no more than that the true difference is likely within the interval.",
+        ("both spreads", "our spread", "their spread"),
+    ),
+    ("The interval is Welch's, from both spreads and numbers of repetitions.", ("both spreads",)),
+    ("Where the source has no spread that can be used (a), ours is taken for both.", ("our spread",)),
+    ("Where we have no spread (b), that of the source is taken for both.", ("their spread",)),
+    ("Where the protocol names a tolerance instead (c), a difference within it agrees.", ("tolerance",)),
+    ("A bound (d) holds or does not.", ("bound",)),
 )
-_OTHER_RULES = {
-    "our spread": "Where the source has no spread (a), ours is taken for both.",
-    "their spread": "Where we have no spread (b), that of the source is taken for both.",
-    "tolerance": "Where the source has no spread but names a tolerance (c), a difference within it agrees.",
-    "bound": "A bound (d) holds or does not.",
-}
 _MARKS = {"our spread": " (a)", "their spread": " (b)", "tolerance": " (c)", "bound": " (d)"}
 
 
@@ -69,7 +71,7 @@ def _display(parts: Sequence[tuple[Published, pd.DataFrame]]) -> Table:
             rules.add(str(row["rule"]))
     first = parts[0][0]
     said = [f"{first.title}. Source: {first.source}.", conclusion(verdicts)]
-    said += ["Rule:", _RULE, *(text for rule, text in _OTHER_RULES.items() if rule in rules)]
+    said += [text for text, explained in _RULES if rules.intersection(explained)]
     departures = list(dict.fromkeys(text for published, _ in parts for text in published.departures))
     if departures:
         said.append(f"Otherwise than the protocol says: {' '.join(departures)}")
@@ -102,9 +104,8 @@ def conclusion(verdicts: Sequence[str]) -> str:
 def _cells(part: str, target: Target, row: Mapping[str, Any]) -> tuple[Cell, ...]:
     digits, scale = target.digits, 100.0 if is_fraction(target.metric) else 1.0
 
-    def number(value: Any, sign: str = "") -> str:
-        text = f"{scale * value:{sign}.{max(digits, 1)}f}"
-        return text.replace("-", MINUS)
+    def number(value: Any, sign: str = "", more: int = 0) -> str:
+        return f"{scale * value:{sign}.{max(digits, 1) + more}f}".replace("-", MINUS)
 
     def spread(value: Any, kind: str, count: Any) -> str:
         runs = "" if _missing(count) else f" of {int(count)}"
@@ -119,8 +120,11 @@ def _cells(part: str, target: Target, row: Mapping[str, Any]) -> tuple[Cell, ...
     published += spread(target.spread, target.spread_is or "sd", target.repetitions)
     ours = interval = difference = EMPTY
     if not _missing(row["ours"]):
-        ours = number(row["ours"]) + spread(row["our_spread"], target.spread_is or "sd", row["our_repetitions"])
-        difference = number(row["difference"], "+")
+        # Near a bound, rounding would hide on which side a number lies.
+        more = 2 if target.bound else 0
+        ours = number(row["ours"], more=more)
+        ours += spread(row["our_spread"], target.spread_is or "sd", row["our_repetitions"])
+        difference = number(row["difference"], "+", more)
     if not _missing(row["difference_ci95"]):
         low, high = (row["difference"] + side * row["difference_ci95"] for side in (-1, 1))
         interval = f"[{number(low, '+')}, {number(high, '+')}]"
