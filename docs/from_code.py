@@ -2,8 +2,9 @@
 
 The directive `{methods}` becomes a section for each method, with what `python -m benchmark methods NAME` prints, but
 for what depends on the length of the stream. The directive `{scenarios}` becomes a table of who answers where, and
-`{networks}` one of the kinds of networks that methods work on. The directive `{deviations}` becomes a table of what
-differs from the papers: the sections "Differs from the paper:" of the methods' docstrings.
+`{networks}` one of the kinds of networks that methods work on. `{deviations}` becomes a table of what differs from the
+papers: the sections "Differs from the paper:" of the methods' docstrings. `{protocols}` becomes one of what `reproduce`
+can run.
 Docstrings are plain text: what Markdown or reStructuredText would take for markup is escaped.
 """
 
@@ -25,6 +26,8 @@ from benchmark.config import Settings
 from benchmark.planning.describe import Description, Option, describe, shown_on
 from benchmark.planning.estimate import StreamShape
 from benchmark.planning.usable import refusal
+from benchmark.protocols import find_protocol, protocol_names
+from benchmark.protocols.protocol import Protocol
 from benchmark.report.table import bytes_text
 from benchmark.results.columns import TIMES
 from methods import methods
@@ -82,6 +85,33 @@ def scenario_table() -> str:
 def _answers(scenario: Scenario, own: tuple[Scenario, ...]) -> str:
     """How a method answers in a scenario, if it has an answer of its own in these."""
     return "yes" if scenario in own else "after a rule has guessed the task" if "task" in own else ""
+
+
+class Protocols(SphinxDirective):
+    """`{protocols}`: a table of the protocols that `reproduce` runs."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(protocol_table())
+
+
+def protocol_table() -> str:
+    """The shipped protocols, from their files, in Markdown."""
+    protocols = [find_protocol(name) for name in protocol_names()]
+    headers = ("protocol", "what", "source", "parts", "rows", "numbers", "data")
+    return _table(headers, [_protocol_row(protocol) for protocol in protocols])
+
+
+def _protocol_row(protocol: Protocol) -> tuple[str, ...]:
+    needs = dict.fromkeys(part.data.needs for part in protocol.parts if part.data)
+    return (
+        f"`{protocol.name}`",
+        escape(protocol.title),
+        escape(protocol.source),
+        ", ".join(part.name for part in protocol.parts),
+        ", ".join(f"`{row}`" for row in protocol.rows),
+        str(sum(len(part.targets) for part in protocol.parts)),
+        escape("; ".join(needs) or "none"),
+    )
 
 
 class Networks(SphinxDirective):
@@ -231,6 +261,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("scenarios", Scenarios)
     app.add_directive("networks", Networks)
     app.add_directive("deviations", Deviations)
+    app.add_directive("protocols", Protocols)
     # Before Napoleon, at 500, turns sections into markup.
     app.connect("autodoc-process-docstring", escape_docstring, priority=400)
     return {"parallel_read_safe": True}

@@ -42,6 +42,8 @@ class Network(nn.Module):
         #: The head that answers, and how many of its units.
         self.head_key = ""
         self.classes = 0
+        #: Names of the backbone's tensors that are frozen, whatever a method says.
+        self.frozen: frozenset[str] = frozenset()
         #: Images that have passed through the backbone so far; three times those whose gradients are wanted.
         self.passed = 0
         self._still: list[nn.Module] = []

@@ -24,7 +24,7 @@ from PIL import Image
 
 from benchmark import workers
 from benchmark.backbones import backbones
-from benchmark.cli import about, backbones_compare, cost, run, tune
+from benchmark.cli import about, backbones_compare, cost, reproduce, run, tune
 from benchmark.cli.main import main
 from benchmark.config import Settings
 from benchmark.streams import streams
@@ -69,13 +69,8 @@ NOT_RUN = {
     "run --methods clr,er --stream split-cifar100:tasks=20:root=/data --tasks 5": DOWNLOAD,
     "run --methods clr,er --stream avalanche:SplitTinyImageNet --tasks 5": DOWNLOAD,
     "run --methods sgd,er,joint --stream rotated-mnist --scenario domain": DOWNLOAD,
-    "run --stream split-mnist --backbone mlp:init=xavier --scenario class --validation 0 --epochs 1 --batch-size 10 "
-    "--schedule constant --seeds 3 --jobs 1 --name split-mnist --methods "
-    "' sgd:lr=0.03:momentum=0:clip=0:logits=all, er:lr=0.01:memory=200:fill=during:momentum=0:clip=0:logits=all, "
-    "derpp:lr=0.03:alpha=0.2:beta=1:memory=200:replay_batch=128:fill=during:momentum=0:clip=0:logits=all, "
-    "online-ewc:lr=0.03:strength=180:decay=1:fisher=weighted:samples=12000:momentum=0:clip=0:logits=all, "
-    "si:lr=0.1:strength=1:damping=0.9:relu=none:limit=1:momentum=0:clip=0:logits=all, "
-    "lwf:lr=0.03:weight_decay=0.0005:warmup=1:momentum=0:clip=0:logits=seen'": DOWNLOAD,
+    "reproduce mammoth-split-mnist": DOWNLOAD,
+    "reproduce clr-skill53": "a ResNet-50 takes many seconds; tests/benchmark/cli/test_reproduce.py runs protocols",
     "run --methods clr,bn-only,linear-probe,er,ncm,ranpac --scenario class --infer all --image-size 64 --stream "
     "folder:DIR:order=flowers5,gtsrb,scenes15,pacs_sketch,food101,sign_digits,dtd10,trashnet --epochs 5 "
     "--train-images 200 --test-images 150 --backbone resnet18:until=layer3:weights=FILE": REAL,
@@ -181,7 +176,7 @@ def shortened(argv: list[str]) -> list[str]:
 def test_there_is_something_to_check() -> None:
     named = {argv[0] for page in PAGES for argv in benchmark_commands(page)}
     assert named >= {"run", "compare", "backbones-compare", "report", "cost", "tune", "methods", "streams", "backbones"}
-    assert named >= {"cache", "check", "pretrain"}
+    assert named >= {"cache", "check", "pretrain", "reproduce"}
 
 
 @by_page
@@ -199,6 +194,8 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setattr(workers, "warm_up", lambda: None)
     compare = lambda runs, *others: max(map(check, runs.values()))  # noqa: E731
     monkeypatch.setattr(backbones_compare, "compare_backbones", compare)
+    several = lambda runs, *others: max(check(settings) for settings, _ in runs.values())  # noqa: E731
+    monkeypatch.setattr(reproduce, "reproduce_command", several)
     for module, name in ((run, "run"), (cost, "cost"), (tune, "tune"), (about, "describe")):
         monkeypatch.setattr(module, f"{name}_command", check)
     for argv in benchmark_commands(page):

@@ -26,6 +26,11 @@ backbones.add_lazy(
     "benchmark.backbones.mlp:Perceptron",
     "multilayer perceptron with random weights, as on Split MNIST; mlp:hidden=100:layers=2:channels=1:size=28",
 )
+backbones.add_lazy(
+    "conv-mlp",
+    "benchmark.backbones.conv_mlp:ConvMLP",
+    "five frozen convolutions for 32x32, then layers that learn; conv-mlp:weights=FILE:hidden=2000:layers=2",
+)
 
 backbones.add_lazy(
     "timm",

@@ -34,6 +34,8 @@ class Backbone(ABC):
     std: tuple[float, ...]
     #: The only height and width of images that it takes, in pixels; None if it takes any that are not too small.
     image_size: int | None = None
+    #: Beginnings of the names of tensors that no method changes.
+    frozen: ClassVar[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:
@@ -88,7 +90,10 @@ class Backbone(ABC):
                 f"--backbone: {self.label} has a 1x1 convolution of stride {stride} over {channels} channels that is "
                 "no nn.Conv2d: on some processors, torch's gradient of it is wrong or ends the process"
             )
-        return Network(modules, features, self.mean, self.std)
+        network = Network(modules, features, self.mean, self.std)
+        frozen = tuple(f"backbone.{name}" for name in self.frozen)
+        network.frozen = frozenset(name for name, _, _ in network.tensors() if name.startswith(frozen))
+        return network
 
     def _check_numbers(self, modules: nn.Module) -> None:
         """Refuse parameters that are not finite real numbers, and convert the others to single precision."""
@@ -144,7 +149,7 @@ def read_weights(path: str, words: tuple[str, ...] = ()) -> dict[str, Tensor]:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever is wrong with the file, the user needs its name
         raise UserError(f"--backbone: {path} cannot be read as a file of weights: {_reason(error)}") from error
-    for key in ("state_dict", "model", "teacher"):
+    for key in ("state_dict", "state", "model", "teacher"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):

@@ -53,7 +53,10 @@ class Workbench:
         if self.head_is_fixed:
             self.network.heads.add(SHARED, most_classes)
         self.network.to(device)
-        self.parts: dict[str, Part] = {name: method.part(owner, name) for name, owner, _ in self.network.tensors()}
+        self.parts: dict[str, Part] = {
+            name: "frozen" if name in pristine.frozen else method.part(owner, name)
+            for name, owner, _ in self.network.tensors()
+        }
         for name, part in self.parts.items():
             if part not in get_args(Part):
                 raise ValueError(f"{type(method).__name__} puts {name} into the unknown part '{part}'")

@@ -74,10 +74,10 @@ def _part(name: str, content: Mapping[str, Any], place: Place) -> Part:
     options = [option for option in RUN_OPTIONS.values() if option.name not in _NOT_IN_RUN]
     values = option_values(given, options, str(inside.inside("run")))
     data = _data(content, inside)
-    if (DATA in str(values.get("stream", ""))) != (data is not None):
+    if any(DATA in value for value in values.values() if isinstance(value, str)) != (data is not None):
         raise inside.refuse(
-            f"the stream {shown_value(str(values.get('stream', '')))} and [data] do not fit: a stream with {DATA} in "
-            "it needs a table [data], and no other stream may have one"
+            f"[run] and [data] do not fit: options with {DATA}, the folder of --data, in them need a table [data], and "
+            "it needs them"
         )
     for plugin in values.get("plugin", ()):
         load_plugin(plugin, f"{inside.inside('run')}: plugin")
@@ -90,6 +90,9 @@ def _part(name: str, content: Mapping[str, Any], place: Place) -> Part:
         raise inside.inside("run").refuse(str(error)) from None
     defaults = content.get("defaults", {})
     targets = read_targets(content.get("targets", []), defaults, methods, answers, inside)
+    # Tables for all parts may have rows that another part has numbers of.
+    rows = {target.row for target in targets}
+    methods = {row: spec for row, spec in methods.items() if row in rows}
     return Part(name, values, methods, targets, data, _texts(content.get("differs", []), inside, "differs"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from torchvision import datasets
@@ -34,6 +34,8 @@ class TorchvisionSplit(StreamSource):
         first: classes of the first task; the other tasks share the rest as evenly as possible, earlier ones getting one
             more if need be.
         increment: classes of each task after the first, instead of `tasks`; without `first`, of all tasks.
+        names: the classes' "own" names; or their "place" in the task, so that all tasks have the same classes, as the
+            scenario `domain` needs.
     """
 
     default_image_size = 32
@@ -52,6 +54,7 @@ class TorchvisionSplit(StreamSource):
         order: int | None = None,
         first: int | None = None,
         increment: int | None = None,
+        names: Literal["own", "place"] = "own",
     ):
         self.shares = Shares(
             self.default_tasks if (tasks, increment) == (None, None) else tasks, order, first, increment
@@ -59,6 +62,7 @@ class TorchvisionSplit(StreamSource):
         self.tasks = len(self.shares.sizes(self.class_count))
         self.root = root
         self.order = order
+        self.names = names
 
     def raw_tasks(self, limit: int | None) -> list[RawTask]:
         title = self.dataset.__name__
@@ -68,7 +72,9 @@ class TorchvisionSplit(StreamSource):
         return [
             RawTask(
                 f"{title.lower()}-{number:0{digits}}",
-                tuple(train.classes[label] for label in labels),
+                tuple(
+                    train.classes[label] if self.names == "own" else f"place {n}" for n, label in enumerate(labels, 1)
+                ),
                 _with_labels(train, labels),
                 _with_labels(test, labels),
             )

@@ -71,7 +71,7 @@ def test_features_and_parameters(text, features, parameters):
         assert sum(p.numel() for p in network.backbone.parameters()) == parameters
 
 
-OTHERS = ("mini", "mini-vit", "mlp", "timm", "dino_resnet50", "swav_resnet50")
+OTHERS = ("mini", "mini-vit", "mlp", "conv-mlp", "timm", "dino_resnet50", "swav_resnet50")
 TORCHVISION = [name for name in backbones.names() if name not in OTHERS]
 
 

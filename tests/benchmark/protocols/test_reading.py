@@ -102,7 +102,7 @@ er = "er"
         ("seeds = 2", 'name = "x"', "[run] has an unknown option 'name'"),
         ("seeds = 2", 'infer = "guess"', "[run]: "),
         ('"class"', '"klass"', '[run]: scenario = "klass" must be one of task, class, domain'),
-        ('"mini"', '"mini{data}"', "a stream with {data} in it needs a table [data]"),
+        ('"mini"', '"mini{data}"', "[run] and [data] do not fit: options with {data}"),
         ('"sgd"', '"sdg"', "[methods]: plain: unknown method 'sdg': did you mean 'sgd'?"),
         ('"sgd"', '"all"', "[methods]: plain: 'all' is a group; name one method"),
         ('"sgd"', '"er:memory=10"', '[methods]: plain and replay are both "er:memory=10"'),
