@@ -47,6 +47,16 @@ def test_size_features_and_normalisation_are_timms(text, size, features, mean):
     assert not [tensor for _, _, tensor in network.tensors() if 1000 in tensor.shape]
 
 
+def test_pixels_may_stay_as_they_are():
+    """As RanPAC's code has them: from 0 to 1."""
+    torch.manual_seed(0)
+    backbone = backbone_of("timm:test_vit:normalise=false:image_size=32")
+    network = backbone.network().eval()
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    torch.testing.assert_close(network.features(images), network.backbone(images / 255))
+    assert backbone_of("timm:test_vit").mean == (0.5, 0.5, 0.5)
+
+
 def test_a_file_of_timm_gives_timms_features(tmp_path):
     weights = saved(tmp_path / "vit.pth")
     network = backbone_of(f"timm:test_vit:weights={tmp_path / 'vit.pth'}").network().eval()

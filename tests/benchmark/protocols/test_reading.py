@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,15 @@ def test_mammoths_numbers_are_those_of_its_table():
     assert len(found) == 12
     assert {each.repetitions for each in part.targets} == {3}
     assert (part.options["seeds"], part.options["batch_size"], part.options["validation"]) == ([0, 1, 2], 10, 0)
+
+
+def test_the_file_in_the_documentation_is_a_protocol(tmp_path: Path):
+    text = (Path(__file__).parents[3] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (part,) = read(tmp_path, example).parts
+    assert part.run_options("there")["stream"] == "split-mnist:root=there"
+    assert [(each.row, each.metric, each.answer) for each in part.targets] == [
+        ("plain", "average_accuracy", "class"),
+        ("replay", "average_incremental_accuracy", "derived"),
+    ]
+    assert [each.repetitions for each in part.targets] == [10, 10]

@@ -59,6 +59,14 @@ def test_cifar100(tmp_path, write_cifar):
     assert len(SplitCIFAR100(tasks=4, root=str(tmp_path)).raw_tasks(None)) == 4
 
 
+def test_classes_may_be_called_by_their_place(tmp_path, write_cifar):
+    """Then all tasks have the same classes, and one head may answer for all."""
+    write_cifar(datasets.CIFAR10, tmp_path, per_class=1)
+    stream = build_stream(f"split-cifar10:root={tmp_path}:names=place", tasks=2)
+    assert [task.classes for task in stream.tasks] == [("place 1", "place 2")] * 2
+    assert fills(stream.tasks[1].test) == [5, 7], "the images are those of the classes 2 and 3"
+
+
 @pytest.mark.parametrize("tasks", [0, -1, 3, 10])
 def test_tasks_must_share_out_the_classes(tasks):
     with pytest.raises(UserError, match=r"evenly.*1, 2, 5"):
