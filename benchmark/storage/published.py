@@ -75,7 +75,8 @@ class Published:
         """What `as_json` gave, from the manifest."""
         known = _known(cls, content)
         known["targets"] = tuple(Target(**_known(Target, each)) for each in content["targets"])
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+        values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in known.items()}
+        return cls(**values)
 
 
 def _known(cls: type[Any], content: Mapping[str, Any]) -> dict[str, Any]:
