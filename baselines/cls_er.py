@@ -82,7 +82,8 @@ class CLSER(ER):
         self.stable, self.plastic = (copy.deepcopy(model).train().requires_grad_(False) for _ in range(2))
         trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.weights, self.of_stable, self.of_plastic = (
-            [network.get_parameter(name) for name in trained] for network in (model, self.stable, self.plastic)
+            list[Tensor](network.get_parameter(name) for name in trained)
+            for network in (model, self.stable, self.plastic)
         )
         model.place(self._stored(_WORKING))
         self.plastic.place(self._stored(_PLASTIC))

@@ -17,6 +17,7 @@ from benchmark.report.style import RC, TEXT, method_style
 from benchmark.report.table import Table
 from benchmark.report.tables import backbones_display
 from benchmark.results.columns import names_of
+from benchmark.results.repeated import Repeated
 from benchmark.results.run import Results
 from benchmark.storage.folder import RunFolder
 from methods.options import parse_spec
@@ -40,8 +41,8 @@ def write_comparison(folder: Path, runs: Sequence[tuple[Results, str]]) -> Table
     (method,) = {label for run, _ in runs for label in run.manifest.labels}
     # The next column says what the weights are.
     shown = rows.assign(backbone=rows["backbone"].map(_without_weights))
-    repeated = {
-        (row["backbone"], row["pretraining"], column): run.repeated[method, column]
+    repeated: Repeated = {
+        (str(row["backbone"]), str(row["pretraining"]), column): run.repeated[method, column]
         for row, (run, _) in zip(shown.to_dict("records"), runs, strict=True)
         for column in COLUMNS
         if (method, column) in run.repeated

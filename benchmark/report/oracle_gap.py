@@ -114,7 +114,10 @@ def _figure(rows: pd.DataFrame, repeated: Repeated, title: str) -> Figure:
         place = own.index(row["rule"]) - (len(own) - 1) / 2
         y = band * (methods.index(row["method"]) + 0.5) + _STEP * place
         _draw_way(axes, row, repeated.get((row["method"], row["rule"], _ACCURACY)), y)
-    marks = {way: {"color": answer_style(way).colour, "marker": answer_style(way).marker} for way in ways}
+    styles = {way: answer_style(way) for way in ways}
+    marks: dict[str, dict[str, Any]] = {
+        way: {"color": style.colour, "marker": style.marker} for way, style in styles.items()
+    }
     marks[_ORACLE] = {"color": TEXT, "marker": "|", "markersize": 9, "markeredgewidth": 1.6}
     draw_keys(figure, keys, marks)
     return figure
