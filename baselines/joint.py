@@ -8,7 +8,7 @@ from torch import Tensor
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
 from baselines.shared.memory import Memory
-from methods import BNPolicy, Network, Samples, Step, methods
+from methods import BNPolicy, Network, Range, Recipe, Samples, Step, methods
 
 
 @methods.register("joint")
@@ -24,6 +24,8 @@ class Joint(FineTuning):
     """
 
     any_layout = True
+    recipe = Recipe(optimizer="adam", lr=0.0054, clip=1.0)
+    search = {"lr": Range(1e-4, 0.03)}
     scenarios = ALL_SCENARIOS
     trains_old_heads = True
     starts_over = True
