@@ -33,8 +33,9 @@ class AGEM(FineTuning):
     Differs from the paper:
         replay_batch: as many images as the batch has; the authors' code estimates g_ref on 256 for MNIST and CIFAR-100,
             128 for CUB and AWA (`replay_batch=256`).
-        memory: a uniform sample of all images; the paper keeps the same number of each class.
-        draws: with replacement; there without.
+        memory: a uniform sample of all images, drawn at the end of a task; the authors' code keeps the last images of
+            each class, the same number of each.
+        draws: with replacement; there without, and all images as long as there are fewer.
     """
 
     any_layout = True

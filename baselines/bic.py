@@ -35,8 +35,8 @@ class BiC(Softened):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
 
     Differs from the paper:
-        correction: alpha and beta are those of the least loss, which has a small pull to 1 and 0. The paper minimises
-            the cross entropy alone, in steps of gradient descent.
+        correction: alpha and beta are those of the least loss, with a small pull of both, to 1 and 0. The authors' code
+            makes steps of SGD with momentum, and its loss has 0.05 * beta^2 beside the cross entropy; alpha is free.
     """
 
     any_layout = True

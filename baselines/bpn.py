@@ -37,7 +37,7 @@ class BPN(PerTask):
     Differs from the paper:
         units: a bias per channel, which the optimiser trains as any other weight. The paper finds its biasing units as
             beneficial perturbations, the opposite of adversarial ones.
-        weights: frozen. The paper trains the shared weights with each task too.
+        weights: all other weights are frozen, as with the other methods on a frozen backbone here.
     """
 
     any_layout = True

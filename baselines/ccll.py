@@ -102,8 +102,8 @@ class CCLL(Anchored):
             backbone as given, fixed from the first task on, and each task starts exactly as it.
 
     Differs from the paper:
-        start: the first task starts from a pretrained backbone, exactly as it, which takes the doubled scales;
-            `anchor=pretrained` leaves it as given.
+        start: the first task starts exactly as the backbone, pretrained if that is. For this, the scales of batch
+            normalisation are doubled. With `anchor=pretrained` the backbone is not trained at all.
     """
 
     any_layout = True

@@ -39,13 +39,14 @@ class DERpp(FineTuning):
 
     Differs from the paper:
         passes: the authors' code (Mammoth) passes each of the three batches by itself (`passes=separate`). Here
-            they pass together: an answer is normalised by running statistics of all tasks' images, and so the network
-            learns with such a mixture. Operations are the same; one pass takes less time.
+            they pass together, so that batch normalisation sees images of all tasks at once, as the running statistics
+            do with which the network answers. Operations are the same.
         memory: filled at the end of a task, with the logits of evaluation mode; the paper fills it in each step, with
             the logits of that step (`fill=during`).
         MSE: over the image's own head; the authors have one head for all tasks.
         draws: with replacement; Mammoth draws the images of a batch without.
-        alpha, beta: .2 and 1.5, chosen on the embedded stream; the paper tunes them for each data set.
+        alpha, beta: .2 and 1.5, chosen on the embedded stream; the authors tune them for each data set and memory, from
+            .1 to 1 and from .5 to 1.
     """
 
     any_layout = True

@@ -86,8 +86,9 @@ class DualPrompt(GrowingPrompts):
             only, or of "all" classes of the stream.
 
     Differs from the paper:
-        choice: each image gets the prompt of its own task's key. The authors' code gives all images of a batch that of
-            the task that most of them would choose.
+        choice: each image is answered with the prompt whose key is nearest to it. The authors' code gives all images
+            of a batch the prompt that most of them would choose.
+        start: keys and prompts start between -1 and 1. In the authors' code they start between 0 and .01.
         length: `general` and `expert` are rows of keys, and as many of values, as in the authors' code. In the paper
             half of so many rows are keys, half values.
     """

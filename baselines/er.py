@@ -36,6 +36,7 @@ class ER(FineTuning):
     Differs from the paper:
         memory: filled at the end of a task, so that it has images of past tasks only, and the first task replays
             nothing. In the paper images enter as they come (`fill=during`).
+        draws: with replacement; the authors' code draws the images of a replay batch without.
     """
 
     any_layout = True

@@ -30,8 +30,8 @@ class ERACE(FineTuning):
 
     Differs from the paper:
         passes: the authors' code passes each of the two batches by itself (`passes=separate`). Here they pass
-            together: an answer is normalised by running statistics of all tasks' images, and so the network learns
-            with such a mixture.
+            together, so that batch normalisation sees images of all tasks at once, as the running statistics do with
+            which the network answers.
         loss: classes of tasks to come have no logits yet; in the authors' code they compete with the classes of the
             batch.
         memory: a task's images enter it before the task is learned; the authors' stream brings them one batch after

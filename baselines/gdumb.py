@@ -23,10 +23,12 @@ class GDumb(Joint):
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
 
     Differs from the paper:
-        start: the backbone as given, pretrained if it is. The paper's networks start from random weights.
-        images of a class: drawn among all images of the task, which come at once. The paper's images come one by one,
-            and the first ones of a class stay until others need the room.
-        augmentation: none but --augment. The paper mixes images (cutmix).
+        start: the backbone as given, pretrained if that is. The authors' code starts from random weights, or from
+            weights that were trained on some of the stream's classes.
+        images of a class: drawn among all images of the task, which come at once. The authors' code keeps the first
+            ones of each class.
+        augmentation: none but --augment. The authors' code crops images, mirrors those that are not digits, and mixes
+            pairs of them (cutmix), but not on MNIST.
     """
 
     any_layout = True

@@ -98,16 +98,20 @@ class L2P(Prompted):
         pool: how many prompts there are.
         length: tokens of a prompt.
         chosen: prompts that an image gets.
-        pull: the paper's lambda, .5 there; the authors' code has .1 on CIFAR-100.
+        pull: the paper's lambda, .5 there; the authors' code for CIFAR-100 had .1 at first, and has 1 now.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
 
     Differs from the paper:
         choice: each image gets its own prompts, in training too. The authors' code by default gives all images of a
             batch the prompts that most of them would choose.
-        counts: how often a prompt was chosen makes no difference. The paper can make frequent ones less likely.
-        position: prompts have none. The authors' code gives them that of the class token, which is the same up to
-            where prompts start.
+        counts: how often a prompt was chosen makes no difference. In the paper, training can make frequent ones less
+            likely.
+        length, chosen: 5 and 5, as in the paper and at first in the authors' code for CIFAR-100, which now has 10 and
+            4.
+        position: prompts have no position embedding, as in the authors' code now. At first they had that of the class
+            token.
+        start: prompts and keys start between -1 and 1. In the authors' code they start between 0 and .01.
     """
 
     any_layout = True

@@ -36,7 +36,7 @@ class LwF(FineTuning):
     Differs from the paper:
         warm-up: there is none, so that the new head learns together with the network from the first step on. The paper
             first trains it alone, as `warmup=` does.
-        teacher: it answers for the images of each batch as they are there, augmented or not. The paper stores its
+        teacher: it answers in each step, for the images as that step has them, augmented or not. The paper computes its
             answers once, before the task.
     """
 

@@ -69,7 +69,7 @@ class VPT(PerTask):
         depth: "deep" or "shallow".
 
     Differs from the paper:
-        dropout: none. The authors' code has dropout on the prompts.
+        dropout: none. The authors' code has dropout on the prompts: 0 by default, .1 in its demonstration.
     """
 
     any_layout = True
