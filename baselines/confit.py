@@ -27,7 +27,7 @@ class ConFiT(FineTuning):
     Differs from the paper:
         running mean: the paper replaces mu by W' * m. Zero padding and the moving averages make mu differ from W * m
             even if nothing has changed; here this difference is kept, so that mu stays the same if the weights do.
-        optimizer: SGD with a cosine, momentum and limited gradients, as all methods that train the whole network, and
+        optimizer: SGD with a cosine, momentum and limited gradients, as most methods that train the whole network, and
             `lr=0.054`, chosen on the embedded stream. The authors' code has 0.01, constant, without momentum or limit
             (`lr=0.01:momentum=0:clip=0:schedule=constant`), for 10 to 50 epochs.
         input means: the first batch sets the mean of an input; in the authors' code it starts at 0.

@@ -46,7 +46,7 @@ class Piggyback(PerTask):
 
     Differs from the paper:
         lr: .001 here, 1e-4 there, in thirty epochs, for masks and head. A step of Adam moves a score by about lr, and
-            all scores start .005 from the threshold: in eight short epochs 1e-4 closes hardly a weight.
+            all scores start .005 from the threshold: in eight short epochs 1e-4 closes almost none.
         schedule: cosine here; there x0.1 after half of the epochs.
         bn: "per-task" here; the authors' code keeps the backbone's (`bn=frozen`).
     """

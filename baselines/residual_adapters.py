@@ -69,10 +69,7 @@ class ResidualAdapters(PerTask):
         start: A_t starts at zero; the authors' code draws it from a normal distribution, so that its network does not
             start as the backbone.
         weight decay: none, and no dropout; the authors choose both for each data set.
-        optimizer: Adam with `lr=0.01` as for all methods on a frozen backbone; the authors' code has SGD at 0.1 for 120
-            epochs.
-        statistics: the backbone's normalisation and that of an adapter are normalised by the batch while a task is
-            learned, as in the code, in both forms.
+        optimizer: Adam, as for most methods on a frozen backbone; the authors' code has SGD at 0.1 for 120 epochs.
     """
 
     any_layout = True

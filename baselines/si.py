@@ -41,8 +41,7 @@ class SI(FineTuning):
     Differs from the paper:
         relu: the paper's formula cuts nothing off at 0 (`relu=none`); the authors' code cuts off the sum, as here.
         theta: the penalty leaves the heads out, which belong to one task each; the code penalises all parameters.
-        optimizer: SGD with momentum and `lr=0.03`, as for all methods that train the whole network; the paper has Adam
-            at 0.001.
+        optimizer: SGD with momentum, as for most methods that train the whole network; the paper has Adam at 0.001.
         limit: Mammoth cuts each number of a step's gradient at 1 (`limit=1`); the authors' code and this do not.
     """
 
