@@ -1,6 +1,6 @@
 """Keep a finished run in docs/results/, as far as a reader needs it: `python scripts/keep_run.py RUN NAME`.
 
-Kept are the tables as CSV, the settings and the manifest; summary.md, summary.tex and the figures as SVG are made from
+Kept are the tables as CSV, the settings, and the manifest with the number of test images of each class; summary.md, summary.tex and the figures as SVG are made from
 these anew, which shows that they are enough. Left out are states and answers, everything with pictures of the data
 (report.html), and classes.csv, which has a row for each class of each cell.
 
@@ -19,18 +19,20 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark.config import RUN_OPTIONS
 from benchmark.declaration import Option
 from benchmark.report.write import write_shown
+from benchmark.results.kept import KeptAnswers
 from benchmark.results.run import read
 from benchmark.running.config_file import CONFIG_NAME
 from benchmark.storage.folder import RunFolder, folder_to_write, run_folder
+from benchmark.storage.labels import TaskLabels
 from benchmark.storage.lock import building
-from benchmark.storage.manifest import SUCCEEDED, Manifest
+from benchmark.storage.manifest import PER_CLASS, SUCCEEDED, Entry, Manifest
 from methods.errors import UserError
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -73,12 +75,24 @@ def keep(run: Path, target: Path) -> None:
                 (partial / path.name).write_bytes(path.read_bytes())
         if (run / CONFIG_NAME).exists():
             kept.write_text(CONFIG_NAME, public_config((run / CONFIG_NAME).read_text(encoding="utf-8")))
-        kept.write_manifest(public_manifest(manifest))
+        labels = KeptAnswers(RunFolder(run), manifest, {}).labels
+        kept.write_manifest(public_manifest(Manifest(manifest | {"tasks": counted_classes(manifest, labels)})))
         write_shown(read(kept))
         for path in list(files(partial)):
             if path.suffix not in KEPT:
                 path.unlink()
         check_public(partial, run)
+
+
+def counted_classes(manifest: Manifest, labels: Mapping[int, TaskLabels | None]) -> list[Entry]:
+    """The tasks of a manifest, with what chance levels need of the labels, which are left out.
+
+    Args:
+        manifest: of the run.
+        labels: number of a task -> the right answers to its test images, as far as the run has them.
+    """
+    known = ((task, labels.get(number)) for number, task in enumerate(manifest.tasks, 1))
+    return [task if own is None else {**task, PER_CLASS: own.images_per_class} for task, own in known]
 
 
 def public_manifest(manifest: Manifest) -> Manifest:

@@ -13,7 +13,7 @@ from scipy.special import betainc
 from benchmark.results.metrics import Array
 from benchmark.results.questions import asked
 from benchmark.storage.labels import TaskLabels
-from benchmark.storage.manifest import Manifest
+from benchmark.storage.manifest import PER_CLASS, Entry, Manifest
 
 # Chance levels that differ by less differ in the order of a sum.
 _DIGITS = 12
@@ -30,13 +30,14 @@ class Chance:
 
     Args:
         manifest: of the run.
-        labels: number of a task in the stream -> the right answers to its test images. If those of a task are not kept,
-            all its classes count as equally frequent.
+        labels: number of a task in the stream -> the right answers to its test images. Where they are not kept, the
+            manifest of a kept run has the number of images of each class. Without both, all classes of the task count
+            as equally frequent.
     """
 
     def __init__(self, manifest: Manifest, labels: Mapping[int, TaskLabels | None]):
         self._manifest = manifest
-        self._shares = [_shares(task.get("classes", 0), labels.get(k)) for k, task in enumerate(manifest.tasks, 1)]
+        self._shares = [_shares(task, labels.get(k)) for k, task in enumerate(manifest.tasks, 1)]
         self._images = [task.get("test_images", 0) for task in manifest.tasks]
 
     def curve(self, label: str, answer: str, order: Sequence[int] | None = None) -> Array:
@@ -91,8 +92,10 @@ class Chance:
         return accuracy == 0 or bool(betainc(accuracy * images, images * (1 - accuracy) + 1, level) >= LEVEL)
 
 
-def _shares(classes: int, labels: TaskLabels | None) -> Array:
+def _shares(task: Entry, labels: TaskLabels | None) -> Array:
     """The share of each class among the test images of a task: float [C], NaN if nothing is known."""
-    if labels is not None and len(labels.labels):
-        return np.bincount(labels.labels, minlength=len(labels.classes)) / len(labels.labels)
+    counts = task.get(PER_CLASS) if labels is None else labels.images_per_class
+    if counts and sum(counts):
+        return np.array(counts) / sum(counts)
+    classes = task.get("classes", 0)
     return np.full(classes, 1 / classes) if classes else np.full(1, np.nan)

@@ -37,6 +37,12 @@ class TaskLabels:
     labels: npt.NDArray[np.int64]
     files: tuple[str, ...]
 
+    @property
+    def images_per_class(self) -> list[int]:
+        """The number of images of each class."""
+        counts: list[int] = np.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return counts
+
 
 def labels_path(run: Path, task: int) -> Path:
     """The file for a task of a run, by its number in the stream, from 1."""

@@ -14,6 +14,9 @@ PENDING, RUNNING, SUCCEEDED, FAILED, DIVERGED = "pending", "running", "succeeded
 #: The status of a method or a comparison of which something was not learned yet, and nothing went wrong.
 INCOMPLETE = "incomplete"
 
+#: The entry of a task with the number of test images of each class. Only a kept run has it; others have the labels.
+PER_CLASS = "test_images_per_class"
+
 #: What the manifest says of a thing, as a task or a cell.
 Entry: TypeAlias = dict[str, Any]
 

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmark.cli.main import main
+from benchmark.report.write import write_report
 from benchmark.results.chance import Chance
 from benchmark.results.run import collect, read
+from benchmark.storage.folder import RunFolder
 from benchmark.storage.labels import TaskLabels
 from benchmark.storage.manifest import Manifest
 
@@ -153,6 +156,32 @@ def test_the_labels_of_the_test_images_count_and_without_them_the_number_of_clas
         path.unlink()
     without = collect(folder, folder.read_manifest()).summary
     assert without["chance_level"].tolist() == [0.5]
+
+
+def test_a_kept_run_has_the_chance_levels_of_its_run_although_it_has_no_labels(
+    answers_run: Any, load_script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """15 of 20 images are of one class in the first task, 12 of 16 in the second: a constant answer is 75 % right."""
+    for name in ("draw_figures", "draw_oracle_gap", "write_page"):
+        monkeypatch.setattr(f"benchmark.report.write.{name}", lambda *arguments, **options: None)
+    first, second = [0] * 15 + [1] * 5, [1, 2] * 2 + [0] * 12
+    run = answers_run(tmp_path / "run", "task", [first, second], [2, 3])
+    run.cell(("er", 0, 0), {"task": [[[0] * 20], [[0] * 20, [0] * 16]]})
+    run.cell(("clr", 0, 0), {"task": [[first], [first, second]]})
+    folder = run.manifest()
+    write_report(collect(folder, folder.read_manifest()))
+    load_script("keep_run").keep(folder.path, tmp_path / "kept")
+
+    kept = RunFolder(tmp_path / "kept")
+    assert not (kept.path / "test-images").exists()
+    results = read(kept)
+    assert results.summary["chance_level"].tolist() == [0.75, 0.75]
+    assert results.statistics.at_chance == ("er",)
+    np.testing.assert_allclose(results.chance.curves, [[0.75, 0.75]])
+    before = (kept.path / "summary.csv").read_bytes()
+    assert main(["report", str(kept.path)]) == 0
+    assert (kept.path / "summary.csv").read_bytes() == before
+    assert "Chance level: 75.0" in (kept.path / "summary.md").read_text()
 
 
 def test_of_a_method_that_did_not_finish_there_is_no_chance_level(answers_run: Any, tmp_path: Path) -> None:
