@@ -16,7 +16,7 @@ from benchmark.config import RUN_OPTIONS, Execution, Place, Settings, parse_seed
 from benchmark.declaration import Option, list_items, options_of
 from benchmark.files import MANIFEST, refuse_foreign, remove_unfinished
 from benchmark.report.text import aligned
-from benchmark.running.config_file import did_you_mean
+from benchmark.running.config_file import did_you_mean, layered
 from benchmark.running.request import requested_settings
 from benchmark.storage.folder import folder_to_write, open_folder
 from benchmark.storage.reproduced import reproduced_in
@@ -60,8 +60,8 @@ def _reproduce(arguments: argparse.Namespace, argv: list[str]) -> int:
     protocol = find_protocol(arguments.protocol)
     parts = _chosen(protocol, arguments)
     folder = folder_to_write(arguments.out, arguments.name, protocol.name)
-    single = len(protocol.parts) == 1
-    runs = {(folder if single else folder / part.name): _requested(protocol, part, arguments) for part in parts}
+    # Without a name, a part is the whole protocol.
+    runs = {folder / part.name: _requested(protocol, part, arguments) for part in parts}
     if any(execution.may_start_workers for _, execution in runs.values()):
         workers.warm_up()
     return reproduce_command(runs, folder, argv, resume_command(argv, arguments, folder))
@@ -135,7 +135,7 @@ def _requested(protocol: Protocol, part: Part, arguments: argparse.Namespace) ->
     data = part.data.folder(arguments.data, protocol.name) if part.data else ""
     if arguments.data is not None and not any(each.data for each in protocol.parts):
         raise UserError(f"--data {arguments.data}: {protocol.name} needs no data; leave the option out")
-    values = {name: option.default for name, option in RUN_OPTIONS.items()} | part.run_options(data)
+    values = layered(tuple(RUN_OPTIONS.values()), part.run_options(data))
     given = {option.name: getattr(arguments, option.name) for option in _TAKEN}
     values |= {name: value for name, value in given.items() if value != RUN_OPTIONS[name].default}
     asked = {name: getattr(arguments, name) for name in ("seeds", "device")}
@@ -171,10 +171,14 @@ def reproduce_command(runs: Runs, folder: Path, argv: list[str], resume: str) ->
     Raises:
         UserError: something cannot be used.
     """
+    from benchmark.protocols.answers import check_methods
     from benchmark.report.reproduction import write_reproduction
     from benchmark.report.text import to_text
     from benchmark.storage.lock import check_free, locked
 
+    for settings, execution in runs.values():
+        if execution.reproduces is not None:
+            check_methods(settings, execution.reproduces)
     if list(runs) == [folder]:
         if folder.is_dir():
             refuse_foreign(folder, MANIFEST)

@@ -85,9 +85,11 @@ def _part(name: str, content: Mapping[str, Any], place: Place) -> Part:
     scenario = str(values.get("scenario", "task"))
     answers = [scenario, *(["derived"] if scenario == "class" else [])]
     try:
-        answers += [f"inferred:{rule}" for rule in parse_rules(values.get("infer", ()))]
+        rules = parse_rules(values.get("infer", ()))
     except UserError as error:
         raise inside.inside("run").refuse(str(error)) from None
+    # With a rule, methods that learn with the task known may be among them; protocols/answers.py knows which.
+    answers += ["task", *(f"inferred:{rule}" for rule in rules)] if rules and scenario != "task" else []
     defaults = content.get("defaults", {})
     targets = read_targets(content.get("targets", []), defaults, methods, answers, inside)
     # Tables for all parts may have rows that another part has numbers of.
@@ -104,16 +106,16 @@ def _methods(content: Mapping[str, Any], place: Place) -> dict[str, str]:
         if not isinstance(spec, str):
             raise place.refuse(f'{row} = {shown_value(spec)} must be text in quotes, as "er:memory=200"')
         try:
-            name = parse_spec(spec).name
-            if name in registered.groups():
-                raise UserError(f"'{name}' is a group; name one method")
-            registered.check(name)
+            method = parse_spec(spec)
+            if method.name in registered.groups():
+                raise UserError(f"'{method.name}' is a group; name one method")
+            registered.check(method.name)
         except UserError as error:
             raise place.refuse(f"{row}: {error}") from None
-        twin = next((other for other, known in found.items() if known == spec), None)
+        twin = next((other for other, known in found.items() if known == method.text), None)
         if twin is not None:
-            raise place.refuse(f"{twin} and {row} are both {shown_value(spec)}; give a method one row")
-        found[row] = spec
+            raise place.refuse(f"{twin} and {row} are both {shown_value(method.text)}; give a method one row")
+        found[row] = method.text
     return found
 
 

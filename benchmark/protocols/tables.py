@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +22,14 @@ _WORDS = {
 
 
 class Number(float):
-    """A number that knows how many digits its text has after the point."""
+    """A number that knows how many digits its text has after the point: of 1.5e3 it is -2."""
 
     digits: int
 
     def __new__(cls, text: str) -> Number:
         number = super().__new__(cls, text)
-        mantissa = re.split("[eE]", text)[0]
-        number.digits = len(mantissa.partition(".")[2].replace("_", ""))
+        mantissa, _, exponent = text.replace("_", "").lower().partition("e")
+        number.digits = len(mantissa.partition(".")[2]) - int(exponent or 0)
         return number
 
 
@@ -73,7 +72,10 @@ def check_table(
 
 def _fits(value: Any, kind: type) -> bool:
     """Whether a value is of this type; a number must be finite."""
-    if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     # True is an int in Python.
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    if isinstance(value, bool):
+        return kind is bool
+    # TOML's whole numbers have 64 bits, and Python's have no limit.
+    if isinstance(value, int):
+        return kind in (int, float) and abs(value) < 2**63
+    return isinstance(value, kind) and (kind is not float or math.isfinite(value))

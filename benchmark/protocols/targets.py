@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, get_args
 
 from benchmark.protocols.tables import Number, Place, check_table
@@ -40,13 +41,20 @@ def read_targets(
     check_table(defaults, _DEFAULTS, place.inside("defaults"))
     if not entries:
         raise place.refuse('has no targets; write for example targets = [{method = "er", value = 78.5, sd = 1.3}]')
-    targets = []
+    targets: list[Target] = []
+    places: dict[tuple[str, ...], int] = {}
     for number, entry in enumerate(entries, 1):
         inside = place.inside(f"targets {number}")
         if not isinstance(entry, dict):
             raise inside.refuse(f'{shown_value(entry)} must be a table, as {{method = "er", value = 78.5}}')
         check_table(entry, _TARGET, inside, ("method",))
-        targets.append(_target({"answer": answers[0], **defaults, **entry}, methods, answers, inside))
+        target = _target({"answer": answers[0], **defaults, **entry}, methods, answers, inside)
+        before = places.setdefault((target.row, target.metric, target.answer, target.definition), number)
+        if before != number:
+            raise inside.refuse(
+                f"it is about the same number as target {before}; leave one out, or say in `definition` how they differ"
+            )
+        targets.append(target)
     return tuple(targets)
 
 
@@ -59,9 +67,9 @@ def _target(entry: dict[str, Any], methods: Mapping[str, str], answers: Sequence
         raise place.refuse("give one of value, the published number, and below, which it claims to stay under")
     key = "below" if "below" in entry else "value"
     spreads = [kind for kind in _SPREADS if kind in entry]
-    if len(spreads) > 1 or (spreads and (key == "below" or "tolerance" in entry)):
-        others = [name for name in (*_SPREADS, "below", "tolerance") if name in entry]
-        raise place.refuse(f"{' and '.join(others)} exclude each other; give one of them")
+    rules = [name for name in (*spreads, "below", "tolerance") if name in entry]
+    if len(rules) > 1:
+        raise place.refuse(f"{' and '.join(rules)} exclude each other; give one of them")
     for name in (*spreads, "tolerance"):
         if entry.get(name, 0) < 0:
             raise place.refuse(f"{name} = {shown_value(entry[name])} must not be negative")
@@ -88,8 +96,8 @@ def _target(entry: dict[str, Any], methods: Mapping[str, str], answers: Sequence
 
 def _in_unit_of(metric: str, number: float) -> float:
     """A number of the file, which has per cent as articles print them, in the unit of the column: often a fraction."""
-    # Its text, because a division would change the last digit.
-    return float(f"{float(number)!r}e-2") if is_fraction(metric) else float(number)
+    # In decimals, because a division of floats would change the last digit.
+    return float(Decimal(repr(float(number))).scaleb(-2)) if is_fraction(metric) else float(number)
 
 
 def _one_of(word: str, known: Sequence[str], key: str, place: Place) -> None:

@@ -93,10 +93,10 @@ def conclusion(verdicts: Sequence[str]) -> str:
             "chance."
         )
     said = {
-        "holds": "{} of the bounds claimed holds.",
-        "does not hold": "{} of the bounds claimed does not hold.",
+        "holds": "Bounds that hold: {}.",
+        "does not hold": "Bounds that do not hold: {}.",
         "not judged": "Not judged, because no spread is known: {}.",
-        "not run": "Not run to the end: {}.",
+        "not run": "Not run to the end, or not defined: {}.",
     }
     return " ".join([*parts, *(text.format(n) for each, text in said.items() if (n := verdicts.count(each)))])
 

@@ -698,7 +698,8 @@ REPRODUCTION: tuple[Column, ...] = (
         name="verdict",
         csv=("reproduction",),
         meaning="agrees: the difference lies within its interval, or its tolerance; higher or lower: it does not; of a "
-        "bound, holds or does not hold; not judged: no spread is known; not run",
+        "bound, holds or does not hold; not judged: no spread is known; not run: nothing finished, or "
+        "the number is not defined, as forgetting of one task",
     ),
     Column(
         name="rule",

@@ -97,12 +97,13 @@ def _row(target: Target, values: Mapping[Repetition, float] | float, factors: Se
         "definition": target.definition,
     }
     if isinstance(values, float):
-        if math.isnan(values):
-            return row
         ours, half = Sample(values), math.nan
     else:
         ours = Sample.of([float(mean) for mean in block_means(values, factors[0]).values()])
         half = interval_95(values, factors)
+    # Forgetting and its like are not defined for one task.
+    if math.isnan(ours.mean):
+        return row
     judged = judge(ours, target, _rounding(target))
     return row | {
         "ours": ours.mean,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,67 @@ def test_parts_are_runs_of_their_own_and_what_was_stopped_goes_on(here: Path, ca
     capsys.readouterr()
     assert reproduce("parts.toml", "--name", "one", "--parts", "class") == 0
     assert [path.name for path in (here / "results" / "one").iterdir() if path.is_dir()] == ["class"]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Folder -> the settings of each run that would be done; nothing is learned."""
+    found: dict[str, Any] = {}
+
+    def stop(settings: Any, execution: Any, folder: Path, argv: list[str], resume: str) -> None:
+        found[str(folder)] = settings
+
+    monkeypatch.setattr("benchmark.cli.reproduce.do_run", stop)
+    return found
+
+
+def test_a_preset_counts_and_what_is_said_beside_it_wins(here: Path, asked: dict[str, Any]):
+    text = (RUN + TARGETS).replace("epochs = 1\n", 'preset = "paper"\nlr = 0.5\n')
+    Path("mine.toml").write_text(text)
+    assert reproduce("mine.toml", "--name", "mine") == 130
+    (settings,) = asked.values()
+    assert (settings.epochs, settings.batch_size, settings.optimizer, settings.schedule) == (60, 32, "adam", "step")
+    assert (settings.lr, settings.image_size) == (0.5, 16)
+
+
+def test_the_run_of_a_named_part_lies_in_a_folder_of_this_name_also_if_it_is_the_only_one(
+    here: Path, asked: dict[str, Any]
+):
+    Path("parts.toml").write_text(RUN + PARTS.partition("[parts.class]")[0])
+    assert reproduce("parts.toml", "--name", "one") == 130
+    assert list(asked) == [str(Path("results") / "one" / "task")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('{scenario = "class"}', '{scenario = "class", lr = 0.1}\nmethods = {plain = "er:memry=3"}', "option 'memry'"),
+        ('{scenario = "class"}', '{scenario = "class"}\nmethods = {plain = "clr:logits=all"}', "'clr:logits=all'"),
+        # clr has no answer of its own where the task is not known: a rule guesses it.
+        (
+            'run = {scenario = "class"}',
+            'run = {scenario = "class", infer = "gmm"}\nmethods = {plain = "clr"}',
+            "reproduce parts (class): plain (clr) gives no answer 'class' in the scenario class; `answer` of its "
+            "targets is one of inferred:gmm, task",
+        ),
+    ],
+)
+def test_what_a_later_part_cannot_have_is_refused_before_the_first_is_learned(
+    old: str, new: str, says: str, here: Path, capsys
+):
+    assert old in PARTS
+    Path("parts.toml").write_text(RUN + PARTS.replace(old, new))
+    assert says in refusal(capsys, "parts.toml")
+
+
+def test_the_answer_of_a_rule_is_reproduced(here: Path, asked: dict[str, Any]):
+    own = 'run = {scenario = "class", infer = "gmm"}\nmethods = {plain = "clr"}'
+    text = PARTS.replace('run = {scenario = "class"}', own).replace(
+        "value = 0.0", 'answer = "inferred:gmm", value = 0.0'
+    )
+    Path("parts.toml").write_text(RUN + text)
+    assert reproduce("parts.toml", "--name", "both") == 130
+    assert len(asked) == 1
 
 
 def test_without_a_name_it_lists_what_there_is(here: Path, capsys):

@@ -9,9 +9,9 @@ import pytest
 
 from benchmark.config import RUN_OPTIONS
 from benchmark.protocols import find_protocol, protocol_names
+from benchmark.protocols.answers import check_methods
 from benchmark.protocols.reading import read_protocol
 from benchmark.running.request import requested_settings
-from methods.configured import configure
 from methods.errors import UserError
 
 GOOD = """
@@ -122,6 +122,15 @@ er = "er"
         ('"derived"', '"task"', '[targets 2]: answer = "task" is unknown: known are class, derived'),
         ("extra_parameters_percent", "training_seconds", '[targets 3]: metric = "training_seconds" is unknown'),
         ("[methods]", "[parts.a]\ntargets = [1]\n[methods]", "[parts.a.targets 4]: 1 must be a table"),
+        ("value = 12.30", f"value = 1{'0' * 400}", "[targets 1]: value = 1000"),
+        ("repetitions = 3", f"repetitions = 1{'0' * 400}", "[defaults]: repetitions = 1000"),
+        ("below = 0.6", "below = 0.6\ntolerance = 1", "[targets 3]: below and tolerance exclude each other"),
+        (
+            'method = "replay"\nanswer = "derived"',
+            'method = "plain"',
+            "[targets 2]: it is about the same number as target 1",
+        ),
+        ('"sgd"', '" er:memory=10 "', '[methods]: plain and replay are both "er:memory=10"'),
         ("[methods]", '[parts.".."]\n[methods]', "[parts...]: the name of a part is a folder's"),
     ],
 )
@@ -133,6 +142,36 @@ def test_a_broken_file_is_refused_in_a_sentence(tmp_path: Path, old: str, new: s
     assert says in message
     assert message.startswith(f"reproduce {tmp_path / 'mine.toml'}")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "digits"),
+    [
+        ("45", 0.45, 0),
+        ("45.0", 0.45, 1),
+        ("0.00001", 1e-7, 5),
+        ("4.5e1", 0.45, 0),
+        ("4.50E-1", 0.0045, 3),
+        ("1.5e22", 1.5e20, -21),
+        ("1_0.2_5", 0.1025, 2),
+    ],
+)
+def test_a_number_is_read_as_it_is_printed(tmp_path: Path, text: str, value: float, digits: int):
+    """1.5e22 has no digit after the point, and only two before it are known: it is exact to half of 10^21."""
+    first = read(tmp_path, GOOD.replace("12.30", text)).parts[0].targets[0]
+    assert (first.value, first.digits) == (value, digits)
+
+
+def test_two_sources_of_one_number_may_differ_in_their_definition(tmp_path: Path):
+    other = '[[targets]]\nmethod = "plain"\nvalue = 13.1\ndefinition = "by the authors\' code"\n'
+    assert [each.value for each in read(tmp_path, GOOD + other).parts[0].targets] == [0.123, 0.45, 0.6, 0.131]
+
+
+def test_a_method_has_the_label_that_it_has_in_the_run(tmp_path: Path):
+    (part,) = read(tmp_path, GOOD.replace('"er:memory=10"', '" er:memory=10 "')).parts
+    settings, _ = requested_settings({n: o.default for n, o in RUN_OPTIONS.items()} | part.run_options(""))
+    assert [each.method for each in part.targets] == ["sgd", "er:memory=10", "er:memory=10"]
+    assert settings.methods == ("sgd", "er:memory=10")
 
 
 def test_what_is_no_protocol_is_refused(tmp_path: Path):
@@ -154,8 +193,7 @@ def test_what_is_shipped_can_be_run(name: str):
     defaults = {option: each.default for option, each in RUN_OPTIONS.items()}
     for part in protocol.parts:
         settings, _ = requested_settings(defaults | part.run_options("DIR"))
-        for spec in settings.methods:
-            configure(spec)
+        check_methods(settings, protocol.published(part, ()))
         assert part.targets
         assert {target.method for target in part.targets} == set(settings.methods)
         if part.data is None:
