@@ -51,12 +51,15 @@ def searches(settings: Any) -> tuple[list[str], list[str]]:
     return labels, list(prepared.left_out)
 
 
-def search(settings: Any, budget: int, path: Path) -> None:
+def search(settings: Any, budget: int, path: Path) -> bool:
     """Search one specification, in a process of its own.
 
     Args:
         settings: with one method.
         path: the file.
+
+    Returns:
+        whether it succeeded; if not, the cause is printed.
     """
     import torch
 
@@ -72,7 +75,7 @@ def search(settings: Any, budget: int, path: Path) -> None:
         if isinstance(event, CellFailed):
             print(f"{event.cell} failed: {event.cause}", file=sys.stderr)
 
-    Tuning(prepared, budget, path).run(complain)
+    return bool(Tuning(prepared, budget, path).run(complain))
 
 
 def joined(files: Iterable[Path]) -> dict[str, Any]:
@@ -132,6 +135,7 @@ def table(found: Mapping[str, Entry]) -> str:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", metavar="METHOD", help="for example ewc, or ewc:fisher=exact")
     parser.add_argument("--from", dest="files", nargs="+", type=Path, metavar="FILE", help="search nothing")
@@ -146,18 +150,31 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def search_all(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Search what the arguments name, and join what is found."""
+def search_all(arguments: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Search what the arguments name, and join what is found.
+
+    Returns:
+        what is found; whether all searches succeeded.
+
+    Raises:
+        UserError: an argument cannot be used.
+    """
     from dataclasses import replace
 
+    from benchmark.cli.options import check_least
     from benchmark.config import Settings, parse_methods, parse_seeds
     from benchmark.files import folder_name
     from benchmark.storage.tuned import write_tuned
+    from methods.errors import UserError
 
+    check_least(arguments, budget=1, jobs=1)
     asked = {name: getattr(arguments, name) for name in ("backbone", "scenario", "tasks", "epochs")}
     methods, seeds = parse_methods(arguments.methods or "all"), parse_seeds(arguments.seeds)
     settings = Settings(methods=methods, seeds=seeds, device="cpu", **asked)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {arguments.out}: the folder cannot be made: {error.strerror}") from error
     labels, left_out = searches(settings)
     files = {label: arguments.out / f"{folder_name(label)}.json" for label in labels}
     # A process that is forked after torch has begun threads may hang.
@@ -168,24 +185,24 @@ def search_all(arguments: argparse.Namespace) -> dict[str, Any]:
             for label, path in files.items()
         ]
         for label, run in zip(files, runs, strict=True):
-            run.result()
-            print(f"{label} is done", file=sys.stderr, flush=True)
+            print(f"{label} {'is done' if run.result() else 'failed'}", file=sys.stderr, flush=True)
     content = joined(files.values()) | {"left_out": left_out}
     write_tuned(arguments.out.with_name(f"{arguments.out.name}.json"), content)
-    return content
+    return content, all(run.result() for run in runs)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit status: 1 if a search failed."""
     from methods.errors import UserError
 
     arguments = parse(argv)
     try:
-        content = joined(arguments.files) if arguments.files else search_all(arguments)
+        content, whole = (joined(arguments.files), True) if arguments.files else search_all(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(table(content["methods"]))
-    return 0
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":

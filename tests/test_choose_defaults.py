@@ -106,6 +106,25 @@ def test_a_file_that_is_not_there_is_one_sentence(script, capsys):
     assert capsys.readouterr().err.startswith("error: --from: there is no file nowhere.json")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--budget 0", "--budget 0 must be at least 1"),
+        ("--jobs 0", "--jobs 0 must be at least 1"),
+        ("--seeds x", "--seeds x is neither"),
+        ("--out own.json", "--out own.json: the folder cannot be made: File exists"),
+        ("--out own.json/in", "--out own.json/in: the folder cannot be made"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(script, words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.json").touch()
+    assert script.main(["sgd", *words.split()]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {says}")
+    assert printed.count("\n") == 1
+
+
 def test_each_method_is_searched_with_both_optimizers_if_none_is_given(script):
     """ncm and slda make no gradient steps; sgd:lr=0.1 leaves nothing to search; lora needs a transformer."""
     asked = (*parse_methods("sgd,ncm,slda,clr,ewc:optimizer=adam,sgd:lr=0.1"), parse_spec("lora").of_group("few"))
@@ -119,10 +138,20 @@ def test_each_method_is_searched_with_both_optimizers_if_none_is_given(script):
 def test_a_search_is_that_of_tune(script, tmp_path):
     path = tmp_path / "sgd.json"
     settings = Settings(methods=("sgd",), tasks=1, train_images=20, epochs=1, seeds=(100, 101), device="cpu")
-    script.search(settings, 2, path)
+    assert script.search(settings, 2, path) is True
     found = read_tuned(path, "--out")
     assert (found["settings"]["seeds"], found["settings"]["budget"]) == ([100, 101], 2)
     assert [len(trial["accuracies"]) for trial in found["methods"]["sgd"]["trials"]] == [2, 2]
     before = path.read_bytes()
     script.search(settings, 2, path)
     assert path.read_bytes() == before, "what is done is not searched again"
+
+
+def test_a_search_that_fails_is_told(script, tmp_path, monkeypatch, capsys):
+    def fail(*arguments: object) -> float:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("benchmark.running.tune.validation_accuracy", fail)
+    settings = Settings(methods=("sgd",), tasks=1, train_images=20, epochs=1, seeds=(100,), device="cpu")
+    assert script.search(settings, 1, tmp_path / "sgd.json") is False
+    assert "sgd failed: RuntimeError: broken" in capsys.readouterr().err
