@@ -403,7 +403,7 @@ def test_a_run_leaves_every_file_behind(finished):
     names = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
     cell = [f"{name}-{task}.{kind}" for task in (1, 2) for name, kind in PER_TASK.items()]
     tables = ("accuracy", "summary", "parameters", "compute", "tasks", "classes", "ranks", "statistics")
-    figures = ("accuracy_matrix", "accuracy_vs_compute", "accuracy_vs_parameters", "average_accuracy")
+    figures = ("accuracy_matrix", "accuracy_vs_compute", "accuracy_vs_parameters", "average_accuracy", "stored")
     assert names == sorted(
         [
             *(f"{name}.csv" for name in tables),
