@@ -19,7 +19,7 @@ class SGDLastLayer(Method):
 
     any_layout = True
     scenarios = ("task", "domain")
-    recipe = Recipe(lr=0.0055)
+    recipe = Recipe(lr=0.03)
     shared_head = True
 
     def part(self, module: nn.Module, name: str) -> Part:
