@@ -36,6 +36,7 @@ class ERACE(FineTuning):
             batch.
         memory: a task's images enter it before the task is learned; the authors' stream brings them one batch after
             the other.
+        draws: with replacement; the authors' code draws the images of a replay batch without.
     """
 
     any_layout = True
