@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 #: Where a tensor of the network belongs:
 #: "frozen"  as the backbone was given, or derived from the seed; never stored, only referred to;
 #: "shared"  used by every task, and later tasks may overwrite it;
-#: "task"    belongs to the task being learned; starts at its initial value for every new task, unless the method says
-#:           otherwise: see `Method.starts_at`.
+#: "task"    belongs to the task being learned; starts at its initial value, unless `Method.starts_at` says otherwise.
 Part = Literal["frozen", "shared", "task"]
 
 #: Where a tensor of the part "task" starts in every task after the first:
