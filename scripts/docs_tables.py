@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -236,9 +237,20 @@ def _percent(share: float) -> Cell:
     return _number(share, WRITERS["percent"])
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Fill all pages, and print which have changed; returns the exit status."""
     for page in pages():
         before = page.read_text(encoding="utf-8")
-        if (after := filled(before)) != before:
+        try:
+            after = filled(before)
+        except UserError as error:
+            print(f"error: {page}: {error}", file=sys.stderr)
+            return 2
+        if after != before:
             page.write_text(after, encoding="utf-8")
             print(page.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

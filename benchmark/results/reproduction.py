@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from benchmark.results.schema import REPRODUCTION_COLUMNS
 from benchmark.results.verdicts import Sample, judge
 from benchmark.storage.manifest import Manifest
 from benchmark.storage.published import Published, Target
+from methods.errors import UserError
 
 #: The tables with columns that a published number may be about.
 _TABLES = ("summary", "parameters", "compute")
@@ -42,9 +44,25 @@ def is_fraction(metric: str) -> bool:
 
 
 def published_of(manifest: Manifest) -> Published | None:
-    """The published numbers that a run is to reproduce; None for an ordinary run."""
+    """The published numbers that a run is to reproduce; None for an ordinary run.
+
+    Numbers about columns that this version of the program does not have are left out.
+
+    Raises:
+        UserError: the manifest does not say what is needed of them.
+    """
     content = manifest.get("reproduces")
-    return None if content is None else Published.from_json(content)
+    if content is None:
+        return None
+    try:
+        published = Published.from_json(content)
+    except (KeyError, TypeError):
+        raise UserError(
+            "the run's manifest.json has an entry 'reproduces' that `reproduce` did not write; its command, given "
+            "again, writes it anew"
+        ) from None
+    metrics = reproducible_metrics()
+    return replace(published, targets=tuple(target for target in published.targets if target.metric in metrics))
 
 
 def reproduction_table(

@@ -39,7 +39,10 @@ _MANIFEST = {
     "backbone": {"spec": str, "fingerprint": str, "parameters": int},
     "tasks": [{"task": int, "task_name": str, "sgd_flops": int, "backbone_inference_flops": int}],
     "cells": [{"method": str, "seed": int, "order": int, "status": str}],
-    "reproduces": {"protocol": str, "targets": [{"row": str, "method": str, "answer": str, "metric": str}]},
+    "reproduces": {
+        "protocol": str,
+        "targets": [{"row": str, "method": str, "answer": str, "metric": str, "value": float, "digits": int}],
+    },
 }
 
 
