@@ -78,4 +78,6 @@ def _fits(value: Any, kind: type) -> bool:
     # TOML's whole numbers have 64 bits, and Python's have no limit.
     if isinstance(value, int):
         return kind in (int, float) and abs(value) < 2**63
-    return isinstance(value, kind) and (kind is not float or math.isfinite(value))
+    if isinstance(value, float):
+        return kind is float and math.isfinite(value)
+    return isinstance(value, kind)
