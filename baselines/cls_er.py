@@ -46,7 +46,7 @@ class CLSER(ER):
 
     any_layout = True
     trains_old_heads = True
-    search = {**ER.search, "strength": Range(0.05, 2.0), "stable_rate": (0.1, 0.5, 0.9)}
+    search = {**ER.search, "strength": Range(0.02, 2.0), "stable_rate": (0.1, 0.5, 0.9)}
 
     def __init__(
         self,

@@ -97,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         def plan(name: str, repetition: int) -> Plan:
             folder = Path(temporary, f"{name} {repetition}")
+            folder.mkdir()
             return Plan(settings, (), Path.cwd(), folder, [order], keep_states=False, verify=False)
 
         def alone(count: int) -> Callable[[int], Spent]:

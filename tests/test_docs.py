@@ -74,7 +74,8 @@ NOT_RUN = {
     "run --methods clr,bn-only,linear-probe,er,ncm,ranpac --scenario class --infer all --image-size 64 --stream "
     "folder:DIR:order=flowers5,gtsrb,scenes15,pacs_sketch,food101,sign_digits,dtd10,trashnet --epochs 5 "
     "--train-images 200 --test-images 150 --backbone resnet18:until=layer3:weights=FILE": REAL,
-    "run --methods sgd,ewc,er,joint,clr,ncm --scenario domain --infer all --image-size 64 --epochs 5 --stream "
+    "run --methods sgd,ewc,er,joint:optimizer=sgd:lr=0.03,clr,ncm --scenario domain --infer all --image-size 64 "
+    "--epochs 5 --stream "
     "folder:DIR:order=pacs_photo,pacs_art,pacs_cartoon,pacs_sketch --train-images 200 --backbone "
     "resnet18:until=layer3:weights=FILE": REAL,
     "run --methods linear-probe,norm-only,lora --epochs 3 --train-images 100 --test-images 100 --stream "

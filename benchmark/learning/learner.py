@@ -196,9 +196,10 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
 
 
 def _own_values(bench: Workbench, state: State) -> dict[str, Tensor]:
-    """The values of the next task's own tensors that start where an earlier task left them."""
-    left = {"first-task": 1, "last-task": state.learned}
-    return {name: state.tasks[left[start]][name] for name, start in bench.starts.items() if start in left}
+    """The values of the next task's own tensors that start where an earlier task left them, if that task had them."""
+    places = {"first-task": 1, "last-task": state.learned}
+    left = {name: state.tasks[places[start]] for name, start in bench.starts.items() if start in places}
+    return {name: tensors[name] for name, tensors in left.items() if name in tensors}
 
 
 @dataclass(frozen=True)

@@ -463,7 +463,9 @@ def test_importance_of_the_path_begins_where_new_classes_begin(
     torch.testing.assert_close(second.memory["importance"], expected, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("spec", ["sgd", "er:memory=12", "derpp:memory=12", "agem:memory=12", "joint", "si", "sgd-ll"])
+@pytest.mark.parametrize(
+    "spec", ["sgd", "er:memory=12", "derpp:memory=12:alpha=0.3:beta=0.5", "agem:memory=12", "joint", "si", "sgd-ll"]
+)
 def test_one_head_for_all_domains(spec: str, made: list[Made], learn_all: Callable[..., list[State]]) -> None:
     """A head of three units from the start; labels are as they come, and cross entropy is over all three."""
     states = learn_all("domain", spec)

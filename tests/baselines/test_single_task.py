@@ -12,6 +12,7 @@ from baselines.shared.finetuning import FineTuning
 from baselines.single_task import SingleTask
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell
+from benchmark.learning.training import Training
 from benchmark.storage.state import State
 from benchmark.streams.base import Task
 from methods.network import Network
@@ -52,8 +53,8 @@ def test_earlier_tasks_answer_as_they_did_bit_for_bit(
 def test_the_first_task_is_learned_as_by_sgd(
     make_cell: Callable[..., Cell], states: Callable[..., list[State]], tiny_tasks: tuple[Task, ...]
 ) -> None:
-    assert SingleTask.recipe == FineTuning.recipe
-    (single,), (sgd,) = (states(make_cell(name), tiny_tasks[:1]) for name in ("single-task", "sgd"))
+    training = Training(FineTuning.recipe, epochs=1, batch_size=8)
+    (single,), (sgd,) = (states(make_cell(name), tiny_tasks[:1], training) for name in ("single-task", "sgd"))
     expected = sgd.shared | sgd.tasks[1]
     assert single.tasks[1].keys() == expected.keys()
     assert all(torch.equal(single.tasks[1][name], expected[name]) for name in expected)

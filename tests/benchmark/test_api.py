@@ -51,7 +51,9 @@ def test_a_run_returns_frames(results: Results):
     assert list(results.parameters) == list(PARAMETER_COLUMNS)
     assert list(results.compute) == list(COMPUTE_COLUMNS)
     assert list(results.tasks) == list(TASK_COLUMNS)
-    pd.testing.assert_frame_equal(results.statistics.ranks, pd.read_csv(results.path / "ranks.csv"))
+    # Both methods are at chance, so that there are no ranks.
+    assert results.statistics.ranks.empty
+    assert list(results.statistics.ranks) == list(pd.read_csv(results.path / "ranks.csv"))
     assert not results.statistics.decidable, "of two seeds"
     assert results.manifest["status"] == "succeeded"
     assert (results.path / "report.html").is_file()
@@ -144,8 +146,8 @@ def test_results_read_no_table_of_their_own_run(tmp_path: Path, monkeypatch: pyt
 
 def test_the_verdict_is_that_of_summary_md(results: Results):
     verdict = results.statistics.verdict
-    assert verdict.startswith("With 2 seeds no difference can be called significant at 0.05, however large:")
-    assert "block" not in verdict
+    # Two tasks of so few images teach nothing.
+    assert verdict.startswith("clr, er:memory=20 are at chance level and therefore not ranked.")
     assert verdict in (results.path / "summary.md").read_text()
 
 

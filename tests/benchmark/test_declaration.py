@@ -114,9 +114,10 @@ def test_every_setting_of_a_run_is_declared_once():
     parts = [options_of(part) for part in (Settings, Execution, Place, Sources)]
     names = [option.name for part in parts for option in part]
     assert sorted(names) == sorted(RUN_OPTIONS), "no name twice"
+    own = {"tuned", "reproduces", "in_process"}
     for part, options in zip((Settings, Execution, Place, Sources), parts, strict=True):
-        # What the file of --tuned says, and where a notebook's methods can run, comes from no text.
-        fields = set(part.__dataclass_fields__) - ({"tuned", "in_process"} if part is Execution else set())
+        # What the file of --tuned and a protocol say, and where a notebook's methods can run, comes from no text.
+        fields = set(part.__dataclass_fields__) - (own if part is Execution else set())
         assert {option.field for option in options} == fields, "no field without an option"
     assert all(option.help for option in RUN_OPTIONS.values())
 

@@ -31,6 +31,8 @@ def made_up_run(methods: Sequence[str], tasks: Sequence[str], seeds: int = 1, fa
     finished = [method for method in methods if method != failed]
     costs = np.arange(len(finished))
     parameters = pd.DataFrame(dict.fromkeys(PARAMETER_COLUMNS, 1000 * costs)).assign(method=finished)
+    # Heads are a part of what tasks store.
+    parameters["head_parameters_per_task"] = costs
     # Nothing, 0.1, 1, 10, nothing, ...
     parameters["extra_parameters_percent"] = [0.0 if k % 4 == 0 else 10.0 ** (k % 4 - 2) for k in costs]
     compute = pd.DataFrame(dict.fromkeys(COMPUTE_COLUMNS, 1.0 + costs)).assign(method=finished)

@@ -347,7 +347,7 @@ def test_a_run_in_which_nothing_was_learned(reader, make_run, tmp_path):
     nothing = results_of(tmp_path, run.manifest, run.accuracy.iloc[:0], run.parameters, run.compute)
     reader.open(write_page(nothing))
     assert not reader.one(".choice").is_displayed()
-    assert [chart.text for chart in reader.all(".chart")] == ["No method finished a task."] * 5
+    assert [chart.text for chart in reader.all(".chart")] == ["No method finished a task."] * 6
     assert "the loss is <nan>" in reader.one("#unfinished").text
 
 

@@ -236,4 +236,4 @@ def test_headers_say_what_their_columns_are(tmp_path, run):
 
 def test_a_band_means_the_same_as_in_the_figures(tmp_path, run):
     text, _ = written(tmp_path, run)
-    assert text.count("its band reaches from the lowest to the highest.") == 2
+    assert text.count("from 5 on, a band reaches from the lowest to the highest.") == 2

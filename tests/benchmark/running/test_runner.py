@@ -68,7 +68,7 @@ def test_leaves_every_file_of_the_contract(uninterrupted: Path) -> None:
         "cells",
         "test-images",
     }
-    figures = ("first_task_accuracy", "average_accuracy", "accuracy_vs_parameters", "accuracy_vs_compute")
+    figures = ("first_task_accuracy", "average_accuracy", "accuracy_vs_parameters", "accuracy_vs_compute", "stored")
     expected = {f"{name}.{kind}" for name in (*figures, "accuracy_matrix") for kind in ("svg", "png")}
     assert {path.name for path in (uninterrupted / "figures").iterdir()} == expected
     assert {path.name for path in (uninterrupted / "cells" / "ewc" / "seed-0").iterdir()} == {

@@ -61,8 +61,9 @@ def test_every_method_that_makes_steps_searches_its_learning_rate(name):
 
 
 def test_the_bounds_search_what_plain_fine_tuning_does():
-    spaces = [search_space(configure(name)) for name in ("single-task", "joint", "sgd")]
-    assert spaces[0] == spaces[1] == spaces[2] == {"lr": FloatDistribution(0.001, 0.3, log=True)}
+    for optimizer, low, high in (("sgd", 1e-3, 0.3), ("adam", 1e-4, 0.03)):
+        names = [f"{name}:optimizer={optimizer}" for name in ("single-task", "joint", "sgd")]
+        assert [search_space(configure(name)) for name in names] == 3 * [{"lr": FloatDistribution(low, high, log=True)}]
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,7 @@ class Place:
     def plan(self, name: str, *labels: str, **settings: Any) -> Plan:
         """A run of methods, two tasks each, with one thread a worker."""
         asked = Settings(methods=labels, tasks=2, train_images=40, test_images=20, epochs=1, **settings)
+        (self.path / name).mkdir(exist_ok=True)
         return Plan(asked, (str(self.plugin),), self.path, self.path / name, [[1, 2]], False, False, threads=1)
 
     def do(self, executor: Executor, jobs: list[Any], listener: Any) -> dict[str, str | None]:
