@@ -6,7 +6,7 @@ shown of it, as `<!-- results/NAME: WHAT -->`. It may choose columns and rows, w
 
 | WHAT | is |
 |---|---|
-| `summary`, `inference`, `storage`, `compute`, `budgets`, `ranks` | that table of summary.md, without its caption |
+| `summary`, `storage`, `compute`, `efficiency`, `inference`, `budgets`, `ranks` | a table of summary.md, no caption |
 | `caption of ranks` (or of another of these) | the caption |
 | `tasks` | the accuracy on each task after the last one: a row for each task, a column for each method |
 | `matrix of clr` | the accuracy on each task (column) after each task (row) |

@@ -89,7 +89,8 @@ def test_a_kept_run_has_tables_figures_settings_and_a_manifest_and_nothing_else(
     # What `report` makes beside them is left out by .gitignore.
     files = {name: path for name, path in files.items() if path.suffix != ".png" and name != "report.html"}
     tables = {
-        f"{name}.csv" for name in ("accuracy", "summary", "parameters", "compute", "tasks", "ranks", "statistics")
+        f"{name}.csv"
+        for name in ("accuracy", "summary", "parameters", "compute", "efficiency", "tasks", "ranks", "statistics")
     }
     assert tables | {"manifest.json", "summary.md", "summary.tex"} <= files.keys()
     assert {path.suffix for path in files.values()} <= {".csv", ".json", ".md", ".svg", ".tex", ".toml"}
@@ -261,7 +262,7 @@ def test_pages_show_the_kept_runs_as_they_are_and_their_commands(pager: ModuleTy
 def test_a_kept_run_is_read_as_the_run_itself(run: Path, kept: Path) -> None:
     """But for the recall of each class and the guesses of each repetition, which are not kept."""
     before, after = load_results(run), load_results(kept)
-    for name in ("summary", "other_answers", "inference", "accuracy", "parameters", "compute", "tasks"):
+    for name in ("summary", "other_answers", "inference", "accuracy", "parameters", "compute", "efficiency", "tasks"):
         pd.testing.assert_frame_equal(getattr(after, name), getattr(before, name))
     assert after.summary["expected_calibration_error"].notna().all(), "although no answer is kept"
     assert after.statistics.verdict == before.statistics.verdict
@@ -424,7 +425,7 @@ def test_a_page_shows_the_tables_of_summary_md(fill: Callable[[str], str], kept:
     text = (kept / "summary.md").read_text()
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     # All these methods are at chance, so that there are no ranks.
-    shown = [fill(what) for what in ("summary", "inference", "storage", "compute")]
+    shown = [fill(what) for what in ("summary", "inference", "storage", "compute", "efficiency")]
     assert shown == tables
     assert text.startswith(fill("caption of summary"))
 

@@ -153,6 +153,18 @@ def compute_display(compute: pd.DataFrame, note: str = "") -> Table:
     return _table("compute", caption, compute)
 
 
+def efficiency_display(results: Results) -> Table:
+    """efficiency.csv as a reader sees it."""
+    caption = (
+        "What is reached with what is stored and computed. Points are percentage points of average accuracy above "
+        "chance. Unbeaten in storage or in compute: no other method is as accurate at a lower cost of that kind."
+    )
+    table = results.efficiency
+    several = table["answer"].nunique() > 1
+    names = ("method", "answer", "unbeaten") if several else ("method", "unbeaten")
+    return _table("efficiency", caption, table, names=names)
+
+
 def rank_display(statistics: Statistics) -> Table | None:
     """ranks.csv as a reader sees it, with the verdict of the tests in its caption; None with fewer than two blocks."""
     if statistics.blocks < 2:
@@ -217,8 +229,8 @@ def backbones_display(backbones: pd.DataFrame, method: str, repeated: Repeated) 
 def display_tables(results: Results) -> tuple[Table, ...]:
     """The tables of a run as a reader sees them.
 
-    The summary, accuracy without the task oracle if there is any, storage and compute, and the budgets if they were
-    equal.
+    The summary, accuracy without the task oracle if there is any, storage, compute, what is reached with both, and the
+    budgets if they were equal.
     """
     inference, budgets = inference_display(results), budgets_display(results.manifest)
     tables = (
@@ -226,6 +238,7 @@ def display_tables(results: Results) -> tuple[Table, ...]:
         *([inference] if inference else []),
         storage_display(results.parameters),
         compute_display(_shown(results.compute, results), _about_seconds(results)),
+        efficiency_display(results),
     )
     return (*tables, budgets) if budgets else tables
 

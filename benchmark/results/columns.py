@@ -650,6 +650,61 @@ INFERENCE: tuple[Column, ...] = (
 )
 
 
+#: The columns of efficiency.csv.
+EFFICIENCY: tuple[Column, ...] = (
+    Column(name="method", csv=("efficiency",), meaning="the label"),
+    Column(name="answer", csv=("efficiency",), meaning="which answers the row is about, as in `summary.csv`"),
+    Column(
+        name="unbeaten",
+        csv=("efficiency",),
+        meaning="in what no other method is better: `storage` if none is at least as accurate and stores less (or is "
+        "more accurate and stores as little), `compute` the same with `training_flops`, else `no`. Compared are rows "
+        "that know the task with each other, and rows that do not; methods at chance take no part",
+    ),
+    Column(
+        name="average_accuracy",
+        csv=("efficiency",),
+        meaning="as in `summary.csv`",
+        headers={"efficiency": "Average accuracy (%)"},
+        form="percent",
+        better="higher",
+    ),
+    Column(
+        name="stored_bytes",
+        csv=("efficiency",),
+        meaning="as in `summary.csv`: with what a rule of task inference keeps",
+        headers={"efficiency": "Stored beyond the backbone"},
+        form="signed bytes",
+        better="lower",
+    ),
+    Column(
+        name="training_flops",
+        csv=("efficiency",),
+        meaning="as in `compute.csv`",
+        headers={"efficiency": "Training"},
+        form="flops",
+        better="lower",
+    ),
+    Column(
+        name="points_per_megabyte",
+        csv=("efficiency",),
+        meaning="percentage points of `average_accuracy` above `chance_level` for each million stored bytes. A method "
+        "that stores next to nothing wins by this number, however little it reaches: read `unbeaten` with it",
+        headers={"efficiency": "Points per MB"},
+        form="significant",
+        better="higher",
+    ),
+    Column(
+        name="points_per_teraflop",
+        csv=("efficiency",),
+        meaning="the same points for each 10^12 operations of training",
+        headers={"efficiency": "Points per TFLOP"},
+        form="significant",
+        better="higher",
+    ),
+)
+
+
 #: The columns of reproduction.csv.
 REPRODUCTION: tuple[Column, ...] = (
     Column(name="part", csv=("reproduction",), meaning="the part of the protocol; empty if it has one part"),
@@ -711,10 +766,12 @@ REPRODUCTION: tuple[Column, ...] = (
 )
 
 
+_ALL = (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE, *EFFICIENCY, *REPRODUCTION)
+
+
 def columns_of(csv: str) -> list[Column]:
     """The columns of a CSV file, in its order; intervals do not count as columns here."""
-    own = [column for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE, *REPRODUCTION) if csv in column.csv]
-    return sorted(own, key=lambda column: column.added)
+    return sorted((column for column in _ALL if csv in column.csv), key=lambda column: column.added)
 
 
 def names_of(csv: str) -> tuple[str, ...]:
@@ -725,4 +782,4 @@ def names_of(csv: str) -> tuple[str, ...]:
 
 def shown_in(table: str, over_orders: bool = False) -> list[Column]:
     """The columns that a table shows a reader, in its order."""
-    return [column for column in (*COLUMNS, *RANKS, *INFERENCE) if column.header(table, over_orders)]
+    return [column for column in _ALL if column.header(table, over_orders)]

@@ -12,6 +12,7 @@ import pandas as pd
 from benchmark.results.blocks import factors_of
 from benchmark.results.chance import Chance
 from benchmark.results.columns import AnswerMetric, columns_of
+from benchmark.results.efficiency import efficiency_table
 from benchmark.results.fine_tuning import TimeUnit, time_unit
 from benchmark.results.inference import (
     MEASURED,
@@ -108,6 +109,7 @@ class Results:
             "summary": _stacked(self.summary, self.other_answers),
             "parameters": self.parameters,
             "compute": self.compute,
+            "efficiency": self.efficiency,
             "tasks": self.tasks,
             "classes": self.classes if several else self.classes.drop(columns="order"),
             "ranks": self.statistics.ranks,
@@ -115,6 +117,11 @@ class Results:
         }
         more = {"inference": self.inference, "reproduction": self.reproduction}
         return tables | {name: frame for name, frame in more.items() if not frame.empty}
+
+    @property
+    def efficiency(self) -> pd.DataFrame:
+        """A row per method and answer: what is reached with what is stored and computed."""
+        return efficiency_table(_stacked(self.summary, self.other_answers), self.compute, self.manifest)
 
     @property
     def over_orders(self) -> bool:

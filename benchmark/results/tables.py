@@ -33,6 +33,7 @@ _TEXT = (
     "pretraining",
     "answer",
     "rule",
+    "unbeaten",
 )
 
 #: The finished cells of each method.

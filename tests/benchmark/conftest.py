@@ -20,7 +20,7 @@ from benchmark.storage.inferred import Inferred, write_inferred
 from benchmark.storage.labels import TaskLabels, write_labels
 from benchmark.storage.records import record_path, write_record
 
-TABLES = ("accuracy", "summary", "parameters", "compute", "tasks", "classes", "ranks", "statistics")
+TABLES = ("accuracy", "summary", "parameters", "compute", "efficiency", "tasks", "classes", "ranks", "statistics")
 
 
 class Listener:

@@ -23,6 +23,7 @@ from benchmark.results.schema import (
     ACCURACY_COLUMNS,
     CLASS_COLUMNS,
     COMPUTE_COLUMNS,
+    EFFICIENCY_COLUMNS,
     PAIR_COLUMNS,
     PARAMETER_COLUMNS,
     RANK_COLUMNS,
@@ -402,7 +403,7 @@ PER_TASK = {"after": "json", "task": "safetensors", "answers": "safetensors"}
 def test_a_run_leaves_every_file_behind(finished):
     names = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
     cell = [f"{name}-{task}.{kind}" for task in (1, 2) for name, kind in PER_TASK.items()]
-    tables = ("accuracy", "summary", "parameters", "compute", "tasks", "classes", "ranks", "statistics")
+    tables = ("accuracy", "summary", "parameters", "compute", "efficiency", "tasks", "classes", "ranks", "statistics")
     figures = ("accuracy_matrix", "accuracy_vs_compute", "accuracy_vs_parameters", "average_accuracy", "stored")
     assert names == sorted(
         [
@@ -424,6 +425,7 @@ def test_the_tables_of_a_run(finished):
         "summary": SUMMARY_COLUMNS,
         "parameters": PARAMETER_COLUMNS,
         "compute": COMPUTE_COLUMNS,
+        "efficiency": EFFICIENCY_COLUMNS,
         "tasks": TASK_COLUMNS,
         "classes": tuple(name for name in CLASS_COLUMNS if name != "order"),
         "ranks": RANK_COLUMNS,

@@ -66,7 +66,7 @@ def test_the_table_is_in_markdown_and_latex(class_run: Any) -> None:
         ["clr", "centres", "62.5", "87.5", "62.5", "25.0", "100 B", "30 FLOP", "3.000", "2"],
         ["clr", "energy", "100.0", "87.5", "87.5", "0.0", "0 B", "30 FLOP", "3.000", "2"],
     ]
-    assert [each.name for each in display_tables(found)] == ["summary", "inference", "storage", "compute"]
+    assert [each.name for each in display_tables(found)] == ["summary", "inference", "storage", "compute", "efficiency"]
     assert "| clr | centres | 62.5 |" in to_markdown(display_tables(found))
     assert r"\label{tab:inference}" in to_latex(display_tables(found))
 

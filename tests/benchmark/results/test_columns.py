@@ -14,6 +14,7 @@ from benchmark.report.table import WRITERS
 from benchmark.results.columns import (
     CLASSES,
     COLUMNS,
+    EFFICIENCY,
     INFERENCE,
     PAIRS,
     RANKS,
@@ -33,7 +34,7 @@ def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 def test_the_readme_has_the_columns_as_they_are(script: ModuleType) -> None:
     text = script.README.read_text(encoding="utf-8")
-    for csv in ("summary", "parameters", "compute", "classes", "inference", "ranks", "statistics", "reproduction"):
+    for csv in ("summary", "parameters", "compute", "classes", "inference", "efficiency", "ranks", "reproduction"):
         assert f"<!-- columns of {csv}.csv, by scripts/columns.py -->\n| column | meaning | better |\n" in text
     assert script.filled(text) == text, "run python scripts/columns.py"
 
@@ -46,7 +47,7 @@ def test_what_the_readme_had_before_is_replaced(script: ModuleType) -> None:
 
 
 def test_every_column_says_what_it_is_and_what_is_shown_can_be_written() -> None:
-    for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE, *REPRODUCTION):
+    for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE, *EFFICIENCY, *REPRODUCTION):
         assert column.meaning
         assert "|" not in column.meaning, "it would end a cell of the table in the README"
         if column.headers or column.header_over_orders:

@@ -41,7 +41,7 @@ from methods.network import Network
 
 METHODS = "clr,er,ewc,sgd-ll"
 OPTIONS = ["--methods", METHODS, "--tasks", "3", "--train-images", "60", "--test-images", "40", "--epochs", "2"]
-FILES = ("accuracy", "summary", "parameters", "compute", "tasks", "classes", "ranks", "statistics")
+FILES = ("accuracy", "summary", "parameters", "compute", "efficiency", "tasks", "classes", "ranks", "statistics")
 
 
 def command(out: Path, name: str) -> list[str]:
