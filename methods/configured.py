@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from methods import methods
 from methods.errors import UserError
 from methods.memory import MemorySize
 from methods.method import Method
-from methods.options import Spec, arguments, call, option_types, parse_spec
+from methods.options import Spec, arguments, call, option_defaults, option_types, parse_spec
 from methods.recipe import Range, Recipe, rates_for
 
 
@@ -48,6 +48,13 @@ class ConfiguredMethod:
             return self.cls.search
         return {**self.cls.search, "lr": rates_for(rates, self.cls.recipe.optimizer, self.recipe.optimizer)}
 
+    @property
+    def resolved(self) -> dict[str, dict[str, Any]]:
+        """Its options and its recipe with all defaults, as a manifest keeps them; without steps the recipe is empty."""
+        options = option_defaults(self.cls) | self.options
+        recipe = asdict(self.recipe) if self.cls.learns_in_steps else {}
+        return {"options": {name: _kept(value) for name, value in options.items()}, "recipe": recipe}
+
     def make(self) -> Method:
         """A fresh instance."""
         return self.cls(**self.options)
@@ -64,6 +71,11 @@ class ConfiguredMethod:
     def with_memory(self, size: int) -> ConfiguredMethod:
         """The same method with a replay memory of `size` bytes; its label stays."""
         return replace(self, options={**self.options, **dict.fromkeys(self.memory_options, MemorySize(bytes=size))})
+
+
+def _kept(value: Any) -> Any:
+    """A value as JSON has it."""
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def configure(

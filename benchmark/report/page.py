@@ -28,6 +28,7 @@ from benchmark.report.oracle_gap import NAME as ORACLE_GAP
 from benchmark.report.oracle_gap import TITLE as ORACLE_TITLE
 from benchmark.report.oracle_gap import has_gaps
 from benchmark.report.page_data import page_data
+from benchmark.report.recipes import recipes_display
 from benchmark.report.reproduction import reproduction_display
 from benchmark.report.table import EMPTY, Cell, Table
 from benchmark.report.tables import display_tables, rank_display
@@ -175,6 +176,7 @@ def write_page(results: Results) -> Path:
         *_answers(answers),
         Section("cost", "Storage and compute", "tables.html.j2", {"tables": list(tables.values())}),
         Section("tasks", "Tasks", "tables.html.j2", {"tables": [tasks]}),
+        *_recipes(manifest),
         Section("settings", "Settings and provenance", "settings.html.j2", {"groups": list(_groups(manifest))}),
     ]
     script = "\n".join((_TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
@@ -328,12 +330,17 @@ def _tasks(tasks: pd.DataFrame, orders: int) -> Table:
     return Table("tasks", caption, ("Task", *columns.values(), "Fingerprint"), tuple(rows))
 
 
+def _recipes(manifest: Manifest) -> Iterator[Section]:
+    if table := recipes_display(manifest):
+        yield Section("recipes", "Recipes and options", "tables.html.j2", {"tables": [table]})
+
+
 def _groups(manifest: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """The manifest as headings, each with its (name, text) pairs."""
     plain = {name: value for name, value in manifest.items() if not isinstance(value, Mapping)}
     for heading, values in {"run": plain, **manifest}.items():
         # These have their own tables.
-        if isinstance(values, Mapping) and values and heading not in ("budgets", "reproduces"):
+        if isinstance(values, Mapping) and values and heading not in ("budgets", "methods", "reproduces"):
             yield heading.capitalize(), list(_flat(values))
     learned = learning_processes(manifest)
     place = [(name, text) for name in _PLACE if (text := _values(learned, name))]

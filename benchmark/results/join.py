@@ -36,7 +36,10 @@ _NOT_IN_LABELS = {
 }
 
 # The manifest's entries that are joined; the others are kept separately for each run.
-_JOINED = {"stream", "backbone", "tasks", "orders", "seeds", "cells", "processes", "reference", "bounds", "learned_as"}
+_JOINED = {
+    *("stream", "backbone", "tasks", "orders", "seeds", "cells", "processes"),
+    *("reference", "bounds", "methods", "learned_as"),
+}
 
 _TASK_FACTS = {
     "task_name": "the name",
@@ -248,6 +251,7 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         "orders": orders,
         "reference": first.reference,
         "bounds": _bounds(cells),
+        "methods": _methods(cells),
         "learned_as": {label: cell.asked.own for (label, _, _), cell in cells.items()},
         "stream": first["stream"],
         "backbone": first.backbone,
@@ -270,6 +274,15 @@ def joined_manifest(sources: Sequence[Source], cells: Mapping[CellKey, SourceCel
         },
         "cells": [{**cell.entry, "method": label, "run": cell.source.name} for (label, _, _), cell in cells.items()],
     }
+
+
+def _methods(cells: Mapping[CellKey, SourceCell]) -> dict[str, Any]:
+    """The options and the recipe of each label, as far as the runs keep them."""
+    own = {
+        label: cell.source.manifest.get("methods", {}).get(cell.entry["method"])
+        for (label, _, _), cell in cells.items()
+    }
+    return {label: entry for label, entry in own.items() if entry is not None}
 
 
 def _bounds(cells: Mapping[CellKey, SourceCell]) -> list[str]:

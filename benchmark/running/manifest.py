@@ -52,6 +52,7 @@ def new_manifest(prepared: Prepared, command: list[str]) -> Manifest:
                 "fingerprint": fingerprint(backbone),
                 **backbone_size(backbone),
             },
+            "methods": {method.label: method.resolved for method in prepared.methods},
             # Methods without an answer of their own in the run's scenario learn as if the task were known.
             "learned_as": {method.label: learned_as(settings.scenario, method) for method in prepared.methods},
             "tasks": [

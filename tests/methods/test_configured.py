@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -176,3 +177,18 @@ def test_the_learning_rate_of_the_other_methods_of_a_run_is_let_pass() -> None:
 
 def test_how_often_it_passes_over_the_images() -> None:
     assert [configure(text).passes(8) for text in ("sgd", "linear-probe", "ncm", "ranpac:width=3")] == [8, 8, 1, 1]
+
+
+def test_a_manifest_gets_every_option_and_the_recipe_with_their_defaults() -> None:
+    found = configure("er:memory=50:lr=0.2", optimizer="adam").resolved
+    assert found["options"]["memory"] == "50"
+    assert found["options"]["replay_batch"] is None
+    assert found["options"]["bn"] == "shared"
+    assert found["recipe"]["lr"] == 0.2
+    assert found["recipe"]["optimizer"] == "adam"
+    assert found["recipe"]["momentum"] == 0.9
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_a_method_without_steps_has_no_recipe_in_a_manifest() -> None:
+    assert configure("slda:shrinkage=0.5").resolved == {"options": {"shrinkage": 0.5}, "recipe": {}}

@@ -237,3 +237,18 @@ def test_headers_say_what_their_columns_are(tmp_path, run):
 def test_a_band_means_the_same_as_in_the_figures(tmp_path, run):
     text, _ = written(tmp_path, run)
     assert text.count("from 5 on, a band reaches from the lowest to the highest.") == 2
+
+
+def test_recipes_and_options_are_a_table_and_not_settings(tmp_path, run):
+    clr = {"options": {"penalty": 1e-05}, "recipe": {"optimizer": "adam", "weight_decay": 0.0}}
+    text, page = written(tmp_path, run, methods={"clr": clr, "ncm": {"options": {}, "recipe": {}}})
+    (table,) = re.findall(r'<table class="numbers" id="recipes-table".*?</table>', text, re.DOTALL)
+    cells = re.findall(r"<(?:td|th)[^>]*>\s*(.*?)\s*</(?:td|th)>", table, re.DOTALL)
+    assert [re.sub(r"<.*?>", "", cell).strip() for cell in cells] == [
+        *("Method", "Optimizer", "Weight decay", "Options"),
+        *("clr", "adam", "0", "penalty=1e-05"),
+        *("ncm", "\N{EN DASH}", "\N{EN DASH}", "\N{EN DASH}"),
+    ]
+    assert not [each for each in page.texts if each.startswith("clr.recipe")]
+    # An older version did not write them.
+    assert "recipes-table" not in written(tmp_path, run)[0]

@@ -589,3 +589,14 @@ def test_bounds_stay_bounds(here):
     write_run(here / "b", seeds("mine", [0.9]), settings={"epochs": 16}, bounds=lambda _: ["mine"])
     compare("a", "b")
     assert json.loads(Path("results/c/manifest.json").read_text())["bounds"] == ["joint", "mine (epochs=16)"]
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_options_and_recipes_go_with_their_methods(here):
+    small, large = ({"options": {"memory": memory}, "recipe": {"lr": 0.1}} for memory in ("5", "50"))
+    write_run(here / "a", seeds("er", [0.7]) | seeds("clr", [0.9]), methods=lambda _: {"er": small})
+    write_run(here / "b", seeds("er", [0.8]), settings={"epochs": 16}, methods=lambda _: {"er": large})
+    compare("a", "b")
+    found = json.loads(Path("results/c/manifest.json").read_text())
+    assert found["methods"] == {"er": small, "er (epochs=16)": large}
+    assert "methods" not in found["runs"]["a"]
