@@ -119,6 +119,8 @@ OTHERS = {
     ".ci/run": "continuous integration",
     "sphinx-build": "the fixture `site`",
     "python scripts/": "minutes; how the shipped weights and defaults were chosen",
+    "docker ": "continuous integration makes the image",
+    "continual-benchmark --print-completion": "tests/benchmark/cli/test_main.py",
     "ray start": CLUSTER,
     "tensorboard": SHOWS,
     "wandb sync": SHOWS,

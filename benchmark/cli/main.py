@@ -29,6 +29,17 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Completion(argparse.Action):
+    """Prints what a shell needs to complete the options of the installed command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, shell: object, flag: object = None) -> None:
+        import shtab
+
+        parser.prog = "continual-benchmark"
+        print(shtab.complete(parser, str(shell)))
+        parser.exit()
+
+
 _COMMANDS: tuple[Command, ...] = (
     *(run.COMMAND, backbones_compare.COMMAND, reproduce.COMMAND, cost.COMMAND, tune.COMMAND),
     *(report.COMMAND, compare.COMMAND),
@@ -77,6 +88,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="Compare continual-learning methods on one stream of tasks: what each keeps, and what each costs.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version of this program, and end")
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print a script with which a shell completes continual-benchmark, and end",
+    )
     adder = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     parsers = {command.name: adder.add_parser(command.name, help=command.help) for command in _COMMANDS}
     for command in _COMMANDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -662,6 +663,22 @@ def test_help(command, capsys):
         main([*command.split(), "--help"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: python -m benchmark {command}".rstrip())
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("tu", "tune"), ("run --scenar", "--scenario"), ("run --scenario d", "domain"), ("methods --backb", "--backbone")],
+)
+def test_a_shell_completes_commands_options_and_values(capsys, words, completed):
+    with pytest.raises(SystemExit) as ended:
+        main(["--print-completion", "bash"])
+    assert ended.value.code == 0
+    line = f"continual-benchmark {words}"
+    script = f"{capsys.readouterr().out}\nCOMP_WORDS=({line}); COMP_CWORD={len(words.split())}\n"
+    script += '_shtab_continual_benchmark; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [completed]
 
 
 def test_version(capsys):
