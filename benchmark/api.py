@@ -16,7 +16,8 @@ import pandas as pd
 from benchmark.backbones import backbones
 from benchmark.config import RUN_OPTIONS, Execution, Settings
 from benchmark.planning.preparation import prepare_run
-from benchmark.progress.notebook import loading, progress_bars
+from benchmark.progress.notebook import loading
+from benchmark.progress.shown import shown
 from benchmark.report.tables import summary_display
 from benchmark.report.text import to_text
 from benchmark.results.run import Results as Numbers
@@ -86,7 +87,8 @@ def run(
         warm_up()
     with loading() as (note, warn):
         prepared = prepare_run(settings, note, warn=warn, elsewhere=execution.executor == "ray")
-    with progress_bars(prepared.epochs_in_all(planned_cells(prepared.settings, RunFolder(folder)))) as progress:
+    epochs = prepared.epochs_in_all(planned_cells(prepared.settings, RunFolder(folder)))
+    with shown(epochs, execution.quiet, execution.verbose) as progress:
         return _shown(learn(prepared, execution, folder, command, progress.handle))
 
 

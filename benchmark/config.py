@@ -318,6 +318,8 @@ class Execution:
             the first method, or for the reference of a resumed run.
         tracker: "tensorboard", "wandb" or "mlflow", which also gets curves and tables.
         seconds: whether tables show seconds also if cells ran side by side, and so slowed each other down.
+        quiet: whether only warnings and failures are shown while it runs.
+        verbose: whether a line is shown for each epoch, in place of bars.
         in_process: whether all cells are learned in this process, because workers cannot import what the run needs.
         reproduces: the published numbers that the results are compared with.
     """
@@ -349,6 +351,8 @@ class Execution:
     )
     tracker: Literal["tensorboard", "wandb", "mlflow"] | None = setting(None, help="send curves and tables there")
     seconds: bool = setting(False, help="show seconds in tables also where cells ran side by side")
+    quiet: bool = setting(False, help="show no progress, only warnings, failures and tables")
+    verbose: bool = setting(False, help="a line for each epoch in place of bars")
     tuned: Tuned | None = None
     in_process: bool = False
     reproduces: Published | None = None
@@ -367,6 +371,8 @@ class Execution:
                 f"--tracker {self.tracker} needs the package {self.tracker}, which is not installed; "
                 f'install it with: pip install ".[{self.tracker}]"'
             )
+        if self.quiet and self.verbose:
+            raise UserError("--quiet shows no progress and --verbose all of it; give one of them")
         if self.executor != "ray" and self.address is not None:
             raise UserError(f"--address {self.address} is that of a Ray cluster; add --executor ray")
         if self.address not in (None, "auto") and not _is_address(self.address):

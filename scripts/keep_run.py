@@ -39,7 +39,10 @@ from methods.errors import UserError
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 #: Options that a kept command and a kept config.toml do not have.
-HIDDEN = ("out", "name", "address", "jobs", "executor", "gpus_per_cell", "parallel_tasks", "keep_states", "tracker")
+HIDDEN = (
+    *("out", "name", "address", "jobs", "executor", "gpus_per_cell", "parallel_tasks"),
+    *("keep_states", "tracker", "quiet", "verbose"),
+)
 
 #: Tables that are too large, and of which no page shows anything.
 LEFT_OUT = ("classes.csv",)

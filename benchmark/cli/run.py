@@ -66,9 +66,11 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
     """
     from benchmark.files import StorageError, VanishedError
     from benchmark.planning.preparation import prepare_run
-    from benchmark.progress.terminal import TerminalProgress, loading
+    from benchmark.progress.shown import shown
+    from benchmark.progress.terminal import loading
     from benchmark.report.text import to_text
     from benchmark.results.blocks import factors_of, repetitions_text
+    from benchmark.running.log import LOG_NAME
     from benchmark.running.manifest import planned_cells
     from benchmark.running.runner import run
     from benchmark.storage.folder import RunFolder
@@ -81,7 +83,7 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
         repetitions = {(cell["seed"], cell["order"]) for cell in cells}
         if "order" in factors_of(repetitions):
             print(f"Repetitions of each method: {repetitions_text(repetitions)}", file=sys.stderr)
-        with TerminalProgress(prepared.epochs_in_all(cells)) as progress:
+        with shown(prepared.epochs_in_all(cells), execution.quiet, execution.verbose) as progress:
             results = run(prepared, execution, folder, argv, progress.handle)
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished tasks are kept. Go on with: {resume}", file=sys.stderr)
@@ -92,6 +94,8 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
         raise UserError(f"{error}; finished tasks are kept, and this goes on: {resume}") from error
     print(*map(to_text, _shown(results)), sep="\n")
     print(f"Tables, figures and report.html are in {folder}{os.sep}")
+    if exit_status(results):
+        print(f"Why a method failed, with its traceback, is in {folder / LOG_NAME}", file=sys.stderr)
     return results
 
 

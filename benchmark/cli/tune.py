@@ -66,7 +66,8 @@ COMMAND = Command(
 def tune_command(settings: Settings, budget: int, out: Path) -> int:
     """Tune methods; their options are already checked: returns the exit status."""
     from benchmark.planning.preparation import prepare_run
-    from benchmark.progress.terminal import TerminalProgress, loading
+    from benchmark.progress.shown import shown
+    from benchmark.progress.terminal import loading
     from benchmark.running.tune import Tuning, to_text
 
     with loading() as (note, warn):
@@ -74,7 +75,7 @@ def tune_command(settings: Settings, budget: int, out: Path) -> int:
     try:
         passes = sum(method.passes(settings.epochs) for method in tuning.pending)
         learned = budget * len(settings.seeds) * len(tuning.prepared.stream)
-        with TerminalProgress(passes * learned) as progress:
+        with shown(passes * learned) as progress:
             found = tuning.run(progress.handle)
     except KeyboardInterrupt:
         done = f"the methods that are done are in {out}, and trials of the next"

@@ -21,15 +21,10 @@ from methods.names import printable
 _INTERVAL = 0.2
 
 
-def progress_bars(epochs: int) -> TerminalProgress:
-    """Bars for a run of this many epochs."""
-    return NotebookProgress(epochs) if _in_notebook() else TerminalProgress(epochs)
-
-
 @contextmanager
 def loading() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     """While a run is prepared. Yields a function that shows a line of text, and one that shows a warning."""
-    if _in_notebook():
+    if in_notebook():
         output = _Output()
         try:
             yield lambda text: output.show(Text(printable(text))), partial(print_warning, Console(stderr=True))
@@ -85,5 +80,6 @@ class _Output:
         self._handle.update({"text/plain": ""}, raw=True)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Whether the output is that of a notebook's cell."""
     return Console().is_jupyter

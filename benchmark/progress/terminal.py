@@ -24,6 +24,7 @@ from benchmark.progress.events import (
     TaskBegan,
     Warned,
 )
+from benchmark.progress.passes import Passes
 from methods.names import printable
 
 
@@ -54,9 +55,10 @@ class TerminalProgress:
 
     Args:
         epochs: of all tasks in all cells together.
+        quiet: whether there are no bars.
     """
 
-    def __init__(self, epochs: int):
+    def __init__(self, epochs: int, quiet: bool = False):
         self._console = Console(stderr=True)
         self._bars = Bars(
             TextColumn("{task.description}", markup=False),
@@ -67,15 +69,14 @@ class TerminalProgress:
             TimeLeftColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=quiet or not self._console.is_terminal,
         )
         self._note = "all methods"
         self._run = self._bars.add_task(self._note, total=epochs)
         self._cells: dict[str, TaskID] = {}
         # Bars of cells for which no line was left.
         self._hidden: set[TaskID] = set()
-        # Cell -> epochs that the whole run's bar has counted: a cell that was lost with its worker begins again.
-        self._counted: dict[str, int] = {}
+        self._passes = Passes(epochs)
 
     def __enter__(self) -> TerminalProgress:
         self._bars.start()
@@ -101,9 +102,9 @@ class TerminalProgress:
             case Guessing(name, learned):
                 self._bars.update(self._cells[name], description=printable(f"{name}: guessing after {learned} tasks"))
             case EpochDone(name):
+                self._passes.advance(name)
                 self._bars.advance(self._cells[name])
-                self._bars.advance(self._run)
-                self._counted[name] += 1
+                self._bars.update(self._run, completed=self._passes.done)
             case CellEnded(name):
                 self._end(name)
             case CellFailed(name, cause):
@@ -113,20 +114,19 @@ class TerminalProgress:
     def _begin(self, event: CellBegan) -> None:
         name = event.cell
         self._remove(name)
-        completed = event.done * event.epochs
+        completed = self._passes.begin(event)
         room = len(self._cells) < self._room()
         total = event.tasks * event.epochs
         bar = self._bars.add_task(printable(name), total=total, completed=completed, visible=room)
         self._cells[name] = bar
         if not room:
             self._hidden.add(bar)
-        self._bars.advance(self._run, completed - self._counted.get(name, 0))
-        self._counted[name] = completed
+        self._bars.update(self._run, completed=self._passes.done)
         self._fit()
 
     def _end(self, name: str) -> None:
         self._remove(name)
-        self._counted.pop(name, None)
+        self._passes.end(name)
 
     def _remove(self, name: str) -> None:
         if name in self._cells:

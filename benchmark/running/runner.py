@@ -25,6 +25,7 @@ from benchmark.running.config_file import write_config
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.choice import Site, choose_executor, site_of
 from benchmark.running.executors.plan import Plan
+from benchmark.running.log import logged
 from benchmark.running.manifest import check_same, new_manifest
 from benchmark.running.matrix import Matrix, key_of
 from benchmark.running.resume import check_device, check_plugins, difference_warning, fingerprints, resumed
@@ -132,7 +133,11 @@ def _run(
     independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
     executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"], site)
     process |= {"workers": executor.workers, "gpus_per_cell": executor.share or None}
-    with tracked(execution.tracker, run_folder, manifest, tell) as (tell, publish):
+    epochs = prepared.epochs_in_all(manifest["cells"])
+    with (
+        logged(folder, epochs, process["command"], tell) as tell,
+        tracked(execution.tracker, run_folder, manifest, tell) as (tell, publish),
+    ):
         # An evaluation that is copied from another cell is not repeated, so it is not verified.
         share = not execution.verify_evaluations
         if not comparable_seconds(learning_processes(manifest)):

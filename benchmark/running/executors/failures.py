@@ -9,10 +9,12 @@ from collections.abc import Iterator
 import torch
 
 from benchmark.files import StorageError
+from benchmark.learning.origin import origin_of
 from benchmark.learning.strategy import DivergedError
 from benchmark.progress.events import Failure
 from benchmark.running.executors.cells import KeepsError
 from methods.errors import UserError, first_line
+from methods.method import Method
 
 # The errors of CUDA and its libraries that torch raises without a type of their own. After most of them the process
 # cannot use the GPU again, and torch does not say after which.
@@ -43,7 +45,7 @@ def failure_of(error: Exception) -> Failure:
         said = first_line(memory).partition(" GPU 0 has")[0].rstrip(".")
         cause = f"{said}; a smaller --batch-size needs less memory"
     else:
-        cause = first_line(broken or error)
+        cause = first_line(broken or error) + _place(error)
     return Failure(
         cause,
         traceback.format_exc(),
@@ -53,6 +55,14 @@ def failure_of(error: Exception) -> Failure:
         memory=memory is not None,
         broken=broken is not None,
     )
+
+
+def _place(error: BaseException) -> str:
+    """The place in the method's code that an error comes from, as ", in before_task (mine.py, line 12)", or ""."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    methods = [frame.f_locals["self"] for frame in frames if isinstance(frame.f_locals.get("self"), Method)]
+    origin = origin_of(error, type(methods[-1])) if methods else None
+    return f", in {origin}" if origin else ""
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

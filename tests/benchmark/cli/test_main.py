@@ -409,7 +409,7 @@ def test_a_run_leaves_every_file_behind(finished):
     assert names == sorted(
         [
             *(f"{name}.csv" for name in tables),
-            *("summary.md", "summary.tex", "manifest.json", "config.toml", "report.html"),
+            *("summary.md", "summary.tex", "manifest.json", "config.toml", "run.log", "report.html"),
             *(f"figures/{name}.{kind}" for name in (*figures, "first_task_accuracy") for kind in ("svg", "png")),
             *(f"test-images/task-{task}.json" for task in (1, 2)),
             "test-images/thumbnails.json",

@@ -29,7 +29,7 @@ outputs: list[Output] = []
 @pytest.fixture(autouse=True)
 def in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs.clear()
-    monkeypatch.setattr(notebook, "_in_notebook", lambda: True)
+    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
     monkeypatch.setattr(notebook, "_Output", Output)
 
 
@@ -52,7 +52,7 @@ def test_nor_where_it_could_not_be_prepared():
 
 def test_nor_of_the_bars_of_a_run_that_ends_in_an_error():
     def learn() -> None:
-        with notebook.progress_bars(4) as progress:
+        with notebook.NotebookProgress(4) as progress:
             progress.handle(CellBegan("er, seed 0", 1, 0, 4))
             progress.handle(TaskBegan("er, seed 0", 1, "fungi"))
             raise KeyboardInterrupt

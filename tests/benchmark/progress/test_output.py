@@ -49,7 +49,7 @@ def test_what_cannot_be_said_stops_nothing(tmp_path: Path):
     assert done.returncode == 2
     assert (tmp_path / "run" / "report.html").exists()
     # All is there, and only has to be shown.
-    done = shell(f"benchmark run {options} --out '{tmp_path}' --name run", PYTHONIOENCODING="ascii")
+    done = shell(f"benchmark run {options} --quiet --out '{tmp_path}' --name run", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "(x" in done.stdout
 

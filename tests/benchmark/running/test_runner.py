@@ -63,6 +63,7 @@ def test_leaves_every_file_of_the_contract(uninterrupted: Path) -> None:
         "summary.tex",
         "manifest.json",
         "config.toml",
+        "run.log",
         "figures",
         "report.html",
         "cells",

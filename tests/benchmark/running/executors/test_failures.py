@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
@@ -126,3 +132,49 @@ def test_older_versions_of_torch_have_no_type_for_errors_of_the_gpu(monkeypatch:
     monkeypatch.delattr(torch, "AcceleratorError", raising=False)
     assert not raised(ValueError("no label")).broken
     assert raised(RuntimeError("CUDA error: device-side assert triggered")).broken
+
+
+WRONG = """
+from methods.errors import UserError
+from methods.method import Method
+
+
+class Wrong(Method):
+    def loss(self, images):
+        return deeper(images)
+
+    def refuse(self, images):
+        raise UserError("--methods wrong: it cannot be used")
+
+
+def deeper(images):
+    return images @ images
+"""
+
+
+@pytest.fixture
+def wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A method with a mistake, from a file of its own."""
+    (tmp_path / "wrong_method.py").write_text(WRONG, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("wrong_method").Wrong()
+    del sys.modules["wrong_method"]
+
+
+def cause_of(hook: Callable[[torch.Tensor], object]) -> str:
+    try:
+        hook(torch.zeros(2, 3))
+    except Exception as error:
+        return failure_of(error).cause
+    raise AssertionError
+
+
+def test_a_mistake_in_a_method_is_named_with_its_file_and_line(wrong: Any, tmp_path: Path) -> None:
+    cause = cause_of(wrong.loss)
+    line = WRONG.splitlines().index("    return images @ images") + 1
+    assert "mat1 and mat2 shapes cannot be multiplied" in cause
+    assert cause.endswith(f", in loss ({tmp_path / 'wrong_method.py'}, line {line})")
+
+
+def test_what_a_method_refuses_is_said_as_it_is(wrong: Any) -> None:
+    assert cause_of(wrong.refuse) == "--methods wrong: it cannot be used"
