@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import html
 import sys
 from collections.abc import Iterable, Iterator
@@ -22,7 +21,7 @@ from benchmark.report.tables import summary_display
 from benchmark.report.text import to_text
 from benchmark.results.run import Results as Numbers
 from benchmark.results.run import read
-from benchmark.running.config_file import layered
+from benchmark.running.config_file import did_you_mean, layered
 from benchmark.running.manifest import planned_cells
 from benchmark.running.request import requested
 from benchmark.running.runner import run as learn
@@ -132,9 +131,8 @@ def _value(name: str, value: Any) -> Any:
     """
     option = RUN_OPTIONS.get(name)
     if option is None:
-        close = difflib.get_close_matches(name, RUN_OPTIONS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise UserError(f"run: unrecognized arguments: --{name.replace('_', '-')}={value}{hint}")
+        known = list(RUN_OPTIONS)
+        raise UserError(f"run: there is no keyword '{name}': {did_you_mean(name, known)}known are {', '.join(known)}")
     if isinstance(value, bool) and option.kind is bool:
         return value
     if option.several and isinstance(value, Iterable) and not isinstance(value, str):

@@ -34,6 +34,8 @@ class Backbone(ABC):
     std: tuple[float, ...]
     #: The only height and width of images that it takes, in pixels; None if it takes any that are not too small.
     image_size: int | None = None
+    #: The height and width that its images usually have, where nobody says which.
+    usual_image_size: ClassVar[int] = 224
     #: Beginnings of the names of tensors that no method changes.
     frozen: ClassVar[tuple[str, ...]] = ()
 

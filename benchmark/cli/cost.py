@@ -1,4 +1,4 @@
-"""`cost`: storage and compute of each method, without data, weights or training."""
+"""`cost`: storage, compute and time of each method, without data, weights or training."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from benchmark.config import RUN_OPTIONS, Settings
 from benchmark.declaration import Option, make, options_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from benchmark.planning.estimate import StreamShape
+    from benchmark.report.table import Table
+    from methods.network import Network
 
 #: The default shape of the stream whose cost is printed.
 SHAPE = {"tasks": 8, "classes": 10, "images": 540}
-# The images' height and width, unless the backbone takes only another one.
-_IMAGE_SIZE = 224
-
 # The other options give the stream's shape here.
-_OF_SETTINGS = ("methods", "backbone", "scenario", "epochs", "batch_size")
+_OF_SETTINGS = ("methods", "backbone", "scenario", "epochs", "batch_size", "device", "precision")
 
 
 def _cost(arguments: argparse.Namespace, argv: list[str]) -> int:
@@ -41,13 +42,14 @@ def shape_for(backbone: str, image_size: int | None, tasks: int, classes: int, i
     from benchmark.planning.estimate import StreamShape
     from benchmark.planning.preparation import image_size_for
 
-    size = image_size_for(backbone_of(backbone), image_size) or _IMAGE_SIZE
+    source = backbone_of(backbone)
+    size = image_size_for(source, image_size) or source.usual_image_size
     return StreamShape(tasks, classes, images, size)
 
 
 COMMAND = Command(
     "cost",
-    "storage and compute of each method, without data, weights or training",
+    "storage, compute and time of each method, without data, weights or training",
     _cost,
     (
         *(RUN_OPTIONS[name] for name in _OF_SETTINGS),
@@ -56,7 +58,7 @@ COMMAND = Command(
         Option("images", int, SHAPE["images"], metavar="N", help="training images per task"),
         replace(
             RUN_OPTIONS["image_size"],
-            help=f"height and width of the images; {_IMAGE_SIZE}, unless the backbone takes only its own",
+            help="height and width of the images; default: 224, 32 for mini, or the only ones that the backbone takes",
         ),
         RUN_OPTIONS["plugin"],
         RUN_OPTIONS["config"],
@@ -66,6 +68,7 @@ COMMAND = Command(
 
 def cost_command(settings: Settings, shape: StreamShape) -> int:
     """Print the cost of methods on a stream of `shape`: returns the exit status."""
+    from benchmark.backbones import backbone_of
     from benchmark.planning.estimate import estimate
     from benchmark.planning.scenarios import check_scenario
     from benchmark.progress.terminal import loading
@@ -74,7 +77,47 @@ def cost_command(settings: Settings, shape: StreamShape) -> int:
     from methods.configured import configure
 
     check_scenario(settings.scenario, [configure(spec) for spec in settings.methods])
-    with loading() as (_, warn):
+    with loading() as (note, warn):
         parameters, compute = estimate(settings, shape, warn)
-    print(to_text(storage_display(parameters)), to_text(compute_display(compute)), sep="\n")
+        note("timing training steps")
+        backbone = backbone_of(settings.backbone).network(weights=False)
+        times = forecast_table(settings, shape, backbone, parameters, compute)
+    tables = (storage_display(parameters), compute_display(compute), times)
+    print(*map(to_text, tables), sep="\n")
     return 0
+
+
+def forecast_table(
+    settings: Settings,
+    shape: StreamShape,
+    backbone: Network,
+    parameters: pd.DataFrame,
+    compute: pd.DataFrame,
+    repetitions: int = 1,
+) -> Table:
+    """How long each method trains on this machine, and what its states take on the disk.
+
+    Args:
+        settings: give the device and the precision.
+        shape: of the stream.
+        backbone: the network; its values do not matter.
+        parameters, compute: from `estimate`.
+        repetitions: seeds in orders.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    from benchmark.planning.forecast import decoded_bytes, forecast, measure_speed
+    from benchmark.planning.preparation import choose_device
+    from benchmark.report.forecast import forecast_display
+    from benchmark.report.table import bytes_text
+
+    device = choose_device(settings.device)
+    speed = measure_speed(backbone, shape.classes, shape.image_size, settings.batch_size, device, settings.precision)
+    caption = (
+        f"What it takes here ({'one seed' if repetitions == 1 else f'{repetitions} repetitions'}, one cell at a time): "
+        f"plain fine-tuning was timed at {speed.images_per_second:,.3g} images a second ({speed.device}), and all "
+        "operations are taken to be as fast. Evaluations come on top, and methods with many small operations take "
+        f"longer. The decoded training images take {bytes_text(decoded_bytes(shape, backbone.channels))}."
+    )
+    return forecast_display(forecast(parameters, compute, speed, repetitions), caption)

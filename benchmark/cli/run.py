@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark import workers
 from benchmark.cli.options import Command, resume_command
 from benchmark.config import RUN_OPTIONS, Execution, Settings
+from benchmark.declaration import Option
 from benchmark.files import MANIFEST, refuse_foreign
 from benchmark.running.request import requested
 
@@ -30,14 +31,44 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
         refuse_foreign(folder, MANIFEST)
         # Check before loading, which takes seconds. The run locks the folder later.
         check_free(folder)
+    if arguments.dry_run:
+        return dry_run(settings)
     if execution.may_start_workers:
         workers.warm_up()
     return run_command(settings, execution, folder, argv, resume_command(argv, arguments, folder))
 
 
 COMMAND = Command(
-    "run", "learn the stream with each method, write tables and figures", _run, tuple(RUN_OPTIONS.values())
+    "run",
+    "learn the stream with each method, write tables and figures",
+    _run,
+    (
+        *RUN_OPTIONS.values(),
+        Option("dry_run", bool, False, help="check everything, say what the run would take, and end"),
+    ),
 )
+
+
+def dry_run(settings: Settings) -> int:
+    """Check the settings, and print how many cells there are and what they take: returns the exit status."""
+    from benchmark.cli.cost import forecast_table
+    from benchmark.planning.estimate import StreamShape, estimate
+    from benchmark.planning.preparation import prepare_run
+    from benchmark.progress.terminal import loading
+    from benchmark.report.text import to_text
+
+    with loading() as (note, warn):
+        prepared = prepare_run(settings, note, warn=warn)
+        shape = StreamShape.of(prepared.stream)
+        parameters, compute = estimate(prepared.settings, shape, warn)
+        note("timing training steps")
+        repetitions = len(prepared.settings.repetitions)
+        table = forecast_table(settings, shape, prepared.backbone, parameters, compute, repetitions)
+    print(to_text(table))
+    methods = len(prepared.methods)
+    print(f"{methods * repetitions} cells: {methods} methods, {repetitions} repetitions, {shape.tasks} tasks each.")
+    print("Nothing was learned, and nothing was written but decoded images.")
+    return 0
 
 
 def run_command(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import mean
 
 from benchmark.config import Settings
 from benchmark.planning.estimate import StreamShape, simulate
@@ -105,13 +104,7 @@ class _Scales:
     def __init__(self, settings: Settings, stream: Stream, backbone: Network):
         self._settings = settings
         self._pristine = copy.deepcopy(backbone).to("meta")
-        tasks = stream.tasks
-        self._shape = StreamShape(
-            tasks=len(tasks),
-            classes=round(mean(len(task.classes) for task in tasks)),
-            images=round(mean(len(task.train) for task in tasks)),
-            image_size=tasks[0].image_size,
-        )
+        self._shape = StreamShape.of(stream)
 
     def memory_bytes(self, text: str) -> int:
         """Return the growth of a method's state over the stream, as a size for replay memories.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import pandas as pd
@@ -24,7 +25,7 @@ from benchmark.results.costs import Costs
 from benchmark.results.tables import compute_row, parameter_row
 from benchmark.storage.records import Records
 from benchmark.storage.state import State
-from benchmark.streams.base import Task
+from benchmark.streams.base import Stream, Task
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError, first_line
 from methods.network import Network
@@ -48,6 +49,16 @@ class StreamShape:
     classes: int
     images: int
     image_size: int
+
+    @classmethod
+    def of(cls, stream: Stream) -> StreamShape:
+        """The shape of equal tasks, as many as a stream has, with its mean numbers of classes and images."""
+        return cls(
+            tasks=len(stream.tasks),
+            classes=round(mean(len(task.classes) for task in stream.tasks)),
+            images=round(mean(len(task.train) for task in stream.tasks)),
+            image_size=stream.tasks[0].image_size,
+        )
 
 
 def estimate(

@@ -179,7 +179,7 @@ def test_runs_are_found_by_their_names(copy: Path, monkeypatch: pytest.MonkeyPat
     ("options", "says"),
     [
         ({"methods": "clrr"}, "unknown method 'clrr': did you mean 'clr'?"),
-        ({"epoch": 3}, "run: unrecognized arguments: --epoch=3"),
+        ({"epoch": 3}, "run: there is no keyword 'epoch': did you mean 'epochs'? known are methods, stream, "),
         ({"epochs": "many"}, "run: argument --epochs: invalid int value: 'many'"),
         ({"epochs": True}, "run: argument --epochs: invalid int value: 'True'"),
         ({"compile": "yes"}, "run: argument --compile: invalid bool value: 'yes'"),

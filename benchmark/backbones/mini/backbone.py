@@ -43,6 +43,7 @@ class MiniBackbone(EmbeddedBackbone):
         weights: "fractals" (shipped), "random", or a .safetensors or .pth file.
     """
 
+    usual_image_size = 32
     shipped = network.WEIGHTS
     classifiers = ("fc.", "classifier.")
 

@@ -397,6 +397,17 @@ def test_a_folder_of_the_user_is_left_as_it_is(tmp_path, monkeypatch, capsys, co
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    assert main(f"{RUN} --methods clr,ncm --seeds 3 --name dry --dry-run".split()) == 0
+    said = capsys.readouterr().out
+    assert "What it takes here (3 repetitions, one cell at a time): plain fine-tuning was timed at " in said
+    assert "6 cells: 2 methods, 3 repetitions, 2 tasks each." in said
+    assert not (place / "results" / "dry").exists()
+    # What a run refuses, this refuses.
+    assert main(f"{RUN} --methods clr --reference er --dry-run".split()) == 2
+
+
 # The files of a cell for each task.
 PER_TASK = {"after": "json", "task": "safetensors", "answers": "safetensors"}
 
