@@ -60,7 +60,7 @@ def dry_run(settings: Settings) -> int:
     with loading() as (note, warn):
         prepared = prepare_run(settings, note, warn=warn)
         shape = StreamShape.of(prepared.stream)
-        parameters, compute = estimate(prepared.settings, shape, warn)
+        parameters, compute = estimate(prepared.settings, shape)
         note("timing training steps")
         repetitions = len(prepared.settings.repetitions)
         table = forecast_table(settings, shape, prepared.backbone, parameters, compute, repetitions)

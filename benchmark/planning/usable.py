@@ -13,6 +13,7 @@ from benchmark.learning.learner import Cell, prepare
 from benchmark.planning.scenarios import learned_as
 from methods.configured import ConfiguredMethod
 from methods.errors import UserError
+from methods.method import Method
 from methods.network import Network
 from methods.scenarios import Scenario
 from methods.transformers import blocks
@@ -44,7 +45,33 @@ def usable(
         raise UserError(f"--methods {groups}: nothing of it can be used with --backbone {settings.backbone}: {first}")
     for spec, error in refused:
         warn(f"--methods {spec.group} goes on without {spec}: {error}")
-    return tuple(method for method, error in tried if error is None)
+    found = tuple(method for method, error in tried if error is None)
+    for method in found:
+        if changes_nothing(pristine, method, settings.scenario):
+            warn(
+                f"'{method.label}' finds nothing to change in --backbone {settings.backbone}: it trains heads alone, "
+                "as linear-probe does"
+            )
+    return found
+
+
+def changes_nothing(pristine: Network, method: ConfiguredMethod, scenario: Scenario = "task") -> bool:
+    """Whether a method that means to change a network, as its `adapt` says, leaves this one as it is.
+
+    Args:
+        pristine: the backbone, on the device "meta".
+    """
+    if method.cls.adapt is Method.adapt or not method.cls.learns_in_steps:
+        return False
+    # Errors are reported where the method learns.
+    with suppress(Exception):
+        return set(prepare(_cell(pristine, method, scenario), 1).parts.values()) == {"frozen"}
+    return False
+
+
+def _cell(pristine: Network, method: ConfiguredMethod, scenario: Scenario) -> Cell:
+    learned = learned_as(scenario, method)
+    return Cell(pristine, method.make, 2, 0, torch.device("meta"), scenario=learned, widths=(2,))
 
 
 def refusal(pristine: Network, method: ConfiguredMethod, scenario: Scenario = "task") -> UserError | None:
@@ -53,8 +80,6 @@ def refusal(pristine: Network, method: ConfiguredMethod, scenario: Scenario = "t
     Args:
         pristine: the backbone, on the device "meta".
     """
-    learned = learned_as(scenario, method)
-    cell = Cell(pristine, method.make, 2, 0, torch.device("meta"), scenario=learned, widths=(2,))
     if method.cls.learns_in_steps and method.recipe.layer_decay != 1 and not blocks(pristine):
         return UserError(
             f"'{method.label}': layer_decay={method.recipe.layer_decay:g} is for the blocks of a transformer, and this "
@@ -63,7 +88,7 @@ def refusal(pristine: Network, method: ConfiguredMethod, scenario: Scenario = "t
     # Other errors are the method's own: its cells fail, and report them.
     with suppress(Exception):
         try:
-            prepare(cell, 1)
+            prepare(_cell(pristine, method, scenario), 1)
         except UserError as error:
             return error
     return None

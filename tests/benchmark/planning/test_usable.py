@@ -9,12 +9,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark.cli.main import main
 from benchmark.config import Settings, parse_methods
 from benchmark.planning.preparation import Prepared, prepare_run
 from methods import methods
 from methods.errors import UserError
+from methods.method import Method, Part
+from methods.network import Network
 
 # hat and bpn work on convolutions, and a perceptron has none.
 MLP = "mlp:size=8"
@@ -171,3 +174,28 @@ def test_tuned_members_that_cannot_be_used_here_are_left_out(capsys: pytest.Capt
     assert "--methods few goes on without hat:" in capsys.readouterr().err
     manifest = json.loads(Path("results", "tuned", "manifest.json").read_text())
     assert list(manifest["tuned"]["methods"]) == manifest["settings"]["methods"] == ["sgd:lr=0.03"]
+
+
+def test_a_method_that_finds_nothing_to_change_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnConvolutions(Method):
+        """A scale for each convolution."""
+
+        def adapt(self, network: Network) -> None:
+            for module in network.backbone.modules():
+                if isinstance(module, torch.nn.Conv2d):
+                    module.register_parameter("factor", torch.nn.Parameter(torch.ones(1)))
+
+        def part(self, module: torch.nn.Module, name: str) -> Part:
+            return "task" if name.endswith(".factor") else "frozen"
+
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+    methods.register("on-convolutions")(OnConvolutions)
+    said: list[str] = []
+    prepared("on-convolutions,linear-probe,sgd,ncm", said)
+    assert said == [
+        f"'on-convolutions' finds nothing to change in --backbone {MLP}: it trains heads alone, as linear-probe does"
+    ]
+    said.clear()
+    settings = Settings(methods=parse_methods("on-convolutions"), tasks=1, train_images=20, test_images=10)
+    prepare_run(settings, note=lambda text: None, warn=said.append)
+    assert said == []
