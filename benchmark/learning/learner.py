@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, starmap
 from types import SimpleNamespace
@@ -139,6 +139,20 @@ def is_independent(cell: Cell) -> bool:
     bench = prepare(cell, task=1)
     alone = not _shared(bench) and set(bench.starts.values()) <= {"initial"}
     return cell.scenario == "task" and bench.method.isolates_tasks and alone
+
+
+def units_from_start(method: Method, widths: Sequence[int]) -> int:
+    """How many units a head has in every task, those for the classes of later tasks included; 0 if it grows with them.
+
+    Nothing else of later tasks reaches the learning of a task.
+
+    Args:
+        method: with the scenario in which it learns.
+        widths: the class counts of the stream's tasks.
+    """
+    if method.shared_head or method.scenario == "domain":
+        return max(widths)
+    return sum(widths) if method.scenario == "class" and method.logits == "all" else 0
 
 
 def frozen_bytes(cell: Cell) -> int:

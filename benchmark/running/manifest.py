@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from itertools import accumulate
 from typing import Any
 
@@ -13,7 +14,7 @@ from benchmark.learning.seeds import RULE
 from benchmark.planning.preparation import Prepared
 from benchmark.planning.scenarios import learned_as
 from benchmark.storage.folder import RunFolder
-from benchmark.storage.manifest import PENDING, Manifest
+from benchmark.storage.manifest import PENDING, Manifest, key_of
 from benchmark.storage.provenance import provenance
 from benchmark.streams.base import Task
 from benchmark.streams.orders import draw_orders
@@ -70,12 +71,14 @@ def new_manifest(prepared: Prepared, command: list[str]) -> Manifest:
 
 
 def planned_cells(settings: Settings, run: RunFolder) -> list[dict[str, Any]]:
-    """Return the cells of a run, as entries of its manifest. A resumed run has the cells of its folder.
+    """Return the cells of a run, as entries of its manifest. A resumed run has those of its folder, and may gain some.
 
     Raises:
         UserError: the manifest in the folder cannot be read.
     """
-    return run.read_manifest()["cells"] if run.exists() else _new_cells(settings)
+    known = run.read_manifest().cells if run.exists() else []
+    keys = set(map(key_of, known))
+    return known + [cell for cell in _new_cells(settings) if key_of(cell) not in keys]
 
 
 def _new_cells(settings: Settings) -> list[dict[str, Any]]:
@@ -86,13 +89,21 @@ def _new_cells(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: object, kind: str = "run") -> None:
+def check_same(
+    old: dict[str, Any],
+    new: dict[str, Any],
+    option: str,
+    name: object,
+    kind: str = "run",
+    growing: Collection[str] = (),
+) -> None:
     """Refuse to resume with other settings.
 
     Args:
         old, new: manifests, or their entries "settings", "stream", "backbone" and "random_numbers".
         option, name: the option and its value that name the old run or file, for the message.
         kind: what the old one is: "run" or "file".
+        growing: the settings by which the run grows; check_growth compares what they decide.
 
     Raises:
         UserError: there is a difference; the message names the first.
@@ -104,17 +115,22 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
             f"{option} {name}: that folder has the tables of a run and not its cells, so that it cannot go on; give "
             f"another {option}"
         )
-    for key in new["settings"]:
+    for key in (key for key in new["settings"] if key not in growing):
         before, asked = setting_of(old["settings"], key), new["settings"][key]
         # For a run, check_device compares the devices themselves. A file of an older version may only say "auto".
         if key == "device" and (kind == "run" or before == "auto"):
             continue
+        if before != asked and key == "infer" and "methods" in growing:
+            raise UserError(
+                f"{option} {name}: the methods that are new need --infer {_shown(asked)}, and that {kind} has answered "
+                f"with --infer {_shown(before)} after each task; give another {option}"
+            )
         if before != asked:
             raise UserError(
                 f"{option} {name}: that {kind} exists with --{key.replace('_', '-')} {_shown(before)}, "
                 f"not {_shown(asked)}; give the same settings to resume it, or another {option}"
             )
-    for key in ("stream", "backbone"):
+    for key in (key for key in ("stream", "backbone") if key not in growing):
         if old[key]["fingerprint"] != new[key]["fingerprint"]:
             raise UserError(
                 f"{option} {name}: that {kind} exists, but what {new[key]['spec']} holds has changed since; "
@@ -126,7 +142,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any], option: str, name: obje
             f"go on with the version that began it, or give another {option}"
         )
     # Files of `tune` and manifests of older versions have no budgets.
-    if old.get("budgets", {}) != new.get("budgets", {}):
+    if not growing and old.get("budgets", {}) != new.get("budgets", {}):
         raise UserError(
             f"{option} {name}: that {kind} exists, but this version of the program gives its methods other budgets; "
             f"go on with the version that began it, or give another {option}"

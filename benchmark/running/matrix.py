@@ -11,15 +11,10 @@ from benchmark.progress.events import CellFailed, Event, Failure, JobBegan, JobE
 from benchmark.running.executors.cells import Job
 from benchmark.storage.folder import RunFolder, cell_name
 from benchmark.storage.inferred import lost_inferred
-from benchmark.storage.manifest import DIVERGED, FAILED, PENDING, RUNNING, SUCCEEDED, Manifest
+from benchmark.storage.manifest import DIVERGED, FAILED, PENDING, RUNNING, SUCCEEDED, Manifest, key_of
 from benchmark.storage.parallel_tasks import unite
 from benchmark.storage.provenance import now
 from benchmark.storage.records import CellKey, read_records
-
-
-def key_of(entry: dict[str, Any]) -> CellKey:
-    """Return the cell of an entry of the manifest."""
-    return entry["method"], entry["seed"], entry["order"]
 
 
 class Matrix:

@@ -21,18 +21,19 @@ from benchmark.report.surest import pictured
 from benchmark.report.write import write_report
 from benchmark.results.reference import check_reference
 from benchmark.results.run import Results, collect
-from benchmark.running.config_file import write_config
+from benchmark.running.config_file import CONFIG_NAME, write_config
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.choice import Site, choose_executor, site_of
 from benchmark.running.executors.plan import Plan
+from benchmark.running.growth import Growth, check_growth, grown, growth_of
 from benchmark.running.log import logged
 from benchmark.running.manifest import check_same, new_manifest
-from benchmark.running.matrix import Matrix, key_of
+from benchmark.running.matrix import Matrix
 from benchmark.running.resume import check_device, check_plugins, difference_warning, fingerprints, resumed
 from benchmark.storage.folder import RunFolder, cell_name, open_run
 from benchmark.storage.labels import TaskLabels, write_labels
 from benchmark.storage.lock import locked
-from benchmark.storage.manifest import Manifest
+from benchmark.storage.manifest import Manifest, key_of
 from benchmark.storage.parallel_tasks import Found, look
 from benchmark.storage.processes import comparable_seconds, learning_processes, new_process
 from benchmark.storage.records import CellKey
@@ -99,14 +100,20 @@ def _run(
     process = new_process(manifest, site.device, settings.precision)
     if run_folder.exists():
         old = run_folder.read_manifest()
-        check_same(old, manifest, "--name", folder.name)
+        growth = growth_of(old, manifest)
+        check_same(old, manifest, "--name", folder.name, growing=growth.settings)
         check_plugins(old, manifest, folder.name)
+        if growth:
+            check_growth(old, manifest, growth, prepared, folder.name)
+            size, old = old.size, grown(old, manifest, growth)
+            process |= {"grown": growth.as_json(), "tasks_added": old.size - size}
         manifest = resumed(old, manifest, process)
     else:
+        growth = Growth()
         manifest["processes"] = [process]
     keys = [key_of(entry) for entry in manifest["cells"]]
     found = {key: look(run_folder.cell(*key), manifest.rules_of(key[0])) for key in keys}
-    process["tasks_left"] = len(manifest["tasks"]) * len(found) - sum(len(cell.tasks) for cell in found.values())
+    process["tasks_left"] = manifest.size - sum(len(cell.tasks) for cell in found.values())
     if process["tasks_left"]:
         check_device(manifest, process, settings.device, folder.name)
         for text in (*site.warnings, difference_warning(manifest, process, folder.name)):
@@ -144,6 +151,9 @@ def _run(
             manifest["comparable_seconds"] = False
         jobs = _jobs(run_folder, manifest, prepared, found, independent, split, share, tell)
         # After this point nothing is refused. The manifest is written first: it marks the folder as a run's folder.
+        if growth:
+            # Its options are others now. If this process is killed before it writes them, the next one does.
+            (folder / CONFIG_NAME).unlink(missing_ok=True)
         matrix = Matrix(run_folder, manifest, jobs, tell)
         write_config(folder, prepared.settings, execution)
         write_labels(folder, _labels(prepared.stream))

@@ -21,6 +21,11 @@ PER_CLASS = "test_images_per_class"
 Entry: TypeAlias = dict[str, Any]
 
 
+def key_of(cell: Entry) -> CellKey:
+    """The method, seed and order of a cell's entry."""
+    return cell["method"], cell["seed"], cell["order"]
+
+
 class Manifest(dict[str, Any]):
     """The content of manifest.json. As a dictionary it is the file; its properties are what many places read."""
 
@@ -51,9 +56,14 @@ class Manifest(dict[str, Any]):
         return self["cells"]
 
     @property
+    def size(self) -> int:
+        """How many tasks all cells learn together."""
+        return len(self.tasks) * len(self.cells)
+
+    @property
     def keys_of_cells(self) -> list[CellKey]:
         """Each cell's method, seed and order."""
-        return [(cell["method"], cell["seed"], cell["order"]) for cell in self.cells]
+        return [key_of(cell) for cell in self.cells]
 
     @property
     def seeds(self) -> list[int]:

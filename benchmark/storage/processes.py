@@ -49,11 +49,13 @@ def learning_processes(manifest: Mapping[str, Any]) -> list[Process]:
     if "settings" in manifest:
         entries = [_as_now(entry, manifest["settings"]) for entry in entries]
     left = [entry.get("tasks_left") for entry in entries]
+    # What a later process added to the run, the one before it did not leave.
+    after = [each and each - entry.get("tasks_added", 0) for entry, each in zip(entries[1:], left[1:], strict=True)]
     # It is not known for a process of an older version.
     return [
         entry
-        for entry, before, after in zip(entries, left, [*left[1:], 0], strict=True)
-        if before is None or before not in (0, after)
+        for entry, before, then in zip(entries, left, [*after, 0], strict=True)
+        if before is None or before not in (0, then)
     ]
 
 

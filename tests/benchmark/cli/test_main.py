@@ -301,7 +301,7 @@ def test_arguments_that_cannot_be_parsed(command, says, capsys):
     [
         ("--lr 0.5", "--lr (default), not 0.5"),
         ("--epochs 2", "--epochs 1, not 2"),
-        ("--seeds 2", "--seeds 0, not 0,1"),
+        ("--seeds 1,2", "--seeds 0, not 1,2"),
         ("--equal-compute clr", "--equal-compute (default), not clr"),
         ("--train-images 12", "--train-images (default), not 12"),
         ("--methods sgd", "--methods clr,sgd:lr=0.01, not sgd"),

@@ -175,16 +175,6 @@ def test_what_draws_nothing_is_the_same_with_each_seed(method: str, same: bool, 
     assert (seeds[0].read_bytes() == seeds[1].read_bytes()) == same
 
 
-def test_a_run_does_not_go_on_with_other_orders(uninterrupted: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = (uninterrupted / "manifest.json").read_bytes()
-    assert main([*command(uninterrupted.parent, "straight"), "--orders", "2"]) == 2
-    assert capsys.readouterr().err == (
-        "error: --name straight: that run exists with --orders 1, not 2; "
-        "give the same settings to resume it, or another --name\n"
-    )
-    assert (uninterrupted / "manifest.json").read_bytes() == before
-
-
 @pytest.fixture
 def go(
     tiny_network: Network, make_listener: Callable, monkeypatch: pytest.MonkeyPatch
