@@ -7,7 +7,20 @@ import sys
 from importlib import metadata
 
 from benchmark.backbones import backbones
-from benchmark.cli import about, backbones_compare, cache, check, compare, cost, pretrain, report, reproduce, run, tune
+from benchmark.cli import (
+    about,
+    backbones_compare,
+    cache,
+    check,
+    compare,
+    cost,
+    pretrain,
+    report,
+    reproduce,
+    run,
+    tune,
+    watch,
+)
 from benchmark.cli.options import Command
 from benchmark.running.config_file import layered
 from benchmark.streams import streams
@@ -42,7 +55,7 @@ class _Completion(argparse.Action):
 
 _COMMANDS: tuple[Command, ...] = (
     *(run.COMMAND, backbones_compare.COMMAND, reproduce.COMMAND, cost.COMMAND, tune.COMMAND),
-    *(report.COMMAND, compare.COMMAND),
+    *(watch.COMMAND, report.COMMAND, compare.COMMAND),
     *about.COMMANDS,
     *(check.COMMAND, cache.COMMAND, pretrain.COMMAND),
 )

@@ -129,7 +129,7 @@ def look(folder: Path, rules: Sequence[str] = ()) -> Found:
     """
     records, damaged = find_newest(folder, rules)
     whole = set()
-    for number, path in _paths(folder).items():
+    for number, path in alone_paths(folder).items():
         record = read_record(path)
         lost = [*damaged_parts(folder, record["checksums"]), *_lost(folder, [record])] if record else [path]
         if not lost:
@@ -152,7 +152,7 @@ def unite(folder: Path) -> bool:
     Returns:
         Whether any were put there.
     """
-    paths = _paths(folder)
+    paths = alone_paths(folder)
     if not paths:
         return False
     alone = {number: record for number, path in paths.items() if (record := read_record(path))}
@@ -187,7 +187,7 @@ def _behind(records: Records, alone: Record) -> Record:
     }
 
 
-def _paths(folder: Path) -> dict[int, Path]:
+def alone_paths(folder: Path) -> dict[int, Path]:
     """Task -> the file of its record, for tasks that were learned alone."""
     numbers = {path.stem.removeprefix("alone-"): path for path in folder.glob("alone-*.json")}
     return {int(number): path for number, path in numbers.items() if number.isdecimal()}
