@@ -56,6 +56,9 @@ class ConFiT(FineTuning):
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(step.epoch * waits > step.epochs)
 
+    def may_end(self, epoch: int, epochs: int) -> bool:
+        return epoch * 2 > epochs
+
     def stored(self, network: Network, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return shifted(network, tensors, sign=-1)
 

@@ -79,6 +79,9 @@ class LAE(Method):
             features = model.features(step.images)
         return model.heads(features, model.head_key)[:, : model.classes]
 
+    def may_end(self, epoch: int, epochs: int) -> bool:
+        return self.task == 1 or epoch > self.frozen * epochs
+
     @torch.no_grad()
     def after_update(self, step: Step) -> None:
         if self.task > 1:

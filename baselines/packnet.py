@@ -93,9 +93,15 @@ class PackNet(Method):
             ownership.restore(weight)
 
     def after_training_epoch(self, step: Step) -> None:
-        if step.epoch == max(1, round(self.train_share * step.epochs)):
+        if step.epoch == self.last_before_pruning(step.epochs):
             self.prune()
             self.hold()
+
+    def last_before_pruning(self, epochs: int) -> int:
+        return max(1, round(self.train_share * epochs))
+
+    def may_end(self, epoch: int, epochs: int) -> bool:
+        return epoch >= self.last_before_pruning(epochs)
 
     @torch.no_grad()
     def prune(self) -> None:

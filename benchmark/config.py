@@ -311,6 +311,8 @@ class Execution:
             whole GPU.
         parallel_tasks: whether independent tasks of a cell run at once; None: only with several jobs.
         keep_states: whether to keep the shared and memory parts after every task.
+        checkpoint_minutes: how often a task is stored while it is learned, so that a killed run goes on in its middle;
+            0: after every step; None: never.
         verify_evaluations: whether to repeat known evaluations and compare the results.
         plugins: files that register methods.
         tuned: the file that the methods' options come from.
@@ -340,6 +342,9 @@ class Execution:
         help="tasks that do not depend on each other at once, same results; default: where there are several jobs",
     )
     keep_states: bool = setting(False, help="keep the shared and memory parts after every task")
+    checkpoint_minutes: float | None = setting(
+        None, metavar="N", help="store each task every N minutes while it is learned, to go on in its middle if killed"
+    )
     verify_evaluations: bool = setting(False, group=_SPEED, help="evaluate again what is known, and compare")
     plugins: tuple[str, ...] = setting(
         (), name="plugin", metavar="FILE", read=tuple, repeated=True, help="a Python file that registers methods"
@@ -363,6 +368,11 @@ class Execution:
         if self.gpus_per_cell is not None and not 0 < self.gpus_per_cell <= 1:
             raise UserError(
                 f"--gpus-per-cell {self.gpus_per_cell:g} must be above 0 and at most 1, as 0.25 for four cells on a GPU"
+            )
+        if self.checkpoint_minutes is not None and not 0 <= self.checkpoint_minutes < math.inf:
+            raise UserError(
+                f"--checkpoint-minutes {self.checkpoint_minutes:g} must be a number of minutes from 0, as 10; 0 means "
+                "after every step"
             )
         if self.executor == "ray" and importlib.util.find_spec("ray") is None:
             raise UserError('--executor ray needs Ray, which is not installed; install it with: pip install ".[ray]"')

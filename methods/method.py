@@ -224,6 +224,18 @@ class Method(SupervisedPlugin):
         """Whether the present `task` is learned in gradient steps, if any is: see `learns_in_steps`."""
         return self.learns_in_steps
 
+    def may_end(self, epoch: int, epochs: int) -> bool:
+        """Whether a task may end after this epoch, and its weights be kept; asked where the recipe stops early.
+
+        A method with stages says False until the last one has begun: epochs before that are not compared. After the
+        last epoch a task may always end.
+
+        Args:
+            epoch: its number, from 1.
+            epochs: how many there are at most.
+        """
+        return True
+
     def training_data(self, data: Samples, network: Network) -> Samples:
         """The images that the epochs go over: the task's training images, unless the method trains on others.
 

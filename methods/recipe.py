@@ -27,6 +27,10 @@ class Recipe:
         layer_decay: for transformers: the learning rate of a block, divided by that of the block above it; what is
             before the first block counts as one block more, and heads and what is after the last block learn at `lr`
             (BEiT, Bao et al., 2022, arXiv 2106.08254).
+        patience: a task ends after so many epochs without more right answers to its validation images than in the best
+            epoch before (early stopping); 0: it has all its epochs.
+        keep: the weights that stay after a task: of its "last" epoch, or of its "best" one on its validation images,
+            the first of several. Then everything is as if the task had ended after that epoch.
     """
 
     optimizer: Optimizer = "sgd"
@@ -37,6 +41,8 @@ class Recipe:
     schedule: Literal["constant", "step", "cosine"] = "cosine"
     warmup_epochs: int = 0
     layer_decay: float = 1.0
+    patience: int = 0
+    keep: Literal["last", "best"] = "last"
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
@@ -51,6 +57,13 @@ class Recipe:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} must not be negative")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay={self.layer_decay:g} must be above 0 and at most 1")
+        if self.patience < 0:
+            raise ValueError(f"patience={self.patience} must not be negative")
+
+    @property
+    def validates(self) -> bool:
+        """Whether validation images are looked at after each epoch."""
+        return self.patience > 0 or self.keep == "best"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 #: From the ground up. A room may import the rooms of its own line and of lines above it.
 FLOORS = (
     ("methods", "benchmark.progress", "benchmark.workers"),
-    ("benchmark.files", "benchmark.declaration", "benchmark.gpus"),
+    ("benchmark.files", "benchmark.declaration", "benchmark.gpus", "benchmark.snapshots"),
     ("benchmark.storage",),
     ("benchmark.images",),
     ("baselines.shared", "baselines.avalanche", "benchmark.backbones", "benchmark.streams"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.cli.options import Command, check_least
 from benchmark.config import RUN_OPTIONS, Settings
 from benchmark.declaration import Option, make, options_of
+from benchmark.streams import VALIDATION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,8 @@ def shape_for(backbone: str, image_size: int | None, tasks: int, classes: int, i
 
     source = backbone_of(backbone)
     size = image_size_for(source, image_size) or source.usual_image_size
-    return StreamShape(tasks, classes, images, size)
+    # As many beside the training images as `run` holds out of them by default.
+    return StreamShape(tasks, classes, images, size, validation=round(images * VALIDATION / (100 - VALIDATION)))
 
 
 COMMAND = Command(
@@ -69,7 +71,7 @@ COMMAND = Command(
 def cost_command(settings: Settings, shape: StreamShape) -> int:
     """Print the cost of methods on a stream of `shape`: returns the exit status."""
     from benchmark.backbones import backbone_of
-    from benchmark.planning.estimate import estimate
+    from benchmark.planning.estimate import estimate, upper_bound
     from benchmark.planning.scenarios import check_scenario
     from benchmark.progress.terminal import loading
     from benchmark.report.tables import compute_display, storage_display
@@ -84,6 +86,9 @@ def cost_command(settings: Settings, shape: StreamShape) -> int:
         times = forecast_table(settings, shape, backbone, parameters, compute)
     tables = (storage_display(parameters), compute_display(compute), times)
     print(*map(to_text, tables), sep="\n")
+    for spec in settings.methods:
+        if text := upper_bound(configure(spec, **settings.recipe)):
+            print(text)
     return 0
 
 

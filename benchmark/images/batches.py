@@ -41,9 +41,12 @@ class Batches:
 
     Attributes:
         unchanged: the images of the present batch before `augment`; available from an epoch's first batch on.
+        order: of the images in the present epoch; available from its first batch on.
+        given: how many of its batches have been given.
     """
 
     unchanged: Tensor
+    order: Tensor
 
     def __init__(
         self,
@@ -70,19 +73,28 @@ class Batches:
         self.sizes = sizes[:1] if dry else sizes
         batch_bytes = batch_size * max(1, data.images[:1].nbytes)
         self._batches_per_chunk = max(1, CHUNK_BYTES // batch_bytes)
+        self.given = 0
+        self._goes_on = False
+
+    def go_on(self) -> None:
+        """Let the next epoch be the rest of the present one: those of its batches that have not been given."""
+        self._goes_on = True
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self.data), generator=self.generator)
-        each = self._batches_per_chunk
-        chunks = [self.sizes[start : start + each] for start in range(0, len(self.sizes), each)]
-        ends = accumulate(map(sum, chunks), initial=0)
-        chosen = [order[first:last] for first, last in pairwise(ends)]
+        if not self._goes_on:
+            self.order, self.given = torch.randperm(len(self.data), generator=self.generator), 0
+        self._goes_on = False
+        left, each = self.sizes[self.given :], self._batches_per_chunk
+        chunks = [left[start : start + each] for start in range(0, len(left), each)]
+        ends = accumulate(map(sum, chunks), initial=sum(self.sizes[: self.given]))
+        chosen = [self.order[first:last] for first, last in pairwise(ends)]
         for (images, labels), sizes in zip(self._read_ahead(chosen), chunks, strict=True):
             # Images for a GPU change their format there, which takes no time of the CPU.
             images = laid_out(images.to(self.device, non_blocking=True), self.memory_format)
             labels = labels.to(self.device, non_blocking=True)
             for batch, batch_labels in zip(images.split(sizes), labels.split(sizes), strict=True):
                 self.unchanged = batch
+                self.given += 1
                 yield laid_out(self.augment(batch), self.memory_format), batch_labels
 
     def _read_ahead(self, chosen: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

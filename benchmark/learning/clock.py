@@ -51,11 +51,13 @@ class Clock:
         self._plain = 0.0
         self._aside = 0.0
         self._images_aside = 0
+        self._within_epoch = False
         self._last = self._now()
 
     def begin_epoch(self) -> None:
         """Begin the steps of an epoch."""
         self._around += self._lap()
+        self._within_epoch = True
         self._plain = self._aside = 0.0
         self._images_aside = 0
 
@@ -79,6 +81,7 @@ class Clock:
             kind: epochs of one kind do the same work.
         """
         self._plain += self._lap()
+        self._within_epoch = False
         others = images - self._images_aside
         seconds = self._plain + self._aside
         if others:
@@ -94,8 +97,12 @@ class Clock:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Leave out the time of a block."""
-        self._around += self._lap()
+        """Leave out the time of a block, between steps or outside of epochs."""
+        lap = self._lap()
+        if self._within_epoch:
+            self._plain += lap
+        else:
+            self._around += lap
         yield
         self._lap()
 

@@ -15,15 +15,18 @@ from benchmark.images.batches import Batches
 from benchmark.images.layout import MemoryFormat, laid_out
 from benchmark.learning.clock import Clock, TrainingSeconds
 from benchmark.learning.compilation import compile_network
-from benchmark.learning.features import precompute
+from benchmark.learning.course import Checkpoints
+from benchmark.learning.features import Features, precompute
 from benchmark.learning.one_pass import OnePass
 from benchmark.learning.precision import arithmetic
 from benchmark.learning.seeds import derive
 from benchmark.learning.strategy import Strategy
 from benchmark.learning.training import Training
+from benchmark.learning.validation import Stopping, Validation
 from benchmark.learning.workbench import Workbench, detached
 from benchmark.storage.state import State, tensor_bytes
 from benchmark.streams.base import Task
+from methods.data import Samples
 from methods.heads import head_width
 from methods.joint_head import SHARED, JointHead
 from methods.method import Method
@@ -90,6 +93,7 @@ class Learned:
         timing: how long the training takes.
         losses: mean training loss of each epoch.
         features_cached: whether the backbone saw each image only once, and the epochs used its features.
+        stopping: which epoch is kept and how many there were; None if the recipe says nothing about it.
     """
 
     state: State
@@ -98,6 +102,7 @@ class Learned:
     timing: TrainingSeconds
     losses: list[float]
     features_cached: bool
+    stopping: Stopping | None = None
 
     @property
     def seconds(self) -> float:
@@ -161,7 +166,12 @@ def frozen_bytes(cell: Cell) -> int:
 
 
 def learn(
-    cell: Cell, state: State, task: Task, training: Training, on_epoch: Callable[[], None] = lambda: None
+    cell: Cell,
+    state: State,
+    task: Task,
+    training: Training,
+    on_epoch: Callable[[], None] = lambda: None,
+    checkpoints: Checkpoints | None = None,
 ) -> Learned:
     """Learn the stream's next task. The result depends only on the arguments; `state` is not changed.
 
@@ -169,15 +179,26 @@ def learn(
         state: the state after the earlier tasks.
         task: the next task.
         on_epoch: called after each epoch, or once if the method makes no gradient steps in any task.
+        checkpoints: where the training of the task is stored in its middle, and from where it goes on; None for
+            nowhere. A task without gradient steps has none.
 
     Raises:
         DivergedError: the loss is no longer finite.
+        CannotResumeError: the checkpoint does not fit; without it the task can be learned from its beginning.
+        UserError: the best epoch cannot be kept, because an object of the method cannot be stored.
     """
     with arithmetic(training.precision, cell.device):
-        return _learn(cell, state, task, training, on_epoch)
+        return _learn(cell, state, task, training, on_epoch, checkpoints)
 
 
-def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: Callable[[], None]) -> Learned:
+def _learn(
+    cell: Cell,
+    state: State,
+    task: Task,
+    training: Training,
+    on_epoch: Callable[[], None],
+    checkpoints: Checkpoints | None,
+) -> Learned:
     number = state.learned + 1
     bench = prepare(cell, number)
     method, key = bench.method, bench.head_key(number)
@@ -194,7 +215,8 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
     clock = Clock(cell.device)
     torch.manual_seed(cell.derive(number, "training"))
     if method.trains_task():
-        lesson = _in_steps(cell, bench, number, task, training, clock, on_epoch)
+        lasting = list(state.memory.values())
+        lesson = _in_steps(cell, bench, number, task, training, clock, on_epoch, checkpoints, lasting)
     else:
         lesson = _in_one_pass(cell, bench, task, training, clock, on_epoch)
     timing = clock.read()
@@ -206,7 +228,9 @@ def _learn(cell: Cell, state: State, task: Task, training: Training, on_epoch: C
             tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
     memory = {name: _memory(method, name, tensor) for name, tensor in method.kept.items()}
     learned = State(number, _shared(bench), {**tasks, number: own}, memory)
-    return Learned(learned, lesson.operations, lesson.steps, timing, lesson.losses, lesson.features_cached)
+    return Learned(
+        learned, lesson.operations, lesson.steps, timing, lesson.losses, lesson.features_cached, lesson.stopping
+    )
 
 
 def _own_values(bench: Workbench, state: State) -> dict[str, Tensor]:
@@ -224,6 +248,7 @@ class _Lesson:
     steps: int
     losses: list[float]
     features_cached: bool
+    stopping: Stopping | None = None
 
 
 def _in_one_pass(
@@ -246,17 +271,37 @@ def _in_steps(
     training: Training,
     clock: Clock,
     on_epoch: Callable[[], None],
+    checkpoints: Checkpoints | None,
+    lasting: Sequence[Tensor],
 ) -> _Lesson:
-    """Learn with an optimiser, in epochs of minibatches."""
+    """Learn with an optimiser, in epochs of minibatches.
+
+    Args:
+        lasting: other tensors than images that never change.
+    """
     method = bench.method
 
     def generator(purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(cell.derive(number, purpose))
 
+    def computed_once(data: Samples) -> Features:
+        return precompute(bench.network, data, cell.device, training.precision, clock, cell.memory_format)
+
     data, features = method.training_data(task.train, bench.network), None
     # Augmented images differ in each epoch, so their features cannot be computed once.
     if bench.trains_head_only and not training.augment:
-        features = precompute(bench.network, data, cell.device, training.precision, clock, cell.memory_format)
+        features = computed_once(data)
+    validation, seen = None, None
+    if training.recipe.validates:
+        seen = computed_once(task.validation) if bench.trains_head_only else None
+        validation = Validation(
+            bench.network,
+            seen.data if seen else task.validation,
+            cell.answered(number, len(task.classes)),
+            training.precision,
+            cell.memory_format,
+            clock,
+        )
     augment_replay = augmentation(training.augment, generator("augment replay"))
     strategy = Strategy(
         bench=bench,
@@ -276,12 +321,19 @@ def _in_steps(
         on_epoch=on_epoch,
         augment_replay=lambda images: laid_out(augment_replay(images), cell.memory_format),
         memory_format=cell.memory_format,
+        validation=validation,
+        checkpoints=None if training.dry else checkpoints,
+        fixed=[cell, data],
+        lasting=[*lasting, data.images, data.labels],
     )
     if training.compiled and features is None:
         compile_network(bench.network)
     strategy.train(SimpleNamespace(current_experience=number - 1, task_label=number - 1), eval_streams=[])
-    operations = strategy.operations + (features.operations if features else 0)
-    return _Lesson(operations, strategy.steps, strategy.losses, features is not None)
+    for _ in range(training.epochs - strategy.epochs_done):
+        # For who counts them: they are not needed.
+        on_epoch()
+    operations = strategy.operations + sum(each.operations for each in (features, seen) if each)
+    return _Lesson(operations, strategy.steps, strategy.losses, features is not None, strategy.stopping)
 
 
 def _kept(method: Method, name: str, tensor: Tensor, device: torch.device) -> Tensor:

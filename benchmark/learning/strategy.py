@@ -15,12 +15,16 @@ from torch import Tensor, nn
 from benchmark.images.batches import Batches
 from benchmark.images.layout import MemoryFormat
 from benchmark.learning.clock import Clock
+from benchmark.learning.course import Checkpoints, Course
 from benchmark.learning.features import features_in_order
 from benchmark.learning.precision import computing
 from benchmark.learning.step_counts import StepCounts
 from benchmark.learning.training import Training, make_optimizer, scheduler
+from benchmark.learning.validation import Stopping, Validation
 from benchmark.learning.workbench import Workbench
+from benchmark.snapshots.snapshot import Snapshot
 from methods.data import Samples
+from methods.errors import UserError
 from methods.method import fills
 from methods.network import Network
 from methods.step import Step
@@ -45,6 +49,8 @@ class Strategy(SupervisedTemplate, Step):
     Attributes:
         steps: number of steps so far.
         losses: mean training loss of each epoch.
+        epochs_done: number of epochs so far.
+        stopping: which epoch was the best on validation images; None if nobody looks at them.
     """
 
     # Avalanche sets these, but declares no types.
@@ -65,6 +71,10 @@ class Strategy(SupervisedTemplate, Step):
         on_epoch: Callable[[], None],
         augment_replay: Callable[[Tensor], Tensor],
         memory_format: MemoryFormat,
+        validation: Validation | None = None,
+        checkpoints: Checkpoints | None = None,
+        fixed: Sequence[object] = (),
+        lasting: Sequence[Tensor] = (),
     ):
         trained = [parameter for _, parameter in bench.trainable()]
         optimizer = make_optimizer(trained, training.recipe, device, bench.lr_scales(training.recipe.layer_decay))
@@ -102,6 +112,16 @@ class Strategy(SupervisedTemplate, Step):
         # are in one tensor: many small tensors scattered over the heap would prevent its reuse.
         self._step_losses = torch.zeros(self.steps_per_epoch, dtype=torch.float64, device=device)
         self._steps_before = 0
+        self._validation = validation
+        self.stopping = Stopping(training.recipe, len(validation.data)) if validation else None
+        self._best: Snapshot | None = None
+        self.epochs_done = 0
+        self._within_epoch = False
+        self._checkpoints = checkpoints
+        self._course: Course | None = None
+        data = [batches.data, task_data, *([validation.data] if validation else [])]
+        self._fixed = (*fixed, *data, bench, training, on_epoch, self._hooks, checkpoints)
+        self._lasting = (*lasting, *bench.frozen(), *(part for each in data for part in (each.images, each.labels)))
 
     @property
     def images(self) -> Tensor:
@@ -142,7 +162,8 @@ class Strategy(SupervisedTemplate, Step):
     @property
     def operations(self) -> int:
         """Floating-point operations so far: steps as StepCounts counts them, work before and after them exactly."""
-        return self._around + self.counts.operations
+        validation = self._validation.operations if self._validation else 0
+        return self._around + self.counts.operations + validation
 
     def task_features(self) -> Iterator[tuple[Tensor, Tensor]]:
         precision = self._training.precision
@@ -185,6 +206,51 @@ class Strategy(SupervisedTemplate, Step):
             super()._after_training_exp(**kwargs)
         self._around += counter.get_total_flops()
 
+    def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
+        """Go through the epochs, or those that a checkpoint has left."""
+        self._begin()
+        while self.epochs_done < self.train_epochs and not (self.stopping and self.stopping.ends):
+            if not self._within_epoch:
+                self._before_training_epoch(**kwargs)
+                self._within_epoch = True
+            if self._stop_training:
+                self._stop_training = False
+                break
+            self.training_epoch(**kwargs)
+            self._after_training_epoch(**kwargs)
+        if self._best and self._course and self.stopping and self.stopping.kept != self.epochs_done:
+            self._course.return_to(self._best)
+
+    def _begin(self) -> None:
+        keeps_best = self.stopping is not None and self._training.recipe.keep == "best" and not self._training.dry
+        if not keeps_best and self._checkpoints is None:
+            return
+        try:
+            self._course = Course(self._parts(), self, self._fixed, self._lasting, self.device, self._checkpoints)
+        except UserError as error:
+            if keeps_best or self._checkpoints is None:
+                raise
+            self._checkpoints.give_up(str(error))
+            return
+        with self._seconds.stopped():
+            if not self._course.resume():
+                return
+            if self._within_epoch:
+                self._batches.go_on()
+            # The progress of the epochs is shown once more.
+            for _ in range(self.epochs_done):
+                self._on_epoch()
+
+    def _parts(self) -> dict[str, object]:
+        """What the best epoch is kept of: all but what counts the epochs that there were."""
+        return {
+            "method": self.bench.method,
+            "model": self.bench.network,
+            "optimizer": self.optimizer,
+            "plugins": self.plugins,
+            "augment_replay": self.augment_replay,
+        }
+
     def _before_training_epoch(self, **kwargs: Any) -> None:
         super()._before_training_epoch(**kwargs)
         self._steps_before = self.steps
@@ -201,6 +267,8 @@ class Strategy(SupervisedTemplate, Step):
             images = len(self.mb_y)
             stands_for = len(self._batches.data) if self._training.dry else images
             self.counts.make(self._step, self.bench.network, images, stands_for)
+            if self._course and self._batches.given < self.steps_per_epoch:
+                self._store()
         self.counts.end_epoch()
         self._varies |= self._epoch_asked
 
@@ -242,8 +310,33 @@ class Strategy(SupervisedTemplate, Step):
                         f"the training loss is {loss} in step {step} of epoch {len(self.losses)} of task "
                         f"{self.bench.method.task}; a smaller --lr may help"
                     )
+        self._within_epoch = False
+        self.epochs_done += 1
+        self._validate()
         with self._seconds.stopped():
             self._on_epoch()
+        self._store()
+
+    def _validate(self) -> None:
+        """Look at the validation images after an epoch, if the task may end with it."""
+        if self._validation is None or self.stopping is None:
+            return
+        done = self.stopping.learned = self.epochs_done
+        if done < self.train_epochs and not self.bench.method.may_end(done, self.train_epochs):
+            return
+        right = self._validation.right()
+        # Without values nobody knows when it stops: what is counted is the most that it may cost.
+        if self._training.dry:
+            return
+        better = self.stopping.look(done, right)
+        if better and self._course and self._training.recipe.keep == "best":
+            self._best = self._course.snapshot()
+
+    def _store(self) -> None:
+        """Store a checkpoint, if it is due."""
+        if self._course:
+            with self._seconds.stopped():
+                self._course.store()
 
 
 class _Hooks:

@@ -158,6 +158,10 @@ class Workbench:
         with _evaluating(self.network):
             return self.method.stored(self.network, tensors)
 
+    def frozen(self) -> list[Tensor]:
+        """Return the tensors of the network that never change."""
+        return [tensor for name, _, tensor in self.network.tensors() if self.parts[name] == "frozen"]
+
     def take_head(self, key: str) -> dict[str, Tensor]:
         """Return copies of a head's tensors, named heads.KEY.weight and heads.KEY.bias."""
         return {name: detached(tensor) for name, tensor in self.network.heads.take(key).items()}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmark.config import RUN_OPTIONS, Settings
 from benchmark.learning.learner import prepare, start
-from benchmark.planning.estimate import Simulation, StreamShape, empty_backbone, estimate
+from benchmark.planning.estimate import Simulation, StreamShape, empty_backbone, estimate, upper_bound
 from benchmark.planning.usable import refusal
 from benchmark.report.table import EMPTY, Table, bytes_text
 from benchmark.report.tables import compute_display, storage_display
@@ -137,6 +137,7 @@ def describe(settings: Settings, shape: StreamShape) -> Description:
         setting=(
             f"backbone {settings.backbone}, {shape.tasks} tasks of {shape.classes} classes and {shape.images} training "
             f"images of {shape.image_size}x{shape.image_size}, {settings.epochs} epochs"
+            + (f"; {bound}" if (bound := upper_bound(method)) else "")
         ),
         storage=storage_display(parameters),
         compute=compute_display(compute),

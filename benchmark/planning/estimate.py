@@ -43,12 +43,14 @@ class StreamShape:
         tasks: number of tasks.
         classes, images: number of classes and of training images per task.
         image_size: height and width in pixels.
+        validation: number of validation images per task, which count where a recipe looks at them.
     """
 
     tasks: int
     classes: int
     images: int
     image_size: int
+    validation: int = 0
 
     @classmethod
     def of(cls, stream: Stream) -> StreamShape:
@@ -57,6 +59,7 @@ class StreamShape:
             tasks=len(stream.tasks),
             classes=round(mean(len(task.classes) for task in stream.tasks)),
             images=round(mean(len(task.train) for task in stream.tasks)),
+            validation=round(mean(len(task.validation) for task in stream.tasks)),
             image_size=stream.tasks[0].image_size,
         )
 
@@ -92,6 +95,16 @@ def estimate(
         costs = Costs([records], fine_tuning_flops=sgd, bare_inference=bare)
         compute.append(compute_row(method.label, costs, measured=False))
     return pd.DataFrame(parameters), pd.DataFrame(compute)
+
+
+def upper_bound(method: ConfiguredMethod) -> str:
+    """Return a line that says that training costs less where a method stops early; empty if it never does."""
+    if not method.recipe.patience:
+        return ""
+    return (
+        f"{method.label} may stop early: its training operations are an upper bound, those of all epochs, each with "
+        "its pass over the validation images"
+    )
 
 
 def empty_backbone(text: str) -> Network:
@@ -216,4 +229,4 @@ def _task(shape: StreamShape, channels: int, number: int) -> Task:
         return LabelledImages(images, torch.empty(count, dtype=torch.int64, device="meta"))
 
     classes = tuple(str(number) for number in range(shape.classes))
-    return Task(f"task-{number}", classes, data(shape.images), data(0), data(0))
+    return Task(f"task-{number}", classes, data(shape.images), data(shape.validation), data(0))

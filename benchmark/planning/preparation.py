@@ -116,6 +116,7 @@ def prepare_run(
             warn=warn,
         )
     check_classes(settings.scenario, stream)
+    _check_validation(configured, stream, settings.validation)
     if budgets is None:
         if settings.equal_memory or settings.equal_compute:
             note("weighing the methods against each other")
@@ -140,6 +141,17 @@ def _checked(settings: Settings, configured: Sequence[ConfiguredMethod]) -> Sett
         for method in configured:
             _check_warm_up(method, settings.epochs)
     return settings
+
+
+def _check_validation(methods: Sequence[ConfiguredMethod], stream: Stream, percent: int) -> None:
+    """Refuse a recipe that looks at validation images where a task has none."""
+    blind = next((task.name for task in stream.tasks if not len(task.validation)), None)
+    method = next((method for method in methods if method.recipe.validates), None)
+    if method is not None and blind is not None:
+        raise UserError(
+            f"--validation {percent}: '{method.label}' stops early or keeps the best epoch by validation images, and "
+            f"task '{blind}' has none; hold some out, for example --validation 10, or leave patience and keep out"
+        )
 
 
 def _check_warm_up(method: ConfiguredMethod, epochs: int) -> None:

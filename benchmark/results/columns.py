@@ -560,6 +560,32 @@ CLASSES: tuple[Column, ...] = (
     Column(name="f1", csv=("classes",), meaning="harmonic mean of the two; 0 if it was never right", better="higher"),
 )
 
+#: The columns of epochs.csv.
+EPOCHS: tuple[Column, ...] = (
+    Column(name="method", csv=("epochs",), meaning="the label"),
+    Column(name="seed", csv=("epochs",), meaning="the seed"),
+    Column(name="order", csv=("epochs",), meaning="the number of the order; only where there are several"),
+    Column(name="task", csv=("epochs",), meaning="the place of the task in that order, from 1"),
+    Column(name="task_name", csv=("epochs",), meaning="the task"),
+    Column(
+        name="epochs_learned",
+        csv=("epochs",),
+        meaning="how many epochs the task had: at most those that the method may have, fewer where `patience` ended it",
+    ),
+    Column(
+        name="epoch_kept",
+        csv=("epochs",),
+        meaning="the epoch whose weights stayed, from 1: the last one, or the best one with `keep=best`",
+    ),
+    Column(
+        name="validation_accuracy",
+        csv=("epochs",),
+        meaning="share of the task's validation images that the network answered right after that epoch; empty if "
+        "nobody looked then",
+        better="higher",
+    ),
+)
+
 #: The columns of inference.csv.
 INFERENCE: tuple[Column, ...] = (
     Column(name="method", csv=("inference",), meaning="the label"),
@@ -766,7 +792,7 @@ REPRODUCTION: tuple[Column, ...] = (
 )
 
 
-_ALL = (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE, *EFFICIENCY, *REPRODUCTION)
+_ALL = (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *EPOCHS, *INFERENCE, *EFFICIENCY, *REPRODUCTION)
 
 
 def columns_of(csv: str) -> list[Column]:

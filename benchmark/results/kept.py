@@ -14,6 +14,7 @@ from benchmark.results import answers
 from benchmark.results.answers import Marked
 from benchmark.results.cell_answers import ByTask, CellAnswers
 from benchmark.results.costs import mean
+from benchmark.results.epochs import epoch_table
 from benchmark.results.questions import asked
 from benchmark.results.schema import CLASS_COLUMNS
 from benchmark.storage.answers import DERIVED
@@ -58,6 +59,10 @@ class KeptAnswers:
         """What each cell answered after the last task that it learned."""
         cells = ((key, self._cell(key)) for key, after in self._records.items() if after)
         return {key: {name: cell.after(cell.records[-1], name) for name in cell.asked.all} for key, cell in cells}
+
+    def epochs(self) -> pd.DataFrame:
+        """How long each task was learned; see epoch_table."""
+        return epoch_table(self._records, self._manifest)
 
     def recounted(self) -> dict[CellKey, Records]:
         """The records, with the accuracy of all answers that are kept counted again."""

@@ -33,6 +33,7 @@ from benchmark.results.schema import (
     ALL_ACCURACY_COLUMNS,
     CLASS_COLUMNS,
     COMPUTE_COLUMNS,
+    EPOCH_COLUMNS,
     INFERENCE_COLUMNS,
     PARAMETER_COLUMNS,
     SUMMARY_COLUMNS,
@@ -70,6 +71,7 @@ class Results:
         parameters, compute: a row per method: storage and compute.
         tasks: a row per task of the stream.
         classes: a row per method, seed, order, task and class: how well it is recognised after the last task learned.
+        epochs: a row per method, seed, order and task where validation images decided how long it was learned.
         answers: what each cell answered to each test image after the last task that it learned (its main answer):
             (label, seed, order) -> place of the task -> its answers, or None if they are not kept.
         guesses: where tasks compete, how often images of a task were taken for those of another one:
@@ -92,6 +94,7 @@ class Results:
     compute: pd.DataFrame
     tasks: pd.DataFrame
     classes: pd.DataFrame
+    epochs: pd.DataFrame
     answers: LastAnswers
     guesses: Guesses
     matrices: Matrices
@@ -115,7 +118,8 @@ class Results:
             "ranks": self.statistics.ranks,
             "statistics": self.statistics.pairs,
         }
-        more = {"inference": self.inference, "reproduction": self.reproduction}
+        epochs = self.epochs if several else self.epochs.drop(columns="order")
+        more = {"epochs": epochs, "inference": self.inference, "reproduction": self.reproduction}
         return tables | {name: frame for name, frame in more.items() if not frame.empty}
 
     @property
@@ -164,6 +168,7 @@ def collect(run: RunFolder, manifest: Manifest) -> Results:
         kept.last(),
         costs=kept.costs_of_inference(),
         labels=kept.labels,
+        epochs=kept.epochs(),
     )
 
 
@@ -190,9 +195,27 @@ def read(run: RunFolder) -> Results:
     # Those of its columns that no other table holds.
     measured = None if inference is None else inference[list(MEASURED)]
     costs = kept.costs_of_inference() if measured is None else None
+    epochs = _read_epochs(run.path) if manifest.kept else kept.epochs()
     return _with_numbers_of_answers(
-        results_of(run.path, manifest, *tables, kept.last(), costs=costs, measured=measured, labels=kept.labels),
+        results_of(
+            run.path,
+            manifest,
+            *tables,
+            kept.last(),
+            costs=costs,
+            measured=measured,
+            labels=kept.labels,
+            epochs=epochs,
+        ),
     )
+
+
+def _read_epochs(folder: Path) -> pd.DataFrame:
+    """The table of epochs from its CSV file; without rows if there is none."""
+    epochs = _table(folder / "epochs.csv")
+    if epochs is None:
+        return pd.DataFrame(columns=list(EPOCH_COLUMNS))
+    return epochs if "order" in epochs else epochs.assign(order=0)[list(EPOCH_COLUMNS)]
 
 
 def _keeps_others(run: RunFolder, manifest: Manifest) -> bool:
@@ -286,6 +309,7 @@ def results_of(
     costs: pd.DataFrame | None = None,
     measured: pd.DataFrame | None = None,
     labels: Mapping[int, TaskLabels | None] | None = None,
+    epochs: pd.DataFrame | None = None,
 ) -> Results:
     """The results that follow from the measurements.
 
@@ -298,6 +322,7 @@ def results_of(
         costs: those of task inference.
         measured: the measured columns of inference.csv; None if they are made from `last` and `costs`.
         labels: the right answers to the test images of each task, as far as they are kept.
+        epochs: the rows of epochs.csv, and `order`; None for no rows.
     """
     last = last or {}
     questions = {label: asked(manifest, label) for label in manifest.labels}
@@ -347,6 +372,7 @@ def results_of(
         compute=compute,
         tasks=task_table(manifest),
         classes=class_table(main_last, manifest),
+        epochs=pd.DataFrame(columns=list(EPOCH_COLUMNS)) if epochs is None else epochs,
         answers=main_last,
         guesses=guesses,
         matrices=matrices,

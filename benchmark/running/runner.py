@@ -135,6 +135,7 @@ def _run(
         budgets=prepared.budgets,
         names=tuple(task["task_name"] for task in manifest["tasks"]),
         id=manifest["id"],
+        checkpoint_minutes=execution.checkpoint_minutes,
     )
     cells = plan.cells(prepared)
     independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}

@@ -11,21 +11,24 @@ from typing import Any
 import torch
 
 from benchmark.files import write_atomically
-from benchmark.learning.learner import Cell, frozen_bytes, is_independent, learn, start
+from benchmark.learning.course import CannotResumeError
+from benchmark.learning.learner import Cell, Learned, frozen_bytes, is_independent, learn, start
 from benchmark.learning.memory import peak_memory
 from benchmark.learning.panel import Panel
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.planning.scenarios import learned_as
-from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Guessing, Listener, TaskBegan
+from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Guessing, Listener, TaskBegan, Warned
 from benchmark.running.executors.evaluations import Evaluations
 from benchmark.running.executors.inference import Inference
 from benchmark.storage.answers import answers_path, checksum, lost_answers
+from benchmark.storage.checkpoint import CheckpointFile, checkpoint_path, remove_checkpoints
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.parallel_tasks import Alone, find_alone, save_alone, unite
+from benchmark.storage.provenance import provenance
 from benchmark.storage.records import CellKey, Records, record_path, write_record
 from benchmark.storage.state import PackedState, State, load, pack, save
-from benchmark.streams.base import Stream
+from benchmark.streams.base import Stream, Task
 from benchmark.streams.columns import in_columns
 from benchmark.streams.orders import reordered
 from benchmark.task_inference.guesses import Guesses
@@ -73,9 +76,18 @@ class Cells:
         orders: the orders; each is a list of task numbers, from 1.
         keep_states: keep the shared and memory parts after every task.
         verify: repeat known evaluations and compare the results.
+        checkpoint_minutes: how often a task is stored while it is learned; None for never.
     """
 
-    def __init__(self, prepared: Prepared, folder: RunFolder, orders: list[list[int]], keep_states: bool, verify: bool):
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: RunFolder,
+        orders: list[list[int]],
+        keep_states: bool,
+        verify: bool,
+        checkpoint_minutes: float | None = None,
+    ):
         self.settings = prepared.settings
         self.device = prepared.device
         self._prepared = prepared
@@ -84,6 +96,7 @@ class Cells:
         self._orders = orders
         self._keep_states = keep_states
         self._verify = verify
+        self._checkpoint_minutes = checkpoint_minutes
         self._frozen_bytes: dict[str, int] = {}
         self._streams: dict[tuple[Scenario, int], Stream] = {}
         # All present objects live to the end, so the garbage collector need not search them before each task.
@@ -194,6 +207,7 @@ class Cells:
         if self._take_over(job, state.learned) and unite(folder):
             state, records = self._load(job.key, evaluations)
         tell(CellBegan(job.name, tasks, state.learned, epochs))
+        remove_checkpoints(folder, state.learned)
 
         def guessing(learned: int) -> None:
             tell(Guessing(job.name, learned))
@@ -205,6 +219,7 @@ class Cells:
             self._folder.check()
             self._folder.check_records(job.key, range(1, len(records) + 1))
             save(folder, packed, record, self._keep_states)
+            remove_checkpoints(folder, state.learned)
             records.append({**record, "checksums": packed.checksums})
             self._take_over(job, state.learned)
             # An earlier process with parallel tasks may have learned the next tasks already.
@@ -266,6 +281,7 @@ class Cells:
         for key in job.cells:
             if find_alone(self._folder.cell(*key), self._place(key, task)) is None:
                 self._keep(key, self._place(key, task), alone)
+        checkpoint_path(self._folder.cell(*job.key), number).unlink(missing_ok=True)
         tell(CellEnded(job.name))
 
     def _learned_alone(self, job: Job, number: int, tell: Listener) -> Alone:
@@ -305,8 +321,9 @@ class Cells:
         """
         cell, task = evaluations.cell, self._stream(job.key).tasks[before.learned]
         tell(TaskBegan(job.name, before.learned + 1, task.name))
+        checkpoints = self._checkpoints(job, cell, before, records, task, tell)
         with peak_memory(self.device) as peak:
-            learned = learn(cell, before, task, self._training(job.key), lambda: tell(EpochDone(job.name)))
+            learned = self._learned(job, cell, before, task, checkpoints, tell)
         state = learned.state
         packed = pack(state, before, records[-1]["checksums"] if records else {})
         evaluated, answers = evaluations.after(state, packed.checksums, records, numbers)
@@ -319,6 +336,7 @@ class Cells:
             "epoch_seconds": learned.timing.epochs,
             "losses": learned.losses,
             "features_cached": learned.features_cached,
+            **_stopped(learned),
             "peak_memory_bytes": peak.bytes,
             "bytes_before": before.count_bytes(),
             "bytes": state.count_bytes() | {"frozen": self._frozen(cell, job.key[0])},
@@ -326,7 +344,60 @@ class Cells:
         }
         return state, replace(packed, answers=answers), record
 
+    def _learned(
+        self, job: Job, cell: Cell, before: State, task: Task, checkpoints: CheckpointFile | None, tell: Listener
+    ) -> Learned:
+        """Call learn(), and once more if the checkpoint turns out not to fit."""
+        how = (cell, before, task, self._training(job.key), lambda: tell(EpochDone(job.name)))
+        try:
+            return learn(*how, checkpoints)
+        except CannotResumeError as error:
+            assert checkpoints is not None
+            checkpoints.refuse(str(error))
+            return learn(*how, checkpoints)
+
+    def _checkpoints(
+        self, job: Job, cell: Cell, before: State, records: Records, task: Task, tell: Listener
+    ) -> CheckpointFile | None:
+        """Return the file of the checkpoints of the next task; None if there are none and shall be none."""
+        number = before.learned + 1
+
+        def about() -> dict[str, str]:
+            made = provenance([], cell.device.type)
+            return {
+                "the program": str(made["commit"]),
+                **{f"the version of {name}": str(version) for name, version in made["versions"].items()},
+                "the device": cell.device.type,
+                "the cell": repr(job.key),
+                "the task": task.name,
+                "the training": repr(self._training(job.key)),
+                "the state before the task": repr(sorted(records[-1]["checksums"].items()) if records else number),
+            }
+
+        file = CheckpointFile(
+            self._folder.cell(*job.key),
+            number,
+            self._checkpoint_minutes,
+            about,
+            lambda text: tell(Warned(text)),
+            job.name,
+        )
+        return file if self._checkpoint_minutes is not None or file.path.exists() else None
+
     def _frozen(self, cell: Cell, label: str) -> int:
         if label not in self._frozen_bytes:
             self._frozen_bytes[label] = frozen_bytes(cell)
         return self._frozen_bytes[label]
+
+
+def _stopped(learned: Learned) -> dict[str, Any]:
+    """Return the entries of a record about the epochs, where validation images decided on them."""
+    stopping = learned.stopping
+    if stopping is None:
+        return {}
+    return {
+        "epochs_learned": stopping.learned,
+        "epoch_kept": stopping.kept,
+        "kept_validation_accuracy": stopping.accuracy,
+        "validation_accuracies": stopping.accuracies,
+    }

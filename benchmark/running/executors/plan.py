@@ -35,6 +35,7 @@ class Plan:
         id: see RunFolder.
         threads: the number of threads that a job may use.
         budgets: see Prepared.
+        checkpoint_minutes: see Cells.
         stream: the pickled stream, for workers that reach its image files; None if workers must build it.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     names: tuple[str, ...] = ()
     id: str | None = None
     share: float = 0.0
+    checkpoint_minutes: float | None = None
 
     def with_stream(self, stream: Stream) -> Plan:
         """Return the plan for workers on this machine, which need not build a stream with images in files."""
@@ -70,7 +72,14 @@ class Plan:
     def cells(self, prepared: Prepared) -> Cells:
         """Return the object that does the jobs."""
         prepared = replace(prepared, stream=prepared.stream.renamed(self.names or prepared.stream.names))
-        return Cells(prepared, RunFolder(self.folder, self.id), self.orders, self.keep_states, self.verify)
+        return Cells(
+            prepared,
+            RunFolder(self.folder, self.id),
+            self.orders,
+            self.keep_states,
+            self.verify,
+            self.checkpoint_minutes,
+        )
 
     def prepare(self) -> Prepared:
         """Load in a worker what the run needs."""

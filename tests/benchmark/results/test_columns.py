@@ -15,6 +15,7 @@ from benchmark.results.columns import (
     CLASSES,
     COLUMNS,
     EFFICIENCY,
+    EPOCHS,
     INFERENCE,
     PAIRS,
     RANKS,
@@ -34,7 +35,8 @@ def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 def test_the_readme_has_the_columns_as_they_are(script: ModuleType) -> None:
     text = script.README.read_text(encoding="utf-8")
-    for csv in ("summary", "parameters", "compute", "classes", "inference", "efficiency", "ranks", "reproduction"):
+    csvs = ("summary", "parameters", "compute", "classes", "epochs", "inference", "efficiency", "ranks", "reproduction")
+    for csv in csvs:
         assert f"<!-- columns of {csv}.csv, by scripts/columns.py -->\n| column | meaning | better |\n" in text
     assert script.filled(text) == text, "run python scripts/columns.py"
 
@@ -47,7 +49,7 @@ def test_what_the_readme_had_before_is_replaced(script: ModuleType) -> None:
 
 
 def test_every_column_says_what_it_is_and_what_is_shown_can_be_written() -> None:
-    for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *INFERENCE, *EFFICIENCY, *REPRODUCTION):
+    for column in (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *EPOCHS, *INFERENCE, *EFFICIENCY, *REPRODUCTION):
         assert column.meaning
         assert "|" not in column.meaning, "it would end a cell of the table in the README"
         if column.headers or column.header_over_orders:
