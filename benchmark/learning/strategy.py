@@ -58,6 +58,7 @@ class Strategy(SupervisedTemplate, Step):
     device: torch.device
     optimizer: torch.optim.Optimizer
     loss: Tensor
+    _stop_training: bool
 
     def __init__(
         self,

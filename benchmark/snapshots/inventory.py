@@ -41,7 +41,10 @@ class Inventory:
         self._members: list[Any] = []
         self.fixed = {id(each) for each in fixed}
         self.lasting = list(lasting)
-        self._lasting = {storage_key(each): place for place, each in enumerate(self.lasting) if each.nbytes}
+        self._lasting: dict[tuple[str, int], list[int]] = {}
+        for place, each in enumerate(self.lasting):
+            if each.nbytes:
+                self._lasting.setdefault(storage_key(each), []).append(place)
         self._classes = hashlib.sha256()
         waiting = deque[tuple[str, object]]([*(("", each) for each in fixed), *roots.items()])
         while waiting:
@@ -71,9 +74,23 @@ class Inventory:
         """Whether an object is one of those that never change."""
         return id(value) in self.fixed
 
-    def lasting_place(self, tensor: Tensor) -> int | None:
-        """The number of the lasting tensor that shares the values of this one; None if none does."""
-        return self._lasting.get(storage_key(tensor))
+    def lasting_place(self, tensor: Tensor) -> tuple[int, int] | None:
+        """The number of the lasting tensor whose values this one shares, and the bytes between their first values.
+
+        None if there is none. Several tensors of a file may lie behind each other, and elsewhere each by itself.
+        """
+        first = _first_byte(tensor)
+        for place in self._lasting.get(storage_key(tensor), ()):
+            known = self.lasting[place]
+            extent = sum((size - 1) * step for size, step in zip(known.shape, known.stride(), strict=True)) + 1
+            if 0 <= first - _first_byte(known) < extent * known.itemsize:
+                return place, first - _first_byte(known)
+        return None
+
+    def lasting_storage(self, place: int, distance: int) -> tuple[torch.UntypedStorage, int]:
+        """The inverse: where the values of a lasting tensor lie, and which byte there is so far from its first."""
+        known = self.lasting[place]
+        return known.untyped_storage(), _first_byte(known) + distance
 
     def place(self, value: object) -> int | None:
         """The number of an object; None if it was not there."""
@@ -104,6 +121,10 @@ def grad_parts(tensor: Tensor) -> Parts:
 def storage_key(tensor: Tensor) -> tuple[str, int]:
     """What tensors that share their values have in common."""
     return str(tensor.device), tensor.untyped_storage().data_ptr()
+
+
+def _first_byte(tensor: Tensor) -> int:
+    return tensor.storage_offset() * tensor.itemsize
 
 
 def refused(value: object, path: str) -> UserError:

@@ -137,13 +137,14 @@ class _Reader:
         shape, stride, offset = about["form"]
         empty = torch.empty(0, dtype=from_json(about["dtype"]), device=about["device"])
         if "lasting" in about:
-            storage = self.inventory.lasting[about["lasting"]].untyped_storage()
+            storage, first = self.inventory.lasting_storage(*about["lasting"])
+            offset = first // empty.itemsize
         else:
             data = about["data"]
             if data not in self.storages:
                 self.storages[data] = self.data[data].to(about["device"], copy=True).untyped_storage()
             storage = self.storages[data]
-        return empty.set_(storage, offset, shape, stride)  # type: ignore[arg-type]
+        return empty.set_(storage, offset, shape, stride)
 
     def array(self, about: Any) -> np.ndarray[Any, Any]:
         dtype, shape, data = about

@@ -119,7 +119,7 @@ class _Writer:
             "form": [list(value.shape), list(value.stride()), value.storage_offset()],
             # Values with a history are only kept as values.
             "trained": value.is_leaf and value.requires_grad,
-            **({"lasting": lasting} if lasting is not None else {"data": self.storage(value)}),
+            **({"data": self.storage(value)} if lasting is None else {"lasting": lasting}),
         }
         return about, self.parts(grad_parts(value), path)
 
@@ -151,4 +151,4 @@ def _is_read_only(value: object) -> bool:
 def bytes_of(tensor: Tensor) -> Tensor:
     """All bytes that a tensor's values are a part of: uint8 [N], not copied."""
     storage = tensor.untyped_storage()
-    return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage, 0, (storage.nbytes(),))  # type: ignore[arg-type]
+    return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage, 0, (storage.nbytes(),), (1,))

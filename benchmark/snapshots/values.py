@@ -91,4 +91,4 @@ def find_class(name: str) -> type:
     return found
 
 
-_OF_TYPES = {**dict.fromkeys(SCALARS, ""), **{cls: name for name, (cls, _, _) in _TYPES.items()}}
+_OF_TYPES: dict[type, str] = {**dict.fromkeys(SCALARS, ""), **{cls: name for name, (cls, _, _) in _TYPES.items()}}

@@ -33,7 +33,7 @@ def provenance(command: Sequence[str], device: str) -> dict[str, Any]:
     return {
         "started": now(),
         "command": list(command),
-        "commit": commit(Path(__file__).resolve().parents[1]),
+        "commit": commit(Path(__file__).resolve().parents[2]),
         **machine(device),
     }
 

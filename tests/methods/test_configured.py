@@ -118,7 +118,7 @@ def test_misspelt_option_is_answered_with_all_that_are_valid():
     assert refusal("clr:optimiser=adam") == (
         "'clr:optimiser=adam' has no option 'optimiser': did you mean 'optimizer'? "
         "valid options of clr are penalty, optimizer, lr, momentum, weight_decay, clip, schedule, warmup_epochs, "
-        "layer_decay"
+        "layer_decay, patience, keep"
     )
 
 

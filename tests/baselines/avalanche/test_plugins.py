@@ -462,7 +462,7 @@ def test_every_plugin_of_avalanche_is_used_or_refused() -> None:
             "avalanche:MASPlugin:lambda=3",
             "'avalanche:MASPlugin:lambda=3' has no option 'lambda': did you mean 'lambda_reg'? valid options of "
             "avalanche are plugin, lambda_reg, alpha, verbose, bn, optimizer, lr, momentum, weight_decay, clip, "
-            "schedule, warmup_epochs, layer_decay",
+            "schedule, warmup_epochs, layer_decay, patience, keep",
         ),
         ("avalanche:MASPlugin:alpha=x", "'avalanche:MASPlugin:alpha=x': option alpha=x is not a number"),
         (

@@ -131,7 +131,7 @@ def finished(place: Path) -> Path:
         (
             "run --methods clr:penlty=1",
             "'clr:penlty=1' has no option 'penlty': did you mean 'penalty'? valid options of clr are penalty, "
-            "optimizer, lr, momentum, weight_decay, clip, schedule, warmup_epochs, layer_decay\n",
+            "optimizer, lr, momentum, weight_decay, clip, schedule, warmup_epochs, layer_decay, patience, keep\n",
         ),
         ("run --methods ewc:strength=x", "'ewc:strength=x': option strength=x is not a number\n"),
         ("run --methods ewc:strength=nan", "'ewc:strength=nan': option strength=nan is not a finite number\n"),

@@ -12,7 +12,9 @@ from benchmark.checks.subject import MethodSubject
 from benchmark.checks.tiny import make_task
 from benchmark.config import Execution, Settings
 from benchmark.learning.evaluation import network_for
+from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.operations import inference_operations_per_image
+from benchmark.learning.training import Training
 from benchmark.planning.budgets import fair_budgets, with_budgets
 from benchmark.planning.estimate import StreamShape, simulate
 from benchmark.planning.preparation import Prepared
@@ -98,3 +100,24 @@ def test_budgets_are_kept_where_one_head_answers(
         # Which samples stay in a full memory is drawn, and derpp asks the network once more about those that are new.
         drawn = 0.02 if label == "derpp" else 1e-6
         assert budgets[label].compute_ratio == pytest.approx(total[label] / total["sgd"], rel=drawn)
+
+
+@pytest.mark.parametrize("name", ["sgd", "clr", "packnet", "linear-probe"])
+def test_passes_over_validation_images_cost_what_was_estimated(
+    name: str, stream: Stream, tiny_network: Network
+) -> None:
+    settings = Settings(methods=(f"{name}:keep=best",), epochs=3, batch_size=8)
+    method, validation = configure(f"{name}:keep=best"), len(stream.tasks[0].validation)
+    shape = StreamShape(2, classes=3, images=16, image_size=8, validation=validation)
+    cell = Cell(tiny_network, method.make, 3, 0, torch.device("cpu"))
+    state, found = start(cell), []
+    for task in stream.tasks[:2]:
+        learned = learn(cell, state, task, Training(method.recipe, 3, 8))
+        state = learned.state
+        found.append(learned.operations)
+    records = simulate(copy.deepcopy(tiny_network).to("meta"), method, settings, shape)
+    assert validation > 0
+    assert [record["training_flops"] for record in records] == found
+    # A method that may stop early costs at most as much.
+    stops = simulate(copy.deepcopy(tiny_network).to("meta"), configure(f"{name}:patience=1"), settings, shape)
+    assert [record["training_flops"] for record in stops] == found

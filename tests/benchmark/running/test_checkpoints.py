@@ -55,8 +55,9 @@ class Mortal(ER):
 '''
 
 #: 18 training images and 2 for validation in batches of 5: 4 steps of each of 3 epochs of each of 2 tasks and seeds.
-OPTIONS = ("--tasks", "2", "--train-images", "20", "--test-images", "10", "--image-size", "16", "--epochs", "3") + (
-    *("--batch-size", "5", "--seeds", "2"),
+OPTIONS = (
+    *("--tasks", "2", "--train-images", "20", "--test-images", "10", "--image-size", "16"),
+    *("--epochs", "3", "--batch-size", "5", "--seeds", "2"),
 )
 
 

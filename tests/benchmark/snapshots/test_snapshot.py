@@ -215,6 +215,24 @@ def test_tensors_that_never_change_are_not_stored() -> None:
     assert another["few"].untyped_storage().data_ptr() == again.untyped_storage().data_ptr()
 
 
+def test_they_may_lie_elsewhere_in_another_process() -> None:
+    """A part of a state is read from a file as one piece, and was many when it was made."""
+    whole = torch.arange(100.0)
+    together, apart = [whole[:40], whole[40:]], [torch.arange(40.0), torch.arange(40.0, 100.0)]
+    for lasting, others in ((together, apart), (apart, together)):
+        course: dict[str, Any] = {"second": lasting[1]}
+        inventory = Inventory({"course": course}, lasting=lasting)
+        course["few"], course["first"] = lasting[1][5:7], lasting[0]
+        snapshot = take_snapshot(inventory, {"course": course})
+        assert snapshot.data == []
+        another: dict[str, Any] = {"second": others[1]}
+        put_back(Inventory({"course": another}, lasting=others), snapshot)
+        assert another["second"] is others[1]
+        assert another["few"].tolist() == [45, 46]
+        assert torch.equal(another["first"], torch.arange(40.0))
+    assert torch.equal(whole, torch.arange(100.0))
+
+
 def test_fixed_objects_are_not_looked_into() -> None:
     class Odd:
         content = 1
