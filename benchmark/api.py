@@ -85,7 +85,7 @@ def run(
     if execution.may_start_workers:
         warm_up()
     with loading() as (note, warn):
-        prepared = prepare_run(settings, note, warn=warn, elsewhere=execution.executor == "ray")
+        prepared = prepare_run(settings, note, warn=warn, elsewhere=execution.elsewhere)
     epochs = prepared.epochs_in_all(planned_cells(prepared.settings, RunFolder(folder)))
     with shown(epochs, execution.quiet, execution.verbose) as progress:
         return _shown(learn(prepared, execution, folder, command, progress.handle))
@@ -209,7 +209,7 @@ def _reachable(settings: Settings, execution: Execution) -> Execution:
     here = [f"{r.kind} '{name}'" for r, name in names if notebook and r.get(name).__module__ == "__main__"]
     if not here:
         return execution
-    if execution.executor == "ray" or (execution.jobs or 1) > 1:
+    if execution.elsewhere or (execution.jobs or 1) > 1:
         raise UserError(
             f"jobs: {here[0]} is defined in this notebook, where workers cannot find it; write it to a file and give "
             "plugin=FILE, or leave jobs and executor out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from itertools import product
@@ -19,7 +20,7 @@ from benchmark.streams import MOST_VALIDATION, VALIDATION, streams
 from benchmark.task_inference.rules import parse_rules
 from methods import methods
 from methods.errors import UserError
-from methods.options import Spec, parse_spec, split_specs
+from methods.options import Spec, construct, parse_spec, split_specs
 from methods.recipe import Optimizer
 from methods.scenarios import Scenario
 
@@ -34,6 +35,8 @@ LARGEST_SEED = 2**32 - 1
 
 # With larger numbers, a computed number of bytes would not fit into 64 bits.
 _LARGEST, _LARGEST_SIDE = 2**31 - 1, 2**14
+
+_EXECUTORS = ("local", "ray", "slurm")
 
 # Methods, seeds and orders multiply; with more cells, writing the manifest alone would take minutes.
 _MOST_CELLS = 100_000
@@ -300,12 +303,60 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Slurm:
+    """How jobs are submitted to Slurm. The names are those of submitit's parameters, and of sbatch's options.
+
+    Attributes:
+        cluster: "slurm"; "local" for processes on this machine, and "debug" for this process, to try it out.
+        timeout_min: the longest time of a job, in minutes; submitit would give it 5.
+        max_num_timeout: how often a job that ran out of time is queued again.
+        signal_delay_s: how long before its time is over a job is told so, in seconds.
+        array_parallelism: the number of jobs that Slurm runs at once; None for submitit's default.
+        cpus_per_task: the processors of a job, and the threads of its cell.
+        gpus_per_node: the GPUs of a job; its cell uses one.
+        mem_gb: the RAM of a job; None for the default of the cluster.
+        partition, account, qos, constraint, gres, nodelist, exclude: see sbatch; None for the default of the cluster.
+    """
+
+    cluster: Literal["slurm", "local", "debug"] = "slurm"
+    timeout_min: int = 240
+    max_num_timeout: int = 3
+    signal_delay_s: int = 90
+    array_parallelism: int | None = None
+    cpus_per_task: int = 1
+    gpus_per_node: int = 0
+    mem_gb: float | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gres: str | None = None
+    nodelist: str | None = None
+    exclude: str | None = None
+
+    def __post_init__(self) -> None:
+        least = {"timeout_min": 1, "max_num_timeout": 0, "signal_delay_s": 1, "array_parallelism": 1}
+        least |= {"cpus_per_task": 1, "gpus_per_node": 0}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise ValueError(f"{name} {value} must be at least {smallest}")
+        if self.mem_gb is not None and self.mem_gb <= 0:
+            raise ValueError(f"mem_gb {self.mem_gb:g} must be above 0")
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether a job gets a GPU."""
+        return self.gpus_per_node > 0 or "gpu" in (self.gres or "")
+
+
+@dataclass(frozen=True)
 class Execution:
     """How a run is done: settings that do not change its numbers.
 
     Attributes:
         jobs: the number of cells, or independent tasks, that run at once; None for as many as the machine has room for.
-        executor: "local" for processes on this machine, or "ray".
+        executor: "local" for processes on this machine, "ray", or "slurm" with the options of Slurm.
         address: a Ray cluster's address; None to start one on this machine.
         gpus_per_cell: the share of a GPU that a cell gets; None for a share that fits the cells' size, and with Ray a
             whole GPU.
@@ -329,7 +380,12 @@ class Execution:
     jobs: int | None = setting(
         None, metavar="N", group=_WORKERS, help="cells at once; default: what threads or GPUs allow"
     )
-    executor: Literal["local", "ray"] = setting("local", group=_WORKERS, help="local: processes")
+    executor: Spec = setting(
+        "local",
+        metavar="NAME",
+        group=_WORKERS,
+        help="local (processes), ray, or slurm[:option=value...]; see docs/cluster.md",
+    )
     address: str | None = setting(
         None, metavar="HOST:PORT", group=_WORKERS, help="of a Ray cluster, or auto; default: one made here"
     )
@@ -374,8 +430,9 @@ class Execution:
                 f"--checkpoint-minutes {self.checkpoint_minutes:g} must be a number of minutes from 0, as 10; 0 means "
                 "after every step"
             )
-        if self.executor == "ray" and importlib.util.find_spec("ray") is None:
-            raise UserError('--executor ray needs Ray, which is not installed; install it with: pip install ".[ray]"')
+        # The class is frozen, so a plain assignment would fail.
+        object.__setattr__(self, "executor", parse_spec(self.executor))
+        self._check_executor()
         if self.tracker is not None and importlib.util.find_spec(self.tracker) is None:
             raise UserError(
                 f"--tracker {self.tracker} needs the package {self.tracker}, which is not installed; "
@@ -391,6 +448,47 @@ class Execution:
             raise UserError(
                 "--verify-evaluations compares evaluations of one task after several others; leave --parallel-tasks out"
             )
+
+    def _check_executor(self) -> None:
+        """Check that the executor exists, and that this machine has what it needs."""
+        name = self.executor.name
+        if name not in _EXECUTORS:
+            raise UserError(f"--executor {self.executor}: there is no executor '{name}'; give local, ray or slurm")
+        if name == "ray" and importlib.util.find_spec("ray") is None:
+            raise UserError('--executor ray needs Ray, which is not installed; install it with: pip install ".[ray]"')
+        if self.slurm is None:
+            if self.executor != name:
+                raise UserError(f"--executor {self.executor}: {name} takes no options; write --executor {name}")
+            return
+        if importlib.util.find_spec("submitit") is None:
+            raise UserError(
+                '--executor slurm needs submitit, which is not installed; install it with: pip install ".[slurm]"'
+            )
+        missing = [command for command in ("sbatch", "srun") if shutil.which(command) is None]
+        if self.slurm.cluster == "slurm" and missing:
+            raise UserError(
+                f"--executor {self.executor}: this machine has no {missing[0]}, so it cannot submit jobs to Slurm; run "
+                "it where that works, or try it out here with --executor slurm:cluster=local"
+            )
+        if self.gpus_per_cell is not None:
+            raise UserError(
+                f"--gpus-per-cell {self.gpus_per_cell:g}: Slurm gives out whole GPUs; leave it out, and write "
+                "--executor slurm:gpus_per_node=1"
+            )
+
+    @property
+    def slurm(self) -> Slurm | None:
+        """How jobs are submitted to Slurm; None with another executor.
+
+        Raises:
+            UserError: an option is unknown or wrong.
+        """
+        return construct(Slurm, self.executor) if self.executor.name == "slurm" else None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other processes than this one and its workers learn. They have devices of their own."""
+        return self.executor != "local"
 
     @property
     def may_start_workers(self) -> bool:

@@ -108,7 +108,7 @@ def do_run(settings: Settings, execution: Execution, folder: Path, argv: list[st
     from methods.errors import UserError
 
     with loading() as (note, warn):
-        prepared = prepare_run(settings, note, warn=warn, elsewhere=execution.executor == "ray")
+        prepared = prepare_run(settings, note, warn=warn, elsewhere=execution.elsewhere)
     try:
         cells = planned_cells(prepared.settings, RunFolder(folder))
         repetitions = {(cell["seed"], cell["order"]) for cell in cells}

@@ -82,7 +82,7 @@ def prepare_run(
         budgets: the budgets, if known; if None, they are found here.
         stream: the stream, if built; if None, it is built here.
         warn: called with one line of text that the user must read; `note` if None.
-        elsewhere: whether only other machines, the nodes of a Ray cluster, learn. They choose the device, and this
+        elsewhere: whether only other machines, the nodes of a cluster, learn. They have devices of their own, and this
             process, which only prepares their work, computes on the CPU.
         in_worker: whether cells are learned in this process. If not, this process never touches a GPU.
 

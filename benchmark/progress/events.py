@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,20 @@ class JobEnded:
     failure: Failure | None
 
 
-Event = Note | Warned | CellBegan | TaskBegan | Guessing | EpochDone | CellEnded | CellFailed | JobBegan | JobEnded
+@dataclass(frozen=True)
+class Placed:
+    """A job tells on which machine it runs, if that is not known before.
+
+    Attributes:
+        machine: its versions and its hardware, as storage.provenance describes them.
+    """
+
+    machine: Mapping[str, Any]
+
+
+Event = (
+    Note | Warned | CellBegan | TaskBegan | Guessing | EpochDone | CellEnded | CellFailed | JobBegan | JobEnded | Placed
+)
 
 #: Takes each event as it happens. A worker sends its events to the process that listens.
 Listener = Callable[[Event], None]

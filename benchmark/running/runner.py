@@ -16,7 +16,7 @@ from benchmark.files import remove_unfinished
 from benchmark.images.machine import cpu_quota
 from benchmark.images.thumbnails import thumbnail
 from benchmark.planning.preparation import Prepared
-from benchmark.progress.events import CellBegan, CellEnded, Listener, Note, Warned, tell_all
+from benchmark.progress.events import CellBegan, CellEnded, Event, Listener, Note, Placed, Warned, tell_all
 from benchmark.report.surest import pictured
 from benchmark.report.write import write_report
 from benchmark.results.reference import check_reference
@@ -36,7 +36,9 @@ from benchmark.storage.lock import locked
 from benchmark.storage.manifest import Manifest, key_of
 from benchmark.storage.parallel_tasks import Found, look
 from benchmark.storage.processes import comparable_seconds, learning_processes, new_process
+from benchmark.storage.provenance import several
 from benchmark.storage.records import CellKey
+from benchmark.storage.submitted import check_submitted, read_submitted
 from benchmark.storage.thumbnails import write_thumbnails
 from benchmark.streams.base import Stream
 from benchmark.trackers.curves import tracked
@@ -82,7 +84,9 @@ def run(prepared: Prepared, execution: Execution, folder: Path, command: list[st
     run_folder = open_run(folder)
     try:
         with locked(folder), site_of(execution, prepared) as site:
-            remove_unfinished(folder)
+            check_submitted(folder, execution.slurm.cluster if execution.slurm else None)
+            if not read_submitted(folder, "slurm"):
+                remove_unfinished(folder)
             return _run(prepared, execution, run_folder, manifest, site, tell)
     finally:
         # A run that could not begin leaves no folder. A folder that existed before belongs to the user.
@@ -159,7 +163,7 @@ def _run(
         write_config(folder, prepared.settings, execution)
         write_labels(folder, _labels(prepared.stream))
         with _checked(run_folder):
-            executor.run(matrix.jobs, tell_all(matrix.handle, tell))
+            executor.run(matrix.jobs, tell_all(_placed(manifest, process), matrix.handle, tell))
             matrix.finish()
             tell(Note("drawing tables and figures"))
             results = collect(run_folder, manifest)
@@ -167,6 +171,26 @@ def _run(
             write_report(results)
         publish(results)
     return results
+
+
+def _placed(manifest: Manifest, process: dict[str, Any]) -> Listener:
+    """Return a listener that notes the machines of jobs, where they are known only when the jobs run.
+
+    Args:
+        process: this process, one of the manifest's.
+    """
+    machines = list[Mapping[str, Any]]()
+
+    def note(event: Event) -> None:
+        if isinstance(event, Placed) and event.machine not in machines:
+            machines.append(event.machine)
+            process.update(several(machines))
+            if manifest["processes"][0] is process:
+                manifest.update(several(machines))
+            if not comparable_seconds(learning_processes(manifest)):
+                manifest["comparable_seconds"] = False
+
+    return note
 
 
 def _labels(stream: Stream) -> dict[int, TaskLabels]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from benchmark.config import Execution
+from benchmark.config import Execution, Settings, Slurm
 from benchmark.gpus.share import memory_fraction
 from benchmark.gpus.visible import visible_gpus
 from benchmark.images.machine import usable_memory
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # RAM of a worker's process besides training, in bytes: the interpreter and its libraries.
 _PROCESS = 700 << 20
 
+# Slurm's own default: a larger array of jobs is refused (MaxArraySize).
+_MOST_JOBS = 1000
+
 
 @dataclass(frozen=True)
 class Site:
@@ -39,8 +42,9 @@ class Site:
 
     Attributes:
         device: what --device means there: "cpu" or "cuda".
-        nodes: the machines of the Ray cluster; none if the jobs are done on this machine.
-        machine: their versions and their hardware, as storage.provenance describes them; empty likewise.
+        nodes: the machines of the Ray cluster; none with another executor.
+        machine: what is known before of the versions and the hardware of other machines, as storage.provenance
+            describes them; empty if the jobs are done on this machine.
         warnings: what the user must read about the precision there, a line each.
     """
 
@@ -58,7 +62,8 @@ def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
         UserError: there is no such cluster, or no node of it has what is asked for, or a node cannot do it.
     """
     if execution.executor != "ray":
-        yield Site("cuda" if prepared.device.type == "cuda" else "cpu")
+        slurm = execution.slurm
+        yield _slurm_site(slurm, prepared.settings) if slurm else Site(_kind(prepared.device))
         return
     from benchmark.running.executors.ray_cluster import connect, leave, machines
 
@@ -75,6 +80,26 @@ def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
         yield Site(device, nodes, several(found), warnings)
     finally:
         leave()
+
+
+def _kind(device: torch.device) -> Literal["cpu", "cuda"]:
+    return "cuda" if device.type == "cuda" else "cpu"
+
+
+def _slurm_site(slurm: Slurm, settings: Settings) -> Site:
+    """Return where Slurm's jobs are done. Which machines these are, each job tells when it runs.
+
+    Raises:
+        UserError: the jobs do not have what is asked for.
+    """
+    if settings.device not in ("auto", "cpu") and not slurm.has_gpu:
+        raise UserError(
+            f"--device {settings.device}: the jobs have no GPU; write --executor slurm:gpus_per_node=1, or --device cpu"
+        )
+    device: Literal["cpu", "cuda"] = "cuda" if slurm.has_gpu and settings.device != "cpu" else "cpu"
+    if device == "cpu":
+        check_precision(settings.precision, torch.device(device))
+    return Site(device, machine={"hardware": {}})
 
 
 def choose_executor(
@@ -100,13 +125,18 @@ def choose_executor(
     """
     # A task that is learned alone is evaluated only once, so there is nothing to verify.
     may_split = execution.parallel_tasks is not False and not execution.verify_evaluations
+    if execution.slurm:
+        # Each job waits in the queue and starts a process, which is too much for a single task.
+        may_split = may_split and bool(execution.parallel_tasks)
     each = len(prepared.stream) if may_split else 1
     # Finished cells count too, so that a resumed run uses the same number of threads as before.
     counted = _learned_once(entries, independent) if may_split and len(plan.orders) > 1 else entries
     jobs = sum(each if entry["method"] in independent else 1 for entry in counted)
     share = _gpu_share(execution, site.device)
     executor: Executor
-    if execution.executor == "ray":
+    if execution.slurm:
+        executor, workers = _on_slurm(execution, execution.slurm, plan, prepared, jobs, share)
+    elif execution.executor == "ray":
         executor, workers = _on_ray(execution, plan, jobs, share, site.nodes)
     elif share and not execution.in_process:
         executor, workers = _on_gpus(execution, plan, prepared, jobs)
@@ -137,6 +167,21 @@ def _on_ray(execution: Execution, plan: Plan, jobs: int, share: float, nodes: Se
     plan = replace(plan.sharing(cpus, workers), share=share)
     # If there are more workers than CPUs, each asks for less than one CPU, so that Ray can place all of them.
     return RayExecutor(plan, workers, min(plan.threads, sum(cpus) / workers), share), workers
+
+
+def _on_slurm(
+    execution: Execution, slurm: Slurm, plan: Plan, prepared: Prepared, jobs: int, share: float
+) -> tuple[Executor, int]:
+    """Return the executor that submits jobs to Slurm, and how many of them run at once."""
+    from benchmark.running.executors.slurm import SlurmExecutor
+
+    submitted = min(jobs, execution.jobs or jobs, 1 if slurm.cluster == "debug" else _MOST_JOBS)
+    if slurm.cluster == "local" and not execution.jobs:
+        # On this machine nothing lets jobs wait.
+        submitted = min(submitted, slurm.array_parallelism or _affordable(prepared))
+    plan = replace(plan, threads=slurm.cpus_per_task, share=share)
+    workers = min(submitted, slurm.array_parallelism or submitted)
+    return SlurmExecutor(plan, slurm, submitted, workers), workers
 
 
 def _gpu_share(execution: Execution, device: str) -> float:

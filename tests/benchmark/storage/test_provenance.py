@@ -17,7 +17,7 @@ from benchmark.cli.main import main
 from benchmark.gpus.visible import Gpu
 from benchmark.storage import processes, provenance
 from benchmark.storage.processes import differences, learning_processes
-from benchmark.storage.provenance import commit, provenance, several
+from benchmark.storage.provenance import commit, several
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,7 +48,7 @@ def committed(root: Path) -> str:
 @needs_git
 def test_a_run_says_the_commit_of_the_checkout_that_it_comes_from():
     root = Path(__file__).parents[3]
-    assert provenance([], "cpu")["commit"] == commit(root)
+    assert provenance.provenance([], "cpu")["commit"] == commit(root)
     assert commit(root / "benchmark") is None
 
 

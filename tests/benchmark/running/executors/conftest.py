@@ -55,6 +55,17 @@ class Doomed(Mortal):
     lasting = True
 
 
+@methods.register("displaced")
+class Displaced(Mortal):
+    """Its job of Slurm is told in the middle of task 2 that it must make room."""
+
+    order = "move"
+
+    def fall(self):
+        os.kill(os.getpid(), signal.SIGUSR2)
+        time.sleep(60)
+
+
 @methods.register("wrong")
 class Wrong(Mortal):
     """Meets an error of the GPU, after which its process could not use it again, and hides it."""
