@@ -99,7 +99,7 @@ def best_correction(logits: Tensor, labels: Tensor, new: range) -> Tensor:
     """
     if logits.is_meta:
         return logits.new_ones(2)
-    fixed, own = logits.double().cpu(), torch.zeros(logits.shape[1], dtype=torch.bool)
+    fixed, own = logits.cpu().double(), torch.zeros(logits.shape[1], dtype=torch.bool)
     own[new.start : new.stop] = True
     pair = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([pair], max_iter=100, tolerance_grad=1e-9, line_search_fn="strong_wolfe")

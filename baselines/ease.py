@@ -12,6 +12,7 @@ from baselines.shared.adapters import Adapter, add_adapters, check_adapters
 from baselines.shared.frozen_features import grown, members
 from baselines.shared.passes import Passes, logits_of_last, side_by_side, units_side_by_side
 from methods import Method, Network, Part, Range, Recipe, Step, methods
+from methods.devices import double
 from methods.heads import named
 
 _LENGTHS = "lengths"
@@ -85,14 +86,14 @@ class EASE(Method):
     def after_training_exp(self, step: Step) -> None:
         heads = step.model.heads
         # Task, class and features: [classes, T, D].
-        known = self._before.double().unflatten(1, (self.task, -1))
+        known = double(self._before).unflatten(1, (self.task, -1))
         lengths = grown(self.kept.get(_LENGTHS), (heads.units, self.task), known)
         sums = torch.zeros_like(known).flatten(1)
         images = torch.zeros_like(sums[:, 0])
         with self.passes.joined_by(side_by_side):
             for features, labels in step.task_features():
                 own = members(step, labels)
-                sums += own.T @ features.double()
+                sums += own.T @ double(features)
                 images += own.sum(0)
         new = heads.tasks[-1].start
         prototypes = normalize(known, dim=2) * lengths[:, :, None]

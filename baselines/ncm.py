@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 from baselines.shared.finetuning import ALL_SCENARIOS
 from baselines.shared.frozen_features import FrozenFeatures, members
 from methods import Step, methods
+from methods.devices import double
 
 _SUMS = "sums"
 
@@ -30,15 +31,15 @@ class NCM(FrozenFeatures):
     def after_training_exp(self, step: Step) -> None:
         heads = step.model.heads
         weight, _ = heads.take(step.model.head_key).values()
-        sums = torch.zeros_like(weight, dtype=torch.float64)
+        sums = double(torch.zeros_like(weight))
         images = torch.zeros_like(sums[:, 0])
         for features, labels in step.task_features():
             own = members(step, labels)
-            sums += own.T @ features.double()
+            sums += own.T @ double(features)
             images += own.sum(0)
         if self.scenario == "domain":
             if _SUMS in self.kept:
-                sums += self.kept[_SUMS]
+                sums += double(self.kept[_SUMS])
             self.kept[_SUMS] = sums.to(weight)
         # Classes of earlier tasks have no images here, and stay as they are.
-        heads.assign(torch.where(images[:, None] > 0, normalize(sums), weight), torch.zeros_like(images))
+        heads.assign(torch.where(images[:, None] > 0, normalize(sums), double(weight)), torch.zeros_like(images))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from baselines.shared.finetuning import ALL_SCENARIOS
 from baselines.shared.frozen_features import FrozenFeatures, grown, members
 from methods import Network, Step, methods
+from methods.devices import double, precise
 
 #: The values of lambda that are tried.
 RIDGES = tuple(10.0**power for power in range(-8, 9))
@@ -91,9 +92,9 @@ class RanPAC(FrozenFeatures):
 def inner(rows: Tensor, others: Tensor) -> Tensor:
     """rows^T others [M, K] in double precision, made of some rows at a time: rows [N, M], others [N, K]."""
     pairs = zip(rows.split(_AT_ONCE), others.split(_AT_ONCE), strict=True)
-    total = torch.zeros(rows.shape[1], others.shape[1], dtype=torch.float64, device=rows.device)
+    total = torch.zeros(rows.shape[1], others.shape[1], dtype=torch.float64, device=precise(rows.device))
     for some, own in pairs:
-        total += some.double().T @ own.double()
+        total += double(some).T @ double(own)
     return total
 
 
@@ -110,9 +111,9 @@ def best_ridge(rows: Tensor, targets: Tensor) -> Tensor:
         A scalar in double precision.
     """
     count = int(_FITTED * len(rows))
-    fitted, wanted, others = rows[:count], targets[:count], rows[count:].double()
+    fitted, wanted, others = rows[:count], targets[:count], double(rows[count:])
     if count < rows.shape[1]:
-        fitted = fitted.double()
+        fitted = double(fitted)
         system, right, tested = fitted @ fitted.T, wanted, others @ fitted.T
     else:
         system, right, tested = inner(fitted, fitted), inner(fitted, wanted), others
@@ -125,5 +126,5 @@ def best_ridge(rows: Tensor, targets: Tensor) -> Tensor:
         error = (found - targets[count:]).square().sum()
         # Next to a singular matrix, a small lambda is lost in rounding.
         errors.append(torch.where(failed > 0, torch.inf, error).nan_to_num(nan=torch.inf))
-    ridges = torch.tensor(RIDGES, dtype=torch.float64, device="cpu").to(rows.device)
+    ridges = torch.tensor(RIDGES, dtype=torch.float64, device="cpu").to(targets.device)
     return ridges.take(torch.stack(errors).argmin())

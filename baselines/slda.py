@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 from baselines.shared.finetuning import ALL_SCENARIOS
 from baselines.shared.frozen_features import FrozenFeatures, grown, units_of
 from methods import Range, Step, methods
+from methods.devices import double
 
 
 class Moments(NamedTuple):
@@ -89,7 +90,8 @@ class SLDA(FrozenFeatures):
         shapes = {"counts": (units,), "means": (units, size), "covariance": (size, size)}
         moments = Moments(*(grown(self.kept.get(name), shape, like) for name, shape in shapes.items()))
         for features, labels in step.task_features():
-            moments = stream(moments, features.double(), units_of(step, labels))
+            features = double(features)
+            moments = stream(moments, features, units_of(step, labels).to(features.device))
         counts, means, covariance = moments
         self.kept = {"counts": counts.long(), "means": means.to(like), "covariance": covariance.to(like)}
         shrunk = (1 - self.shrinkage) * covariance

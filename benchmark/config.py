@@ -159,7 +159,7 @@ class Settings:
         lr, optimizer, schedule: for every method whose specification does not give them; see methods.recipe.Recipe.
         seeds: the seeds of the random numbers.
         orders: the number of task orders; the first is the stream's. See `repetitions`.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", or "mps" for a GPU of Apple's.
         augment: random changes of the training images, applied in this order; see benchmark.images.augment.
         precision: the precision of convolutions and matrix products; see benchmark.learning.precision.
         compile: whether backbones are compiled by torch.compile.
@@ -200,7 +200,7 @@ class Settings:
         (0,), metavar="N|LIST", read=parse_seeds, help="how many seeds (3), or which (4,7); default 1"
     )
     orders: int = setting(1, metavar="N", help="task orders, the stream's first")
-    device: Literal["auto", "cpu", "cuda"] = setting("auto", help="auto: a GPU if any")
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", help="auto: a GPU of CUDA if any; mps: Apple's")
     augment: tuple[str, ...] = setting(
         (),
         metavar="LIST",

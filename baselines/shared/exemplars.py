@@ -116,7 +116,7 @@ def herding(features: Tensor, most: int) -> Tensor:
     count = min(len(features), most)
     if features.is_meta:
         return torch.arange(count)
-    features = features.double().cpu()
+    features = features.cpu().double()
     mean = features.mean(0)
     # ||k mean - sum - f||^2 without what is the same for all f.
     squares, total = features.square().sum(1), torch.zeros_like(mean)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, pad
 
 from methods import Part, Step
+from methods.devices import double, precise
 from methods.method import Method
 
 
@@ -32,7 +33,7 @@ def units_of(step: Step, labels: Tensor) -> Tensor:
 def members(step: Step, labels: Tensor) -> Tensor:
     """Float64 [n, units]: 1 at the unit of each label of the new task, 0 elsewhere."""
     units = step.model.heads.units
-    return one_hot(units_of(step, labels), units).double()
+    return double(one_hot(units_of(step, labels), units))
 
 
 def grown(kept: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -41,9 +42,9 @@ def grown(kept: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:
     Args:
         kept: a tensor with as many dimensions; None is nothing but zeros.
         shape: the new shape.
-        like: a tensor on the device of the result.
+        like: a tensor on the device of the result, if that has double precision.
     """
     if kept is None:
-        return torch.zeros(shape, dtype=torch.float64, device=like.device)
+        return torch.zeros(shape, dtype=torch.float64, device=precise(like.device))
     missing = [(0, new - old) for new, old in zip(shape, kept.shape, strict=True)]
-    return pad(kept.double(), [size for pair in reversed(missing) for size in pair])
+    return pad(double(kept), [size for pair in reversed(missing) for size in pair])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from methods.devices import double
+
 # What is at least added to the diagonal of a covariance, as in the code of SLCA.
 _JITTER = 1e-4
 
@@ -22,7 +24,7 @@ def fitted(rows: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         rows: [n, D]. Without a row the mean is 0.
         like: has the type of the result.
     """
-    rows = rows.double()
+    rows = double(rows)
     mean = rows.sum(0) / max(len(rows), 1)
     centred = rows - mean
     covariance = centred.T @ centred / max(len(rows) - 1, 1)
@@ -39,7 +41,7 @@ def factors(covariances: Sequence[Tensor], like: Tensor) -> Tensor:
     Args:
         covariances: [D, D] each.
     """
-    return torch.stack([torch.linalg.cholesky(own.to(like.device).double()).to(like) for own in covariances])
+    return torch.stack([torch.linalg.cholesky(double(own.to(like.device))).to(like) for own in covariances])
 
 
 def samples(means: Tensor, roots: Tensor, normal: Tensor) -> Tensor:

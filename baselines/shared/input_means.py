@@ -10,6 +10,7 @@ from torch.nn.functional import conv2d
 
 from baselines.shared.convolutions import norm_after
 from methods import Network, UserError
+from methods.devices import double
 from methods.errors import cannot
 
 
@@ -62,8 +63,8 @@ def mean_output(conv: nn.Conv2d, means: Tensor) -> Tensor:
         for size, dilation, pad, stride in zip(conv.kernel_size, conv.dilation, padding, conv.stride, strict=True)
     )
     patch = means.to(conv.weight.device).view(*conv.stride, -1)[rows][:, columns].permute(2, 0, 1)
-    bias = None if conv.bias is None else conv.bias.double()
-    return conv2d(patch[None].double(), conv.weight.double(), bias, groups=conv.groups).flatten()
+    bias = None if conv.bias is None else double(conv.bias)
+    return conv2d(double(patch[None]), double(conv.weight), bias, groups=conv.groups).flatten()
 
 
 def add_input_means(network: Network, method: str, first: bool) -> None:

@@ -111,4 +111,4 @@ def augmentation(names: Sequence[str], generator: torch.Generator) -> Callable[[
 
 def _on(images: Tensor, draws: Tensor) -> Tensor:
     """Random draws moved to the device of the images, without waiting for it."""
-    return draws.to(images.device, non_blocking=True)
+    return draws.to(images.device, non_blocking=images.device.type == "cuda")

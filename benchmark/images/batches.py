@@ -88,10 +88,12 @@ class Batches:
         chunks = [left[start : start + each] for start in range(0, len(left), each)]
         ends = accumulate(map(sum, chunks), initial=sum(self.sizes[: self.given]))
         chosen = [self.order[first:last] for first, last in pairwise(ends)]
+        # Only CUDA copies safely from memory that is used again.
+        pinned = self.device.type == "cuda"
         for (images, labels), sizes in zip(self._read_ahead(chosen), chunks, strict=True):
             # Images for a GPU change their format there, which takes no time of the CPU.
-            images = laid_out(images.to(self.device, non_blocking=True), self.memory_format)
-            labels = labels.to(self.device, non_blocking=True)
+            images = laid_out(images.to(self.device, non_blocking=pinned), self.memory_format)
+            labels = labels.to(self.device, non_blocking=pinned)
             for batch, batch_labels in zip(images.split(sizes), labels.split(sizes), strict=True):
                 self.unchanged = batch
                 self.given += 1

@@ -12,6 +12,7 @@ import torch
 
 from benchmark.learning.compilation import uncompiled
 from benchmark.learning.counter import OperationCounter
+from methods.devices import is_gpu
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,6 @@ class Clock:
         return self._last - before
 
     def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        if is_gpu(self._device):
+            torch.accelerator.synchronize(self._device)
         return time.perf_counter()

@@ -14,6 +14,7 @@ from benchmark.learning.clock import Clock
 from benchmark.learning.counter import OperationCounter, count_again
 from benchmark.learning.precision import Precision, computing
 from methods.data import Samples
+from methods.devices import is_gpu
 from methods.network import Network
 
 
@@ -91,7 +92,7 @@ def _once_for_each_size(network: Network) -> Callable[[Tensor], Tensor]:
 @torch.no_grad()
 def warm_up(network: Network, data: Samples, device: torch.device, precision: Precision, clock: Clock) -> None:
     """Pass one image before the clock counts: on a GPU the first pass of a process loads kernels, for seconds."""
-    if device.type != "cuda":
+    if not is_gpu(device):
         return
     training = network.training
     network.eval()

@@ -27,6 +27,7 @@ from benchmark.learning.workbench import Workbench, detached
 from benchmark.storage.state import State, tensor_bytes
 from benchmark.streams.base import Task
 from methods.data import Samples
+from methods.devices import is_gpu
 from methods.heads import head_width
 from methods.joint_head import SHARED, JointHead
 from methods.method import Method
@@ -347,7 +348,7 @@ def _kept(method: Method, name: str, tensor: Tensor, device: torch.device) -> Te
 
 def _memory(method: Method, name: str, tensor: Tensor) -> Tensor:
     """The inverse of `_kept`. What stays on the CPU may be large: it is only copied if it is a part of something."""
-    stays = name.startswith(method.left_on_cpu) and tensor.device.type != "cuda" and not tensor.requires_grad
+    stays = name.startswith(method.left_on_cpu) and not is_gpu(tensor.device) and not tensor.requires_grad
     return tensor if stays and tensor.untyped_storage().nbytes() == tensor.nbytes else detached(tensor)
 
 

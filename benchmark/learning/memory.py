@@ -41,7 +41,8 @@ def training_memory(pristine: Network, classes: int, image_size: int, batch_size
 class PeakMemory:
     """`bytes`, set after the block: its peak memory above the level before it; None if unknown.
 
-    On a GPU, it is what torch allocated there. On Linux, it is the process's resident RAM, which the kernel tracks.
+    On a GPU of CUDA, it is what torch allocated there. Else, on Linux, it is the process's resident RAM, which the
+    kernel tracks. Apple's GPUs use the RAM too.
     """
 
     bytes: int | None

@@ -13,6 +13,7 @@ import torch
 from torch.backends import cuda, cudnn, mha, mkldnn
 
 from benchmark.gpus.visible import visible_gpus
+from methods.devices import is_gpu
 from methods.errors import UserError
 
 #: "fp32": float32 with all of its bits. "tf32": the same, but a GPU rounds the factors of convolutions and matrix
@@ -42,6 +43,8 @@ def computes_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return all(gpu.capability >= _AMPERE for gpu in visible_gpus())
+    if device.type == "mps":
+        return bool(torch.backends.mps.is_macos_or_newer(14, 0))
     # All PyTorch versions since 2.7 have the functions used here. This one is exact on ARM.
     if not mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
@@ -60,8 +63,10 @@ def check_precision(precision: Precision, device: torch.device) -> None:
     if precision != "tf32":
         return
     if device.type != "cuda":
+        where = "on a GPU of Apple's, and only those of CUDA" if device.type == "mps" else "on the CPU, and only GPUs"
         raise UserError(
-            "--precision tf32: this run computes on the CPU, and only GPUs have TF32; use --precision fp32, or a GPU"
+            f"--precision tf32: this run computes {where} have TF32; use --precision fp32, or a GPU"
+            + (" of CUDA" if device.type == "mps" else "")
         )
     for gpu in visible_gpus():
         if gpu.capability < _AMPERE:
@@ -79,7 +84,7 @@ def precision_warnings(precision: Precision, device: torch.device) -> tuple[str,
     """
     if precision != "bf16" or computes_bfloat16(device):
         return ()
-    where = "GPU" if device.type == "cuda" else "processor"
+    where = "GPU" if is_gpu(device) else "processor"
     return (
         f"--precision bf16: PyTorch finds no bfloat16 arithmetic in this {where}, and may take several times as long "
         "as with --precision fp32",

@@ -19,11 +19,12 @@ from benchmark.learning.course import Checkpoints, Course
 from benchmark.learning.features import features_in_order
 from benchmark.learning.precision import computing
 from benchmark.learning.step_counts import StepCounts
-from benchmark.learning.training import Training, make_optimizer, scheduler
+from benchmark.learning.training import Training, make_optimizer, scheduler, takes_lists
 from benchmark.learning.validation import Stopping, Validation
 from benchmark.learning.workbench import Workbench
 from benchmark.snapshots.snapshot import Snapshot
 from methods.data import Samples
+from methods.devices import precise
 from methods.errors import UserError
 from methods.method import fills
 from methods.network import Network
@@ -111,7 +112,8 @@ class Strategy(SupervisedTemplate, Step):
         self._hooks = _Hooks(self.plugins)
         # The losses of the epoch's steps stay on the device, so that nothing waits for it before the epoch ends. They
         # are in one tensor: many small tensors scattered over the heap would prevent its reuse.
-        self._step_losses = torch.zeros(self.steps_per_epoch, dtype=torch.float64, device=device)
+        dtype = torch.float64 if precise(device) == device else torch.float32
+        self._step_losses = torch.zeros(self.steps_per_epoch, dtype=dtype, device=device)
         self._steps_before = 0
         self._validation = validation
         self.stopping = Stopping(training.recipe, len(validation.data)) if validation else None
@@ -296,7 +298,7 @@ class Strategy(SupervisedTemplate, Step):
     def optimizer_step(self) -> None:
         clip = self._training.recipe.clip
         if clip:
-            nn.utils.clip_grad_norm_(self.trained, clip, foreach=self.device.type != "meta")
+            nn.utils.clip_grad_norm_(self.trained, clip, foreach=takes_lists(self.device))
         super().optimizer_step()
 
     def _after_training_epoch(self, **kwargs: Any) -> None:

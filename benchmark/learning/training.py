@@ -50,7 +50,7 @@ def make_optimizer(
     """
     groups = _groups(parameters, scales, recipe.lr)
     decayed: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
-    fused = device.type in ("cpu", "cuda")
+    fused = takes_lists(device)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, **decayed, fused=fused)
     if recipe.optimizer == "adamw":
@@ -64,6 +64,11 @@ def make_optimizer(
         for parameter in parameters:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def takes_lists(device: torch.device) -> bool:
+    """Whether torch has kernels there that work on all weights at once. It has few for Apple's GPUs."""
+    return device.type in ("cpu", "cuda")
 
 
 def _groups(parameters: Sequence[nn.Parameter], scales: Sequence[float], lr: float) -> list[dict[str, Any]]:

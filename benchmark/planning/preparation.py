@@ -207,7 +207,7 @@ def image_size_for(backbone: Backbone, asked: int | None) -> int | None:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device that "auto", "cpu" or "cuda" means here.
+    """Return the device that --device means here. "auto" does not mean "mps", which was never tried on such a machine.
 
     Raises:
         UserError: there is no GPU, but one was asked for.
@@ -216,4 +216,6 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU here; use --device cpu, or auto")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps: torch sees no GPU of Apple's (Metal) here; use --device cpu, or auto")
     return torch.device(name)

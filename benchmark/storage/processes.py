@@ -25,7 +25,7 @@ def new_process(manifest: Mapping[str, Any], device: str, precision: str) -> Pro
 
     Args:
         manifest: the manifest of a run that would begin now.
-        device: "cpu" or "cuda": where it learns.
+        device: "cpu", "cuda" or "mps": where it learns.
         precision: the value of --precision.
     """
     return {

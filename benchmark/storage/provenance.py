@@ -42,7 +42,8 @@ def machine(device: str) -> dict[str, Any]:
     """The versions and the hardware of this machine. It starts no CUDA context.
 
     Args:
-        device: "cpu" or "cuda": where it learns. Its GPUs are named only if it learns there, because asking takes time.
+        device: "cpu", "cuda" or "mps": where it learns. GPUs of CUDA are named only if it learns there, because asking
+            takes time.
 
     Raises:
         UserError: CUDA does not work here.

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from methods.devices import double
+
 
 def max_softmax(logits: Tensor) -> Tensor:
     """log max_c p_c, the logarithm of the largest probability (Hendrycks and Gimpel, 2017, arXiv 1610.02136).
@@ -18,7 +20,8 @@ def max_softmax(logits: Tensor) -> Tensor:
     The probability itself is rounded to 1 for all images of which a network is very sure. Its logarithm has the same
     order and still tells them apart.
     """
-    shifted = logits.double() - logits.double().amax(1, keepdim=True)
+    logits = double(logits)
+    shifted = logits - logits.amax(1, keepdim=True)
     largest = shifted.argmax(1, keepdim=True)
     others = shifted.exp().scatter(1, largest, 0.0).sum(1)
     return _usable(-others.log1p())
@@ -26,7 +29,7 @@ def max_softmax(logits: Tensor) -> Tensor:
 
 def negative_entropy(logits: Tensor) -> Tensor:
     """sum_c p_c log p_c, the entropy of the probabilities in nats, with a minus sign."""
-    log_probabilities = logits.double().log_softmax(1)
+    log_probabilities = double(logits).log_softmax(1)
     probabilities = log_probabilities.exp()
     # A probability of 0 adds 0, though its logarithm is infinite.
     return _usable(torch.where(probabilities == 0, 0.0, probabilities * log_probabilities).sum(1))
@@ -34,7 +37,7 @@ def negative_entropy(logits: Tensor) -> Tensor:
 
 def negative_energy(logits: Tensor) -> Tensor:
     """log sum_c exp(z_c), the energy with a minus sign (Liu et al., 2020, arXiv 2010.03759)."""
-    return _usable(logits.double().logsumexp(1))
+    return _usable(double(logits).logsumexp(1))
 
 
 def _usable(sureness: Tensor) -> Tensor:

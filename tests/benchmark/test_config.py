@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from benchmark.config import Execution, Settings, parse_methods, parse_seeds
+from benchmark.config import Execution, Settings, Slurm, parse_methods, parse_seeds
 from benchmark.planning.estimate import empty_backbone
 from benchmark.planning.usable import usable
 from methods import methods
@@ -284,6 +284,58 @@ def test_ray_is_an_extra(monkeypatch):
         '--executor ray needs Ray, which is not installed; install it with: pip install ".[ray]"'
     )
     assert Execution().executor == "local"
+
+
+def test_slurm_is_an_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert refusal(Execution, executor="slurm:cluster=local") == (
+        '--executor slurm needs submitit, which is not installed; install it with: pip install ".[slurm]"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("executor", "says"),
+    [
+        ("slrm", "--executor slrm: there is no executor 'slrm'; give local, ray or slurm"),
+        ("local:jobs=2", "--executor local:jobs=2: local takes no options; write --executor local"),
+        ("ray:auto", "--executor ray:auto: ray takes no options; write --executor ray"),
+        (":x", "':x' has no name before its first colon; write NAME or NAME:option=value"),
+        ("slurm:cluster=moon", "'slurm:cluster=moon': option cluster=moon is not one of slurm, local, debug"),
+        (
+            "slurm:partitio=gpu",
+            "'slurm:partitio=gpu' has no option 'partitio': did you mean 'partition'? valid options of slurm are "
+            "cluster, timeout_min, max_num_timeout, ",
+        ),
+        ("slurm:gpu", "'slurm:gpu': 'gpu' is not of the form option=value; valid options of slurm are cluster, "),
+        ("slurm:timeout_min=2h", "'slurm:timeout_min=2h': option timeout_min=2h is not a whole number"),
+        ("slurm:timeout_min=0", "'slurm:timeout_min=0': timeout_min 0 must be at least 1"),
+        ("slurm:array_parallelism=0", "'slurm:array_parallelism=0': array_parallelism 0 must be at least 1"),
+        ("slurm:gpus_per_node=-1", "'slurm:gpus_per_node=-1': gpus_per_node -1 must be at least 0"),
+        ("slurm:mem_gb=0", "'slurm:mem_gb=0': mem_gb 0 must be above 0"),
+        (
+            "slurm:partition=gpu",
+            "--executor slurm:partition=gpu: this machine has no sbatch, so it cannot submit jobs to Slurm; run it "
+            "where that works, or try it out here with --executor slurm:cluster=local",
+        ),
+    ],
+)
+def test_executors_that_are_refused(monkeypatch, executor, says):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "somewhere")
+    monkeypatch.setattr("shutil.which", lambda command: None)
+    assert refusal(Execution, executor=executor).startswith(says)
+
+
+def test_options_of_slurm(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "somewhere")
+    monkeypatch.setattr("shutil.which", lambda command: f"/usr/bin/{command}")
+    execution = Execution(executor="slurm:partition=gpu:gres=gpu:a100:1:mem_gb=1.5:max-num-timeout=0")
+    assert execution.slurm == Slurm(partition="gpu", gres="gpu:a100:1", mem_gb=1.5, max_num_timeout=0)
+    assert execution.slurm.has_gpu
+    assert (execution.elsewhere, execution.may_start_workers) == (True, False)
+    assert (Execution().slurm, Execution().elsewhere, Execution().may_start_workers) == (None, False, True)
+    assert refusal(Execution, executor="slurm", gpus_per_cell=0.5) == (
+        "--gpus-per-cell 0.5: Slurm gives out whole GPUs; leave it out, and write --executor slurm:gpus_per_node=1"
+    )
 
 
 @pytest.mark.parametrize("tracker", ["tensorboard", "wandb", "mlflow"])

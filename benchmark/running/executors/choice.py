@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 
@@ -24,6 +24,7 @@ from benchmark.running.executors.plan import Plan
 from benchmark.running.executors.processes import ProcessExecutor
 from benchmark.running.executors.serial import SerialExecutor
 from benchmark.storage.provenance import several
+from methods.devices import is_gpu
 from methods.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,19 +37,22 @@ _PROCESS = 700 << 20
 _MOST_JOBS = 1000
 
 
+Device = Literal["cpu", "cuda", "mps"]
+
+
 @dataclass(frozen=True)
 class Site:
     """Where a run's jobs are done.
 
     Attributes:
-        device: what --device means there: "cpu" or "cuda".
+        device: what --device means there.
         nodes: the machines of the Ray cluster; none with another executor.
         machine: what is known before of the versions and the hardware of other machines, as storage.provenance
             describes them; empty if the jobs are done on this machine.
         warnings: what the user must read about the precision there, a line each.
     """
 
-    device: Literal["cpu", "cuda"]
+    device: Device
     nodes: Sequence[Node] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
@@ -61,6 +65,8 @@ def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
     Raises:
         UserError: there is no such cluster, or no node of it has what is asked for, or a node cannot do it.
     """
+    if execution.elsewhere and prepared.settings.device == "mps":
+        raise UserError("--device mps: only this process computes on a GPU of Apple's; leave --executor out")
     if execution.executor != "ray":
         slurm = execution.slurm
         yield _slurm_site(slurm, prepared.settings) if slurm else Site(_kind(prepared.device))
@@ -71,7 +77,7 @@ def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
     nodes = connect(execution.address, torch.get_num_threads())
     try:
         any_gpu = any(node.gpus for node in nodes)
-        meant: Literal["cpu", "cuda"] = "cuda" if any_gpu else "cpu"
+        meant: Device = "cuda" if any_gpu else "cpu"
         device = meant if settings.device == "auto" else settings.device
         if device == "cpu":
             # Of GPUs, the nodes know what they can do.
@@ -82,8 +88,8 @@ def site_of(execution: Execution, prepared: Prepared) -> Iterator[Site]:
         leave()
 
 
-def _kind(device: torch.device) -> Literal["cpu", "cuda"]:
-    return "cuda" if device.type == "cuda" else "cpu"
+def _kind(device: torch.device) -> Device:
+    return cast(Device, device.type) if is_gpu(device) else "cpu"
 
 
 def _slurm_site(slurm: Slurm, settings: Settings) -> Site:
@@ -92,11 +98,11 @@ def _slurm_site(slurm: Slurm, settings: Settings) -> Site:
     Raises:
         UserError: the jobs do not have what is asked for.
     """
-    if settings.device not in ("auto", "cpu") and not slurm.has_gpu:
+    if settings.device == "cuda" and not slurm.has_gpu:
         raise UserError(
             f"--device {settings.device}: the jobs have no GPU; write --executor slurm:gpus_per_node=1, or --device cpu"
         )
-    device: Literal["cpu", "cuda"] = "cuda" if slurm.has_gpu and settings.device != "cpu" else "cpu"
+    device: Device = "cuda" if slurm.has_gpu and settings.device != "cpu" else "cpu"
     if device == "cpu":
         check_precision(settings.precision, torch.device(device))
     return Site(device, machine={"hardware": {}})
@@ -141,7 +147,8 @@ def choose_executor(
     elif share and not execution.in_process:
         executor, workers = _on_gpus(execution, plan, prepared, jobs)
     else:
-        workers = min(jobs, execution.jobs or _affordable(prepared))
+        # The processes of several workers are forked, after which Apple's libraries do not work.
+        workers = 1 if site.device == "mps" else min(jobs, execution.jobs or _affordable(prepared))
         if workers == 1:
             executor = SerialExecutor(cells, share)
         else:
@@ -187,6 +194,9 @@ def _on_slurm(
 def _gpu_share(execution: Execution, device: str) -> float:
     """Return the GPU share of each worker that was asked for, or 1; 0 if no GPU is used."""
     share = execution.gpus_per_cell
+    if device == "mps" and (share or (execution.jobs or 1) > 1):
+        option = f"--gpus-per-cell {share:g}" if share else f"--jobs {execution.jobs}"
+        raise UserError(f"{option}: with --device mps this process learns one cell after the other; leave it out")
     if device == "cuda":
         return share or 1.0
     if share:

@@ -27,7 +27,8 @@ _OF_GPU = re.compile(
 # So CUDA and its libraries say that the GPU's memory is full, where torch does not say it with a type of its own. cuDNN
 # finds no engine if none has the memory that it needs.
 _OF_MEMORY = re.compile(
-    r"CUDA( driver)? error: out of memory|\bCU(BLAS|DNN|FFT|SOLVER|SPARSE|RAND)_STATUS_ALLOC_FAILED"
+    r"CUDA( driver)? error: out of memory|\bMPS backend out of memory\b"
+    r"|\bCU(BLAS|DNN|FFT|SOLVER|SPARSE|RAND)_STATUS_ALLOC_FAILED"
     r"|\bCUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED\b|unable to find an engine to execute this computation"
 )
 

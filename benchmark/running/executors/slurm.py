@@ -33,8 +33,9 @@ from methods.errors import UserError, first_line
 # How often a job is submitted again if it dies: its learned tasks are in the run's folder.
 _RETRIES = 1
 
-# How long to wait before reading again what the jobs tell, in seconds.
-_WAIT = 0.5
+# How long to wait before reading again what the jobs tell, in seconds. Many jobs make many requests to a file system
+# that others use too.
+_WAITS = {"slurm": 5.0, "local": 0.2, "debug": 0.0}
 
 # How long what a job wrote may take to be seen on another machine, in seconds.
 _LAG = 30
@@ -108,7 +109,7 @@ class _Submissions:
 
     def wait(self, busy: Sequence[_Worker], tell: Listener) -> Iterator[tuple[_Worker, JobEnded | None]]:
         self._submit([worker for worker in busy if worker.submission is None])
-        time.sleep(_WAIT)
+        time.sleep(_WAITS[self._slurm.cluster])
         for worker in busy:
             # Asked first, so that all that an ended job has told is there to be read.
             ended = worker.has_ended()

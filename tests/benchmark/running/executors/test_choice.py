@@ -14,7 +14,7 @@ from benchmark.gpus.visible import Gpu
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
 from benchmark.running.executors.cells import Cells
-from benchmark.running.executors.choice import Site, choose_executor
+from benchmark.running.executors.choice import Site, choose_executor, site_of
 from benchmark.running.executors.plan import Plan
 from benchmark.running.executors.processes import ProcessExecutor
 from benchmark.running.executors.serial import SerialExecutor
@@ -232,3 +232,108 @@ def test_without_jobs_of_their_own_tasks_need_no_workers(machine: Callable, choo
     executor, split = choose(Execution(parallel_tasks=False), methods="clr")
     assert isinstance(executor, SerialExecutor)
     assert not split
+
+
+@pytest.mark.parametrize(
+    ("options", "jobs", "placed"),
+    [
+        # (submitted, running at once, threads of each) of 5 cells on a machine with 8 threads.
+        ("slurm", None, (5, 5, 1)),
+        ("slurm:array_parallelism=2:cpus_per_task=4", None, (5, 2, 4)),
+        ("slurm:array_parallelism=9", 3, (3, 3, 1)),
+        ("slurm:cluster=local", 2, (2, 2, 1)),
+        ("slurm:cluster=local:array_parallelism=4", None, (4, 4, 1)),
+        # RAM for two.
+        ("slurm:cluster=local", None, (2, 2, 1)),
+        ("slurm:cluster=debug", 3, (1, 1, 1)),
+    ],
+)
+def test_jobs_of_slurm(
+    machine: Callable,
+    choose: Choose,
+    monkeypatch: pytest.MonkeyPatch,
+    options: str,
+    jobs: int | None,
+    placed: tuple[int, int, int],
+):
+    slurm = pytest.importorskip("benchmark.running.executors.slurm", reason="submitit is not installed")
+    monkeypatch.setattr("shutil.which", lambda command: command)
+    machine(threads=8, memory=2_600)
+    executor, split = choose(Execution(executor=options, jobs=jobs), methods="sgd,er,ewc,si,clr")
+    assert isinstance(executor, slurm.SlurmExecutor)
+    assert (executor.places, executor.workers, executor.plan.threads) == placed
+    # Three tasks of clr are not worth three jobs, unless the user wants it.
+    assert not split
+    assert executor.share == 0
+
+
+def test_single_tasks_are_jobs_of_slurm_only_where_the_user_says_so(
+    machine: Callable, choose: Choose, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    monkeypatch.setattr("shutil.which", lambda command: command)
+    machine(threads=8)
+    executor, split = choose(Execution(executor="slurm", parallel_tasks=True), methods="clr", device="cuda")
+    assert (executor.workers, split, executor.share) == (3, True, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("executor", "asked", "device"),
+    [
+        ("slurm", "auto", "cpu"),
+        ("slurm", "cpu", "cpu"),
+        ("slurm:gpus_per_node=1", "auto", "cuda"),
+        ("slurm:gres=gpu:a100:1", "cuda", "cuda"),
+        ("slurm:gpus_per_node=1", "cpu", "cpu"),
+    ],
+)
+def test_the_options_of_jobs_decide_about_the_device(
+    monkeypatch: pytest.MonkeyPatch, executor: str, asked: Any, device: str
+):
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    monkeypatch.setattr("shutil.which", lambda command: command)
+    with site_of(Execution(executor=executor), prepared(asked)) as site:
+        # Which machine it is, only the jobs know.
+        assert (site.device, site.machine) == (device, {"hardware": {}})
+
+
+def prepared(device: Any, precision: Any = "fp32") -> Prepared:
+    settings = Settings(methods=("sgd",), device=device, precision=precision)
+    return Prepared(settings, (), None, None, torch.device("cpu"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("executor", "asked", "precision", "says"),
+    [
+        (
+            "slurm",
+            "cuda",
+            "fp32",
+            "--device cuda: the jobs have no GPU; write --executor slurm:gpus_per_node=1, or --device cpu",
+        ),
+        ("slurm", "auto", "tf32", "--precision tf32: this run computes on the CPU, and only GPUs have TF32; use "),
+        ("slurm", "mps", "fp32", "--device mps: only this process computes on a GPU of Apple's; leave --executor out"),
+    ],
+)
+def test_what_jobs_do_not_have_is_refused(
+    monkeypatch: pytest.MonkeyPatch, executor: str, asked: Any, precision: Any, says: str
+):
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    monkeypatch.setattr("shutil.which", lambda command: command)
+    with pytest.raises(UserError) as caught, site_of(Execution(executor=executor), prepared(asked, precision)):
+        pass
+    assert str(caught.value).startswith(says)
+
+
+def test_a_gpu_of_apple_has_one_process(machine: Callable, choose: Choose):
+    machine(threads=8)
+    for execution in (Execution(), Execution(jobs=1)):
+        executor, split = choose(execution, methods="clr,sgd", seeds=3, device="mps")
+        assert isinstance(executor, SerialExecutor)
+        assert (executor.share, split) == (0, False)
+    for execution, option in ((Execution(jobs=2), "--jobs 2"), (Execution(gpus_per_cell=0.5), "--gpus-per-cell 0.5")):
+        with pytest.raises(UserError) as caught:
+            choose(execution, device="mps")
+        assert str(caught.value) == (
+            f"{option}: with --device mps this process learns one cell after the other; leave it out"
+        )

@@ -47,6 +47,7 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pretended_slurm.install(folder)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setattr(slurm, "_LAG", 0)
+    monkeypatch.setitem(slurm._WAITS, "slurm", 0.2)
     # It asks after 2 seconds at the earliest.
     monkeypatch.setattr(slurm.submitit.SlurmJob.watcher, "_delay_s", 1)
     slurm.submitit.SlurmJob.watcher.clear()
