@@ -88,6 +88,10 @@ NOT_RUN = {
     "resnet50:weights=IMAGENET1K_V1,dino_resnet50,swav_resnet50,resnet50:weights=voc.pth": DOWNLOAD,
     "run --methods paper --device cuda --gpus-per-cell 0.25": "needs a GPU",
     "run --methods paper --seeds 5 --executor ray --address auto --out /nfs/results": CLUSTER,
+    "run --methods paper --seeds 5 --out /nfs/results --executor "
+    "slurm:partition=gpu:gpus_per_node=1:timeout_min=600:array_parallelism=8": CLUSTER,
+    "run --methods clr,sgd --tasks 2 --executor slurm:cluster=local --jobs 2 --name with-slurm": "test_slurm.py "
+    "submits jobs",
     "run --methods clr,sgd --tasks 2 --executor ray --jobs 2 --name with-ray": "test_ray_cluster.py starts Ray",
     **dict.fromkeys(
         (

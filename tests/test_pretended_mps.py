@@ -14,16 +14,22 @@ import torch
 from benchmark.checks import gpu
 from benchmark.checks.pretended import cuda, functions, places
 from benchmark.checks.pretended.operators import Operators
-from benchmark.checks.pretended.places import is_on_gpu, tensors_in
+from benchmark.checks.pretended.places import is_on_gpu, is_pinned, tensors_in
 from benchmark.checks.subject import MethodSubject, flat
 from benchmark.checks.tiny import make_task
+from benchmark.learning.clock import Clock
 from benchmark.learning.evaluation import Choice, answers_among, network_for
+from benchmark.learning.precision import check_precision, computes_bfloat16, precision_warnings
+from benchmark.learning.training import make_optimizer
+from benchmark.planning.preparation import choose_device
+from benchmark.running.executors.failures import failure_of
 from benchmark.streams.base import Stream
 from benchmark.streams.columns import in_columns
 from benchmark.task_inference.sureness import SURENESS
 from methods import methods
 from methods.configured import configure
 from methods.devices import double, is_gpu, precise
+from methods.errors import UserError
 from methods.scenarios import Scenario
 
 MPS = torch.device("mps", 0)
@@ -41,7 +47,15 @@ def pretended_mps() -> Iterator[None]:
                 raise TypeError(f"{func}: the MPS framework doesn't support float64. Please use float32 instead.")
         return result
 
+    copy = Operators.copy
+
+    def waiting(mode: Operators, source: torch.Tensor, to_gpu: bool, into_pinned: bool, non_blocking: bool) -> None:
+        if non_blocking or is_pinned(source):
+            raise AssertionError("such a copy may be made after its memory is used again")
+        copy(mode, source, to_gpu, into_pinned, non_blocking)
+
     with ExitStack() as stack:
+        stack.enter_context(patch.object(Operators, "copy", waiting))
         for module in (places, functions, cuda):
             stack.enter_context(patch.object(module, "GPU", MPS))
         stack.enter_context(patch.object(gpu, "DEVICE", torch.device("mps")))
@@ -94,3 +108,66 @@ def test_double_precision_is_on_the_cpu_where_the_gpu_has_none() -> None:
             there.double()
         assert (double(there).device, double(there).dtype) == (cpu, torch.float64)
         assert torch.equal(double(there), third.double())
+
+
+def test_the_clock_waits_for_the_gpu() -> None:
+    with pretended_mps(), cuda.pretended_gpu(strict=False) as log:
+        Clock(MPS).read()
+        assert {wait.cause for wait in log.waits} == {"torch.accelerator.synchronize"}
+
+
+@pytest.mark.parametrize("steps", [("flip", "crop", "resized-crop"), ()])
+def test_images_are_copied_before_the_next_ones_are_read(steps: tuple[str, ...]) -> None:
+    made = subject("er")
+    with pretended_mps(), cuda.pretended_gpu(strict=False) as log:
+        gpu.learn_on_gpu(made.cell(), made.tasks, made.training(augment=steps), log)
+
+
+def test_it_is_used_only_where_it_is_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for there in (True, False):
+        monkeypatch.setattr("torch.backends.mps.is_available", lambda there=there: there)
+        # No number of a run changes because a machine has such a GPU.
+        assert choose_device("auto") == torch.device("cpu")
+    with pytest.raises(UserError) as caught:
+        choose_device("mps")
+    assert str(caught.value) == "--device mps: torch sees no GPU of Apple's (Metal) here; use --device cpu, or auto"
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert choose_device("mps") == torch.device("mps")
+
+
+def test_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_precision("fp32", MPS)
+    with pytest.raises(UserError) as caught:
+        check_precision("tf32", MPS)
+    assert str(caught.value) == (
+        "--precision tf32: this run computes on a GPU of Apple's, and only those of CUDA have TF32; use --precision "
+        "fp32, or a GPU of CUDA"
+    )
+    for new in (True, False):
+        monkeypatch.setattr("torch.backends.mps.is_macos_or_newer", lambda major, minor, new=new: new)
+        # Since macOS 14.
+        assert computes_bfloat16(MPS) == new
+        assert bool(precision_warnings("bf16", MPS)) != new
+
+
+def test_full_memory_is_told_as_such() -> None:
+    error = RuntimeError(
+        "MPS backend out of memory (MPS allocated: 17.94 GB, other allocations: 1.02 MB, max allowed: 18.13 GB). "
+        "Tried to allocate 256.00 MB on private pool."
+    )
+    try:
+        raise error
+    except RuntimeError:
+        failure = failure_of(error)
+    assert failure.memory
+    assert failure.cause.endswith("; a smaller --batch-size needs less memory")
+
+
+def test_weights_are_updated_one_by_one() -> None:
+    """Torch has no kernel for all at once on such a GPU, and refuses to be told to use one."""
+    weight = torch.nn.Parameter(torch.zeros(2))
+    for name in ("sgd", "adam", "adamw", "rmsprop"):
+        made = make_optimizer([weight], replace(configure("sgd").recipe, optimizer=name), MPS)
+        assert not made.defaults.get("fused")
+        assert not made.defaults.get("foreach")

@@ -447,7 +447,7 @@ COLUMNS: tuple[Column, ...] = (
         name="peak_memory_bytes",
         csv=("compute",),
         formula=costs.peak_memory_bytes,
-        meaning="the most memory that learning a task took, beyond what was taken before: on a GPU what torch "
+        meaning="the most memory that learning a task took, beyond what was taken before: on a GPU of CUDA what torch "
         "allocated, on Linux the process's resident memory; empty elsewhere",
         headers={"compute": "Peak memory"},
         form="bytes",

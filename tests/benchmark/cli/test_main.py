@@ -180,6 +180,10 @@ def finished(place: Path) -> Path:
         ("run --methods clr --lr 0", "--lr 0 must be a number above 0\n"),
         ("run --methods clr --lr nan", "--lr nan must be a number above 0\n"),
         ("run --methods clr --device cuda", "--device cuda: torch sees no GPU here; use --device cpu, or auto\n"),
+        (
+            "run --methods clr --device mps",
+            "--device mps: torch sees no GPU of Apple's (Metal) here; use --device cpu, or auto\n",
+        ),
         ("run --methods clr --name a/b", "--name a/b: write a folder's name of letters, digits and . , = + - _ only\n"),
         ("run --methods clr --name ..", "--name ..: write a folder's name of letters, digits and . , = + - _ only\n"),
         (f"{RUN} --methods clr --out file", "--out: file/folder-mini-"),
