@@ -81,7 +81,12 @@ def keep(run: Path, target: Path) -> None:
             kept.write_text(CONFIG_NAME, public_config((run / CONFIG_NAME).read_text(encoding="utf-8")))
         labels = KeptAnswers(RunFolder(run), manifest, {}).labels
         kept.write_manifest(public_manifest(Manifest(manifest | {"tasks": counted_classes(manifest, labels)})))
-        write_shown(read(kept))
+        results = read(kept)
+        # A run of an earlier version lacks tables that follow from the others.
+        for name, frame in results.tables.items():
+            if f"{name}.csv" not in LEFT_OUT and not (partial / f"{name}.csv").exists():
+                kept.write_csv(name, frame)
+        write_shown(results)
         for path in list(files(partial)):
             if path.suffix not in KEPT:
                 path.unlink()
