@@ -51,7 +51,7 @@ class ConfiguredMethod:
     @property
     def resolved(self) -> dict[str, dict[str, Any]]:
         """Its options and its recipe with all defaults, as a manifest keeps them; without steps the recipe is empty."""
-        options = option_defaults(self.cls) | self.options
+        options = {**option_defaults(self.cls), **self.options}
         recipe = asdict(self.recipe) if self.cls.learns_in_steps else {}
         return {"options": {name: _kept(value) for name, value in options.items()}, "recipe": recipe}
 

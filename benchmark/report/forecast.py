@@ -27,7 +27,7 @@ def _row(method: str, seconds: float, size: float) -> tuple[Cell, Cell, Cell]:
 def duration_text(seconds: float) -> str:
     """A time in the two largest units that it has: 3 days 2 h, 2 h 5 min, 3 min 20 s, 4 s."""
     rest = max(1, round(seconds))
-    parts = []
+    parts: list[str] = []
     for unit, size in ((" days", 86400), (" h", 3600), (" min", 60), (" s", 1)):
         count, rest = divmod(rest, size)
         if count or parts:

@@ -792,12 +792,13 @@ REPRODUCTION: tuple[Column, ...] = (
 )
 
 
-_ALL = (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *EPOCHS, *INFERENCE, *EFFICIENCY, *REPRODUCTION)
+def _all() -> tuple[Column, ...]:
+    return (*COLUMNS, *RANKS, *PAIRS, *CLASSES, *EPOCHS, *INFERENCE, *EFFICIENCY, *REPRODUCTION)
 
 
 def columns_of(csv: str) -> list[Column]:
     """The columns of a CSV file, in its order; intervals do not count as columns here."""
-    return sorted((column for column in _ALL if csv in column.csv), key=lambda column: column.added)
+    return sorted((column for column in _all() if csv in column.csv), key=lambda column: column.added)
 
 
 def names_of(csv: str) -> tuple[str, ...]:
@@ -808,4 +809,4 @@ def names_of(csv: str) -> tuple[str, ...]:
 
 def shown_in(table: str, over_orders: bool = False) -> list[Column]:
     """The columns that a table shows a reader, in its order."""
-    return [column for column in _ALL if column.header(table, over_orders)]
+    return [column for column in _all() if column.header(table, over_orders)]

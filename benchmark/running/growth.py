@@ -192,6 +192,7 @@ def grown(old: Manifest, new: Manifest, growth: Growth) -> Manifest:
             "seeds": new.seeds,
             "orders": _orders(old, new),
             "stream": new["stream"],
+            "methods": old.get("methods", {}) | new["methods"],
             "learned_as": new["learned_as"],
             "budgets": new.budgets,
             "plugins": [entry for k, entry in enumerate(plugins) if entry not in plugins[:k]],

@@ -141,12 +141,30 @@ def check_same(
             f"{option} {name}: that {kind} exists, but this version of the program draws other random numbers; "
             f"go on with the version that began it, or give another {option}"
         )
+    _check_methods(old, new, option, name, kind)
     # Files of `tune` and manifests of older versions have no budgets.
     if not growing and old.get("budgets", {}) != new.get("budgets", {}):
         raise UserError(
             f"{option} {name}: that {kind} exists, but this version of the program gives its methods other budgets; "
             f"go on with the version that began it, or give another {option}"
         )
+
+
+def _check_methods(old: dict[str, Any], new: dict[str, Any], option: str, name: object, kind: str) -> None:
+    """Refuse to go on with a version in which a default of a method is another one.
+
+    Manifests of older versions have no methods, and files of `tune` have other entries of that name.
+    """
+    for label, resolved in new.get("methods", {}).items():
+        for part, values in resolved.items():
+            before = old.get("methods", {}).get(label, {}).get(part, {})
+            changed = next((key for key, value in values.items() if before.get(key, value) != value), None)
+            if changed is not None:
+                raise UserError(
+                    f"{option} {name}: that {kind} learned '{label}' with {changed}={_shown(before[changed])}, and "
+                    f"this version of the program has another default, {changed}={_shown(values[changed])}; go on with "
+                    f"the version that began it, or give another {option}"
+                )
 
 
 def _shown(value: Any) -> str:

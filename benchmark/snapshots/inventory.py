@@ -124,7 +124,7 @@ def storage_key(tensor: Tensor) -> tuple[str, int]:
 
 
 def _first_byte(tensor: Tensor) -> int:
-    return tensor.storage_offset() * tensor.itemsize
+    return int(tensor.storage_offset()) * tensor.itemsize
 
 
 def refused(value: object, path: str) -> UserError:

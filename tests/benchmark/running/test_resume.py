@@ -208,3 +208,20 @@ def test_a_run_of_a_version_that_did_not_know_a_setting_has_its_default(go: Call
     capsys.readouterr()
     assert go("--memory-format", "contiguous") == 2
     assert "that run exists with --memory-format channels-last, not contiguous" in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_with_another_default_of_a_method(go: Callable[..., int], capsys: Any):
+    assert go() == 0
+    manifest = json.loads(Path("run/manifest.json").read_text())
+    (label,) = manifest["methods"]
+    lr = manifest["methods"][label]["recipe"]["lr"]
+    manifest["methods"][label]["recipe"]["lr"] = lr / 2
+    Path("run/manifest.json").write_text(json.dumps(manifest))
+    capsys.readouterr()
+    assert go() == 2
+    said = capsys.readouterr().err
+    assert f"that run learned '{label}' with lr={lr / 2}, and this version of the program has another default, " in said
+    # A version that did not write them can go on.
+    del manifest["methods"]
+    Path("run/manifest.json").write_text(json.dumps(manifest))
+    assert go() == 0
