@@ -206,7 +206,9 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
     for module, name in ((run, "run"), (cost, "cost"), (tune, "tune"), (about, "describe")):
         monkeypatch.setattr(module, f"{name}_command", check)
     for argv in benchmark_commands(page):
-        needs_files = argv[0] in ("check", "report", "compare", "pretrain") or {"--tuned", "--config"} & set(argv)
+        needs_files = argv[0] in ("check", "report", "watch", "compare", "pretrain") or {"--tuned", "--config"} & set(
+            argv
+        )
         if NOT_RUN.get(shlex.join(argv)) != INSTALLED and not needs_files:
             assert main(argv) == 0, f"{shlex.join(argv)}: {capsys.readouterr().err}"
 

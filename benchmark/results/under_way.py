@@ -6,7 +6,7 @@ Nothing is written, and what is missing or half there counts as not there yet.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from statistics import mean
 
 from benchmark.files import HOLDER, MANIFEST, VanishedError
 from benchmark.storage.folder import RunFolder, cell_name
-from benchmark.storage.manifest import RUNNING, SUCCEEDED, Entry, Manifest
+from benchmark.storage.manifest import DIVERGED, FAILED, RUNNING, Entry, Manifest
 from benchmark.storage.parallel_tasks import alone_paths
 from benchmark.storage.processes import processes
 from benchmark.storage.records import Record, read_record, record_path
@@ -32,7 +32,8 @@ class CellUnderWay:
         task: the name of the task that it learns; empty if it learns none, or several at once.
         accuracy: mean accuracy on the tasks learned so far, after the last of them, as the networks themselves answer;
             None before the first one.
-        left: about how many seconds its other tasks take, one after the other; None if that is not known.
+        left: about how many seconds its other tasks take, one after the other; 0 if it failed, None if that is not
+            known.
         cause: why it failed; empty if it did not.
     """
 
@@ -94,10 +95,15 @@ class _Lessons:
         return len(self.records) + len(self.alone)
 
     @property
-    def seconds(self) -> list[float]:
-        """How long each task took: its training and what was evaluated after it."""
+    def places(self) -> set[int]:
+        """The tasks that are learned, by their places in the cell's order, from 1."""
+        return {*range(1, len(self.records) + 1), *self.alone}
+
+    @property
+    def seconds(self) -> float:
+        """How long all tasks together took: their training and what was evaluated after it."""
         every = (*self.records, *self.alone.values())
-        return [record.get("training_seconds", 0.0) + record.get("evaluation_seconds", 0.0) for record in every]
+        return sum(record.get("training_seconds", 0.0) + record.get("evaluation_seconds", 0.0) for record in every)
 
     @property
     def accuracy(self) -> float | None:
@@ -194,7 +200,10 @@ class Watched:
 
 
 class _Times:
-    """About how long what is left takes: as long as tasks of the same method took, or else those of all methods.
+    """About how long what is left takes.
+
+    A task takes as long as its training images and their size let expect (what plain fine-tuning computes), from what
+    the learned tasks of the same method took, or else from those of all methods.
 
     Args:
         manifest: of the run.
@@ -204,36 +213,46 @@ class _Times:
     def __init__(self, manifest: Manifest, lessons: Sequence[_Lessons]):
         self._manifest = manifest
         self._lessons = lessons
-        took: defaultdict[str, list[float]] = defaultdict(list)
+        took: defaultdict[str, float] = defaultdict(float)
+        computed: defaultdict[str, float] = defaultdict(float)
         for entry, own in zip(manifest.cells, lessons, strict=True):
             took[entry["method"]] += own.seconds
-        self._means = {label: mean(seconds) for label, seconds in took.items() if seconds}
+            computed[entry["method"]] += sum(self._size(entry, place) for place in own.places)
+        self._rates = {label: took[label] / computed[label] for label in took if computed[label]}
 
-    def _task(self, label: str) -> float | None:
-        known = self._means.values()
-        return self._means.get(label, mean(known) if known else None)
+    def _size(self, entry: Entry, place: int) -> int:
+        order = self._manifest.orders[entry["order"]]
+        size: int = self._manifest.tasks[order[place - 1] - 1]["sgd_flops"]
+        return size
+
+    def _seconds(self, entry: Entry, places: Iterable[int]) -> float | None:
+        """How long the tasks at these places of a cell take."""
+        known = self._rates.values()
+        rate = self._rates.get(entry["method"], mean(known) if known else None)
+        return None if rate is None else rate * sum(self._size(entry, place) for place in places)
 
     def left(self, entry: Entry, own: _Lessons) -> float | None:
-        """The seconds that a cell's other tasks take, one after the other."""
-        missing = len(self._manifest.tasks) - own.learned
-        each = self._task(entry["method"])
-        if not missing or entry["status"] == SUCCEEDED:
+        """The seconds that a cell's other tasks take, one after the other. What failed is not tried again at once."""
+        if entry["status"] in (FAILED, DIVERGED):
             return 0.0
-        return None if each is None else missing * each
+        missing = set(range(1, len(self._manifest.tasks) + 1)) - own.places
+        return self._seconds(entry, missing) if missing else 0.0
 
     def of_run(self, cells: Sequence[float | None], workers: int, now: float, began: float) -> float | None:
         """The seconds that the run still takes, on that many workers.
 
-        It is at least what the longest cell takes, unless its tasks are learned at once. The time since a cell's last
-        task, or since the process began, has passed already.
+        It is at least what the longest cell takes, unless its tasks are learned at once. Of the task that a cell learns
+        now, the time since its last task, or since the process began, has passed.
         """
         left = []
         for entry, own, seconds in zip(self._manifest.cells, self._lessons, cells, strict=True):
             if seconds is None:
                 return None
-            passed = max(0.0, now - max(own.written, began)) if entry["status"] == RUNNING and not own.alone else 0.0
-            # The task that is learned now may take longer than those before it: at least nothing of it is left.
-            left.append(max(0.0, seconds - min(passed, self._task(entry["method"]) or 0.0)))
+            if seconds and entry["status"] == RUNNING and not own.alone:
+                # It may take longer than expected: then at least nothing of it is left.
+                passed = min(now - max(own.written, began), self._seconds(entry, [own.learned + 1]) or 0.0)
+                seconds -= max(0.0, passed)
+            left.append(seconds)
         in_sequence = (each for each, own in zip(left, self._lessons, strict=True) if not own.alone)
         return max(sum(left) / max(1, workers), *in_sequence, 0.0)
 

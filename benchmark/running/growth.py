@@ -169,7 +169,7 @@ def _given(budget: Mapping[str, Any]) -> tuple[int | None, int | None]:
 def _shown(given: tuple[int | None, int | None]) -> str:
     memory, epochs = given
     size = "" if memory is None else f"a memory of {memory:,} bytes and "
-    return f"{size}{epochs} epochs"
+    return f"{size}{epochs} epoch{'' if epochs == 1 else 's'}"
 
 
 def grown(old: Manifest, new: Manifest, growth: Growth) -> Manifest:

@@ -112,21 +112,49 @@ def test_what_is_learned_and_what_is_left(by_hand: ByHand) -> None:
 
 def test_a_method_takes_as_long_as_it_took(by_hand: ByHand) -> None:
     by_hand.manifest(("succeeded", "succeeded", "running", "failed"), workers=1)
-    for seconds in (2, 4):
-        by_hand.learn([0.5] * (seconds // 2), seconds, ago=40)
+    for tasks in range(1, 5):
+        by_hand.learn([0.5] * tasks, 2 + tasks, ago=40)
     by_hand.learn([0.5], 30, method="er")
     view = by_hand.look()
-    assert [cell.left for cell in view.cells] == [0, 0, 90, 120]
-    assert view.left == 210
+    # clr, seed 1 has succeeded, and its records are gone: they would be learned again, in 4.5 seconds each.
+    # What failed is not tried again before the run is resumed.
+    assert [cell.left for cell in view.cells] == [0, 18, 90, 0]
+    assert view.left == 108
+
+
+def test_larger_tasks_take_longer(by_hand: ByHand) -> None:
+    """In the order of the cell: by what plain fine-tuning computes in each of them."""
+    by_hand.manifest(("running", "succeeded", "succeeded", "succeeded"), workers=1)
+    content = by_hand.run.read_manifest()
+    for task, size in zip(content["tasks"], (30, 10, 60, 20), strict=True):
+        task["sgd_flops"] = size
+    content["orders"] = [[2, 1, 4, 3]]
+    by_hand.run.write_manifest(content)
+    by_hand.learn([0.5], 7)
+    by_hand.learn([0.5, 0.5], 5)
+    # 40 units took 12 seconds, and 80 are left.
+    assert by_hand.look().cells[0].left == pytest.approx(24)
+    assert by_hand.look().cells[0].task == "task 4"
 
 
 def test_no_run_is_faster_than_its_longest_cell(by_hand: ByHand) -> None:
-    by_hand.manifest(("succeeded", "succeeded", "running", "succeeded"), workers=9)
+    by_hand.manifest(workers=99)
     by_hand.learn([0.5], 30, method="er")
+    # Each of the cells that have not begun takes 120 seconds.
+    assert by_hand.look().left == 120
+    by_hand.manifest(("running",) * 4, workers=99)
+    # All of these have begun 100 seconds ago, of which the first task takes 30.
     assert by_hand.look().left == 90
-    # But where its tasks are learned at once it may be.
+
+
+def test_tasks_that_are_learned_at_once_may_be_faster(by_hand: ByHand) -> None:
+    by_hand.manifest(workers=2)
+    content = by_hand.run.read_manifest()
+    content["cells"] = content["cells"][2:3]
+    by_hand.run.write_manifest(content)
+    by_hand.learn([0.5], 30, method="er")
     by_hand.learn([0.5], 30, method="er", alone=3)
-    assert by_hand.look().left == pytest.approx(60 / 9)
+    assert by_hand.look().left == 30
 
 
 def test_tasks_that_were_learned_apart_count(by_hand: ByHand) -> None:

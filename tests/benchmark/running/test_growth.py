@@ -340,7 +340,7 @@ OTHER = replace(SECOND, train=replace(SECOND.train, images=255 - SECOND.train.im
             {"tasks": 2, "equal_memory": "clr", "budgets": {"er": Budget(900, 1, None), "clr": Budget(None, 1, None)}},
             {"tasks": 3, "equal_memory": "clr", "budgets": {"er": Budget(1200, 1, None), "clr": Budget(None, 1, None)}},
             "--equal-memory and --equal-compute weigh 'er' over the whole stream, and give it a memory of 1,200 bytes "
-            "and 1 epochs in the longer one, not a memory of 900 bytes and 1 epochs; give another --name",
+            "and 1 epoch in the longer one, not a memory of 900 bytes and 1 epoch; give another --name",
         ),
     ],
 )
