@@ -199,6 +199,8 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
         return 0
 
     monkeypatch.setattr(workers, "warm_up", lambda: None)
+    # Slurm's commands are not here.
+    monkeypatch.setattr("shutil.which", lambda command: command)
     compare = lambda runs, *others: max(map(check, runs.values()))  # noqa: E731
     monkeypatch.setattr(backbones_compare, "compare_backbones", compare)
     several = lambda runs, *others: max(check(settings) for settings, _ in runs.values())  # noqa: E731

@@ -12,7 +12,6 @@ import torch
 
 from benchmark.learning.compilation import uncompiled
 from benchmark.learning.counter import OperationCounter
-from methods.devices import is_gpu
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,8 @@ class Clock:
         return self._last - before
 
     def _now(self) -> float:
-        if is_gpu(self._device):
-            torch.accelerator.synchronize(self._device)
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()
         return time.perf_counter()

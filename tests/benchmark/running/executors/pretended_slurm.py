@@ -33,7 +33,9 @@ class Waiting:
         began.append(["TaskBegan", {"cell": self.name, "number": 1, "task": "digits"}])
         with self.news.open("a") as file:
             file.writelines(f"{json.dumps(line)}\n" for line in began)
-        while not (run / "go").exists():
+        # Not for ever, so that a test that fails leaves no process behind.
+        until = time.monotonic() + 120
+        while not (run / "go").exists() and time.monotonic() < until:
             time.sleep(0.05)
         with self.news.open("a") as file:
             file.write(f"{json.dumps(['JobEnded', {'job': self.name, 'failure': None}])}\n")
