@@ -27,6 +27,8 @@ from benchmark.running.request import requested
 from benchmark.running.runner import run as learn
 from benchmark.storage.folder import RunFolder, run_folder
 from benchmark.streams import streams
+from benchmark.using.learned import read_learned
+from benchmark.using.predictor import Predictor
 from benchmark.workers import warm_up
 from methods import methods as registered
 from methods.errors import UserError
@@ -40,6 +42,29 @@ __all__ = ["Results", "UserError", "load_results", "run"]
 @dataclass(frozen=True, repr=False)
 class Results(Numbers):
     __doc__ = Numbers.__doc__
+
+    def predictor(
+        self,
+        method: str,
+        seed: int | None = None,
+        order: int | None = None,
+        task: str | None = None,
+        infer: str | None = None,
+        device: str = "auto",
+    ) -> Predictor:
+        """What a method of the run has learned, to answer for images: `results.predictor("clr", task="digits")("DIR")`.
+
+        Args:
+            method: its label.
+            seed, order: of the repetition; the run's first if None.
+            task: the name of the images' task; None if it is not known or need not be.
+            infer: the rule that guesses it.
+            device: where to compute: "auto", "cpu" or "cuda".
+
+        Raises:
+            UserError: the run has no such method or repetition, it failed, or the task or the rule cannot be used.
+        """
+        return Predictor(read_learned(RunFolder(self.path), method, seed, order, device), task, infer)
 
     def __repr__(self) -> str:
         return f"{self.path}\n\n{to_text(summary_display(self))}"

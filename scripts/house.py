@@ -30,6 +30,7 @@ FLOORS = (
     ("benchmark.results",),
     ("benchmark.report", "benchmark.trackers"),
     ("benchmark.planning",),
+    ("benchmark.using",),
     ("benchmark.checks.pretended",),
     ("benchmark.checks",),
     ("benchmark.running.executors",),

@@ -163,6 +163,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for split, count in (("train", 8), ("test", 4)):
             for colour in (20, 120):
                 write_images(tmp_path / "DIR" / task / split / f"class-{colour}", count, colour)
+    write_images(tmp_path / "IMAGES", 3, 20)
     (tmp_path / "l2_anchor.py").write_text(contributed_method())
     shutil.copy(ROOT / "examples" / "method.py", tmp_path / "my_method.py")
     return tmp_path
@@ -183,7 +184,7 @@ def shortened(argv: list[str]) -> list[str]:
 def test_there_is_something_to_check() -> None:
     named = {argv[0] for page in PAGES for argv in benchmark_commands(page)}
     assert named >= {"run", "compare", "backbones-compare", "report", "cost", "tune", "methods", "streams", "backbones"}
-    assert named >= {"cache", "check", "pretrain", "reproduce"}
+    assert named >= {"cache", "check", "predict", "pretrain", "reproduce"}
 
 
 @by_page
@@ -208,9 +209,8 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
     for module, name in ((run, "run"), (cost, "cost"), (tune, "tune"), (about, "describe")):
         monkeypatch.setattr(module, f"{name}_command", check)
     for argv in benchmark_commands(page):
-        needs_files = argv[0] in ("check", "report", "watch", "compare", "pretrain") or {"--tuned", "--config"} & set(
-            argv
-        )
+        made_before = ("check", "report", "watch", "compare", "predict", "export", "pretrain")
+        needs_files = argv[0] in made_before or {"--tuned", "--config"} & set(argv)
         if NOT_RUN.get(shlex.join(argv)) != INSTALLED and not needs_files:
             assert main(argv) == 0, f"{shlex.join(argv)}: {capsys.readouterr().err}"
 

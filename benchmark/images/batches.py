@@ -135,7 +135,12 @@ def in_order(
     data: Samples, device: torch.device, memory_format: MemoryFormat = "channels-last"
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All images and labels, in large batches, for passes that train nothing."""
-    size = max(_LEAST_IN_ORDER, _PIXELS_IN_ORDER // max(1, data.images[0, 0].numel()))
+    size = pass_size(data.images[0, 0].numel())
     for images, labels in zip(data.images.split(size), data.labels.split(size), strict=True):
         yield laid_out(images.to(device), memory_format), labels.to(device)
         data.release()
+
+
+def pass_size(pixels: int) -> int:
+    """How many images of so many pixels each pass at once through a network that trains nothing."""
+    return max(_LEAST_IN_ORDER, _PIXELS_IN_ORDER // max(1, pixels))

@@ -51,13 +51,36 @@ def decode(source: ImageSource, indices: Sequence[int], size: int, channels: int
     """
     pixels = np.empty((len(indices), size, size, channels), dtype=np.uint8)
     for row, index in zip(pixels, indices, strict=True):
-        image = to_rgb(source.read(index))
-        if channels == 1:
-            image = image.convert("L")
-        if image.size != (size, size):
-            image = image.resize((size, size), Image.Resampling.BILINEAR)
-        row[:] = np.asarray(image).reshape(row.shape)
+        row[:] = square(source.read(index), size, channels)
     return pixels
+
+
+def decode_readable(
+    source: ImageSource, indices: Sequence[int], size: int, channels: int = 3
+) -> tuple[Pixels, dict[int, str]]:
+    """Like `decode`, but images that cannot be read stop nothing: their pixels are zero.
+
+    Returns:
+        The pixels, and place in `indices` -> what is wrong with that image.
+    """
+    pixels = np.zeros((len(indices), size, size, channels), dtype=np.uint8)
+    causes = {}
+    for place, index in enumerate(indices):
+        try:
+            pixels[place] = square(source.read(index), size, channels)
+        except UserError as error:
+            causes[place] = str(error)
+    return pixels, causes
+
+
+def square(image: Image.Image, size: int, channels: int) -> Pixels:
+    """An image as a square of `channels` values for each pixel: uint8 [size, size, channels]; see `decode`."""
+    image = to_rgb(image)
+    if channels == 1:
+        image = image.convert("L")
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(size, size, channels)
 
 
 def read_image(data: bytes, name: str) -> Image.Image:

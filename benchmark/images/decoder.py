@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmark.images.decode import Pixels, decode
+from benchmark.images.decode import Pixels, decode, decode_readable
 from benchmark.images.machine import usable_cores
 from benchmark.images.source import ImageSource
 from benchmark.workers import begin_worker, context
@@ -22,6 +23,8 @@ from methods.errors import UserError
 _CHUNK = 32
 # Fewer images than these are decoded faster than processes start.
 _FEW = 256
+# So many batches are decoded ahead of the one in use.
+_AHEAD = 2
 
 
 class Decoder:
@@ -48,6 +51,33 @@ class Decoder:
         with ThreadPoolExecutor(self._workers) as threads:
             _finish(threads.map(fill, range(0, len(indices), _CHUNK)))
         return pixels
+
+    def ahead(
+        self, source: ImageSource, size: int, channels: int, count: int
+    ) -> Iterator[tuple[Pixels, dict[int, str]]]:
+        """All images in their order, `count` at a time. Threads decode the next ones while these are used.
+
+        Yields:
+            What images.decode_readable gives for these `count` images, or for fewer at the end.
+        """
+        total = len(source.labels)
+        firsts = iter(range(0, total, count))
+        with ThreadPoolExecutor(self._workers) as threads:
+
+            def begin(first: int) -> list[Future[tuple[Pixels, dict[int, str]]]]:
+                last = min(first + count, total)
+                parts = (range(start, min(start + _CHUNK, last)) for start in range(first, last, _CHUNK))
+                return [threads.submit(decode_readable, source, part, size, channels) for part in parts]
+
+            waiting = deque(begin(first) for first in islice(firsts, _AHEAD))
+            try:
+                while waiting:
+                    done = [part.result() for part in waiting.popleft()]
+                    waiting.extend(begin(first) for first in islice(firsts, 1))
+                    causes = {k * _CHUNK + i: why for k, (_, found) in enumerate(done) for i, why in found.items()}
+                    yield np.concatenate([pixels for pixels, _ in done]), causes
+            finally:
+                threads.shutdown(cancel_futures=True)
 
     def to_file(self, source: ImageSource, indices: Sequence[int], size: int, path: Path, channels: int = 3) -> None:
         """Write the bytes of images.decode to a new file, in several processes if the source allows it.

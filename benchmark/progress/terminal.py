@@ -46,6 +46,29 @@ def _print(console: Console, text: str, style: str) -> None:
     console.print(Text(printable(text)), style=style, soft_wrap=True)
 
 
+def _bars(console: Console, shown: bool = True) -> Bars:
+    """Bars that vanish at their end; none if the console is no terminal."""
+    return Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeLeftColumn(),
+        console=console,
+        transient=True,
+        disable=not (shown and console.is_terminal),
+    )
+
+
+@contextmanager
+def counting(what: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar for things that are done one after the other. Yields a function that is told how many more are done."""
+    with _bars(Console(stderr=True), shown) as bars:
+        bar = bars.add_task(what, total=total)
+        yield lambda count: bars.advance(bar, count)
+
+
 class TerminalProgress:
     """Bars with the time left, for the whole run and for each cell that goes on. Only failures are printed elsewhere.
 
@@ -60,17 +83,7 @@ class TerminalProgress:
 
     def __init__(self, epochs: int, quiet: bool = False):
         self._console = Console(stderr=True)
-        self._bars = Bars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeLeftColumn(),
-            console=self._console,
-            transient=True,
-            disable=quiet or not self._console.is_terminal,
-        )
+        self._bars = _bars(self._console, shown=not quiet)
         self._note = "all methods"
         self._run = self._bars.add_task(self._note, total=epochs)
         self._cells: dict[str, TaskID] = {}

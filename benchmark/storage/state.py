@@ -17,17 +17,17 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from benchmark.files import make_below, uninterrupted, write_atomically, writing
+from benchmark.files import make_below, reading, uninterrupted, write_atomically, writing
 from benchmark.storage.answers import answers_path, can_be_given_again, lost_answers
 from benchmark.storage.inferred import gone_inferred, inferred_path
-from benchmark.storage.records import CELL_LEVELS, Record, read_records, record_path, write_record
+from benchmark.storage.records import CELL_LEVELS, Record, Records, read_records, record_path, write_record
 from methods.errors import UserError, first_line
 from methods.heads import is_head, placed, placeless
 from methods.method import REPLAY
 
 Tensors = dict[str, Tensor]
 
-_TASK = "task-"
+_TASK, _MEMORY = "task-", "memory-"
 # The names of files that are written here; other files may be the user's, and stay.
 _STEM = re.compile(r"(task|shared|memory)-\d+")
 
@@ -159,6 +159,31 @@ def load(folder: Path, start: Callable[[], State], rules: Sequence[str] = ()) ->
     return _read(folder, len(records), records[-1]["checksums"]), records
 
 
+def read_newest(folder: Path) -> tuple[State, Records] | None:
+    """The state after the last task learned, without its memory, and the records up to it; nothing is changed.
+
+    Args:
+        folder: the cell's; need not exist. A run may go on in it.
+
+    Returns:
+        None if no task is learned.
+
+    Raises:
+        UserError: a file of the state is damaged or missing.
+    """
+    records = read_records(folder)
+    if not records:
+        return None
+    used = {stem: value for stem, value in records[-1]["checksums"].items() if not stem.startswith(_MEMORY)}
+    for path in damaged_parts(folder, used):
+        raise UserError(
+            f"{path} is damaged or missing; give the command of the run again with its --name, which learns again what "
+            "cannot be read"
+        )
+    with reading(folder):
+        return _read(folder, len(records), used), records
+
+
 def find_newest(folder: Path, rules: Sequence[str] = ()) -> tuple[list[Record], list[Path]]:
     """The records up to the newest complete state, and the files that make later states incomplete.
 
@@ -193,7 +218,7 @@ def _read(folder: Path, learned: int, checksums: Mapping[str, str]) -> State:
     def part(stem: str) -> Tensors:
         if stem not in checksums:
             return {}
-        path = part_path(folder, stem)
+        path = _newest_path(folder, stem, checksums[stem])
         try:
             tensors = safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:
@@ -246,6 +271,12 @@ def part_path(folder: Path, stem: str) -> Path:
 
 def _next(path: Path) -> Path:
     return path.with_name(path.name + ".next")
+
+
+def _newest_path(folder: Path, stem: str, checksum: str) -> Path:
+    """The file of a part with that checksum: the one that is to replace another may not have done so yet."""
+    path = part_path(folder, stem)
+    return _next(path) if _checksum(_next(path)) == checksum else path
 
 
 def _checksum(path: Path) -> str:

@@ -97,28 +97,29 @@ class FolderTree(ImageTree):
         super().__init__(root, folders, found)
 
     def read(self, path: str) -> bytes:
-        self._status(path)
+        place = self.root / path
+        self._status(place)
         try:
-            return (self.root / path).read_bytes()
+            return place.read_bytes()
         except OSError as error:
-            raise UserError(f"{_shown(self.root, path)} cannot be read ({error.strerror})") from error
+            raise UserError(f"{printable(str(place))} cannot be read ({error.strerror})") from error
 
     def identity(self, path: str) -> str:
-        status = self._status(path)
+        status = self._status(self.root / path)
         return f"{self._place}/{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
-    def _status(self, path: str) -> os.stat_result:
-        file = _shown(self.root, path)
+    def _status(self, place: Path) -> os.stat_result:
         try:
-            status = (self.root / path).stat()
+            status = place.stat()
         except OSError as error:
-            raise UserError(f"{file} cannot be read ({error.strerror})") from error
+            raise UserError(f"{printable(str(place))} cannot be read ({error.strerror})") from error
         # Reading a pipe or a device may never end.
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{file} is a pipe, a device or a folder, not a file; remove it")
+            raise UserError(f"{printable(str(place))} is a pipe, a device or a folder, not a file; remove it")
         if status.st_size > _LARGEST:
             raise UserError(
-                f"{file} takes {status.st_size / 1e6:,.0f} MB, more than an image does; replace or remove it"
+                f"{printable(str(place))} takes {status.st_size / 1e6:,.0f} MB, more than an image does; replace or "
+                "remove it"
             )
         return status
 

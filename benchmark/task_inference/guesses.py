@@ -27,7 +27,7 @@ from benchmark.streams.base import Stream
 from benchmark.task_inference.base import Features, Measure, Numbers
 from benchmark.task_inference.feature_rules import FEATURE_RULES
 from benchmark.task_inference.frozen import FrozenBackbone
-from benchmark.task_inference.kept import KeptFiles
+from benchmark.task_inference.kept import KeptFiles, RuleLearning
 from methods.network import Network
 
 
@@ -82,7 +82,8 @@ class Guesses:
         self._stream = stream
         self._rules = tuple(rules)
         self._backbone = FrozenBackbone(backbone, device, precision, memory_format)
-        self._kept = KeptFiles(folder, stream, seed, self._rules, self._backbone)
+        files = KeptFiles(folder, stream.names, seed, self._rules)
+        self._kept = RuleLearning(files, stream, self._backbone)
         # How near the test images of a task are to each task, as far as later tasks do not change it.
         self._fixed: dict[tuple[str, int], list[Numbers]] = {}
 
@@ -159,7 +160,7 @@ class Guesses:
     def _about(self, learned: int) -> dict[str, Any]:
         """What the guesses depend on, as far as it may differ in one folder."""
         return {
-            "seed": self._kept.seed,
+            "seed": self._kept.files.seed,
             "rules": list(self._rules),
             "tasks": list(self._stream.names[:learned]),
             "images": [len(task.test) for task in self._stream.tasks[:learned]],

@@ -50,57 +50,37 @@ class Kept:
 
 @dataclass(frozen=True)
 class KeptFiles:
-    """The files of what rules keep, in a folder that exists. One process at a time may use it.
+    """The files of what rules keep, in a folder. One process at a time may write them.
 
     Attributes:
         folder: the folder.
-        stream: the tasks, in the order of learning.
+        names: the tasks' names, in the order of learning.
         seed: the seed of the repetition.
         rules: names of rules on features.
-        backbone: gives the features.
     """
 
     folder: Path
-    stream: Stream
+    names: tuple[str, ...]
     seed: int
     rules: tuple[str, ...]
-    backbone: FrozenBackbone
 
-    def after(self, learned: int) -> Kept:
-        """Return what the rules keep after the first `learned` tasks; what is not in a file is learned and written.
+    def after(self, learned: int) -> Kept | None:
+        """Return what the rules keep after the first `learned` tasks; None if a file is missing or damaged."""
+        own = [self.read_own(number) for number in range(1, learned + 1)]
+        together, shared = self.newest_shared(learned)
+        known = [each for each in own if each is not None]
+        return Kept(known, shared) if len(known) == learned == together else None
 
-        Only training images of these tasks are read.
-
-        Raises:
-            StorageError: a file cannot be written.
-        """
-        tasks = self.stream.tasks[:learned]
-        own = [self._read_own(number, task) for number, task in enumerate(tasks, 1)]
-        together, shared = self._newest_shared(learned)
-        for number, task in enumerate(tasks, 1):
-            if own[number - 1] is not None and number <= together:
-                continue
-            features, labels = self.backbone.features(task.train, task.name), task.train.labels.numpy()
-            if own[number - 1] is None:
-                own[number - 1] = self._learn(number, task, features, labels)
-            if number > together:
-                shared = {rule: FEATURE_RULES[rule].share(shared[rule], features, labels) for rule in self.rules}
-        if learned > together:
-            self._write_shared(learned, shared)
-        self._remove_older()
-        return Kept([each for each in own if each is not None], shared)
-
-    def _learn(self, number: int, task: Task, features: Features, labels: Labels) -> _ByRule:
-        seed = derive(self.seed, task.name, "task inference")
-        found = {rule: FEATURE_RULES[rule].learn(features, labels, seed) for rule in self.rules}
-        write_tensors(self._own_path(number), _flat(found), self._about_own(task))
-        return found
-
-    def _read_own(self, number: int, task: Task) -> _ByRule | None:
-        found = read_tensors(self._own_path(number), self._about_own(task))
+    def read_own(self, number: int) -> _ByRule | None:
+        """Return what is kept of a task alone; None if its file is missing or damaged."""
+        found = read_tensors(self._own_path(number), self._about_own(number))
         return None if found is None else self._by_rule(found)
 
-    def _newest_shared(self, learned: int) -> tuple[int, _ByRule]:
+    def write_own(self, number: int, found: _ByRule) -> None:
+        """Write what is kept of a task alone."""
+        write_tensors(self._own_path(number), _flat(found), self._about_own(number))
+
+    def newest_shared(self, learned: int) -> tuple[int, _ByRule]:
         """Return what is kept together in the newest usable file of at most `learned` tasks, and of how many it is."""
         if not any(FEATURE_RULES[rule].shares for rule in self.rules):
             return learned, self._by_rule({})
@@ -110,12 +90,13 @@ class KeptFiles:
                 return number, self._by_rule(found)
         return 0, self._by_rule({})
 
-    def _write_shared(self, learned: int, shared: _ByRule) -> None:
+    def write_shared(self, learned: int, shared: _ByRule) -> None:
+        """Write what is kept of the first `learned` tasks together."""
         # If there are later files, these tasks were learned again for an older one. The newest stays what it is.
         if max(self._known_shared(), default=0) <= learned:
             write_tensors(self._shared_path(learned), _flat(shared), self._about_shared(learned))
 
-    def _remove_older(self) -> None:
+    def remove_older(self) -> None:
         """Remove all but the newest file, also those that a killed process has left."""
         for number in sorted(self._known_shared())[:-1]:
             self._shared_path(number).unlink(missing_ok=True)
@@ -136,11 +117,56 @@ class KeptFiles:
     def _shared_path(self, learned: int) -> Path:
         return self.folder / f"shared-{learned}.safetensors"
 
-    def _about_own(self, task: Task) -> dict[str, Any]:
-        return {"seed": self.seed, "rules": list(self.rules), "task": task.name}
+    def _about_own(self, number: int) -> dict[str, Any]:
+        return {"seed": self.seed, "rules": list(self.rules), "task": self.names[number - 1]}
 
     def _about_shared(self, learned: int) -> dict[str, Any]:
-        return {"seed": self.seed, "rules": list(self.rules), "tasks": list(self.stream.names[:learned])}
+        return {"seed": self.seed, "rules": list(self.rules), "tasks": list(self.names[:learned])}
+
+
+@dataclass(frozen=True)
+class RuleLearning:
+    """The rules learn from training images, and keep what they learn in files.
+
+    Attributes:
+        files: the files; their folder exists.
+        stream: the tasks, in the order of learning.
+        backbone: gives the features.
+    """
+
+    files: KeptFiles
+    stream: Stream
+    backbone: FrozenBackbone
+
+    def after(self, learned: int) -> Kept:
+        """Return what the rules keep after the first `learned` tasks; what is not in a file is learned and written.
+
+        Only training images of these tasks are read.
+
+        Raises:
+            StorageError: a file cannot be written.
+        """
+        files, rules, tasks = self.files, self.files.rules, self.stream.tasks[:learned]
+        own = [files.read_own(number) for number in range(1, learned + 1)]
+        together, shared = files.newest_shared(learned)
+        for number, task in enumerate(tasks, 1):
+            if own[number - 1] is not None and number <= together:
+                continue
+            features, labels = self.backbone.features(task.train, task.name), task.train.labels.numpy()
+            if own[number - 1] is None:
+                own[number - 1] = self._learn(number, task, features, labels)
+            if number > together:
+                shared = {rule: FEATURE_RULES[rule].share(shared[rule], features, labels) for rule in rules}
+        if learned > together:
+            files.write_shared(learned, shared)
+        files.remove_older()
+        return Kept([each for each in own if each is not None], shared)
+
+    def _learn(self, number: int, task: Task, features: Features, labels: Labels) -> _ByRule:
+        seed = derive(self.files.seed, task.name, "task inference")
+        found = {rule: FEATURE_RULES[rule].learn(features, labels, seed) for rule in self.files.rules}
+        self.files.write_own(number, found)
+        return found
 
 
 def _is_shared(path: Path) -> bool:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from benchmark.learning.fingerprints import NetworkFingerprints
 from benchmark.learning.panel import Panel
 from benchmark.storage.answers import Answers, Reference, read_answers, references
@@ -15,6 +12,7 @@ from benchmark.storage.inferred import Inferred, key_of_networks, lost_inferred,
 from benchmark.storage.records import Records
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream
+from benchmark.task_inference.answered import in_columns_of, surest
 from benchmark.task_inference.guesses import Guessed, Guesses
 
 
@@ -78,13 +76,14 @@ class Inference:
     def _after(self, learned: int, state: State, records: Records) -> Inferred:
         guessed = self._guesses.after(learned) if self._guesses else None
         answers: dict[tuple[int, str], Answers] = {}
+        widths = [self._panel.classes(task) for task in range(1, learned + 1)]
         for images in range(1, learned + 1):
             self._ask_missing(learned, images, state, records)
             given = [self._known[task, images][1] for task in range(1, learned + 1)]
             for rule in self._rules:
                 by_features = guessed.tasks.get((rule, images)) if guessed else None
-                places = _surest(given, rule) if by_features is None else by_features
-                answers[images, rule] = self._columns(given, places)
+                places = surest(given, rule) if by_features is None else by_features
+                answers[images, rule] = in_columns_of(given, widths, places)
         evaluations = passes(records[:learned], self._panel.is_together(state))
         return Inferred(
             answers, self._costs(learned, state, guessed), evaluations, guessed.evaluations if guessed else 0
@@ -111,19 +110,6 @@ class Inference:
         reference = Reference.parse(entry["answers"]["task"])
         kept = read_answers(self._folder, records[reference.learned - 1]).get(reference.name)
         return kept if kept and self._panel.sureness.keys() <= kept.sureness.keys() else None
-
-    def _columns(self, given: Sequence[Answers], places: npt.NDArray[np.int64]) -> Answers:
-        """The answers of the guessed tasks' networks, as columns among the classes of all tasks.
-
-        Args:
-            given: what the network of each task answers, [tasks].
-            places: the guessed task of each image, from 1.
-        """
-        chosen, image = places - 1, np.arange(len(places))
-        firsts = np.cumsum([0, *(self._panel.classes(task) for task in range(1, len(given)))])
-        classes = np.stack([answers.classes for answers in given])[chosen, image]
-        confidence = np.stack([answers.confidence for answers in given])[chosen, image]
-        return Answers(firsts[chosen] + classes, confidence)
 
     def _costs(self, learned: int, state: State, guessed: Guessed | None) -> dict[str, dict[str, int]]:
         size = self._stream.tasks[learned - 1].image_size
@@ -168,9 +154,3 @@ def passes(records: Records, together: bool) -> int:
         missing = learned if images == learned else len(changed)
         found += (missing > 0 and images not in asked) if together else missing - (images in asked)
     return found
-
-
-def _surest(given: Sequence[Answers], rule: str) -> npt.NDArray[np.int64]:
-    """The task whose network is surest of each image, from 1; of equally sure ones the first."""
-    sureness = np.stack([answers.sureness[rule] for answers in given])
-    return np.nan_to_num(sureness, nan=-np.inf).argmax(axis=0) + 1
