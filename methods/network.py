@@ -73,7 +73,11 @@ class Network(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """uint8 images [N, C, S, S] -> features [N, D], or [N, answers * D]."""
         self.passed += len(images) * (3 if torch.is_grad_enabled() else 1)
-        return self.backbone(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
+        return self.backbone(self.normalised(images))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """uint8 images [N, C, S, S] -> what the backbone takes, of the same shape."""
+        return torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale)
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images [N, C, S, S] -> logits [N, classes of the current task]."""
@@ -89,12 +93,12 @@ class Network(nn.Module):
         if self.answers > 1:
             features = features.unflatten(1, (self.answers, -1))
         logits = head(features, self.head_key)
-        if logits.shape[-1] != self.classes:
+        if self.classes and logits.shape[-1] != self.classes:
             logits = logits[..., : self.classes]
         return logits if self.answers == 1 else logits.log_softmax(-1).amax(1)
 
     def use_head(self, key: str, classes: int) -> None:
-        """Let the network answer with the first `classes` units of head `key`."""
+        """Let the network answer with the first `classes` units of head `key`, or with all of them if that is 0."""
         self.head_key, self.classes = key, classes
 
     def train(self, mode: bool = True) -> Network:

@@ -14,6 +14,7 @@ from benchmark.cli import (
     check,
     compare,
     cost,
+    export,
     predict,
     pretrain,
     report,
@@ -56,7 +57,7 @@ class _Completion(argparse.Action):
 
 _COMMANDS: tuple[Command, ...] = (
     *(run.COMMAND, backbones_compare.COMMAND, reproduce.COMMAND, cost.COMMAND, tune.COMMAND),
-    *(watch.COMMAND, report.COMMAND, compare.COMMAND, predict.COMMAND),
+    *(watch.COMMAND, report.COMMAND, compare.COMMAND, predict.COMMAND, export.COMMAND),
     *about.COMMANDS,
     *(check.COMMAND, cache.COMMAND, pretrain.COMMAND),
 )
