@@ -64,10 +64,12 @@ class Trunk(nn.Module):
         for name in names:
             path, _, own = name.rpartition(".")
             module = self.whole.network.get_submodule(path)
-            held = module._parameters if own in module._parameters else module._buffers
-            # Set here, because the setter of a weight that is computed would compute its sources.
             nothing = torch.empty(0)
-            held[own] = nn.Parameter(nothing, requires_grad=False) if held is module._parameters else nothing
+            # Set here, because the setter of a weight that is computed would compute its sources.
+            if own in module._parameters:
+                module._parameters[own] = nn.Parameter(nothing, requires_grad=False)
+            else:
+                module._buffers[own] = nothing
 
 
 def check_bundle(out: Path) -> None:
