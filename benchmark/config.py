@@ -512,7 +512,9 @@ class Place:
     """
 
     out: str = setting("results", metavar="DIR", help="folder of runs")
-    name: str | None = setting(None, help="the run's folder in DIR; the name of an existing run resumes it")
+    name: str | None = setting(
+        None, help="the run's folder in DIR; that of an existing run resumes it, or lets it grow"
+    )
 
 
 @dataclass(frozen=True)
