@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -26,13 +27,14 @@ from benchmark.config import Execution, Settings
 from benchmark.gpus import visible
 from benchmark.gpus.visible import Gpu
 from benchmark.planning.preparation import Prepared
-from benchmark.progress.events import Listener
+from benchmark.progress.events import EpochDone, Listener, Placed
 from benchmark.running import runner
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.processes import ProcessExecutor
 from benchmark.running.executors.serial import SerialExecutor
 from benchmark.running.runner import run
 from benchmark.storage.folder import RunFolder
+from benchmark.storage.manifest import Manifest
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.orders import draw_orders, reordered
 from methods.configured import configure
@@ -351,3 +353,31 @@ def test_the_process_that_gives_out_jobs_never_touches_a_gpu(
     assert asked == ["_found", "check_compiler"]
     assert json.loads((tmp_path / "gpu" / "manifest.json").read_bytes())["hardware"]["gpus"] == ["made up"]
     assert exact(tmp_path / "gpu") == exact(tmp_path / "cpu")
+
+
+def test_jobs_tell_on_which_machines_they_run() -> None:
+    process = {"device": "cuda", "tf32": False, "workers": 2, "tasks_left": 3, "versions": {}, "hardware": {}}
+    manifest = Manifest({"settings": {}, "processes": [process], "versions": {}, "hardware": {}})
+    listener = runner._placed(manifest, process)
+    first = {"versions": {"torch": "2.15"}, "hardware": {"processor": "A", "gpus": ["H200"]}}
+    listener(Placed(first))
+    # Another job on a machine of the same kind.
+    listener(Placed(copy.deepcopy(first)))
+    listener(EpochDone("er"))
+    for entry in (process, manifest):
+        assert (entry["versions"], entry["hardware"]) == (first["versions"], first["hardware"])
+    assert manifest.comparable_seconds
+    listener(Placed({"versions": {"torch": "2.15"}, "hardware": {"processor": "B", "gpus": ["T4"]}}))
+    assert process["versions"] == {"torch": "2.15"}
+    assert process["hardware"] == manifest["hardware"] == {"processor": ["A", "B"], "gpus": ["H200", "T4"]}
+    assert not manifest.comparable_seconds
+
+
+def test_what_later_machines_are_does_not_change_what_the_first_process_had() -> None:
+    old = {"device": "cpu", "tf32": False, "workers": 1, "tasks_left": 4, "versions": {}, "hardware": {"machine": "x"}}
+    new = {"device": "cpu", "tf32": False, "workers": 1, "tasks_left": 2, "versions": {}, "hardware": {}}
+    manifest = Manifest({"settings": {}, "processes": [old, new], "versions": {}, "hardware": {"machine": "x"}})
+    runner._placed(manifest, new)(Placed({"versions": {}, "hardware": {"machine": "y", "gpus": []}}))
+    assert manifest["hardware"] == old["hardware"] == {"machine": "x"}
+    assert new["hardware"] == {"machine": "y", "gpus": []}
+    assert not manifest.comparable_seconds
