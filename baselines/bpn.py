@@ -19,9 +19,13 @@ class Bias(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
+    def forward(self, output: Tensor) -> Tensor:
+        """Outputs [N, C, H, W] -> outputs + b."""
+        return output + self.bias
+
 
 def _add_bias(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return output + conv.get_parameter("bpn.bias")
+    return conv.get_submodule("bpn")(output)
 
 
 @methods.register("bpn")

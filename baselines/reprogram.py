@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def _perturb(backbone: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-    images, theta = inputs[0], backbone.get_parameter("theta")
+    # `get_parameter` would refuse the plain tensor that stands for it in an exported program.
+    images, theta = inputs[0], dict(backbone.named_parameters(recurse=False))["theta"]
     return images + torch.tanh(stretch(theta, images.shape[-1]))
 
 

@@ -49,7 +49,7 @@ def attend(attention: Any, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     q, k, v = (_by_head(attention, each) for each in rows.chunk(3, dim=-1))
     if not torchs:
         q, k = (_child(attention, f"{name}_norm", each) for name, each in (("q", q), ("k", k)))
-    more = (_by_head(attention, each.to(k.dtype).expand(len(x), -1, -1)) for each in (keys, values))
+    more = (_by_head(attention, each.to(k.dtype).expand(x.shape[0], -1, -1)) for each in (keys, values))
     k, v = (torch.cat(pair, 2) for pair in zip(more, (k, v), strict=True))
     dropout = attention.dropout if torchs else attention.attn_drop.p
     output = scaled_dot_product_attention(q, k, v, dropout_p=dropout if attention.training else 0.0)

@@ -19,4 +19,4 @@ def with_tokens(x: Tensor, tokens: Tensor, replaced: int = 0) -> Tensor:
     Returns:
         [N, L - replaced + R, D].
     """
-    return torch.cat([x[:, : x.shape[1] - replaced], tokens.expand(len(x), -1, -1).to(x.dtype)], 1)
+    return torch.cat([x[:, : x.shape[1] - replaced], tokens.expand(x.shape[0], -1, -1).to(x.dtype)], 1)

@@ -64,12 +64,11 @@ class Trunk(nn.Module):
         for name in names:
             path, _, own = name.rpartition(".")
             module = self.whole.network.get_submodule(path)
-            nothing = torch.empty(0)
             # Set here, because the setter of a weight that is computed would compute its sources.
             if own in module._parameters:
-                module._parameters[own] = nn.Parameter(nothing, requires_grad=False)
+                module._parameters[own] = nn.Parameter(torch.empty(0), requires_grad=False)
             else:
-                module._buffers[own] = nothing
+                module._buffers[own] = torch.empty(0)
 
 
 def check_bundle(out: Path) -> None:
@@ -123,7 +122,8 @@ def _tensors(network: Network) -> dict[str, Tensor]:
     """All tensors that an answer may depend on, the head's units cut to those that answer."""
     found = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     found = {name: tensor.detach() for name, tensor in found.items() if not is_head(name)}
-    head = {f"heads.{name}": getattr(network.heads, name).detach()[: network.classes] for name in ("weight", "bias")}
+    units = slice(network.classes or None)
+    head = {f"heads.{name}": getattr(network.heads, name).detach()[units] for name in ("weight", "bias")}
     return found | head
 
 

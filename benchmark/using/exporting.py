@@ -133,8 +133,10 @@ def _onnx(
     import onnxruntime
 
     try:
-        with traced(learned.precision, learned.cell.device):
-            made = torch.onnx.export(program, input_names=["images"], output_names=["logits"], verbose=False)
+        with traced(learned.cell.device):
+            made = torch.onnx.export(
+                program, input_names=["images"], output_names=["logits"], dynamo=True, verbose=False
+            )
         assert made is not None
         proto = made.model_proto
     except Exception as error:  # the converter raises anything for an operation that it does not know

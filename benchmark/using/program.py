@@ -14,13 +14,15 @@ from torch.export import Dim, ExportedProgram
 
 from benchmark.images.layout import MemoryFormat, laid_out
 from benchmark.learning.answering import Answering
-from benchmark.learning.precision import Precision, arithmetic, computing
+from benchmark.learning.precision import Precision, arithmetic
 from benchmark.using.learned import Learned
 from methods.errors import UserError, first_line
 from methods.network import Network
 
 # Images of the passes that compare a program with its network. A dimension of 1 in an example would be taken for fixed.
 _EXAMPLE, _PROBES = 2, (1, 3)
+# Of programs: bfloat16 would be that of one kind of device.
+_PRECISION: Precision = "fp32"
 # How far a program's logits may be from the network's: another order of float32 sums is allowed.
 _RELATIVE, _ABSOLUTE = 1e-4, 1e-4
 
@@ -83,7 +85,7 @@ def export(learned: Learned, module: nn.Module, *more: Any, dynamic: tuple[Any, 
     """
     sizes = ({0: Dim("images", min=1)}, *dynamic)
     try:
-        with traced(learned.precision, learned.cell.device):
+        with traced(learned.cell.device):
             return torch.export.export(module, (_noise(learned, _EXAMPLE), *more), dynamic_shapes=sizes)
     except Exception as error:  # torch raises anything for code that it cannot follow
         raise UserError(
@@ -93,14 +95,14 @@ def export(learned: Learned, module: nn.Module, *more: Any, dynamic: tuple[Any, 
 
 
 @contextmanager
-def traced(precision: Precision, device: torch.device) -> Iterator[None]:
-    """While a program is made: without gradients, in the run's precision, and without torch's talk."""
+def traced(device: torch.device) -> Iterator[None]:
+    """While a program is made: without gradients, in float32, and without torch's talk."""
     level = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         try:
-            with torch.no_grad(), arithmetic(precision, device), computing(precision, device):
+            with torch.no_grad(), arithmetic(_PRECISION, device):
                 yield
         finally:
             logging.disable(level)
@@ -121,10 +123,9 @@ def check_answers(learned: Learned, network: nn.Module, program: Any, *more: Any
     """
     for count in _PROBES:
         images = _noise(learned, count)
-        with arithmetic(learned.precision, learned.cell.device):
-            with computing(learned.precision, learned.cell.device):
-                wanted = network(images).float()
-            given = program(images, *more).float()
+        with arithmetic(_PRECISION, learned.cell.device):
+            wanted = network(images)
+        given = program(images, *more)
         if not torch.allclose(wanted, given, _RELATIVE, _ABSOLUTE, equal_nan=True):
             raise UserError(
                 f"export: the program of {learned.key[0]} answers otherwise than its network (logits differ by "

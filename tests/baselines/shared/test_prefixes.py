@@ -7,9 +7,11 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 from torch.nn.functional import layer_norm
 
-from baselines.shared.prefixes import Prefix
+from baselines.shared.prefixes import Prefix, attend
+from baselines.shared.tokens import with_tokens
 
 
 def by_hand(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -74,3 +76,22 @@ def test_timms_attention(options):
     if "gated" in options:
         expected = expected / (1 + torch.exp(-(x @ w["gate.weight"].T)))
     torch.testing.assert_close(module(x), expected @ w["proj.weight"].T + w["proj.bias"], rtol=1e-10, atol=1e-12)
+
+
+class _Helped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(torch.randn(3, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return attend(self.attention, with_tokens(x, self.tokens), self.tokens[None], self.tokens[None])
+
+
+def test_a_program_takes_any_number_of_images() -> None:
+    helped = _Helped().eval()
+    sizes = ({0: Dim("images", min=1)},)
+    program = torch.export.export(helped, (torch.zeros(2, 4, 8),), dynamic_shapes=sizes).module()
+    for count in (1, 5):
+        x = torch.randn(count, 4, 8)
+        torch.testing.assert_close(program(x), helped(x))
