@@ -216,7 +216,7 @@ def _learn(
     clock = Clock(cell.device)
     torch.manual_seed(cell.derive(number, "training"))
     if method.trains_task():
-        lasting = list(state.memory.values())
+        lasting = [state.memory[name] for name in sorted(state.memory)]
         lesson = _in_steps(cell, bench, number, task, training, clock, on_epoch, checkpoints, lasting)
     else:
         lesson = _in_one_pass(cell, bench, task, training, clock, on_epoch)

@@ -6,6 +6,7 @@ import hashlib
 import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,10 @@ class Inventory:
         if isinstance(value, Tensor):
             return grad_parts(value)
         # The order in a set differs between processes.
-        return kind.parts(value) if kind and kind.ordered else []
+        parts = kind.parts(value) if kind and kind.ordered else []
+        # That of names may differ too: a state that was read has another one than a state that was learned.
+        named = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+        return sorted(parts, key=itemgetter(0)) if named else parts
 
     def is_fixed(self, value: object) -> bool:
         """Whether an object is one of those that never change."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from baselines.shared.finetuning import FineTuning
@@ -118,10 +120,15 @@ def begin(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> Calla
         cell = make_cell(spec)
         state = learn(cell, start(cell), tiny_tasks[0], training).state
 
+        # As another process gets it: with names in another order, and all values in one piece.
+        memory = safetensors.torch.load(safetensors.torch.save(dict(sorted(state.memory.items()))))
+        read = replace(state, memory=memory)
+
         def second(checkpoints: CheckpointFile | None = None) -> Learned:
             random.seed(1)
             np.random.seed(2)
-            return learn(make_cell(spec), state, tiny_tasks[1], training, checkpoints=checkpoints)
+            before = read if checkpoints and checkpoints.path.exists() else state
+            return learn(make_cell(spec), before, tiny_tasks[1], training, checkpoints=checkpoints)
 
         return second
 

@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.api import load_results
 from benchmark.cli.main import main
+from benchmark.files import folder_name
 
 METHODS = "sgd:patience=1:keep=best:lr=0.3:schedule=constant,er:patience=1,clr"
 
@@ -37,8 +38,7 @@ def test_the_epochs_of_each_task_are_in_a_table(tmp_path: Path) -> None:
         (label, 0, task) for label in labels for task in (1, 2)
     ]
     for row in table.itertuples():
-        cell = next(path for path in (folder / "cells").iterdir() if path.name.startswith(str(row.method)[:3]))
-        record = json.loads((cell / f"seed-0/after-{row.task}.json").read_text())
+        record = json.loads((folder / "cells" / folder_name(row.method) / f"seed-0/after-{row.task}.json").read_text())
         accuracies = record["validation_accuracies"]
         # One epoch without a better one ends the task.
         falls = [k for k in range(1, len(accuracies)) if accuracies[k] <= max(accuracies[:k])]
