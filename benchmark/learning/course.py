@@ -96,10 +96,13 @@ class Course:
             raise CannotResumeError(first_line(error)) from error
         return True
 
+    def is_due(self) -> bool:
+        """Whether it is time for another checkpoint."""
+        return self._checkpoints is not None and self._checkpoints.due()
+
     def store(self) -> None:
-        """Store a checkpoint of the whole training, if it is due."""
-        if self._checkpoints is None or not self._checkpoints.due():
-            return
+        """Store a checkpoint of the whole training."""
+        assert self._checkpoints is not None
         try:
             whole = self._parts | {"step": self._training} | self._randomness()
             self._checkpoints.write(take_snapshot(self._inventory, whole, copies=False))

@@ -270,7 +270,7 @@ class Strategy(SupervisedTemplate, Step):
             images = len(self.mb_y)
             stands_for = len(self._batches.data) if self._training.dry else images
             self.counts.make(self._step, self.bench.network, images, stands_for)
-            if self._course and self._batches.given < self.steps_per_epoch:
+            if self._batches.given < self.steps_per_epoch:
                 self._store()
         self.counts.end_epoch()
         self._varies |= self._epoch_asked
@@ -337,7 +337,8 @@ class Strategy(SupervisedTemplate, Step):
 
     def _store(self) -> None:
         """Store a checkpoint, if it is due."""
-        if self._course:
+        # Only then is the clock stopped, because that waits for a GPU.
+        if self._course and self._course.is_due():
             with self._seconds.stopped():
                 self._course.store()
 

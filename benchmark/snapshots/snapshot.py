@@ -101,7 +101,7 @@ class _Writer:
 
     def data_node(self, value: Any, path: str) -> tuple[Any, list[Any]]:
         if isinstance(value, torch.Generator):
-            return [str(value.device), self.add(value.get_state())], []
+            return [value.device.type, self.add(value.get_state())], []
         if isinstance(value, np.ndarray):
             if value.dtype.hasobject or value.dtype.names:
                 raise refused(value, path)
@@ -114,7 +114,8 @@ class _Writer:
             raise refused(value, path)
         lasting = self.inventory.lasting_place(value)
         about = {
-            "device": str(value.device),
+            # Without its number: a process may get another GPU.
+            "device": value.device.type,
             "dtype": to_json(value.dtype),
             "form": [list(value.shape), list(value.stride()), value.storage_offset()],
             # Values with a history are only kept as values.
