@@ -139,6 +139,25 @@ def parse_augment(asked: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(list_items(asked))
 
 
+def parse_grey_range(asked: str | Sequence[float]) -> tuple[float, ...]:
+    """`0,4095` -> the two numbers; nothing -> nothing.
+
+    Raises:
+        UserError: these are not two numbers, the lower one first.
+    """
+    items = list_items(asked)
+    try:
+        numbers = tuple(map(float, items))
+    except ValueError:
+        numbers = ()
+    if items and not (len(numbers) == 2 and all(map(math.isfinite, numbers)) and numbers[0] < numbers[1]):
+        raise UserError(
+            f"--grey-range={','.join(map(str, items))} must be LOW,HIGH: two numbers, the lower one first, as "
+            "--grey-range=0,4095"
+        )
+    return numbers
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides a run's numbers. None means the stream's or the method's default.
@@ -152,6 +171,8 @@ class Settings:
         infer: the rules that guess the task of a test image; see benchmark.task_inference.rules.
         tasks: the number of the stream's tasks to learn, from the first.
         image_size: height and width in pixels.
+        resize: how images of other shapes become squares; see benchmark.images.decode.Reading.
+        grey_range: the values that are black and white in images of more than 8 bits a value whose files do not say it.
         train_images, test_images: per task, at most.
         validation: per cent of the training images that are held out, where the stream has no validation images.
         epochs: passes over each task's training images.
@@ -184,6 +205,15 @@ class Settings:
     )
     tasks: int | None = setting(None, metavar="N", help="only the first N tasks of the stream")
     image_size: int | None = setting(None, metavar="PIXELS", help="resize images to this square")
+    resize: Literal["squeeze", "crop"] = setting(
+        "squeeze", help="how a picture becomes a square: the whole picture, or the largest square in its middle"
+    )
+    grey_range: tuple[float, ...] = setting(
+        (),
+        metavar="LOW,HIGH",
+        read=parse_grey_range,
+        help="values that are black and white in images of more than 8 bits; default: what the file says",
+    )
     train_images: int | None = setting(None, metavar="N", help="per task, balanced, those of --validation too")
     test_images: int | None = setting(None, metavar="N", help="per task, balanced over classes")
     validation: int = setting(
@@ -229,6 +259,7 @@ class Settings:
         # The class is frozen, so a plain assignment would fail.
         object.__setattr__(self, "methods", tuple(map(parse_spec, self.methods)))
         object.__setattr__(self, "infer", parse_rules(self.infer))
+        object.__setattr__(self, "grey_range", parse_grey_range(self.grey_range))
         for option in ("stream", "backbone", "equal_memory", "equal_compute"):
             if getattr(self, option) is not None:
                 object.__setattr__(self, option, parse_spec(getattr(self, option)))

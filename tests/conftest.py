@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,6 +64,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real data sets and backbones of ../shared/data are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def without_tasks() -> Callable[[str], str]:
+    """without_tasks(text): what was printed, less the lines that tell what the tasks of a stream have."""
+
+    def without(text: str) -> str:
+        lines = text.splitlines(keepends=True)
+        return "".join(line for line in lines if not re.match(r"task \d+ of \d+, ", line))
+
+    return without
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from methods.errors import UserError
 # Not those of a run's --seeds N, and more than one: which option is best for one seed may be chance.
 _SEEDS = (100, 101)
 _OF_SETTINGS = (
-    *("backbone", "stream", "scenario", "image_size", "train_images", "validation"),
+    *("backbone", "stream", "scenario", "image_size", "resize", "grey_range", "train_images", "validation"),
     *("epochs", "batch_size", "augment", "precision", "device"),
 )
 

@@ -4,23 +4,47 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-from PIL import __version__ as _pillow
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from benchmark.images.depth import DepthError, check_colours, declared_white, eight_bits, is_deep, note_depth
+from benchmark.images.formats import FORMATS, READERS, unread_format
+from benchmark.images.sizes import Size, Sizes, sizes_of
 from benchmark.images.source import ImageSource
 from methods.errors import UserError
 
 Pixels = NDArray[np.uint8]
 
-#: Stands for all that the pixels depend on, except the file: raise the number when `decode` changes.
-DECODER = f"2, Pillow {_pillow}"
+#: Stands for all that the pixels depend on, except the file and what is asked: raise the number when `decode` changes.
+DECODER = f"3, {READERS}"
 
-#: Pillow's names of the formats that are read. Pillow knows others, and starts a program for one of them (PostScript).
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+#: "squeeze": the whole picture, whatever its shape. "crop": the largest square in its middle.
+Resize = Literal["squeeze", "crop"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user says about how images become pixels, beside their size and channels.
+
+    Attributes:
+        resize: how a picture of another shape becomes a square.
+        grey_range: see depth.eight_bits.
+    """
+
+    resize: Resize = "squeeze"
+    grey_range: tuple[float, ...] = ()
+
+
+#: What is done if a user says nothing.
+PLAIN = Reading()
+
+_FILTER = Image.Resampling.BILINEAR
 
 #: A JPEG may have many scans, and each goes over the whole picture. This is the largest number of scans ...
 MOST_SCANS = 100
@@ -31,32 +55,60 @@ MOST_FULL_SCANS = 20
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 
+# What turns a picture upright, for each value of the tag for its orientation (EXIF 2.32, section 4.6.4).
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Many photos have damaged tags. Only one tag is read, and a damaged one is ignored.
+warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
 
-def decode(source: ImageSource, indices: Sequence[int], size: int, channels: int = 3) -> Pixels:
+
+def decode(
+    source: ImageSource, indices: Sequence[int], size: int, channels: int = 3, reading: Reading = PLAIN
+) -> Pixels:
     """The chosen images as squares, in the order of `indices`; the same bytes on every call.
 
-    Images of another size or shape are resized to size x size with bilinear filtering and antialiasing.
+    Each image is decoded by itself, so an image has the same pixels alone and among others. Images of another size are
+    resized to size x size with bilinear filtering and antialiasing.
 
     Args:
         source: the source of the images.
         indices: the chosen images, N positions in `source`.
         size: height and width of the result, in pixels.
         channels: 3 for colours, 1 for grey. A grey pixel is the luma of its colour (ITU-R 601).
+        reading: how images of other shapes and depths are read.
 
     Returns:
         uint8 [N, size, size, channels].
 
     Raises:
-        UserError: one is not an image; the message names the file.
+        UserError: one is not an image, or it is not known which of its values are black and white; the message names
+            the file.
     """
+    return decode_and_measure(source, indices, size, channels, reading)[0]
+
+
+def decode_and_measure(
+    source: ImageSource, indices: Sequence[int], size: int, channels: int, reading: Reading
+) -> tuple[Pixels, Sizes | None]:
+    """`decode`, and the sizes of the images before they were resized, upright."""
     pixels = np.empty((len(indices), size, size, channels), dtype=np.uint8)
+    met: set[Size] = set()
     for row, index in zip(pixels, indices, strict=True):
-        row[:] = square(source.read(index), size, channels)
-    return pixels
+        image = _upright(source, index, reading)
+        met.add(image.size)
+        row[:] = _square(image, size, channels, reading)
+    return pixels, sizes_of(met)
 
 
 def decode_readable(
-    source: ImageSource, indices: Sequence[int], size: int, channels: int = 3
+    source: ImageSource, indices: Sequence[int], size: int, channels: int = 3, reading: Reading = PLAIN
 ) -> tuple[Pixels, dict[int, str]]:
     """Like `decode`, but images that cannot be read stop nothing: their pixels are zero.
 
@@ -67,27 +119,38 @@ def decode_readable(
     causes = {}
     for place, index in enumerate(indices):
         try:
-            pixels[place] = square(source.read(index), size, channels)
+            pixels[place] = _square(_upright(source, index, reading), size, channels, reading)
         except UserError as error:
             causes[place] = str(error)
     return pixels, causes
 
 
-def square(image: Image.Image, size: int, channels: int) -> Pixels:
-    """An image as a square of `channels` values for each pixel: uint8 [size, size, channels]; see `decode`."""
-    image = to_rgb(image)
+def _upright(source: ImageSource, index: int, reading: Reading) -> Image.Image:
+    """An image as `to_rgb` gives it.
+
+    Raises:
+        UserError: see `decode`.
+    """
+    try:
+        return to_rgb(source.read(index), reading.grey_range)
+    except DepthError as error:
+        raise UserError(f"{source.describe(index)} {error}") from None
+
+
+def _square(image: Image.Image, size: int, channels: int, reading: Reading) -> Pixels:
+    """An upright image in RGB as a square of `channels` values for each pixel: uint8 [size, size, channels]."""
     if channels == 1:
         image = image.convert("L")
     if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        crop = reading.resize == "crop"
+        image = ImageOps.fit(image, (size, size), _FILTER) if crop else image.resize((size, size), _FILTER)
     return np.asarray(image).reshape(size, size, channels)
 
 
 def read_image(data: bytes, name: str) -> Image.Image:
     """The image in a file's bytes, fully loaded, so that every fault of the file is found here.
 
-    An animation or a multi-page file gives its first picture. Orientation tags are ignored, as in torchvision's
-    ImageFolder.
+    An animation or a multi-page file gives its first picture. `to_rgb` turns it upright.
 
     Args:
         data: the file's content.
@@ -100,8 +163,13 @@ def read_image(data: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_effort(image, data)
+        white = declared_white(image, data)
         image.load()
+        note_depth(image, white)
     except UnidentifiedImageError:
+        known = unread_format(data)
+        if known:
+            raise UserError(f"{name} is a {known.name} image, which is read after: {known.needs}") from None
         raise UserError(
             f"{name} is not an image of a format that is read ({', '.join(FORMATS)}); replace or remove it"
         ) from None
@@ -146,15 +214,36 @@ def _scans(data: bytes) -> int:
     return count
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in mode RGB: 16-bit greys scaled to 8 bits, transparent parts laid on white."""
-    if image.mode.startswith("I"):
-        # Pillow would clip these at 255. Mode "I" is 32 bits wide but holds the 16 bits of PNG and PGM files.
-        values = np.asarray(image).astype(np.int64).clip(0, 65535)
-        image = Image.fromarray((values // 256).astype(np.uint8))
-    elif image.has_transparency_data:
-        # The colours of transparent pixels are arbitrary.
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, layer)
-    return image if image.mode == "RGB" else image.convert("RGB")
+def to_rgb(image: Image.Image, grey_range: Sequence[float] = ()) -> Image.Image:
+    """The image in mode RGB and upright: deep greys scaled to 8 bits, transparent parts laid on white.
+
+    Args:
+        image: any mode.
+        grey_range: see depth.eight_bits.
+
+    Raises:
+        DepthError: it is not known which values are black and white.
+    """
+    turn = _TURNS.get(_orientation(image))
+    if is_deep(image):
+        image = eight_bits(image, grey_range)
+    else:
+        check_colours(image, grey_range)
+        if image.has_transparency_data:
+            # The colours of transparent pixels are arbitrary.
+            layer = image.convert("RGBA")
+            white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+            image = Image.alpha_composite(white, layer)
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The tag that says how a camera was held, from 1 to 8; 1 if there is none, or if it is damaged."""
+    if not image.info:
+        return 1
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    # Pillow raises nearly anything for damaged tags.
+    except Exception:
+        return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice, repeat
@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.images.decode import Pixels, decode, decode_readable
+from benchmark.images.decode import PLAIN, Pixels, Reading, decode_and_measure, decode_readable
 from benchmark.images.machine import usable_cores
+from benchmark.images.sizes import Sizes, joined
 from benchmark.images.source import ImageSource
 from benchmark.workers import begin_worker, context
 from methods.errors import UserError
@@ -41,19 +42,35 @@ class Decoder:
         if self._processes:
             self._processes.shutdown(cancel_futures=True)
 
-    def to_array(self, source: ImageSource, indices: Sequence[int], size: int, channels: int = 3) -> Pixels:
-        """Like images.decode, in several threads."""
+    def to_array(
+        self,
+        source: ImageSource,
+        indices: Sequence[int],
+        size: int,
+        channels: int = 3,
+        reading: Reading = PLAIN,
+        met: Callable[[Sizes | None], None] = lambda sizes: None,
+    ) -> Pixels:
+        """Like images.decode, in several threads.
+
+        Args:
+            source, indices, size, channels, reading: see images.decode.
+            met: called with the sizes that the images had.
+        """
         pixels = np.empty((len(indices), size, size, channels), dtype=np.uint8)
 
-        def fill(start: int) -> None:
-            pixels[start : start + _CHUNK] = decode(source, indices[start : start + _CHUNK], size, channels)
+        def fill(start: int) -> Sizes | None:
+            part = slice(start, start + _CHUNK)
+            pixels[part], sizes = decode_and_measure(source, indices[part], size, channels, reading)
+            return sizes
 
         with ThreadPoolExecutor(self._workers) as threads:
-            _finish(threads.map(fill, range(0, len(indices), _CHUNK)))
+            # The first error in the order of the images stops the rest.
+            met(joined(threads.map(fill, range(0, len(indices), _CHUNK))))
         return pixels
 
     def ahead(
-        self, source: ImageSource, size: int, channels: int, count: int
+        self, source: ImageSource, size: int, channels: int, reading: Reading, count: int
     ) -> Iterator[tuple[Pixels, dict[int, str]]]:
         """All images in their order, `count` at a time. Threads decode the next ones while these are used.
 
@@ -67,7 +84,7 @@ class Decoder:
             def begin(first: int) -> list[Future[tuple[Pixels, dict[int, str]]]]:
                 last = min(first + count, total)
                 parts = (range(start, min(start + _CHUNK, last)) for start in range(first, last, _CHUNK))
-                return [threads.submit(decode_readable, source, part, size, channels) for part in parts]
+                return [threads.submit(decode_readable, source, part, size, channels, reading) for part in parts]
 
             waiting = deque(begin(first) for first in islice(firsts, _AHEAD))
             try:
@@ -79,8 +96,21 @@ class Decoder:
             finally:
                 threads.shutdown(cancel_futures=True)
 
-    def to_file(self, source: ImageSource, indices: Sequence[int], size: int, path: Path, channels: int = 3) -> None:
+    def to_file(
+        self,
+        source: ImageSource,
+        indices: Sequence[int],
+        size: int,
+        path: Path,
+        channels: int = 3,
+        reading: Reading = PLAIN,
+        met: Callable[[Sizes | None], None] = lambda sizes: None,
+    ) -> None:
         """Write the bytes of images.decode to a new file, in several processes if the source allows it.
+
+        Args:
+            source, indices, size, channels, reading, met: see `to_array`.
+            path: the file.
 
         Raises:
             UserError: see images.decode; or a process ended early.
@@ -90,24 +120,22 @@ class Decoder:
         starts = range(0, len(indices), _CHUNK)
         chunks = [indices[start : start + _CHUNK] for start in starts]
         parts = [source.part(chunk) for chunk in chunks] if self._may_start(len(indices)) else [None]
+        jobs = (repeat(size), repeat(path), starts, repeat(channels), repeat(reading))
         if None not in parts:
-            self._in_processes(
-                parts, map(range, map(len, chunks)), repeat(size), repeat(path), starts, repeat(channels)
-            )
+            met(self._in_processes(parts, map(range, map(len, chunks)), *jobs))
         else:
             with ThreadPoolExecutor(self._workers) as threads:
-                jobs = (repeat(source), chunks, repeat(size), repeat(path), starts, repeat(channels))
-                _finish(threads.map(_write, *jobs))
+                met(joined(threads.map(_write, repeat(source), chunks, *jobs)))
 
     def _may_start(self, images: int) -> bool:
         # A run's workers are daemons, which cannot start processes.
         return self._processes is not None or (images >= _FEW and not multiprocessing.current_process().daemon)
 
-    def _in_processes(self, *arguments: Iterable[Any]) -> None:
+    def _in_processes(self, *arguments: Iterable[Any]) -> Sizes | None:
         if self._processes is None:
             self._processes = ProcessPoolExecutor(self._workers, mp_context=context(), initializer=begin_worker)
         try:
-            _finish(self._processes.map(_write, *arguments))
+            return joined(self._processes.map(_write, *arguments))
         except BrokenProcessPool as error:
             raise UserError(
                 "a process that decodes images ended early, as when the system runs out of memory; free some and give "
@@ -115,15 +143,18 @@ class Decoder:
             ) from error
 
 
-def _finish(results: Iterable[None]) -> None:
-    """Wait for all results; the first error in their order stops the rest."""
-    for _ in results:
-        pass
-
-
-def _write(source: ImageSource, indices: Sequence[int], size: int, path: Path, first: int, channels: int) -> None:
-    """Decode images to their places in the file at `path`, from the `first` on."""
-    pixels = decode(source, indices, size, channels)
+def _write(
+    source: ImageSource,
+    indices: Sequence[int],
+    size: int,
+    path: Path,
+    first: int,
+    channels: int,
+    reading: Reading,
+) -> Sizes | None:
+    """Decode images to their places in the file at `path`, from the `first` on, and return their sizes."""
+    pixels, sizes = decode_and_measure(source, indices, size, channels, reading)
     with path.open("r+b") as file:
         file.seek(first * channels * size**2)
         file.write(pixels.data)
+    return sizes

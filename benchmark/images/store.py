@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from benchmark.files import user_cache, write_atomically
 from benchmark.images.checksums import block_checksums, file_checksum
-from benchmark.images.decode import DECODER, Pixels
+from benchmark.images.decode import DECODER, PLAIN, Pixels, Reading
 from benchmark.images.mapping import map_file, release
 from benchmark.images.source import ImageSource
 from benchmark.storage.json_files import read_json
@@ -164,15 +164,16 @@ def store_folder() -> Path:
     return user_cache() / "images"
 
 
-def store_key(source: ImageSource, indices: Sequence[int], size: int, channels: int = 3) -> str | None:
+def store_key(
+    source: ImageSource, indices: Sequence[int], size: int, channels: int = 3, reading: Reading = PLAIN
+) -> str | None:
     """A hash of all that the pixels of these images depend on; None if the source has no identity for them.
 
     Args:
-        source, indices, size, channels: see images.decode.
+        source, indices, size, channels, reading: see images.decode.
     """
     identity = source.identity(indices)
-    grey = "" if channels == 3 else " grey"
-    return identity and hashlib.sha256(f"{DECODER}\n{size}{grey}\n{identity}".encode()).hexdigest()
+    return identity and hashlib.sha256(f"{DECODER}\n{size} {channels} {reading}\n{identity}".encode()).hexdigest()
 
 
 def find_store(key: str, damaged: Callable[[str], None] = lambda why: None) -> Store | None:

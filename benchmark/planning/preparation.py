@@ -12,6 +12,7 @@ from benchmark.backbones import backbone_of
 from benchmark.backbones.base import Backbone
 from benchmark.config import Settings
 from benchmark.gpus.asking import ask
+from benchmark.images.decode import Reading
 from benchmark.learning.compilation import check_compiler
 from benchmark.learning.precision import check_precision, precision_warnings
 from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
@@ -33,6 +34,7 @@ class Prepared:
     Attributes:
         settings: with the rules of task inference that the run needs.
         methods: the methods, with the memory sizes of their budgets.
+        told: a line about each task of the stream, if it was built here; see build_stream.
         left_out: the labels of methods that a group of the settings stands for, and that cannot be used on the
             backbone; they are neither among `methods` nor in `settings`.
         device: where this process computes.
@@ -46,6 +48,7 @@ class Prepared:
     device: torch.device
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
     def epochs(self, label: str) -> int:
         """Return how often a method passes over each task's training images."""
@@ -102,6 +105,7 @@ def prepare_run(
     if not in_worker:
         configured = usable(asked, configured, backbone, warn or note)
         settings = _checked(replace(asked, methods=tuple(method.spec for method in configured)), configured)
+    told: list[str] = []
     if stream is None:
         stream = build_stream(
             settings.stream,
@@ -114,6 +118,8 @@ def prepare_run(
             tuning=tuning,
             progress=note,
             warn=warn,
+            reading=Reading(settings.resize, settings.grey_range),
+            tell=told.append,
         )
     check_classes(settings.scenario, stream)
     _check_validation(configured, stream, settings.validation)
@@ -122,7 +128,8 @@ def prepare_run(
             note("weighing the methods against each other")
         budgets = fair_budgets(settings, configured, stream, backbone)
     left_out = tuple(spec for spec in asked.methods if spec not in settings.methods)
-    prepared = Prepared(settings, with_budgets(configured, budgets), stream, backbone, device, budgets, left_out)
+    learning = with_budgets(configured, budgets)
+    prepared = Prepared(settings, learning, stream, backbone, device, budgets, left_out, tuple(told))
     for method in configured:
         _check_warm_up(method, prepared.epochs(method.label))
     return prepared

@@ -15,6 +15,13 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Told:
+    """A line that stays to be read, such as what a task of the stream has."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Warned:
     """A warning that a person must read, although the run goes on."""
 
@@ -127,7 +134,18 @@ class Placed:
 
 
 Event = (
-    Note | Warned | CellBegan | TaskBegan | Guessing | EpochDone | CellEnded | CellFailed | JobBegan | JobEnded | Placed
+    Note
+    | Told
+    | Warned
+    | CellBegan
+    | TaskBegan
+    | Guessing
+    | EpochDone
+    | CellEnded
+    | CellFailed
+    | JobBegan
+    | JobEnded
+    | Placed
 )
 
 #: Takes each event as it happens. A worker sends its events to the process that listens.

@@ -16,6 +16,7 @@ from benchmark.progress.events import (
     Guessing,
     Note,
     TaskBegan,
+    Told,
     Warned,
 )
 from benchmark.progress.passes import Passes
@@ -56,7 +57,7 @@ class Lines:
     def handle(self, event: Event) -> None:
         """Tell what happens."""
         match event:
-            case Note(text):
+            case Note(text) | Told(text):
                 self._say(text)
             case Warned(text):
                 self._say(f"warning: {text}")

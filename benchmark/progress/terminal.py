@@ -22,6 +22,7 @@ from benchmark.progress.events import (
     Guessing,
     Note,
     TaskBegan,
+    Told,
     Warned,
 )
 from benchmark.progress.passes import Passes
@@ -83,6 +84,7 @@ class TerminalProgress:
 
     def __init__(self, epochs: int, quiet: bool = False):
         self._console = Console(stderr=True)
+        self._quiet = quiet
         self._bars = _bars(self._console, shown=not quiet)
         self._note = "all methods"
         self._run = self._bars.add_task(self._note, total=epochs)
@@ -106,6 +108,8 @@ class TerminalProgress:
             case Note(text):
                 self._note = printable(text)
                 self._fit()
+            case Told(text) if not self._quiet:
+                _print(self._console, text, "")
             case Warned(text):
                 print_warning(self._console, text)
             case CellBegan():

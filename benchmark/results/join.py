@@ -32,7 +32,8 @@ from methods.errors import UserError
 # Settings that are united, or that the fingerprints compare, or that do not change the training.
 _NOT_IN_LABELS = {
     *("methods", "seeds", "orders", "device", "infer"),
-    *("stream", "backbone", "tasks", "image_size", "train_images", "test_images", "validation"),
+    *("stream", "backbone", "tasks", "image_size", "resize", "grey_range"),
+    *("train_images", "test_images", "validation"),
 }
 
 # The manifest's entries that are joined; the others are kept separately for each run.

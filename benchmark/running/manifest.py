@@ -130,10 +130,13 @@ def check_same(
                 f"{option} {name}: that {kind} exists with --{key.replace('_', '-')} {_shown(before)}, "
                 f"not {_shown(asked)}; give the same settings to resume it, or another {option}"
             )
+    # The version that came with this setting reads some image files in another way than those before it.
+    otherwise = "" if "resize" in old["settings"] else ", or this version reads its images in another way"
     for key in (key for key in ("stream", "backbone") if key not in growing):
         if old[key]["fingerprint"] != new[key]["fingerprint"]:
             raise UserError(
-                f"{option} {name}: that {kind} exists, but what {new[key]['spec']} holds has changed since; "
+                f"{option} {name}: that {kind} exists, but what {new[key]['spec']} holds has changed since"
+                f"{otherwise if key == 'stream' else ''}; "
                 f"restore the {key}, or give another {option}"
             )
     if old.get("random_numbers") != new["random_numbers"]:

@@ -16,7 +16,7 @@ from benchmark.files import remove_unfinished
 from benchmark.images.machine import cpu_quota
 from benchmark.images.thumbnails import thumbnail
 from benchmark.planning.preparation import Prepared
-from benchmark.progress.events import CellBegan, CellEnded, Event, Listener, Note, Placed, Warned, tell_all
+from benchmark.progress.events import CellBegan, CellEnded, Event, Listener, Note, Placed, Told, Warned, tell_all
 from benchmark.report.surest import pictured
 from benchmark.report.write import write_report
 from benchmark.results.reference import check_reference
@@ -162,6 +162,8 @@ def _run(
         matrix = Matrix(run_folder, manifest, jobs, tell)
         write_config(folder, prepared.settings, execution)
         write_labels(folder, _labels(prepared.stream))
+        for text in prepared.told:
+            tell(Told(text))
         with _checked(run_folder):
             executor.run(matrix.jobs, tell_all(_placed(manifest, process), matrix.handle, tell))
             matrix.finish()

@@ -19,7 +19,7 @@ from benchmark.learning.seeds import RULE
 from benchmark.learning.strategy import DivergedError
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
-from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Listener, TaskBegan, ignore
+from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Listener, TaskBegan, Told, ignore
 from benchmark.report.table import EMPTY
 from benchmark.report.text import aligned
 from benchmark.results.answers import accuracy
@@ -120,6 +120,8 @@ class Tuning:
             StorageError: the file cannot be written.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        for text in self.prepared.told:
+            tell(Told(text))
         found = self._content["methods"]
         for method in self.prepared.methods:
             if method.label in found:
@@ -199,6 +201,8 @@ class Tuning:
                 "scenario": settings.scenario,
                 "tuning_tasks": settings.tasks,
                 "image_size": settings.image_size,
+                "resize": settings.resize,
+                "grey_range": list(settings.grey_range),
                 "train_images": settings.train_images,
                 "validation": settings.validation,
                 "epochs": settings.epochs,

@@ -34,7 +34,7 @@ _ALWAYS: dict[str, Any] = {
 # The options of the training that `tune` and `run` share.
 _RECIPE = ("epochs", "batch_size", *_ALWAYS)
 # The options that the images depend on, beside the stream.
-_IMAGES = ("image_size", "train_images", "validation")
+_IMAGES = ("image_size", "resize", "grey_range", "train_images", "validation")
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,15 @@ from itertools import chain
 
 import numpy as np
 
+from benchmark.images.decode import PLAIN, Reading
 from benchmark.images.decoder import Decoder
+from benchmark.images.sizes import joined
 from benchmark.images.source import ImageSource
 from benchmark.images.store import store_folder
 from benchmark.streams import VALIDATION, streams
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.duplicates import Decoded, DecodedTask, across_tasks_notes
+from benchmark.streams.opened import opened_line
 from benchmark.streams.selection import Integers, balanced, generator, hold_out_evenly, hold_out_per_class
 from benchmark.streams.source import RawTask
 from benchmark.streams.split import Split
@@ -38,6 +41,8 @@ def build_stream(
     tuning: bool = False,
     progress: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    reading: Reading = PLAIN,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Stream:
     """The stream that a specification means, ready to learn from.
 
@@ -61,6 +66,8 @@ def build_stream(
         progress: called with one line of text before each task that has images to decode.
         warn: called with one line of text about data that the user should check: files that are left out, images that
             are both training and test images, damaged decoded images; `progress` if None.
+        reading: how images of other shapes and depths are read.
+        tell: called with one line of text about each task once it is decoded: what it has, and what is left out.
 
     Raises:
         UserError: the specification, a count, the content of the stream or the cache folder cannot be used.
@@ -91,7 +98,7 @@ def build_stream(
     with Decoder() as decoder:
         for position, (raw, plan) in enumerate(zip(raw_tasks, plans, strict=True), 1):
             splits = [
-                Split(raw.name, name, images, indices, size, channels)
+                Split(raw.name, name, images, indices, size, channels, reading)
                 for name, images, indices in (
                     ("train", raw.train, plan.train),
                     ("validation", plan.validation_source, plan.validation),
@@ -109,6 +116,9 @@ def build_stream(
             train, held_out, test = map(Decoded, splits, parts)
             decoded.append(DecodedTask(train, held_out, test, splits_itself=raw.validation is None))
             _tell(warn, decoded[-1].notes())
+            met = joined(split.sizes(data) for split, data in zip(splits, parts, strict=True))
+            counts = (len(plan.train), len(plan.validation), len(plan.test))
+            tell(opened_line(f"task {position} of {len(plans)}", raw, counts, met, size, reading.resize))
     _tell(warn, across_tasks_notes(decoded))
     if damaged:
         others = f" and {_count(len(damaged) - 1, 'other split')}" if damaged[1:] else ""

@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from benchmark.images.decode import read_image
+from benchmark.images.formats import EXTENSIONS
 from benchmark.images.source import ImageSource
 from methods.errors import UserError
 from methods.names import printable
@@ -29,8 +30,6 @@ _LARGEST = 1 << 30
 
 # The bit in a member's flags for "needs a password".
 _ENCRYPTED = 0x1
-
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 # Files that Windows and macOS put beside images.
 _LITTER = ("thumbs.db", "desktop.ini")
@@ -58,8 +57,8 @@ class ImageTree(ABC):
         self.root = root
         self.folders = sorted(path for path in folders if not is_litter(path))
         kept = sorted(path for path in files if not is_litter(path))
-        self.images = [path for path in kept if path.lower().endswith(IMAGE_EXTENSIONS)]
-        self.others = [path for path in kept if not path.lower().endswith(IMAGE_EXTENSIONS)]
+        self.images = [path for path in kept if path.lower().endswith(EXTENSIONS)]
+        self.others = [path for path in kept if not path.lower().endswith(EXTENSIONS)]
         self.repeated: dict[str, bool] = {}
 
     @abstractmethod

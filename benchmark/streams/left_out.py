@@ -5,16 +5,18 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.images.formats import what_is_missing
 from benchmark.streams.image_tree import ImageTree, is_litter
 from methods.names import printable
 
-# Extensions of pictures in formats that are not read, such as raw camera files and scans.
+# Extensions of pictures in formats that are not read, such as raw camera files and scans, or not everywhere.
 _UNREAD = re.compile(
-    "heic|heif|hif|avifs?|jxl|jp2|j2[kc]|jp[cfxme]|jfif?|jif|jxr|wdp|hdp|ps[db]|svgz?|eps|ps|ico|icns|cur|tga|dds|exr|hdr|"
-    "p[bnfa]m|pcx|x[bp]m|sgi|rgba?|ras|dib|apng|mpo|qoi|xcf|fits|dcm|dicom|nii|dng|cr[23w]|nef|arw|orf|rw2|raf|pef|srw|raw"
+    "heic|heif|hif|avifs?|jxl|jp2|j2[kc]|jp[cfxm]|jxr|wdp|hdp|ps[db]|svgz?|eps|ps|ico|icns|cur|tga|dds|exr|hdr|"
+    "pam|pcx|x[bp]m|sgi|rgba?|ras|dib|qoi|xcf|fits|dcm|dicom|nii|dng|cr[23w]|nef|arw|orf|rw2|raf|pef|srw|raw"
 )
 _ARCHIVE = re.compile("tar|t?gz|t?bz2?|tbz2|t?xz|lzma|t?zst|7z|rar")
 _CALLED = {"train": "training"}
@@ -27,33 +29,60 @@ def may_be_image(path: str) -> bool:
     return _is_unread(path) or not _extension(path)
 
 
-def left_out(task: str, tree: ImageTree, splits: Mapping[str, Sequence[str]]) -> Iterator[str]:
+@dataclass(frozen=True)
+class LeftOut:
+    """The files of a task's tree that are not used.
+
+    Attributes:
+        unread: images, or files that may be images, of formats that are not read.
+        loose: images outside of the class folders.
+        others: all others.
+    """
+
+    unread: tuple[str, ...]
+    loose: tuple[str, ...]
+    others: tuple[str, ...]
+
+    def parts(self, examples: bool) -> tuple[str, ...]:
+        """What is left out, as parts of a sentence: how many files of each kind, with examples or without."""
+        missing = what_is_missing(self.unread)
+        hint = f"; {missing}" if missing else ""
+        kinds = f" ({_kinds(self.unread)}, as {self.unread[0]}{hint})" if examples and self.unread else ""
+        loose, others = (f" ({some(paths)})" if examples else "" for paths in (self.loose, self.others))
+        texts = (
+            (self.unread, f"{_count(self.unread, 'image')} of a format that is not read{kinds}"),
+            (self.loose, f"{_count(self.loose, 'image')} outside of the class folders{loose}"),
+            (self.others, f"{_count(self.others, 'other file')}{others}"),
+        )
+        return tuple(printable(text) for paths, text in texts if paths)
+
+
+def left_out(tree: ImageTree, splits: Mapping[str, Sequence[str]]) -> LeftOut:
+    """The files of a task's tree that are not used.
+
+    Args:
+        splits: split -> the folders of its classes.
+    """
+    class_of = _classes(splits)
+    unread = [path for path in tree.others if _is_unread(path) or (not _extension(path) and class_of(path))]
+    others = sorted(set(tree.others).difference(unread))
+    loose = [path for path in tree.images if not class_of(path)]
+    return LeftOut(tuple(unread), tuple(loose), tuple(others))
+
+
+def left_out_note(task: str, tree: ImageTree, splits: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """One line about the files of a task's tree that are not used; none if all are.
 
     Args:
         task: the task's name.
         splits: split -> the folders of its classes.
     """
-    place = {folder: (split, posixpath.basename(folder)) for split, folders in splits.items() for folder in folders}
-    depth = next(iter(place)).count("/") + 1
-
-    def class_of(path: str) -> tuple[str, str] | None:
-        return place.get("/".join(path.split("/")[:depth]))
-
-    unread = [path for path in tree.others if _is_unread(path) or (not _extension(path) and class_of(path))]
-    others = sorted(set(tree.others).difference(unread))
-    loose = [path for path in tree.images if not class_of(path)]
-    parts = []
-    if unread:
-        parts.append(f"{_count(unread, 'image')} of a format that is not read ({_kinds(unread)}, as {unread[0]})")
-    if loose:
-        parts.append(f"{_count(loose, 'image')} outside of the class folders ({some(loose)})")
-    if others:
-        parts.append(f"{_count(others, 'other file')} ({some(others)})")
+    left, class_of = left_out(tree, splits), _classes(splits)
     said = []
+    parts = left.parts(examples=True)
     if parts:
         said.append(f"leaves out {' and '.join(parts)}")
-    lost = Counter(filter(None, map(class_of, unread)))
+    lost = Counter(filter(None, map(class_of, left.unread)))
     if lost:
         kept = Counter(filter(None, map(class_of, tree.images)))
         losses = [
@@ -69,6 +98,13 @@ def left_out(task: str, tree: ImageTree, splits: Mapping[str, Sequence[str]]) ->
         )
     if said:
         yield printable(f"task '{task}' {'; '.join(said)}")
+
+
+def _classes(splits: Mapping[str, Sequence[str]]) -> Callable[[str], tuple[str, str] | None]:
+    """A function that tells the split and the class of a file; None if it is in no class folder."""
+    place = {folder: (split, posixpath.basename(folder)) for split, folders in splits.items() for folder in folders}
+    depth = next(iter(place)).count("/") + 1
+    return lambda path: place.get("/".join(path.split("/")[:depth]))
 
 
 def left_beside(folder: Path, stream: str) -> Iterator[str]:

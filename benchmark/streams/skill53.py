@@ -78,16 +78,19 @@ def reduced(raw: RawTask) -> RawTask:
     """
     classes = raw.classes[:MOST_CLASSES]
     assert raw.test is not None
-    train, test = IMAGES_OF_MANY if len(raw.classes) >= MANY_CLASSES else IMAGES_OF_FEW
-    return RawTask(
-        raw.name,
-        classes,
-        _share(raw.train, len(classes), train, generator(raw.name, "skill53 train")),
-        _share(raw.test, len(classes), test, generator(raw.name, "skill53 test")),
-        # The article's files have no validation images; a tree gives as many as test images.
-        raw.validation and _share(raw.validation, len(classes), test, generator(raw.name, "skill53 validation")),
-        raw.notes,
+    most, most_test = IMAGES_OF_MANY if len(raw.classes) >= MANY_CLASSES else IMAGES_OF_FEW
+    train = _share(raw.train, len(classes), most, generator(raw.name, "skill53 train"))
+    test = _share(raw.test, len(classes), most_test, generator(raw.name, "skill53 test"))
+    # The article's files have no validation images; a tree gives as many as test images.
+    validation = raw.validation and _share(
+        raw.validation, len(classes), most_test, generator(raw.name, "skill53 validation")
     )
+    before, after = (
+        sum(len(part.labels) for part in parts if part)
+        for parts in ((raw.train, raw.test, raw.validation), (train, test, validation))
+    )
+    beyond = (f"{before - after:,} images beyond the article's share",) if before > after else ()
+    return RawTask(raw.name, classes, train, test, validation, raw.notes, raw.left_out + beyond)
 
 
 def _share(source: ImageSource, classes: int, images: int, random: np.random.RandomState) -> ImageSource:
@@ -146,7 +149,8 @@ class _Published(_Archive):
         train, test = (self._split(images, classes) for images in splits)
         lost = len(splits[1]) - len(test.labels)
         note = f"task '{name}' leaves out {lost} test images of classes that have no training images"
-        return RawTask(name, tuple(map(str, classes)), train, test, notes=(note,) if lost else ())
+        left_out = (f"{lost} test images of classes without training images",) if lost else ()
+        return RawTask(name, tuple(map(str, classes)), train, test, notes=(note,) if lost else (), left_out=left_out)
 
     def _split(self, images: Sequence[tuple[str, int]], classes: list[int]) -> TreeImages:
         position = {label: number for number, label in enumerate(classes)}

@@ -23,6 +23,7 @@ class RawTask:
         test: test images; None if the source has no test split: then a seeded one is split off `train`.
         validation: validation images; None if the source has none: then a part of `train` is held out.
         notes: what the user should know about the files, for example how many were left out: a line each.
+        left_out: what the source leaves out, a few words for each kind, as "3 other files".
     """
 
     name: str
@@ -31,6 +32,7 @@ class RawTask:
     test: ImageSource | None
     validation: ImageSource | None = None
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class StreamSource(ABC):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.images.decode import PLAIN, Reading
 from benchmark.images.decoder import Decoder
 from benchmark.images.labelled import LabelledImages
+from benchmark.images.sizes import Sizes, joined, read_sizes, write_sizes
 from benchmark.images.source import ImageSource
 from benchmark.images.store import About, build_store, find_store, store_key
 from benchmark.streams.selection import Integers
@@ -25,6 +28,7 @@ class Split:
         source, indices: the chosen images.
         size: the height and width of the decoded images, in pixels.
         channels: 3 for colours, 1 for grey.
+        reading: how images of other shapes and depths are read.
     """
 
     task: str
@@ -33,6 +37,8 @@ class Split:
     indices: Integers
     size: int
     channels: int = 3
+    reading: Reading = PLAIN
+    _met: list[Sizes | None] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def find(self, damaged: list[str]) -> LabelledImages | None:
         """The images, if they need no decoding: they have a store, or there are none.
@@ -63,15 +69,29 @@ class Split:
         """
         indices = self.indices.tolist()
         if self._key is None:
-            pixels = decoder.to_array(self.source, indices, self.size, self.channels)
+            pixels = decoder.to_array(
+                self.source, indices, self.size, self.channels, self.reading, met=self._met.append
+            )
             return LabelledImages.from_pixels(pixels, self._labels)
+
+        def write(path: Path) -> None:
+            decoder.to_file(self.source, indices, self.size, path, self.channels, self.reading, met=self._met.append)
+            write_sizes(path.parent, joined(self._met))
+
         about = About(self.task, self.name, len(indices), self.size, channels=self.channels)
-        write = partial(decoder.to_file, self.source, indices, self.size, channels=self.channels)
         return LabelledImages.from_store(build_store(self._key, about, write), self._labels)
+
+    def sizes(self, data: LabelledImages) -> Sizes | None:
+        """The sizes of the images before they were resized; None if they are not known.
+
+        Args:
+            data: what `find` or `decode` returned.
+        """
+        return read_sizes(data.store.folder) if data.store else joined(self._met)
 
     @cached_property
     def _key(self) -> str | None:
-        return store_key(self.source, self.indices.tolist(), self.size, self.channels)
+        return store_key(self.source, self.indices.tolist(), self.size, self.channels, self.reading)
 
     @property
     def _labels(self) -> Tensor:

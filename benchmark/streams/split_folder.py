@@ -63,7 +63,9 @@ def _task(whole: RawTask, name: str, labels: list[int]) -> RawTask:
     place = {label: number for number, label in enumerate(labels)}
     train, test, validation = (_some(images, place) for images in (whole.train, whole.test, whole.validation))
     assert train is not None
-    return RawTask(name, tuple(whole.classes[label] for label in labels), train, test, validation)
+    left_out = tuple(f"{part} of all tasks together" for part in whole.left_out)
+    classes = tuple(whole.classes[label] for label in labels)
+    return RawTask(name, classes, train, test, validation, left_out=left_out)
 
 
 def _some(images: ImageSource | None, place: Mapping[int, int]) -> TreeImages | None:

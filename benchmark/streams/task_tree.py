@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from benchmark.streams.image_tree import ImageTree, TreeImages
-from benchmark.streams.left_out import left_out, may_be_image
+from benchmark.streams.left_out import left_out, left_out_note, may_be_image
 from benchmark.streams.source import RawTask
 from methods.errors import UserError
 from methods.names import check_name, printable
@@ -52,13 +52,21 @@ def read_task(name: str, tree: ImageTree) -> RawTask:
     for split in sorted(folders.keys() - {"train"}):
         _check_classes(tree, splits, split, classes, folders[split])
     images = {split: _images(tree, of_split, classes) for split, of_split in folders.items()}
-    notes = list(left_out(name, tree, folders))
+    notes = list(left_out_note(name, tree, folders))
     if "validation" in folders and "test" not in folders:
         notes.append(
             f"task '{name}' has a folder {posixpath.basename(splits['validation'])} and no folder test: it is used for "
             "validation, and the test images are split off the training images"
         )
-    return RawTask(name, classes, images["train"], images.get("test"), images.get("validation"), tuple(notes))
+    return RawTask(
+        name,
+        classes,
+        images["train"],
+        images.get("test"),
+        images.get("validation"),
+        tuple(notes),
+        left_out(tree, folders).parts(examples=False),
+    )
 
 
 def split_of(folder: str) -> str | None:

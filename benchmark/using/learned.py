@@ -10,6 +10,7 @@ from typing import Any
 from benchmark.backbones import backbone_of
 from benchmark.backbones.base import fingerprint
 from benchmark.config import setting_of
+from benchmark.images.decode import Reading
 from benchmark.learning.learner import Cell
 from benchmark.learning.precision import Precision
 from benchmark.planning.budgets import Budget, with_budgets
@@ -78,6 +79,11 @@ class Learned:
     def channels(self) -> int:
         """The channels of these images: 3, or 1 for grey."""
         return self.cell.pristine.channels
+
+    @property
+    def reading(self) -> Reading:
+        """How image files become pixels: as in the run."""
+        return Reading(self.setting("resize"), tuple(self.setting("grey_range")))
 
     @property
     def precision(self) -> Precision:

@@ -101,7 +101,7 @@ class Predictor:
         size, channels = self.learned.image_size, self.learned.channels
         first = 0
         with Decoder() as decoder:
-            for pixels, causes in decoder.ahead(source, size, channels, pass_size(size * size)):
+            for pixels, causes in decoder.ahead(source, size, channels, self.learned.reading, pass_size(size * size)):
                 names = [source.describe(first + k) for k in range(len(pixels))]
                 readable = [k for k in range(len(pixels)) if k not in causes]
                 given = iter(self._rows_of(pixels[readable] if causes else pixels, [names[k] for k in readable]))

@@ -80,6 +80,16 @@ def test_settings_survive_the_manifest():
         ({"batch_size": 2**63}, "--batch-size 9223372036854775808 must be at most 2147483647"),
         ({"epochs": 10**300}, "--epochs with a number of 301 digits must be at most 2147483647"),
         ({"image_size": 2**31}, "--image-size 2147483648 must be at most 16384"),
+        (
+            {"grey_range": (1,)},
+            "--grey-range=1 must be LOW,HIGH: two numbers, the lower one first, as --grey-range=0,4",
+        ),
+        ({"grey_range": (0, 1, 2)}, "--grey-range=0,1,2 must be LOW,HIGH"),
+        ({"grey_range": (5, 5)}, "--grey-range=5,5 must be LOW,HIGH"),
+        ({"grey_range": (5, -5)}, "--grey-range=5,-5 must be LOW,HIGH"),
+        ({"grey_range": "0,white"}, "--grey-range=0,white must be LOW,HIGH"),
+        ({"grey_range": (0, math.inf)}, "--grey-range=0,inf must be LOW,HIGH"),
+        ({"grey_range": (math.nan, 1)}, "--grey-range=nan,1 must be LOW,HIGH"),
         ({"orders": 0}, "--orders 0 must be at least 1"),
         ({"lr": 0.0}, "--lr 0 must be a number above 0"),
         ({"lr": -0.1}, "--lr -0.1 must be a number above 0"),
@@ -103,6 +113,14 @@ def test_settings_survive_the_manifest():
 )
 def test_what_is_refused(settings, says):
     assert refusal(Settings, **({"methods": ("clr",)} | settings)).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("asked", "range_"),
+    [((), ()), ("", ()), ("0,4095", (0, 4095)), ("-1000, 1e3,", (-1000, 1000)), ([0, 0.5], (0, 0.5)), ("0,1", (0, 1))],
+)
+def test_a_range_of_greys_is_two_numbers_or_nothing(asked, range_):
+    assert Settings(methods=("clr",), grey_range=asked).grey_range == range_
 
 
 def test_smallest_values_are_accepted():

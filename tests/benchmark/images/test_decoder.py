@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from benchmark.images import decoder as module
-from benchmark.images.decode import decode
+from benchmark.images.decode import Reading, decode
 from benchmark.images.decoder import Decoder
+from benchmark.images.sizes import Sizes
 from benchmark.images.source import ArrayImages
 from benchmark.streams.image_tree import FolderTree, TreeImages, ZipTree
 from methods.errors import UserError
@@ -55,6 +56,39 @@ def decoded(source, indices, path: Path) -> np.ndarray:
 
 
 BACKWARDS = [*range(COUNT - 1, -1, -1), 3, 3]
+
+
+def test_the_sizes_of_the_images_are_told(tree, folder, tmp_path, in_processes):
+    Image.new("RGB", (30, 5)).save(folder / "39.png")
+    met = []
+    with Decoder() as decoder:
+        decoder.to_file(tree, range(COUNT), 8, tmp_path / "file", met=met.append)
+        decoder.to_file(tree, [], 8, tmp_path / "empty", met=met.append)
+    assert met == [Sizes((10, 12), (30, 5)), None]
+
+
+def test_threads_tell_the_sizes_too(tree, folder, tmp_path):
+    Image.new("RGB", (5, 4)).save(folder / "39.png")
+    met = []
+    with Decoder() as decoder:
+        decoder.to_file(tree, range(COUNT), 8, tmp_path / "file", met=met.append)
+        decoder.to_array(tree, range(COUNT), 8, met=met.append)
+    assert met == [Sizes((5, 4), (10, 12))] * 2
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_what_a_user_says_reaches_each_image(tree, folder, tmp_path, request, processes):
+    if processes:
+        request.getfixturevalue("in_processes")
+    reading = Reading("crop", (0, 255))
+    Image.fromarray(np.full((12, 10), 99, dtype=np.uint16)).save(folder / "39.png")
+    expected = decode(tree, range(COUNT), 8, reading=reading)
+    assert expected[39].max() == 99
+    with Decoder() as decoder:
+        decoder.to_file(tree, range(COUNT), 8, tmp_path / "file", reading=reading)
+        assert (tmp_path / "file").read_bytes() == expected.tobytes()
+        if not processes:
+            assert np.array_equal(decoder.to_array(tree, range(COUNT), 8, reading=reading), expected)
 
 
 def test_threads_give_the_same_bytes(tree, tmp_path):

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Guessing, Note, TaskBegan, Warned
+from benchmark.progress.events import (
+    CellBegan,
+    CellEnded,
+    CellFailed,
+    EpochDone,
+    Guessing,
+    Note,
+    TaskBegan,
+    Told,
+    Warned,
+)
 from benchmark.progress.lines import Lines
 
 
@@ -69,7 +79,8 @@ def test_a_failure_and_a_warning_have_a_line_and_a_failed_task_is_not_learned() 
     ]
     # A cell may fail before it begins.
     assert run.after(0, CellFailed("clr, seed 0", "no")) == ["[0:00:05] clr, seed 0 failed: no"]
-    assert run.after(0, Warned("slow"), Note("drawing")) == ["[0:00:05] warning: slow", "[0:00:05] drawing"]
+    said = run.after(0, Warned("slow"), Note("drawing"), Told("task one: 3 classes"))
+    assert said == ["[0:00:05] warning: slow", "[0:00:05] drawing", "[0:00:05] task one: 3 classes"]
 
 
 def test_each_epoch_has_a_line_if_it_is_asked_for() -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmark.progress import shown as module
-from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, TaskBegan
+from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, TaskBegan, Told
 from benchmark.progress.lines import Lines
 from benchmark.progress.shown import shown
 from benchmark.progress.terminal import TerminalProgress
@@ -23,7 +23,7 @@ EVENTS = (
 def printed(capsys: pytest.CaptureFixture[str], **options: bool) -> list[str]:
     """What is printed of EVENTS and a failure."""
     with shown(1, **options) as progress:
-        for event in (*EVENTS, CellFailed("clr, seed 0", "no luck")):
+        for event in (Told("task one: 3 classes"), *EVENTS, CellFailed("clr, seed 0", "no luck")):
             progress.handle(event)
     out, err = capsys.readouterr()
     assert out == ""
@@ -31,7 +31,8 @@ def printed(capsys: pytest.CaptureFixture[str], **options: bool) -> list[str]:
 
 
 def test_without_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    learned, failed = printed(capsys)
+    told, learned, failed = printed(capsys)
+    assert told.endswith("task one: 3 classes")
     assert learned.endswith("er, seed 0: task 1, fungi, learned; 100% of the run, about 0:00:00 left")
     assert failed.endswith("clr, seed 0 failed: no luck")
 
@@ -41,7 +42,7 @@ def test_quiet_leaves_failures(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verbose_adds_epochs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [line.partition("fungi, ")[2].partition(";")[0] for line in printed(capsys, verbose=True)[:2]] == [
+    assert [line.partition("fungi, ")[2].partition(";")[0] for line in printed(capsys, verbose=True)[1:3]] == [
         "epoch 1 of 1",
         "learned",
     ]

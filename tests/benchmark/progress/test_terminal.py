@@ -8,7 +8,17 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from benchmark.progress.events import CellBegan, CellEnded, CellFailed, EpochDone, Guessing, Note, TaskBegan, Warned
+from benchmark.progress.events import (
+    CellBegan,
+    CellEnded,
+    CellFailed,
+    EpochDone,
+    Guessing,
+    Note,
+    TaskBegan,
+    Told,
+    Warned,
+)
 from benchmark.progress.terminal import TerminalProgress
 
 
@@ -48,6 +58,12 @@ def test_what_was_lost_with_a_worker_is_not_counted():
     # The first task is in the run's folder, half of the second one is lost.
     progress.handle(CellBegan("er, seed 0", 3, 1, 2))
     assert bars(progress) == {"all methods": (2, 6), "er, seed 0": (2, 6)}
+
+
+def test_what_stays_to_be_read_is_one_line_without_a_terminal(capsys: pytest.CaptureFixture[str]):
+    text = f"task 1 of 2, [red]: {'much ' * 40}:smile:"
+    TerminalProgress(epochs=1).handle(Told(text + "\x1b"))
+    assert capsys.readouterr().err == f"{text}\\x1b\n"
 
 
 def test_failures_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]):

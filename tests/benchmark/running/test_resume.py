@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmark.cli.main import main
+from benchmark.running.manifest import check_same
 from benchmark.running.resume import check_device, difference_warning
 from benchmark.storage import provenance
 from methods import methods
@@ -102,6 +104,25 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_report: None, one_
         return main(["run", *least.split(), names, *more])
 
     return start
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (
+            {},
+            "what folder:x holds has changed since, or this version reads its images in another way; restore the "
+            "stream",
+        ),
+        ({"resize": "squeeze"}, "what folder:x holds has changed since; restore the stream, or give another --name"),
+    ],
+    ids=["a version that did not turn photos", "this version"],
+)
+def test_images_that_are_read_in_another_way_are_other_images(settings: dict[str, str], says: str):
+    old = {"settings": settings, "stream": {"spec": "folder:x", "fingerprint": "a"}, "backbone": {"fingerprint": "b"}}
+    new = {**old, "settings": {"resize": "squeeze"}, "stream": {"spec": "folder:x", "fingerprint": "c"}}
+    with pytest.raises(UserError, match=re.escape(says)):
+        check_same(old, new, "--name", "run")
 
 
 def test_a_plugin_that_has_changed_is_refused(go: Callable[..., int], tmp_path: Path, capsys: Any):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import tarfile
 import warnings
 import zipfile
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from benchmark.cli.main import main
+from benchmark.images import formats
+from benchmark.streams import image_tree
 from benchmark.streams.build import build_stream
 from benchmark.streams.folder import FolderStream
 from benchmark.streams.skill53 import Skill53Stream
@@ -44,7 +48,7 @@ def test_hidden_files_and_those_of_systems_are_no_matter(task):
     assert notes(task.parent) == []
 
 
-@pytest.mark.parametrize("extension", ["heic", "HEIC", "avif", "jxl", "jp2", "svg", "tga", "dng", "cr2", "NEF", "dcm"])
+@pytest.mark.parametrize("extension", ["jxl", "svg", "tga", "dng", "cr2", "NEF", "dcm"])
 def test_images_of_other_formats_are_told_with_their_class(task, extension):
     for number in range(2):
         (task / "train" / "cat" / f"phone{number}.{extension}").write_bytes(b"x")
@@ -53,6 +57,30 @@ def test_images_of_other_formats_are_told_with_their_class(task, extension):
         f"task 't' leaves out 3 images of a format that is not read (3 .{extension.lower()}, as test/dog/phone."
         f"{extension}); class 'cat' loses 2 of 5 training images, class 'dog' loses 1 of 2 test images"
     ]
+
+
+@pytest.mark.parametrize("extension", ["heic", "HEIC", "hif"])
+def test_images_that_a_package_would_read_are_told_with_its_name(task, extension, monkeypatch):
+    kept = tuple(end for end in image_tree.EXTENSIONS if end not in (".heic", ".heif", ".hif"))
+    monkeypatch.setattr(image_tree, "EXTENSIONS", kept)
+    missing = [replace(one, needs='pip install ".[heif]"' if one.name == "HEIF" else "") for one in formats._FORMATS]
+    monkeypatch.setattr(formats, "_FORMATS", missing)
+    (task / "train" / "cat" / f"phone.{extension}").write_bytes(b"x")
+    assert notes(task.parent) == [
+        f"task 't' leaves out 1 image of a format that is not read (1 .{extension.lower()}, as train/cat/phone."
+        f"{extension}; HEIF is read after: pip install \".[heif]\"); class 'cat' loses 1 of 4 training images"
+    ]
+
+
+@pytest.mark.parametrize("extension", ["jfif", "JPE", "jp2", "avif", "mpo"])
+def test_images_of_formats_that_pillow_reads_are_used(task, extension):
+    if f".{extension.lower()}" not in image_tree.EXTENSIONS:
+        pytest.skip("this Pillow does not read them")
+    kind = {"jp2": "JPEG2000", "avif": "AVIF"}.get(extension, "JPEG")
+    Image.new("RGB", (9, 9), (200, 0, 0)).save(task / "train" / "cat" / f"photo.{extension}", kind)
+    assert notes(task.parent) == []
+    (built,) = build_stream(f"folder:{task.parent}", image_size=8).tasks
+    assert len(built.train) + len(built.validation) == 7
 
 
 def test_a_file_without_extension_may_be_an_image(task):
@@ -140,7 +168,7 @@ def test_control_characters_of_files_do_not_reach_the_line(task):
 def test_trees_of_skill53_are_told_too(tmp_path, write_task):
     write_task(tmp_path / "scenes", train=3, test=1)
     write_task(tmp_path / "photos", train=3, test=1)
-    (tmp_path / "scenes" / "train" / "cat" / "x.heic").write_bytes(b"x")
+    (tmp_path / "scenes" / "train" / "cat" / "x.dng").write_bytes(b"x")
     (tmp_path / "birds.rar").write_bytes(b"x")
     stream = Skill53Stream(str(tmp_path), partial=True)
     (task,) = stream.raw_tasks(None)
@@ -166,9 +194,9 @@ def test_without_a_terminal_it_is_read_too_and_before_the_class_is_refused_that_
 ):
     monkeypatch.chdir(task.parent)
     for path in (task / "train" / "cat").iterdir():
-        path.rename(path.with_suffix(".heic"))
+        path.rename(path.with_suffix(".dng"))
     assert main([*command.split(), "--stream", f"folder:{task.parent}"]) == 2
     first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("warning: task 't' leaves out 3 images of a format that is not read (3 .heic, as ")
+    assert first.startswith("warning: task 't' leaves out 3 images of a format that is not read (3 .dng, as ")
     assert first.endswith("class 'cat' loses 3 of 3 training images")
     assert "class 'cat' has no training images" in second

@@ -204,7 +204,7 @@ def test_what_keeps_something_is_learned_in_sequence(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_the_run(place: Any, sent: signal.Signals):
+def test_no_worker_outlives_the_run(place: Any, sent: signal.Signals, without_tasks: Callable[[str], str]):
     """Ctrl-C, which reaches all processes of a terminal; and a death of the first process that nobody can prepare."""
     place.tell("wait")
     arguments = ["run", *place.options, "endless,sgd", "--jobs", "2", "--name", "run"]
@@ -230,9 +230,9 @@ def test_no_worker_outlives_the_run(place: Any, sent: signal.Signals):
     if sent == signal.SIGINT:
         assert process.returncode == 130
         command = f"python -m benchmark {shlex.join(arguments)}"
-        assert err == f"\ninterrupted; finished tasks are kept. Go on with: {command}\n"
+        assert without_tasks(err) == f"\ninterrupted; finished tasks are kept. Go on with: {command}\n"
     else:
-        assert err == ""
+        assert without_tasks(err) == ""
 
 
 @pytest.mark.parametrize(
