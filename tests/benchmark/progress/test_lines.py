@@ -16,7 +16,7 @@ from benchmark.progress.events import (
 from benchmark.progress.lines import Lines
 
 
-class Told:
+class Run:
     """Lines with a clock that stands still until it is set."""
 
     def __init__(self, epochs: int, each_epoch: bool = False):
@@ -33,7 +33,7 @@ class Told:
 
 
 def test_each_task_learned_has_a_line_with_the_time_left() -> None:
-    run = Told(epochs=8)
+    run = Run(epochs=8)
     assert run.after(0, CellBegan("er, seed 0", 2, 0, 2), TaskBegan("er, seed 0", 1, "fungi")) == []
     assert run.after(30, EpochDone("er, seed 0"), EpochDone("er, seed 0")) == []
     assert run.after(10, TaskBegan("er, seed 0", 2, "birds")) == [
@@ -46,7 +46,7 @@ def test_each_task_learned_has_a_line_with_the_time_left() -> None:
 
 
 def test_what_an_earlier_process_learned_counts_as_done_and_not_as_speed() -> None:
-    run = Told(epochs=8)
+    run = Run(epochs=8)
     run.after(0, CellBegan("er, seed 0", 4, 2, 2), TaskBegan("er, seed 0", 3, "cars"))
     assert run.after(20, EpochDone("er, seed 0"), EpochDone("er, seed 0"), CellEnded("er, seed 0")) == [
         "[0:00:20] er, seed 0: task 3, cars, learned; 75% of the run, about 0:00:20 left"
@@ -54,7 +54,7 @@ def test_what_an_earlier_process_learned_counts_as_done_and_not_as_speed() -> No
 
 
 def test_a_cell_that_begins_again_is_not_counted_twice() -> None:
-    run = Told(epochs=4)
+    run = Run(epochs=4)
     began = (CellBegan("er, seed 0", 2, 0, 2), TaskBegan("er, seed 0", 1, "fungi"), EpochDone("er, seed 0"))
     run.after(10, *began)
     run.after(10, *began)
@@ -65,14 +65,14 @@ def test_a_cell_that_begins_again_is_not_counted_twice() -> None:
 
 
 def test_a_task_is_learned_before_its_answers_without_the_task_are_made() -> None:
-    run = Told(epochs=2)
+    run = Run(epochs=2)
     run.after(0, CellBegan("clr, seed 0", 1, 0, 1), TaskBegan("clr, seed 0", 1, "fungi"), EpochDone("clr, seed 0"))
     (line,) = run.after(0, Guessing("clr, seed 0", 1), Guessing("clr, seed 0", 1), CellEnded("clr, seed 0"))
     assert "task 1, fungi, learned" in line
 
 
 def test_a_failure_and_a_warning_have_a_line_and_a_failed_task_is_not_learned() -> None:
-    run = Told(epochs=2)
+    run = Run(epochs=2)
     run.after(0, CellBegan("er, seed 0", 1, 0, 1), TaskBegan("er, seed 0", 1, "fungi"))
     assert run.after(5, CellFailed("er, seed 0", "no luck\x1b"), CellEnded("er, seed 0")) == [
         "[0:00:05] er, seed 0 failed: no luck\\x1b"
@@ -84,7 +84,7 @@ def test_a_failure_and_a_warning_have_a_line_and_a_failed_task_is_not_learned() 
 
 
 def test_each_epoch_has_a_line_if_it_is_asked_for() -> None:
-    run = Told(epochs=2, each_epoch=True)
+    run = Run(epochs=2, each_epoch=True)
     run.after(0, CellBegan("er, seed 0", 1, 0, 2), TaskBegan("er, seed 0", 1, "fungi"))
     assert run.after(10, EpochDone("er, seed 0")) == [
         "[0:00:10] er, seed 0: task 1, fungi, epoch 1 of 2; 50% of the run, about 0:00:10 left"
@@ -92,6 +92,6 @@ def test_each_epoch_has_a_line_if_it_is_asked_for() -> None:
 
 
 def test_a_method_without_steps_has_lines_too() -> None:
-    run = Told(epochs=0)
+    run = Run(epochs=0)
     run.after(0, CellBegan("ncm, seed 0", 1, 0, 1), TaskBegan("ncm, seed 0", 1, "fungi"))
     assert run.after(0, CellEnded("ncm, seed 0")) == ["[0:00:00] ncm, seed 0: task 1, fungi, learned"]
