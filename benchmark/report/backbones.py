@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.report.latex import latex
+from benchmark.report.labels import shorten_all
 from benchmark.report.layout import Frame, save_figure, shorten, text_inches
 from benchmark.report.markdown import markdown
 from benchmark.report.style import RC, TEXT, method_style
@@ -84,7 +85,7 @@ def _bars(rows: pd.DataFrame, method: str, repeated: Sequence[Sequence[float] | 
     few = [own is not None for own in repeated]
     spreads = np.where(few, np.nan, 100 * rows["average_accuracy_ci95"].to_numpy(dtype=float))
     named = zip(rows["backbone"], rows["pretraining"], strict=True)
-    labels = [shorten(f"{backbone}, {pretraining}", 3.2) for backbone, pretraining in named]
+    labels = shorten_all([f"{backbone}, {pretraining}" for backbone, pretraining in named], 3.2)
     frame = Frame(
         width=3.2,
         height=max(0.5, _BAR * len(rows)),

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmark.report.labels import shorten_all
 from benchmark.report.layout import (
     CHANCE,
     LINE,
@@ -16,7 +17,6 @@ from benchmark.report.layout import (
     empty_figure,
     numbers_shown,
     percent_limits,
-    shorten,
     shown_chance,
     spread,
     text_inches,
@@ -59,7 +59,7 @@ def draw_curves(
     if blocks[-1] >= FEWEST_BLOCKS:
         spreads.append("band: lowest to highest")
     notes = [f"mean of {count} {block}s", *spreads] if spreads else []
-    labels = [shorten(run.label, 2.3) for run in runs]
+    labels = shorten_all([run.label for run in runs], 2.3)
 
     key = 0.3
     gutter = 0.22 if len(runs) <= 12 else 0.4

@@ -15,7 +15,8 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmark.report.layout import LABEL_SIZE, Frame, numbers_shown, save_figure, shorten, text_inches
+from benchmark.report.labels import shorten_all
+from benchmark.report.layout import LABEL_SIZE, Frame, numbers_shown, save_figure, text_inches
 from benchmark.report.style import QUIET, RC, TEXT, method_style
 from benchmark.results.paired_tests import ALPHA, Statistics
 from benchmark.results.reference import ALL_PAIRS
@@ -103,7 +104,7 @@ def _diagram(statistics: Statistics, scenario: str) -> Figure:
     ranks = [float(rank) for rank in statistics.ranks["mean_rank"]]
     count = len(methods)
     left_rows = (count + 1) // 2
-    labels = [shorten(method, 1.6) for method in methods]
+    labels = shorten_all(methods, 1.6)
     numbers = text_inches(f"{_GAP}{count:.2f}")
     left = 0.2 + numbers + max(text_inches(label) for label in labels[:left_rows])
     right = 0.2 + numbers + max(text_inches(label) for label in labels[left_rows:])

@@ -52,7 +52,7 @@ def text_inches(text: str, size: float = LABEL_SIZE) -> float:
 
 
 def shorten(text: str, inches: float, size: float = LABEL_SIZE) -> str:
-    """`text` if it fits, else its beginning and end: the end is what tells two variants apart."""
+    """`text` if it fits, else its beginning and end. For texts side by side, see labels.py."""
     text = shown = printable(text)
     keep = len(text)
     while text_inches(shown, size) > inches and keep > 2:

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from benchmark.report.layout import LABEL_SIZE, axes_at, empty_figure, numbers_shown, shorten, text_inches
+from benchmark.report.labels import shorten_all
+from benchmark.report.layout import LABEL_SIZE, axes_at, empty_figure, numbers_shown, text_inches
 from benchmark.results.matrices import DrawnRun
 
 
@@ -28,7 +29,7 @@ def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str], scenario: str 
     tasks = len(names)
     written = tasks <= 12
     named = written or (tasks <= 20 and len(runs) <= 4)
-    shown = [shorten(name, 0.95) for name in names]
+    shown = shorten_all(names, 0.95)
     if named:
         panel = max(1.05, tasks * (0.225 if written else 0.125))
         margin = 0.1 + max(text_inches(name) for name in shown)
@@ -47,6 +48,7 @@ def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str], scenario: str 
     across, up = figure.get_size_inches()
     scale = Normalize(0, 100)
     colours = mpl.colormaps["viridis"]
+    titles = shorten_all([run.label for run in runs], panel + gap - 0.06)
     for k, run in enumerate(runs):
         row, column = divmod(k, columns)
         R = 100 * run.matrices.mean(axis=0)
@@ -57,7 +59,7 @@ def draw_matrices(runs: Sequence[DrawnRun], names: Sequence[str], scenario: str 
             panel,
             panel,
         )
-        axes.set_title(shorten(run.label, panel + gap - 0.06), fontsize=LABEL_SIZE, pad=3)
+        axes.set_title(titles[k], fontsize=LABEL_SIZE, pad=3)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         image = axes.imshow(np.ma.masked_invalid(R), cmap=colours, norm=scale, interpolation="none", aspect="auto")

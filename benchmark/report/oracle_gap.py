@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmark.report.labels import shorten_all
 from benchmark.report.layout import (
     LINE,
     Frame,
@@ -19,7 +20,6 @@ from benchmark.report.layout import (
     percent_limits,
     place_keys,
     save_figure,
-    shorten,
     text_inches,
     write_title,
 )
@@ -80,7 +80,7 @@ def _figure(rows: pd.DataFrame, repeated: Repeated, title: str) -> Figure:
     """
     methods = list(dict.fromkeys(rows["method"]))
     ways = list(dict.fromkeys(rows["rule"]))
-    labels = [shorten(str(method), 2.0) for method in methods]
+    labels = shorten_all([str(method) for method in methods], 2.0)
     left = 0.15 + max(map(text_inches, labels))
     width = max(2.5, 6.6 - left)
     keys = place_keys([*([_ORACLE] if rows["accuracy_with_oracle"].notna().any() else []), *ways], left + width + 0.2)

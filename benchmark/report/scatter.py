@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from benchmark.report.labels import shorten_all
 from benchmark.report.layout import (
     CHANCE,
     LABEL_SIZE,
@@ -21,7 +22,6 @@ from benchmark.report.layout import (
     draw_chance,
     empty_figure,
     percent_limits,
-    shorten,
     shown_chance,
 )
 from benchmark.report.points import Point, points_of
@@ -171,7 +171,7 @@ def _allocated(
         axes,
         [point.main.cost for point in points],
         [100 * point.main.accuracy for point in points],
-        [shorten(point.method, 2.3) for point in points],
+        shorten_all([point.method for point in points], 2.3),
         x_scatter=[spot.cost for spot in spots],
         y_scatter=[100 * spot.accuracy for spot in spots],
         **obstacles,

@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from benchmark.report.labels import shorten_all
 from benchmark.report.layout import (
     LINE,
     Frame,
     draw_keys,
     empty_figure,
     place_keys,
-    shorten,
     text_inches,
     write_title,
 )
@@ -38,7 +38,7 @@ def draw_stored(results: Results) -> Figure:
         return empty_figure("No method finished the stream.")
     kinds = stored_kinds(parameters, results.manifest)
     kinds = kinds.loc[:, (kinds > 0).any()]
-    labels = [shorten(str(method), 2.0) for method in kinds.index]
+    labels = shorten_all([str(method) for method in kinds.index], 2.0)
     beyond = [_beyond(value) for value in parameters["stored_bytes"]]
     left = 0.15 + max(map(text_inches, labels))
     right = 0.2 + max(map(text_inches, beyond))

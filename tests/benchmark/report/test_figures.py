@@ -303,3 +303,12 @@ def test_many_bars_fit_a_page(tmp_path):
     svg = tmp_path / "stored.svg"
     assert float(ElementTree.parse(svg).getroot().get("width").removesuffix("pt")) <= 7.1 * 72
     assert len({text for text in texts(svg) if "…" in text}) == 25
+
+
+def test_variants_are_told_apart_in_every_figure(tmp_path):
+    names = [f"ewc:strength={strength}:samples=20:bn=frozen" for strength in (100, 500)]
+    draw_figures(made_up(names, tasks=8), tmp_path)
+    for name in NAMES:
+        shown = [text for text in texts(tmp_path / f"{name}.svg") if text.startswith("ewc")]
+        assert ["100" in text for text in shown] == [True, False]
+        assert ["500" in text for text in shown] == [False, True]
