@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.report.latex import latex
 from benchmark.report.labels import shorten_all
+from benchmark.report.latex import latex
 from benchmark.report.layout import Frame, save_figure, shorten, text_inches
 from benchmark.report.markdown import markdown
 from benchmark.report.style import RC, TEXT, method_style
