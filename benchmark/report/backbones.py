@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmark.report.fonts import drawing
 from benchmark.report.labels import shorten_all
 from benchmark.report.latex import latex
 from benchmark.report.layout import Frame, save_figure, shorten, text_inches
 from benchmark.report.markdown import markdown
-from benchmark.report.style import RC, TEXT, method_style
+from benchmark.report.style import TEXT, method_style
 from benchmark.report.table import Table
 from benchmark.report.tables import backbones_display
 from benchmark.results.columns import names_of
@@ -53,7 +53,7 @@ def write_comparison(folder: Path, runs: Sequence[tuple[Results, str]]) -> Table
     out.write_csv("backbones", rows)
     out.write_text("backbones.md", markdown(table))
     out.write_text("backbones.tex", f"% \\usepackage{{booktabs}}\n{latex(table)}")
-    with mpl.rc_context(RC):
+    with drawing([method, *shown["backbone"], *shown["pretraining"]]):
         own = [run.repeated.get((method, "average_accuracy")) for run, _ in runs]
         save_figure(_bars(shown, method, own), folder, "backbones")
     return table

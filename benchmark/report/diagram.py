@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from benchmark.report.fonts import drawing
 from benchmark.report.labels import shorten_all
 from benchmark.report.layout import LABEL_SIZE, Frame, numbers_shown, save_figure, text_inches
-from benchmark.report.style import QUIET, RC, TEXT, method_style
+from benchmark.report.style import QUIET, TEXT, method_style
 from benchmark.results.paired_tests import ALPHA, Statistics
 from benchmark.results.reference import ALL_PAIRS
 
@@ -47,7 +47,7 @@ def draw_critical_difference(statistics: Statistics, folder: Path, scenario: str
             (folder / f"{NAME}.{kind}").unlink(missing_ok=True)
         return []
     folder.mkdir(exist_ok=True)
-    with mpl.rc_context(RC):
+    with drawing(map(str, statistics.ranks["method"])):
         return save_figure(_diagram(statistics, scenario), folder, NAME)
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
-
 from benchmark.report.curves import draw_curves
+from benchmark.report.fonts import drawing
 from benchmark.report.layout import save_figure
 from benchmark.report.matrices import draw_matrices
 from benchmark.report.scatter import COMPUTE, STORAGE, draw_scatter
 from benchmark.report.stored import draw_stored
-from benchmark.report.style import RC
 from benchmark.results import metrics
 from benchmark.results.blocks import factors_of
 from benchmark.results.matrices import drawn_runs, repetitions_of
@@ -57,7 +55,7 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
         names = [f"task {place}" for place in range(1, len(names) + 1)]
         first, title = metrics.first_task_drop_curve, FIRST_TASK_DROP
     title += scenario
-    with mpl.rc_context(RC):
+    with drawing([*results.manifest.labels, *names]):
         runs = drawn_runs(results.matrices)
         average = f"Average accuracy on the tasks learned so far (%){scenario}"
         figures = (

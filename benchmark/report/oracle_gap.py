@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmark.report.fonts import drawing
 from benchmark.report.labels import shorten_all
 from benchmark.report.layout import (
     LINE,
@@ -23,7 +23,7 @@ from benchmark.report.layout import (
     text_inches,
     write_title,
 )
-from benchmark.report.style import RC, TEXT, answer_style
+from benchmark.report.style import TEXT, answer_style
 from benchmark.results.questions import scenario_suffix
 from benchmark.results.repeated import Repeated
 from benchmark.results.run import Results
@@ -53,7 +53,7 @@ def draw_oracle_gap(results: Results, folder: Path) -> list[Path]:
             (folder / f"{NAME}.{kind}").unlink(missing_ok=True)
         return []
     folder.mkdir(exist_ok=True)
-    with mpl.rc_context(RC):
+    with drawing(results.manifest.labels):
         figure = _figure(_rows(results), results.repeated, f"{TITLE}{scenario_suffix(results.manifest)}")
         return save_figure(figure, folder, NAME)
 

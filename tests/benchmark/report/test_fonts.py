@@ -1,0 +1,66 @@
+"""Names in any writing are drawn with another font of the machine, or a sentence says which characters are missing."""
+
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+
+from benchmark.report import fonts
+from benchmark.report.fonts import drawing
+
+# Matplotlib brings this one too, and it has characters that the usual font lacks.
+OTHER = font_manager.findfont("STIXNonUnicode")
+USUAL = font_manager.findfont("DejaVu Sans")
+(RARE, *_) = sorted(set(FT2Font(OTHER).get_charmap()) - set(FT2Font(USUAL).get_charmap()))
+CHINESE = "数字"
+
+
+def pixels(text):
+    figure = Figure(figsize=(1, 0.3), dpi=100)
+    figure.text(0, 0.2, text)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., 0].copy()
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """machine(*paths): the fonts of a machine."""
+    return lambda *paths: monkeypatch.setattr(font_manager, "findSystemFonts", lambda: list(paths))
+
+
+def test_characters_that_the_usual_font_lacks_come_from_another_one(machine):
+    machine(OTHER)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with drawing(["clr", chr(RARE)]):
+            drawn = pixels(chr(RARE))
+    with mpl.rc_context({"font.family": ["STIXNonUnicode"], "font.size": 8}):
+        expected = pixels(chr(RARE))
+    assert (drawn < 128).sum() == (expected < 128).sum() > 0
+
+
+def test_without_such_a_font_one_sentence_says_so(machine):
+    machine()
+    expected = f"no font of this machine has the characters {CHINESE}, so that the .png"
+    with pytest.warns(UserWarning, match=expected) as said, drawing(["clr", CHINESE]):
+        pixels(CHINESE)
+    assert len(said) == 1
+
+
+def test_usual_names_ask_for_no_font(monkeypatch):
+    monkeypatch.setattr(fonts, "_machine_fonts", lambda: pytest.fail("asked for"))
+    with drawing(["ewc:strength=500", "größer", "дерево", "ψ"]):
+        assert mpl.rcParams["font.family"] == ["sans-serif"]
+
+
+def test_what_is_no_font_is_left_out(machine, tmp_path):
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    machine(str(tmp_path / "broken.ttf"), OTHER)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with drawing([chr(RARE)]):
+            assert mpl.rcParams["font.family"][1:] == [FT2Font(OTHER).family_name]
