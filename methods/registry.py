@@ -6,9 +6,11 @@ checking names imports neither torch nor Avalanche.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -124,6 +126,12 @@ class Registry(Generic[C]):
         """One line about an entry or a group."""
         return self._groups[name].summary if name in self._groups else self._lookup(name).summary
 
+    def documentation(self, name: str) -> str:
+        """The first paragraph of a class's documentation, as one line; empty if there is none. Imports no class."""
+        entry = self._lookup(name)
+        text = _docstring(entry.target) if entry.value is None else entry.value.__doc__
+        return " ".join(inspect.cleandoc(text or "").partition("\n\n")[0].split())
+
     def check(self, name: str) -> None:
         """Raise UserError, naming the known entries, if there is no `name`. Imports nothing."""
         self._lookup(name)
@@ -198,6 +206,20 @@ class Registry(Generic[C]):
             except UserError as error:
                 # Another package's fault must not stop the user from using everything else.
                 self._complaints.append(f"{error}, and is left out")
+
+
+def _docstring(target: str) -> str | None:
+    """The documentation of a class, "module:Class", from its file: only the packages above the module are imported."""
+    module, _, name = target.partition(":")
+    try:
+        spec = importlib.util.find_spec(module)
+        source = getattr(spec.loader, "get_source", lambda _: None)(module) if spec else None
+        body = ast.parse(source or "").body
+    except Exception:  # whatever the package of somebody else does
+        return None
+    return next(
+        (ast.get_docstring(each) for each in body if isinstance(each, ast.ClassDef) and each.name == name), None
+    )
 
 
 def load_plugin(path: str, asked: str = "--plugin") -> ModuleType:

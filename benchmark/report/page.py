@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from benchmark.report.answers_data import answers_data
 from benchmark.report.diagram import NAME as DIAGRAM
 from benchmark.report.diagram import explanation
 from benchmark.report.figures import FIRST_TASK_DROP
+from benchmark.report.glossary import GLOSSARY
 from benchmark.report.guesses_data import guesses_data
 from benchmark.report.oracle_gap import NAME as ORACLE_GAP
 from benchmark.report.oracle_gap import TITLE as ORACLE_TITLE
@@ -39,7 +41,9 @@ from benchmark.results.repeated import FEWEST_BLOCKS
 from benchmark.results.run import Results
 from benchmark.storage.manifest import SUCCEEDED, Manifest
 from benchmark.storage.processes import Process, differences, learning_processes
-from methods.names import printable
+from methods import methods
+from methods.errors import UserError
+from methods.names import method_name, printable
 
 _TEMPLATES = Path(__file__).parent / "template"
 
@@ -51,6 +55,7 @@ _SCRIPTS = (
     "scales",
     "chart",
     "curves",
+    "losses",
     "scatter",
     "stored",
     "matrix",
@@ -95,10 +100,20 @@ _BAND = (
     "Over several seeds or orders a line is their mean. Thin lines are the single ones; from "
     f"{FEWEST_BLOCKS} on, a band reaches from the lowest to the highest."
 )
+_CHANCE = "Dotted: chance."
 _SCATTER = (
-    "Dotted: chance. Hollow points are answers without the task oracle, and a line joins the two answers of a method. "
+    f"{_CHANCE} Hollow points are answers without the task oracle, and a line joins the two answers of a method. "
     f"Upright lines are 95 % confidence intervals; with fewer than {FEWEST_BLOCKS} repetitions, small dots are these. "
     "A label that finds no place is left out: hover over its point."
+)
+_ABOUT_TASKS = (
+    "Its place in the stream, and its name.",
+    "How many classes its images have.",
+    "Images that methods learn from.",
+    "Images that choose options and epochs, and that no accuracy here is measured on.",
+    "Images that accuracies are measured on.",
+    "The side of an image, in pixels.",
+    "The beginning of the SHA-256 of its classes, images and labels: the same for the same data.",
 )
 # The entries of a process that the page tells beside its hardware and versions.
 _PLACE = ("device", "tf32", "workers", "gpus_per_cell")
@@ -107,13 +122,13 @@ _CHARTS = (
     _Chart(
         "average_accuracy",
         "Average accuracy on the tasks learned so far (%)",
-        f"After each task learned. {_BAND} Dotted: chance.",
+        f"After each task learned. {_BAND} {_CHANCE}",
         ("accuracy",),
     ),
     _Chart(
         "first_task_accuracy",
         "Accuracy on the first task (%)",
-        f"After each task learned: what falls is what was forgotten. {_BAND}",
+        f"After each task learned: what falls is what was forgotten. {_BAND} {_CHANCE}",
         ("accuracy",),
     ),
     _Chart(
@@ -127,6 +142,13 @@ _CHARTS = (
         "Average accuracy (%) against compute",
         f"After the last task, against the operations of training over those of fine-tuning. {_SCATTER}",
         ("summary", "compute"),
+    ),
+    _Chart(
+        "loss",
+        "Training loss",
+        "The mean over the images of each epoch, and over repetitions, as tasks are learned one after another. What a "
+        "loss is made of differs between methods.",
+        (),
     ),
     _Chart(
         "stored",
@@ -161,29 +183,36 @@ def write_page(results: Results) -> Path:
     folder, manifest, statistics = results.path, results.manifest, results.statistics
     tables = {table.name: table for table in display_tables(results)}
     overview, inference = tables.pop("summary"), tables.pop("inference", None)
+    ranked = _by_accuracy(results)
     scenario = scenario_suffix(manifest)
+    data = page_data(results)
     charts = [_DROP if c.name == _DROP.name and results.over_orders else c for c in _CHARTS]
+    if all(method["losses"] is None for method in data["methods"]):
+        charts = [chart for chart in charts if chart.name != "loss"]
     charts = [replace(chart, title=f"{chart.title}{scenario}") for chart in charts]
     tasks, answers, guesses = _tasks(results.tasks, len(manifest.orders)), answers_data(results), guesses_data(results)
     sections = [
-        Section("summary", "Summary", "tables.html.j2", {"tables": [overview]}),
+        Section("summary", "Summary", "tables.html.j2", {"tables": [ranked(overview)]}),
         *_reproduction(results),
         *_unfinished(manifest),
         Section("figures", "Figures", "figures.html.j2", {"charts": [(c, *_files(folder, c.name)) for c in charts]}),
-        *_oracle(results, inference),
+        *_oracle(results, ranked(inference) if inference else None),
         *_guesses(guesses),
         *_ranks(folder, statistics),
         *_answers(answers),
-        Section("cost", "Storage and compute", "tables.html.j2", {"tables": list(tables.values())}),
+        Section("cost", "Storage and compute", "tables.html.j2", {"tables": [ranked(t) for t in tables.values()]}),
+        *_methods(manifest.labels),
         Section("tasks", "Tasks", "tables.html.j2", {"tables": [tasks]}),
         *_recipes(manifest),
         Section("settings", "Settings and provenance", "settings.html.j2", {"groups": list(_groups(manifest))}),
+        Section("glossary", "Glossary", "glossary.html.j2", {"terms": GLOSSARY}),
     ]
     script = "\n".join((_TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
     page = (
         _environment()
         .get_template("page.html.j2")
         .render(
+            name=_name(folder, manifest),
             title=f"{manifest.title}{scenario}",
             facts=_facts(manifest),
             csv=list(results.tables),
@@ -192,9 +221,7 @@ def write_page(results: Results) -> Path:
             style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704
             script=Markup(script),  # noqa: S704
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            data=page_data(results)
-            | ({"answers": answers} if answers else {})
-            | ({"guesses": guesses} if guesses else {}),
+            data=data | ({"answers": answers} if answers else {}) | ({"guesses": guesses} if guesses else {}),
         )
     )
     path = folder / "report.html"
@@ -227,6 +254,38 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "Repetitions": repetitions_text([(seed, order) for _, seed, order in manifest.keys_of_cells]),
         "Cells finished": f"{done} of {len(manifest.cells)}",
     }
+
+
+def _name(folder: Path, manifest: Manifest) -> str:
+    """The run's name, and the day on which it ended, or began if it has not ended."""
+    day = str(manifest.get("finished") or manifest.get("started") or "")[:10]
+    return ", ".join(filter(None, [folder.resolve().name, day]))
+
+
+def _by_accuracy(results: Results) -> Callable[[Table], Table]:
+    """A function that sorts the rows of a table of methods: the highest average accuracy of the run first."""
+    known = results.summary.dropna(subset="average_accuracy").sort_values(
+        "average_accuracy", ascending=False, kind="stable"
+    )
+    places = {printable(label): place for place, label in enumerate(known["method"])}
+
+    def ranked(table: Table) -> Table:
+        rows = sorted(enumerate(table.rows), key=lambda row: places.get(row[1][0].text, len(places)))
+        return replace(table, rows=tuple(row for _, row in rows), places=tuple(place for place, _ in rows))
+
+    return ranked
+
+
+def _methods(labels: Sequence[str]) -> Iterator[Section]:
+    """The section that says what each method is, and in which paper it is described, as far as they are known here."""
+    known = {}
+    for label in labels:
+        # A plugin of the run may not be there when its report is made again.
+        with suppress(UserError):
+            known[label] = (methods.summary(method_name(label)), methods.documentation(method_name(label)))
+    if known:
+        rows = [(label, about, paper if paper != about else "") for label, (about, paper) in known.items()]
+        yield Section("methods", "Methods", "methods.html.j2", {"methods": rows})
 
 
 def _reproduction(results: Results) -> Iterator[Section]:
@@ -327,7 +386,8 @@ def _tasks(tasks: pd.DataFrame, orders: int) -> Table:
         for row in tasks.to_dict("records")
     ]
     caption = "In the order they were learned." if orders == 1 else "In order 0; all orders are below, as a setting."
-    return Table("tasks", caption, ("Task", *columns.values(), "Fingerprint"), tuple(rows))
+    headers = ("Task", *columns.values(), "Fingerprint")
+    return Table("tasks", caption, headers, tuple(rows), _ABOUT_TASKS)
 
 
 def _recipes(manifest: Manifest) -> Iterator[Section]:

@@ -21,6 +21,8 @@ from benchmark.results.stored import KINDS, stored_kinds
 
 # The costs in the charts, and their columns in summary.csv.
 _COSTS = {"storage": "stored_percent", "compute": "normalized_compute"}
+# About as many losses of a method are drawn.
+_MOST_LOSSES = 600
 
 
 def page_data(results: Results) -> dict[str, Any]:
@@ -31,8 +33,9 @@ def page_data(results: Results) -> dict[str, Any]:
         `colours`: 101, from 0 to 100 %.
         `drop`: whether the curve of the first task is its drop, as with several orders.
         `methods`: for each its label and style, the number of runs behind its means, its two curves, its accuracy
-        matrix (rows with one number per task, up to the last evaluated one), its place in the charts of costs, that of
-        its `other` answer with or without the task oracle, and the bytes that it stores of each of the `kinds`.
+        matrix (rows with one number per task, up to the last evaluated one), its losses (a row for each task), its
+        place in the charts of costs, that of its `other` answer with or without the task oracle, and the bytes that it
+        stores of each of the `kinds`.
         `chance`: the chance levels after each task learned. Accuracies are fractions; null means not measured.
     """
     names = [f"{place}. {name}" for place, name in enumerate(results.tasks["task_name"], 1)]
@@ -54,6 +57,7 @@ def page_data(results: Results) -> dict[str, Any]:
         "methods": [
             _look(run.method)
             | _accuracies(run, first)
+            | {"losses": _losses(results, run.method)}
             | {
                 "accuracy": _fraction(outcome.loc[run.method, "average_accuracy"]),
                 **_spread(results, run.method, outcome.loc[run.method, "average_accuracy_ci95"]),
@@ -107,6 +111,21 @@ def _accuracies(run: DrawnRun, first: Callable[[metrics.Array], metrics.Array]) 
         "first_task_accuracy": _curve(run, first),
         "matrix": [_fractions(row[: np.flatnonzero(np.isfinite(row))[-1] + 1]) for row in mean],
     }
+
+
+def _losses(results: Results, method: str) -> list[list[float]] | None:
+    """The mean over repetitions of the loss in each epoch of each task; None if no losses are kept.
+
+    Of very many epochs some are left out, and the last one of a task stays.
+    """
+    own = [losses for (label, _, _), losses in results.losses.items() if label == method]
+    tasks = []
+    for epochs in zip(*own, strict=False):
+        length = min(map(len, epochs))
+        mean = np.mean([losses[:length] for losses in epochs], axis=0) if length else np.empty(0)
+        step = max(1, len(own[0]) * length // _MOST_LOSSES)
+        tasks.append([float(f"{loss:.4g}") for loss in mean[::-1][::step][::-1]])
+    return tasks if any(tasks) and np.isfinite(np.concatenate(tasks)).all() else None
 
 
 def _curve(run: DrawnRun, curve: Callable[[metrics.Array], metrics.Array]) -> dict[str, Any]:

@@ -19,6 +19,15 @@ from benchmark.storage.published import Published, Target
 from methods.names import printable
 
 _HEADERS = ("Row", "What is measured", "Published", "Here", "Difference", "95 % interval", "Verdict")
+_EXPLANATIONS = (
+    "The method's name in the protocol.",
+    "The number that is compared, and the answers that it is about where there are several.",
+    "The number of the source, with its spread and how many runs it is the mean of.",
+    "The number of this run, with the same kind of spread.",
+    "Here less published.",
+    "The 95 % confidence interval of the difference, or the tolerance of the protocol.",
+    "Whether the two numbers agree; the letters are explained above.",
+)
 _JUDGED = ("agrees", "higher", "lower")
 _SPREADS = {"sd": "SD", "se": "SE", "ci95": "95 % CI"}
 
@@ -78,7 +87,7 @@ def _display(parts: Sequence[tuple[Published, pd.DataFrame]]) -> Table:
     differs = list(dict.fromkeys(text for published, _ in parts for text in published.differs))
     if differs:
         said.append(f"Otherwise than the source: {' '.join(differs)}")
-    return Table("reproduction", printable(" ".join(said)), _HEADERS, tuple(rows), words=2)
+    return Table("reproduction", printable(" ".join(said)), _HEADERS, tuple(rows), _EXPLANATIONS, words=2)
 
 
 def conclusion(verdicts: Sequence[str]) -> str:

@@ -27,7 +27,8 @@ class Cell:
 class Table:
     """A table ready to print: the first columns, as many as `words`, hold names, the others numbers.
 
-    `explanations` says what each column is; empty if its header says enough.
+    `explanations` says what each column is; empty if its header says enough. `places` has the place of each row in the
+    order of the run, if the rows are sorted by average accuracy.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     explanations: tuple[str, ...] = ()
     words: int = 1
+    places: tuple[int, ...] = ()
 
 
 EMPTY = "\N{EN DASH}"

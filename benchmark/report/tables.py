@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark.report.table import EMPTY, MINUS, WRITERS, Cell, Table
 from benchmark.results.blocks import counted
-from benchmark.results.columns import TIMES, Column, shown_in
+from benchmark.results.columns import TIMES, Column, explanation_of, shown_in
 from benchmark.results.paired_tests import RANKED_BY, Statistics
 from benchmark.results.questions import JOINT, asked, rule_of
 from benchmark.results.reference import ALL_PAIRS
@@ -20,10 +20,26 @@ from methods.names import printable
 
 # What --equal-memory and --equal-compute gave; in the last header, {} is the method that the others are equal to.
 _BUDGETS = (
-    Column(name="memory_bytes", csv=(), meaning="", headers={"budgets": "Replay memory"}, form="bytes"),
-    Column(name="epochs", csv=(), meaning="", headers={"budgets": "Epochs"}, form="count"),
     Column(
-        name="compute_ratio", csv=(), meaning="", headers={"budgets": f"Training ({TIMES} {{}})"}, form="fine ratio"
+        name="memory_bytes",
+        csv=(),
+        meaning="the most that its stored samples may take",
+        headers={"budgets": "Replay memory"},
+        form="bytes",
+    ),
+    Column(
+        name="epochs",
+        csv=(),
+        meaning="passes over the training images of each task",
+        headers={"budgets": "Epochs"},
+        form="count",
+    ),
+    Column(
+        name="compute_ratio",
+        csv=(),
+        meaning="the operations of its training over those of the method that the others are equal to",
+        headers={"budgets": f"Training ({TIMES} {{}})"},
+        form="fine ratio",
     ),
 )
 
@@ -281,7 +297,7 @@ def _table(
         columns = [(column, column.header(name, over_orders)) for column in shown_in(name, over_orders)]
     words = [*names, "status"] if statuses else names
     body = [[Cell(printable(str(text))) for text in frame[word]] for word in words]
-    headers, explanations = [word.capitalize() for word in words], [""] * len(words)
+    headers, explanations = [word.capitalize() for word in words], [explanation_of(word) for word in words]
     for column, header in columns:
         if column.name in frame:
             bold = leaders if column.name == RANKED_BY else ()

@@ -7,6 +7,7 @@ these records. A new metric is one entry, at its place in the tables, with a hig
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,9 @@ from benchmark.results.metrics import Array
 
 #: How a number is written for a reader; benchmark/report/table.py has a function for each.
 Form = Literal["count", "percent", "significant", "ratio", "fine ratio", "bytes", "signed bytes", "flops", "p", "none"]
+
+# What only a reader of results/README.md can look up.
+_REFERENCE = re.compile(r" \((?:see )?(?:below|docs/[^)]*)\)")
 
 #: In tables.
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -65,7 +69,7 @@ class Column:
         """Its meaning as plain text, and which values are better; empty if there is nothing to say."""
         if not self.meaning:
             return ""
-        text = self.meaning.replace("`", "")
+        text = _REFERENCE.sub("", self.meaning).replace("`", "")
         return f"{text}. {self.better.capitalize()} is better." if self.better else f"{text}."
 
 
@@ -365,11 +369,7 @@ COLUMNS: tuple[Column, ...] = (
         formula=lambda own: own.total("training_flops") / own.fine_tuning_flops,
         meaning="`training_flops` over those of fine-tuning everything (`sgd`) with the same epochs; known from the "
         "network, so no sgd row is needed",
-        headers={
-            "summary": f"Compute ({TIMES} fine-tuning)",
-            "compute": f"{TIMES} fine-tuning",
-            "backbones": f"{TIMES} fine-tuning",
-        },
+        headers=dict.fromkeys(("summary", "compute", "backbones"), f"Compute ({TIMES} fine-tuning)"),
         form="ratio",
         better="lower",
     ),
@@ -402,7 +402,7 @@ COLUMNS: tuple[Column, ...] = (
         formula=lambda own: own.total("training_seconds") / own.fine_tuning_seconds,
         meaning="`training_seconds` over those of the row `sgd` of the same run; without one, over those of the first "
         "row of `sgd` with options, as `sgd:lr=0.1`. Empty without any; the tables then say why",
-        headers={"summary": f"Time ({TIMES} fine-tuning)", "compute": f"{TIMES} fine-tuning"},
+        headers=dict.fromkeys(("summary", "compute"), f"Time ({TIMES} fine-tuning)"),
         form="ratio",
         better="lower",
         measured=True,
@@ -421,7 +421,7 @@ COLUMNS: tuple[Column, ...] = (
         csv=("compute",),
         formula=lambda own: costs.inference_flops(own) / own.bare_inference,
         meaning="`inference_flops_per_image` over that of the bare backbone with a head",
-        headers={"compute": f"{TIMES} backbone"},
+        headers={"compute": f"Inference ({TIMES} backbone)"},
         form="fine ratio",
         better="lower",
     ),
@@ -654,7 +654,7 @@ INFERENCE: tuple[Column, ...] = (
         name="normalized_inference",
         csv=("inference",),
         meaning="`inference_flops_per_image` over that of the bare backbone with a head, as in `compute.csv`",
-        headers={"inference": f"{TIMES} backbone"},
+        headers={"inference": f"Inference ({TIMES} backbone)"},
         form="fine ratio",
         better="lower",
     ),
@@ -810,3 +810,8 @@ def names_of(csv: str) -> tuple[str, ...]:
 def shown_in(table: str, over_orders: bool = False) -> list[Column]:
     """The columns that a table shows a reader, in its order."""
     return [column for column in _all() if column.header(table, over_orders)]
+
+
+def explanation_of(name: str) -> str:
+    """What a column of names says, as plain text; empty for a name that no CSV file has."""
+    return next((column.explanation for column in _all() if column.name == name), "")

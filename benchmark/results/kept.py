@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -28,6 +28,9 @@ LastAnswers: TypeAlias = Mapping[CellKey, ByTask]
 
 #: The same for all answers of the cells, by their names; results/questions.py says what the names mean.
 AllLastAnswers: TypeAlias = Mapping[CellKey, Mapping[str, ByTask]]
+
+#: Of cells, for each task that they learned the mean training loss of each epoch.
+Losses: TypeAlias = Mapping[CellKey, Sequence[Sequence[float]]]
 
 
 class KeptAnswers:
@@ -54,6 +57,11 @@ class KeptAnswers:
     def _read_labels(self, task: int) -> TaskLabels | None:
         found = read_labels(self._run.path, task)
         return found if found and found.fingerprint == self._manifest.tasks[task - 1]["fingerprint"] else None
+
+    @property
+    def losses(self) -> Losses:
+        """The losses of each cell that has learned a task."""
+        return {key: [record.get("losses", []) for record in after] for key, after in self._records.items() if after}
 
     def last(self) -> AllLastAnswers:
         """What each cell answered after the last task that it learned."""

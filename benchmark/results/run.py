@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +22,7 @@ from benchmark.results.inference import (
     inference_table,
     measured_inference,
 )
-from benchmark.results.kept import AllLastAnswers, KeptAnswers, LastAnswers, class_table
+from benchmark.results.kept import AllLastAnswers, KeptAnswers, LastAnswers, Losses, class_table
 from benchmark.results.matrices import Matrices, answer_matrices, repetitions_of
 from benchmark.results.paired_tests import Statistics, paired_statistics
 from benchmark.results.questions import asked, rule_of
@@ -82,6 +82,7 @@ class Results:
         chance: what can be reached without looking at an image.
         repeated: each value behind the means of `summary` and `inference`, if they are too few for an interval.
         reproduction: a row per published number that the run is to reproduce (`reproduce`); none in other runs.
+        losses: the mean training loss of each epoch of each task, of each cell whose records are there.
     """
 
     path: Path
@@ -102,6 +103,7 @@ class Results:
     chance: Chance
     repeated: Repeated
     reproduction: pd.DataFrame
+    losses: Losses = field(default_factory=dict)
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -169,6 +171,7 @@ def collect(run: RunFolder, manifest: Manifest) -> Results:
         costs=kept.costs_of_inference(),
         labels=kept.labels,
         epochs=kept.epochs(),
+        losses=kept.losses,
     )
 
 
@@ -206,6 +209,7 @@ def read(run: RunFolder) -> Results:
             measured=measured,
             labels=kept.labels,
             epochs=epochs,
+            losses=kept.losses,
         ),
     )
 
@@ -310,6 +314,7 @@ def results_of(
     measured: pd.DataFrame | None = None,
     labels: Mapping[int, TaskLabels | None] | None = None,
     epochs: pd.DataFrame | None = None,
+    losses: Losses | None = None,
 ) -> Results:
     """The results that follow from the measurements.
 
@@ -323,6 +328,7 @@ def results_of(
         measured: the measured columns of inference.csv; None if they are made from `last` and `costs`.
         labels: the right answers to the test images of each task, as far as they are kept.
         epochs: the rows of epochs.csv, and `order`; None for no rows.
+        losses: those of the cells, as far as they are kept.
     """
     last = last or {}
     questions = {label: asked(manifest, label) for label in manifest.labels}
@@ -383,4 +389,5 @@ def results_of(
             **inference_repeated(guesses, of_answers, manifest, factors),
         },
         reproduction=reproduction_table(manifest, of_answers, (parameters, compute), factors),
+        losses=losses or {},
     )

@@ -18,9 +18,9 @@ function plotWidth(holder) {
 }
 
 /** Draw the axes of two scales in place of what `holder` shows. Returns the drawing, its box, and pixels of values. */
-function frame(holder, xScale, yScale, xTitle) {
+function frame(holder, xScale, yScale, xTitle, least = 200) {
   const width = plotWidth(holder);
-  const height = Math.round(Math.min(Math.max(0.62 * width, 200), 340));
+  const height = Math.round(Math.max(Math.min(0.62 * width, 340), least));
   const [right, bottom] = [MARGIN.left + width, MARGIN.top + height];
   const x = (value) => MARGIN.left + width * xScale.place(value);
   const y = (value) => bottom - height * yScale.place(value);
@@ -49,11 +49,23 @@ function frame(holder, xScale, yScale, xTitle) {
   return { root, x, y, clip: `url(#${id})`, box: { left: MARGIN.left, top: MARGIN.top, right, bottom } };
 }
 
-/** Dotted lines at the chance levels of the chart `drawn`, of which each point is (x, y) in the chart's values. */
-function chanceLines(drawn, curves) {
+/**
+ * Dotted lines at the chance levels of the chart `drawn`, of which each point is (x, y) in the chart's values. What lies
+ * below the axis is written below the chart.
+ */
+function chanceLines(holder, drawn, curves) {
   for (const points of curves) {
     const d = `M${points.map(([across, level]) => `${drawn.x(across)} ${drawn.y(level)}`).join("L")}`;
     drawn.root.append(svg("path", { class: "chance", d, "clip-path": drawn.clip }, svg("title", {}, "chance")));
+  }
+  const ends = curves.map((points) => points.at(-1)[1]);
+  const below = ends.filter((level) => drawn.y(level) > drawn.box.bottom);
+  const texts = (levels) => levels.map((level) => `${(100 * level).toFixed(1)} %`).join(", ");
+  if (below.length) {
+    holder.append(html("p", { class: "below" }, `Chance, ${texts(below)}, is below the axis.`));
+  } else if (ends.length) {
+    const at = { x: drawn.box.right, y: Math.min(...ends.map(drawn.y)) - 5, "text-anchor": "end" };
+    drawn.root.append(svg("text", { class: "label chance-label", ...at }, `chance: ${texts(ends)}`));
   }
 }
 

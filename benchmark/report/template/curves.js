@@ -5,7 +5,7 @@
 function drawCurves(holder, name, unit) {
   if (shown.size === 0) return nothing(holder);
   const curves = shownInOrder().map((k) => ({ k, ...data.methods[k][name] }));
-  const ends = ({ mean, lowest, highest }) => [...mean, ...(lowest ?? []), ...(highest ?? [])];
+  const ends = ({ mean, lowest, highest }) => [...mean, ...(spreadShown ? [...(lowest ?? []), ...(highest ?? [])] : [])];
   const tasks = data.tasks.length;
   const drawn = frame(
     holder,
@@ -15,7 +15,10 @@ function drawCurves(holder, name, unit) {
     "tasks learned",
   );
   const { root, x, y, clip } = drawn;
-  if (name === "average_accuracy") chanceLines(drawn, data.chance.map((curve) => curve.map((level, i) => [i + 1, level])));
+  const after = (levels) => levels.map((level, i) => [i + 1, level]);
+  if (name === "average_accuracy") chanceLines(holder, drawn, data.chance.map(after));
+  // Of the first task it is the same, however many are learned.
+  else if (!data.drop) chanceLines(holder, drawn, [...new Set(data.chance.map(([first]) => first))].map((level) => after(Array(tasks).fill(level))));
 
   // With many tasks a marker at every point is a caterpillar; staggered, they do not hide one another.
   const every = Math.max(1, Math.floor(tasks / 8));
@@ -23,11 +26,11 @@ function drawCurves(holder, name, unit) {
     const method = data.methods[k];
     const path = (values) => values.map((value, i) => `${x(i + 1).toFixed(2)} ${y(value).toFixed(2)}`);
     const group = mark(k);
-    for (const values of each ?? []) {
+    for (const values of (spreadShown && each) || []) {
       const style = { class: "line each", "stroke-dasharray": dashes(method), "clip-path": clip };
       group.append(svg("path", { ...style, d: `M${path(values).join("L")}` }));
     }
-    if (lowest && !each) {
+    if (spreadShown && lowest && !each) {
       const d = `M${path(highest).join("L")}L${path(lowest).reverse().join("L")}z`;
       group.append(svg("path", { class: "band", d, "clip-path": clip }));
     }

@@ -9,12 +9,13 @@ const charts = [...document.querySelectorAll(".chart")];
 const holders = Object.fromEntries(charts.map((chart) => [chart.parentNode.id, chart]));
 const draws = {
   average_accuracy: (holder) => drawCurves(holder, "average_accuracy", "%"),
+  loss: drawLosses,
   first_task_accuracy: (holder) => drawCurves(holder, "first_task_accuracy", data.drop ? "pp" : "%"),
   accuracy_vs_parameters: (holder) => drawScatter(holder, "storage", "stored beyond the backbone (% of the backbone)"),
   accuracy_vs_compute: (holder) => drawScatter(holder, "compute", "training compute (fine-tuning = 1)"),
   stored: drawStored,
 };
-const explored = Object.keys(draws).map((name) => [holders[name], draws[name], explore(holders[name])]);
+const explored = Object.keys(draws).filter((name) => name in holders).map((name) => [holders[name], draws[name], explore(holders[name])]);
 
 function drawCharts() {
   for (const [holder, draw, looking] of explored) looking(draw(holder));
@@ -23,10 +24,8 @@ function drawCharts() {
 buildLegend(() => {
   drawCharts();
   drawMatrices(holders.accuracy_matrix);
+  followChoice();
 });
-drawMatrices(holders.accuracy_matrix);
-
-drawCharts();
 
 let width = holders.average_accuracy.clientWidth;
 new ResizeObserver(() => {
@@ -37,4 +36,4 @@ new ResizeObserver(() => {
 }).observe(holders.average_accuracy);
 
 // What is folded up would be missing on paper.
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
+addEventListener("beforeprint", () => document.querySelectorAll("details:not(.columns)").forEach((part) => (part.open = true)));

@@ -3,6 +3,10 @@
 // Beyond this many tasks no number fits into a cell.
 const MOST_WRITTEN = 12;
 
+// Up to as many tasks small matrices have numbers on paper, so many beside one another.
+const MOST_PRINTED = 20;
+const printedAcross = (tasks) => (tasks <= 8 ? 4 : tasks <= 12 ? 3 : tasks <= MOST_PRINTED ? 2 : 5);
+
 function colour(accuracy) {
   return data.colours[Math.round(100 * accuracy)];
 }
@@ -13,21 +17,40 @@ function drawMatrices(holder) {
   const pictures = shownInOrder().map((k) => {
     const { label, learned, matrix } = data.methods[k];
     const tasks = data.tasks.length;
-    const canvas = html("canvas", { width: tasks, height: tasks });
-    const pen = canvas.getContext("2d");
-    matrix.forEach((row, i) =>
-      row.forEach((accuracy, j) => {
-        if (accuracy === null) return;
-        pen.fillStyle = colour(accuracy);
-        pen.fillRect(j, i, 1, 1);
-      }),
-    );
+    const canvas = tasks <= MOST_PRINTED ? numberedPicture(matrix, tasks) : picture(matrix, tasks);
     const name = learned === tasks ? label : `${label} (${learned} of ${tasks} tasks)`;
     const button = html("button", { type: "button", "data-method": k }, canvas, html("span", {}, name));
     button.addEventListener("click", () => openMatrix(k));
     return button;
   });
-  holder.replaceChildren(colourKey(), html("div", { class: "matrices" }, ...pictures));
+  const style = `--across: ${printedAcross(data.tasks.length)}`;
+  holder.replaceChildren(colourKey(), html("div", { class: "matrices", style }, ...pictures));
+}
+
+function picture(matrix, tasks) {
+  const canvas = html("canvas", { width: tasks, height: tasks });
+  const pen = canvas.getContext("2d");
+  matrix.forEach((row, i) =>
+    row.forEach((accuracy, j) => {
+      if (accuracy === null) return;
+      pen.fillStyle = colour(accuracy);
+      pen.fillRect(j, i, 1, 1);
+    }),
+  );
+  return canvas;
+}
+
+/** The same with numbers, which are seen on paper. */
+function numberedPicture(matrix, tasks) {
+  const squares = matrix.flatMap((row, i) =>
+    row.flatMap((accuracy, j) => {
+      if (accuracy === null) return [];
+      const number = svg("text", { class: "value", x: j + 0.5, y: i + 0.68, "text-anchor": "middle" }, (100 * accuracy).toFixed(0));
+      number.style.fill = accuracy < 0.6 ? "#ffffff" : "#000000";
+      return [svg("rect", { x: j, y: i, width: 1.01, height: 1.01, fill: colour(accuracy) }), number];
+    }),
+  );
+  return svg("svg", { class: "small", viewBox: `0 0 ${tasks} ${tasks}`, "aria-hidden": "true" }, ...squares);
 }
 
 /** From 0 to 100 %. */

@@ -2,6 +2,9 @@
 
 const shown = new Set(data.methods.keys());
 
+// Whether bands, intervals and single repetitions are drawn.
+let spreadShown = true;
+
 function shownInOrder() {
   return [...shown].sort((a, b) => a - b);
 }
@@ -68,20 +71,49 @@ function buildLegend(changed) {
   const items = boxes.map((box, k) => legendItem(box, k));
   choice.querySelector("ul").append(...items);
 
+  const spread = choice.querySelector(".spread input");
   const update = () => {
+    spreadShown = spread.checked;
     boxes.forEach((box, k) => {
       if (box.checked) shown.add(k);
       else shown.delete(k);
       items[k].classList.toggle("off", !box.checked);
     });
+    keepChoice();
     changed();
   };
+  const kept = keptChoice();
+  boxes.forEach((box, k) => (box.checked = !kept.hidden.includes(data.methods[k].label)));
+  spread.checked = kept.spread;
   choice.addEventListener("change", update);
   for (const button of choice.querySelectorAll("[data-show]")) {
     button.addEventListener("click", () => {
       boxes.forEach((box) => (box.checked = button.dataset.show === "all"));
       update();
     });
+  }
+  update();
+}
+
+// The choice is kept for this page, so that it is still there when the page is loaded again. A browser may refuse that.
+const KEPT = `continual-benchmark ${location.pathname}`;
+
+function keptChoice() {
+  const all = { hidden: [], spread: true };
+  try {
+    return { ...all, ...JSON.parse(localStorage.getItem(KEPT)) };
+  } catch {
+    return all;
+  }
+}
+
+function keepChoice() {
+  const hidden = data.methods.filter((_, k) => !shown.has(k)).map(({ label }) => label);
+  try {
+    if (hidden.length || !spreadShown) localStorage.setItem(KEPT, JSON.stringify({ hidden, spread: spreadShown }));
+    else localStorage.removeItem(KEPT);
+  } catch {
+    // Then the choice is for now only.
   }
 }
 

@@ -10,26 +10,29 @@ function drawScatter(holder, name, xTitle) {
   if (methods.length === 0) return nothing(holder);
   const others = methods.map(({ other }) => (other && known(other) ? other : null));
   const beside = others.filter((other) => other !== null);
-  const reach = methods.flatMap(({ accuracy, interval, repeated }) => [...within(accuracy, interval), ...repeated]);
+  const reach = methods.flatMap(({ accuracy, interval, repeated }) =>
+    spreadShown ? [...within(accuracy, interval), ...repeated] : [accuracy],
+  );
   const drawn = frame(
     holder,
     costScale([...methods, ...beside].map((spot) => Math.max(0, spot[name]))),
     percentScale([...reach, ...beside.map(({ accuracy }) => accuracy)]),
     xTitle,
+    Math.min(22 * methods.length, 480),
   );
   const { root, x, y, box, clip } = drawn;
   const level = (curve) => [box.left, box.right].map((edge) => [edge, curve.at(-1)]);
-  chanceLines({ ...drawn, x: (edge) => edge }, data.chance.map(level));
+  chanceLines(holder, { ...drawn, x: (edge) => edge }, data.chance.map(level));
   const points = methods.flatMap((method, i) => {
     const { k, label, accuracy, interval, repeated } = method;
     const group = mark(k);
     const across = x(Math.max(0, method[name]));
     const vertical = (low, high) => `M${across} ${y(low)}V${y(high)}`;
-    if (interval !== null) {
+    if (spreadShown && interval !== null) {
       const d = vertical(accuracy - interval, accuracy + interval);
       group.append(svg("path", { class: "interval", d, "clip-path": clip }));
     }
-    if (repeated.length > 1) {
+    if (spreadShown && repeated.length > 1) {
       group.append(...repeated.map((value) => svg("circle", { class: "repetition", cx: across, cy: y(value), r: 1.5 })));
     }
     const other = others[i];

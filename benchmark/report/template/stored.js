@@ -18,7 +18,10 @@ function drawStored(holder) {
   if (methods.length === 0) return nothing(holder);
   const sum = (sizes) => sizes.reduce((all, size) => all + size, 0);
   const most = Math.max(...methods.map(({ stored }) => sum(stored)), 1);
-  const left = Math.min(Math.max(...methods.map(({ label }) => textWidth(label))) + 8, 0.4 * holder.clientWidth);
+  const longest = Math.max(...methods.map(({ label }) => textWidth(label))) + 8;
+  // Long names have a line of their own above their bars.
+  const above = longest > 0.4 * holder.clientWidth ? 14 : 0;
+  const left = above ? 2 : longest;
   const width = Math.max(holder.clientWidth, 200) - left - 70;
   const kinds = data.kinds.map((kind, i) => ({ ...kind, i })).filter(({ i }) => methods.some(({ stored }) => stored[i]));
   const keys = kinds.map(({ name, colour }) => {
@@ -26,11 +29,11 @@ function drawStored(holder) {
     square.style.background = colour;
     return html("span", {}, square, name);
   });
-  const height = ROW * methods.length;
+  const height = (ROW + above) * methods.length;
   const root = svg("svg", { viewBox: `0 0 ${left + width + 70} ${height + 4}` });
   const points = methods.map(({ k, label, stored }, row) => {
     const group = mark(k);
-    const y = ROW * row + 3;
+    const y = (ROW + above) * row + 3 + above;
     let start = left;
     for (const { i, colour } of kinds) {
       const size = (width * stored[i]) / most;
@@ -39,7 +42,8 @@ function drawStored(holder) {
     }
     const parts = kinds.filter(({ i }) => stored[i]).map(({ name, i }) => `${name}: ${bytesText(stored[i])}`);
     const lines = [label, `${bytesText(sum(stored))} in all`, ...parts];
-    const name = svg("text", { x: left - 6, y: y + 12, "text-anchor": "end" }, label);
+    const place = above ? { x: left, y: y - 3 } : { x: left - 6, y: y + 12, "text-anchor": "end" };
+    const name = svg("text", place, label);
     const beyond = data.backbone ? bytesText(sum(stored) - data.backbone) : bytesText(sum(stored));
     const element = pointMark(k, start, y + 8, lines.join(", "));
     element.classList.add("between");

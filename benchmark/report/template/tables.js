@@ -5,11 +5,16 @@ const ORDERS = {
   names: ["ascending", "descending", null],
 };
 
-/** Sort by a header's column: one way, the other way, and as it was. */
+const ORDER_TEXTS = { descending: "the highest first", ascending: "the lowest first" };
+const NAME_TEXTS = { descending: "from Z to A", ascending: "from A to Z" };
+
+/** Sort by a header's column: one way, the other way, and in the order of the run. */
 function makeSortable(table) {
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const headers = [...table.tHead.rows[0].cells];
+  const asRun = [...rows].sort((a, b) => a.dataset.place - b.dataset.place);
+  const said = table.closest(".scroll").previousElementSibling;
   headers.forEach((header, column) => {
     const kind = rows.some((row) => "value" in row.cells[column].dataset) ? "numbers" : "names";
     const button = html("button", { type: "button" }, ...header.childNodes);
@@ -18,7 +23,10 @@ function makeSortable(table) {
       const order = orders[(orders.indexOf(header.getAttribute("aria-sort")) + 1) % orders.length];
       headers.forEach((other) => other.removeAttribute("aria-sort"));
       if (order) header.setAttribute("aria-sort", order);
-      body.append(...(order ? sorted(rows, column, kind, order) : rows));
+      body.append(...(order ? sorted(asRun, column, kind, order) : asRun));
+      if (!said.matches(".order")) return;
+      const how = (kind === "names" ? NAME_TEXTS : ORDER_TEXTS)[order];
+      said.textContent = order ? `Sorted by ${button.textContent.trim()}, ${how}.` : "In the order of the run.";
     });
     header.append(button);
   });
@@ -37,4 +45,23 @@ function sorted(rows, column, kind, order) {
   }[kind];
   const rest = rows.filter((row) => !known.includes(row));
   return [...known.sort((a, b) => sign * compare(a, b)), ...rest];
+}
+
+/** Hide the rows of methods that are not shown, and say so at each table that has such rows. */
+function followChoice() {
+  const hidden = new Set(data.methods.filter((_, k) => !shown.has(k)).map(({ label }) => label));
+  for (const row of document.querySelectorAll("tr[data-label]")) row.hidden = hidden.has(row.dataset.label);
+  for (const table of document.querySelectorAll("table:has(tr[data-label])")) {
+    const area = table.closest(".scroll");
+    if (area.nextElementSibling?.matches(".filtered")) area.nextElementSibling.remove();
+    const rows = [...table.tBodies[0].rows];
+    const left = rows.filter((row) => !row.hidden).length;
+    if (left < rows.length) area.after(filterNote(left, rows.length));
+  }
+}
+
+function filterNote(left, all) {
+  const button = html("button", { type: "button" }, "Show all");
+  button.addEventListener("click", () => document.querySelector(".choice [data-show=all]").click());
+  return html("p", { class: "filtered" }, `${left} of ${all} rows: those of the `, html("a", { href: "#figures" }, "methods shown"), ". ", button);
 }

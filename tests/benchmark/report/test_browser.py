@@ -152,11 +152,12 @@ def mean(run, method, learned, task):
 
 def test_a_click_on_a_header_sorts_one_way_the_other_and_not_at_all(reader, run):
     finished = run.summary.dropna(subset="average_accuracy").sort_values("average_accuracy")["method"].to_list()
+    assert names(reader, "summary") == [*finished[::-1], "er"]
     for order, expected in (
-        ("descending", [*finished[::-1], "er"]),
-        # What has no value comes last, either way.
+        # What has no value comes last, either way. At first, the highest are first.
         ("ascending", [*finished, "er"]),
         (None, METHODS),
+        ("descending", [*finished[::-1], "er"]),
     ):
         button = reader.button("#summary-table", "Average accuracy (%)")
         button.click()
@@ -316,7 +317,7 @@ def test_charts_follow_the_width_of_the_window(reader):
 def test_paper_has_all_charts_and_tables_and_no_buttons(reader):
     reader.prefers("light", media="print")
     reader.driver.execute_script("dispatchEvent(new Event('beforeprint'))")
-    assert all(chart.is_displayed() for chart in reader.all(".chart svg, .matrices canvas, table:not(.heat)"))
+    assert all(chart.is_displayed() for chart in reader.all(".chart svg, .matrices svg, table:not(.heat)"))
     assert not reader.one(".choice .buttons").is_displayed()
     assert not reader.one("nav").is_displayed()
     assert "ValueError: the loss is <nan> & more" in reader.one("#unfinished pre").text
@@ -327,8 +328,9 @@ def test_without_a_script_there_are_tables_and_figures(reader, report):
     reader.driver.get(report.as_uri())
     assert reader.one("noscript img").is_displayed()
     assert not reader.one(".choice").is_displayed()
-    assert names(reader, "summary") == METHODS
+    assert set(names(reader, "summary")) == set(METHODS)
     assert reader.all("thead button") == []
+    assert reader.one("#summary-table th[aria-sort='descending']").text == "Average accuracy (%)"
     reader.emulate("setScriptExecutionDisabled", value=False)
 
 
@@ -461,3 +463,87 @@ def test_which_task_was_guessed(reader, run, tmp_path):
     Select(reader.one("#guesses-method")).select_by_visible_text("sgd")
     assert rules() == ["joint softmax", "centres"]
     assert cells()[0] == ["75", "25", ""]
+
+
+def test_tables_follow_the_choice_which_is_kept_on_reload(reader, report):
+    def rows(table):
+        return {row.text for row in reader.all(f"#{table} tbody tr:not([hidden]) th")}
+
+    reader.all(".choice input")[2].click()
+    reader.one(".spread input").click()
+    for again in (False, True):
+        if again:
+            reader.open(report)
+        assert rows("summary-table") == set(METHODS) - {"joint"}
+        assert rows("compute-table") == set(METHODS) - {"joint", "er"}
+        assert "joint" not in rows("methods")
+        assert curves(reader) == [0, 1, 3, 4]
+        assert not reader.all(".choice input")[2].is_selected()
+        assert not reader.one(".spread input").is_selected()
+        assert "4 of 5 rows" in reader.one("#summary .filtered").text
+    reader.button("#summary .filtered", "Show all").click()
+    reader.one(".spread input").click()
+    assert rows("summary-table") == set(METHODS)
+    assert reader.all(".filtered") == []
+    assert reader.driver.execute_script("return localStorage.length") == 0
+
+
+def test_bands_and_repetitions_can_be_switched_off(reader):
+    kinds = ".line.each, .band, .interval, .repetition"
+    assert len(reader.all("#average_accuracy .line.each")) == 3 * len(METHODS)
+    reader.one(".spread input").click()
+    assert reader.all(kinds) == []
+    assert len(reader.all("#average_accuracy .line")) == len(METHODS)
+    reader.one(".spread input").click()
+    assert reader.all(kinds)
+
+
+def test_a_table_says_how_it_is_sorted(reader):
+    def said():
+        return reader.one("#summary .order").text
+
+    assert said() == "Sorted by average accuracy, the highest first."
+    reader.button("#summary-table", "Forgetting (pp)").click()
+    assert said() == "Sorted by Forgetting (pp), the highest first."
+    reader.button("#summary-table", "Method").click()
+    assert said() == "Sorted by Method, from A to Z."
+
+
+def test_chance_is_told_in_the_charts_where_it_is_on_the_axis_and_where_not(reader, run, tmp_path):
+    high = results_of(tmp_path, run.manifest, run.accuracy.assign(accuracy=0.9), run.parameters, run.compute)
+    reader.open(write_page(high))
+    for name in ("average_accuracy", "first_task_accuracy", "accuracy_vs_compute"):
+        assert reader.one(f"#{name} .below").text == "Chance, 10.0 %, is below the axis."
+    low = results_of(tmp_path, run.manifest, run.accuracy.assign(accuracy=0.1), run.parameters, run.compute)
+    reader.open(write_page(low))
+    for name in ("average_accuracy", "first_task_accuracy", "accuracy_vs_compute"):
+        assert reader.one(f"#{name} .chance-label").text == "chance: 10.0 %"
+
+
+def test_losses_are_drawn_task_after_task(reader, run, tmp_path):
+    losses = {("clr", 0, 0): [[2.0, 1.0], [3.0, 0.5], [0.25]]}
+    reader.open(write_page(replace(run, path=tmp_path, losses=losses)))
+    assert reader.one("#loss .line").get_dom_attribute("d").count("L") == 4
+    points = [point.get_attribute("aria-label") for point in reader.all("#loss .point")]
+    assert points == [
+        "clr, while learning 1. flowers, loss from 2 to 1",
+        "clr, while learning 2. cars & <vans>, loss from 3 to 0.5",
+        "clr, while learning 3. birds, loss 0.25",
+    ]
+
+
+def test_columns_are_explained_without_a_pointer(reader):
+    details = reader.one("#summary .columns")
+    details.find_element(By.TAG_NAME, "summary").click()
+    assert "mean over j < T of R[T, j] - R[j, j]. Higher is better." in details.text
+
+
+def test_paper_has_numbers_in_matrices_and_two_charts_on_a_page(reader):
+    value = "#accuracy_matrix .value"
+    assert not reader.one(value).is_displayed()
+    reader.prefers("light", media="print")
+    assert reader.one(value).is_displayed()
+    assert len(reader.all(value)) == 4 * 6 + 1
+    # A page of A4 has 277 mm between margins of 1 cm.
+    for name in ("average_accuracy", "accuracy_vs_compute"):
+        assert reader.one(f"#{name}").rect["height"] <= 277 / 2 / 25.4 * 96

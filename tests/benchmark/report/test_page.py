@@ -85,7 +85,7 @@ def test_everything_is_there_as_text(tmp_path, run):
 
 def test_sections_are_listed_and_linked(tmp_path, run):
     _, page = written(tmp_path, run)
-    keys = ["summary", "unfinished", "figures", "ranks", "cost", "tasks", "settings"]
+    keys = ["summary", "unfinished", "figures", "ranks", "cost", "methods", "tasks", "settings", "glossary"]
     assert [attributes["id"] for tag, attributes in page.elements if tag == "section"] == keys
     assert [link for link in page.values("href") if link.startswith("#")] == [f"#{key}" for key in keys]
     assert len(page.values("id")) == len(set(page.values("id")))
@@ -252,3 +252,67 @@ def test_recipes_and_options_are_a_table_and_not_settings(tmp_path, run):
     assert not [each for each in page.texts if each.startswith("clr.recipe")]
     # An older version did not write them.
     assert "recipes-table" not in written(tmp_path, run)[0]
+
+
+def test_the_title_has_the_name_and_the_date_of_the_run(tmp_path, run):
+    folder = tmp_path / "my-<run>"
+    folder.mkdir()
+    text, page = written(folder, run, started="2026-11-29T22:11:50+00:00", finished="2026-11-30T22:56:58+00:00")
+    assert "my-<run>, 2026-11-30" in page.texts
+    assert "<title>my-&lt;run&gt;, 2026-11-30: folder:pictures on resnet18</title>" in text
+    # It goes on.
+    assert "my-<run>, 2026-11-29" in written(folder, run, started="2026-11-29T22:11:50+00:00", finished=None)[1].texts
+
+
+def test_tables_of_methods_are_sorted_by_accuracy_and_say_so(tmp_path, make_run, with_accuracy):
+    run = with_accuracy(make_run(["clr", "er", "sgd"], ["flowers"]), accuracy=[0.4, 0.8, 0.6])
+    text, page = written(tmp_path, run)
+    assert page.texts.count("Sorted by average accuracy, the highest first.") == 4
+    for table in ("summary", "storage", "compute", "efficiency"):
+        (body,) = re.findall(rf'id="{table}-table".*?<tbody>(.*?)</tbody>', text, re.DOTALL)
+        assert re.findall(r'<th scope="row">(.*?)</th>', body) == ["er", "sgd", "clr"]
+        assert re.findall(r'data-place="(.*?)"', body) == ["1", "2", "0"]
+    signs = re.findall(r'<th scope="col"[^>]* aria-sort="descending">(.*?)</th>', text)
+    assert signs == ["Average accuracy (%)"] * 2
+
+
+def test_every_column_is_explained_and_no_two_have_one_name(tmp_path, run):
+    text, _ = written(tmp_path, run)
+    tables = re.findall(r'<table class="numbers".*?</table>', text, re.DOTALL)
+    assert len(tables) >= 5
+    for table in tables:
+        headers = re.findall(r"<th scope=\"col\"(.*?)>(.*?)</th>", table)
+        assert len({header for _, header in headers}) == len(headers)
+        assert all("title=" in attributes for attributes, _ in headers), headers
+    # On a page, nobody can look below, or into docs/.
+    assert not re.findall(r'title="[^"]*(?:docs/|\(below\)|see below)', text)
+    assert text.count("What the columns mean") == len(tables)
+
+
+def test_a_line_for_each_known_method_with_its_paper(tmp_path, make_run):
+    _, page = written(tmp_path, make_run(["ewc:strength=500", "sgd", "mine"], ["flowers"]))
+    place = page.texts.index("Description and paper") + 1
+    assert page.texts[place : place + 3] == [
+        "ewc:strength=500",
+        "elastic weight consolidation, Fisher and anchor kept for each task",
+        "Elastic weight consolidation (Kirkpatrick et al., 2017, arXiv 1612.00796).",
+    ]
+    assert page.texts[place + 3] == "sgd"
+    assert page.texts[place + 6] != "mine"
+    assert "Methods" not in written(tmp_path, make_run(["mine"], ["flowers"]))[1].texts
+
+
+def test_there_is_a_glossary_and_there_are_tables_to_paste(tmp_path, run):
+    _, page = written(tmp_path, run)
+    assert {"chance level", "task oracle", "R[i, j], T", "backbone"} <= set(page.texts)
+    assert {"summary.md", "summary.tex"} <= set(page.values("href"))
+
+
+def test_losses_have_a_chart_where_they_are_kept(tmp_path, run):
+    assert "loss" not in written(tmp_path, run)[1].values("id")
+    losses = {("clr", 0, 0): [[2.0, 1.0], [1.5]], ("clr", 1, 0): [[3.0, 2.0], [0.5]]}
+    _, page = written(tmp_path, replace(run, losses=losses))
+    assert "loss" in page.values("id")
+    clr, other, _ = json.loads(page.scripts[0])["methods"]
+    assert clr["losses"] == [[2.5, 1.5], [1.0]]
+    assert other["losses"] is None

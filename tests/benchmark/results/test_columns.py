@@ -121,3 +121,12 @@ def test_a_new_metric_is_one_entry(tmp_path: Path) -> None:
         "37.5 (25.0 to 50.0) | Forgetting (pp)",
         "True",
     ]
+
+
+def test_no_table_has_two_columns_of_one_name() -> None:
+    tables = {table for column in (*COLUMNS, *RANKS, *INFERENCE, *EFFICIENCY) for table in column.headers}
+    assert len(tables) >= 7
+    for table in tables:
+        for over_orders in (False, True):
+            headers = [column.header(table, over_orders) for column in shown_in(table, over_orders)]
+            assert len(set(headers)) == len(headers), table
