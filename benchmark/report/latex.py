@@ -104,7 +104,7 @@ def _blocks(table: Table) -> list[_Block]:
 
 
 def _groups(widths: Mapping[int, float], room: float) -> list[list[int]]:
-    """The columns in as few groups as fit the room, and these about equally wide.
+    """The columns in as few groups as fit the room; where one would be left alone, these are about equally wide.
 
     Args:
         widths: number of a column -> its width, in points.
@@ -123,7 +123,7 @@ def _groups(widths: Mapping[int, float], room: float) -> list[list[int]]:
         return groups
 
     found = packed(room)
-    for percent in range(99, 0, -1):
+    for percent in range(99 if len(found[-1]) == 1 else 0, 0, -1):
         narrower = packed(room * percent / 100)
         if len(narrower) > len(found):
             break

@@ -37,6 +37,8 @@ COMPUTE = "Training compute (fine-tuning = 1)"
 
 # First to the side of a point, because methods of equal cost are above one another.
 _DIRECTIONS = ["east", "west", "northeast", "southeast", "northwest", "southwest", "north", "south"]
+# The size of a point's marker, in points.
+_MARKER = 6
 # Inches that a label stays away from its point.
 _GAP = 0.06
 
@@ -114,7 +116,7 @@ def _draw(axes: Axes, point: Point) -> None:
             [100 * spot.accuracy],
             color=look.colour,
             marker=look.marker,
-            markersize=6,
+            markersize=_MARKER,
             markerfacecolor=fill,
             markeredgewidth=0.5 if spot.oracle else 1,
             zorder=3,
@@ -124,16 +126,35 @@ def _draw(axes: Axes, point: Point) -> None:
 def _label(axes: Axes, points: Sequence[Point], frame: Frame) -> bool:
     """Write the name of each method near its main point; whether there was a free place for each of them.
 
-    If labels find no place that no line to another label crosses, they may stand further away, and on such lines.
+    If labels find no place that no line to another label crosses, they may stand further away, and on such lines. A
+    place is not free either if the line to it runs through the marker of another point.
     """
     near, far = (0.3, 400, True), (0.6, 2000, False)
     for max_distance, candidates, apart in (near, far):
         texts, lines = _allocated(axes, points, frame, max_distance, candidates, apart)
-        if None not in texts:
+        if None not in texts and not _run_through(axes, points, lines):
             return True
         for artist in filter(None, [*texts, *lines]):
             artist.remove()
     _allocated(axes, points, frame, *far, everything=True)
+    return False
+
+
+def _run_through(axes: Axes, points: Sequence[Point], lines: Sequence[Line2D | None]) -> bool:
+    """Whether a line from a point to its name runs through the marker of another point."""
+    places = axes.transData.transform([(spot.cost, 100 * spot.accuracy) for point in points for spot in point.spots])
+    radius = _MARKER / 2 * axes.figure.dpi / 72
+    for point, line in zip(points, lines, strict=True):
+        if line is None:
+            continue
+        own = axes.transData.transform((point.main.cost, 100 * point.main.accuracy))
+        start, end = axes.transData.transform(np.column_stack(line.get_data()))
+        along = end - start
+        share = ((places - start) @ along / max(float(along @ along), 1e-9)).clip(0, 1)
+        away = np.linalg.norm(start + share[:, None] * along - places, axis=1)
+        others = np.linalg.norm(places - own, axis=1) > radius
+        if (away[others] < radius).any():
+            return True
     return False
 
 

@@ -24,7 +24,7 @@ def efficiency_table(summary: pd.DataFrame, compute: pd.DataFrame, manifest: Man
         manifest: of the run.
     """
     table = summary[summary["average_accuracy"].notna()].reset_index(drop=True)
-    table = table.merge(compute[["method", "training_flops"]], on="method", how="left")
+    table["training_flops"] = table["method"].map(compute.set_index("method")["training_flops"])
     points = 100 * (table["average_accuracy"] - table["chance_level"])
     # Nothing can be divided by the bytes of a method that stores no more than the backbone.
     table["points_per_megabyte"] = points / (table["stored_bytes"] / 1e6).where(table["stored_bytes"] > 0)

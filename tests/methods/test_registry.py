@@ -305,3 +305,29 @@ def test_a_name_may_be_odd(name):
     registry = Registry("method")
     registry.register(name)(type("Mine", (), {}))
     assert registry.names() == [name]
+
+
+def test_documentation_is_read_without_importing_the_class(tmp_path, monkeypatch):
+    package = tmp_path / "documented_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    documented = '    """Mine (Me, 2020),\n    in two lines.\n\n    More.\n    """\n'
+    text = f'raise RuntimeError("imported")\n\n\nclass Mine:\n{documented}'
+    (package / "mine.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = Registry("method")
+    registry.add_lazy("mine", "documented_package.mine:Mine", "mine")
+    registry.add_lazy("gone", "documented_package.gone:Gone", "gone")
+    registry.add_lazy("lost", "no_such_package.gone:Gone", "lost")
+    assert registry.documentation("mine") == "Mine (Me, 2020), in two lines."
+    assert registry.documentation("gone") == registry.documentation("lost") == ""
+
+    @registry.register("loaded")
+    class Loaded:
+        """Loaded, in
+        two lines.
+
+        More.
+        """
+
+    assert registry.documentation("loaded") == "Loaded, in two lines."

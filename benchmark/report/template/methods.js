@@ -71,7 +71,8 @@ function buildLegend(changed) {
   const items = boxes.map((box, k) => legendItem(box, k));
   choice.querySelector("ul").append(...items);
 
-  const spread = choice.querySelector(".spread input");
+  const spread = html("input", { type: "checkbox", autocomplete: "off" });
+  choice.querySelector(".spread").append(html("label", {}, spread, "Bands, intervals and single repetitions"));
   const update = () => {
     spreadShown = spread.checked;
     boxes.forEach((box, k) => {

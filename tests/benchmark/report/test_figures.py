@@ -9,12 +9,14 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from benchmark.report.figures import NAMES, draw_figures
 from benchmark.report.layout import shorten, spread, text_inches
-from benchmark.report.points import points_of
-from benchmark.report.scatter import draw_scatter
+from benchmark.report.points import Point, Spot, points_of
+from benchmark.report.scatter import _run_through, draw_scatter
 from benchmark.report.style import RC
 from benchmark.report.table import MINUS
 from benchmark.results.matrices import drawn_runs
@@ -312,3 +314,11 @@ def test_variants_are_told_apart_in_every_figure(tmp_path):
         shown = [text for text in texts(tmp_path / f"{name}.svg") if text.startswith("ewc")]
         assert ["100" in text for text in shown] == [True, False]
         assert ["500" in text for text in shown] == [False, True]
+
+
+@pytest.mark.parametrize(("end", "through"), [(2.0, True), (0.9, False)])
+def test_a_line_to_a_label_keeps_away_from_the_marker_of_another_point(end, through):
+    axes = Figure(figsize=(4, 4)).add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 3), ylim=(0, 100))
+    points = [Point(name, Spot(0.5, x, True), None, math.nan, ()) for name, x in (("a", 0.5), ("b", 1.5))]
+    assert _run_through(axes, points, [Line2D([0.5, end], [50, 50]), None]) == through

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
@@ -22,8 +23,9 @@ CHINESE = "数字"
 def pixels(text):
     figure = Figure(figsize=(1, 0.3), dpi=100)
     figure.text(0, 0.2, text)
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., 0].copy()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., 0].copy()
 
 
 @pytest.fixture

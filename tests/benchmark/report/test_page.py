@@ -103,7 +103,7 @@ def test_what_failed_is_told_with_its_cause(tmp_path, run):
     _, page = written(tmp_path, run, orders=orders, cells=cells)
     row = page.texts.index("Cause") + 1
     assert page.texts[row:][:5] == [METHODS[2], "1", "1", "failed", "ValueError: the loss is <nan> & more"]
-    assert "details" not in {tag for tag, _ in page.elements}
+    assert "pre" not in {tag for tag, _ in page.elements}
     cells = [{**run.manifest.cells[0], "seed": k, "order": k} for k in (0, 1)]
     _, page = written(tmp_path, run, orders=orders, cells=cells)
     assert "2, each a seed of its own in an order of its own" in page.texts
@@ -299,7 +299,7 @@ def test_a_line_for_each_known_method_with_its_paper(tmp_path, make_run):
     ]
     assert page.texts[place + 3] == "sgd"
     assert page.texts[place + 6] != "mine"
-    assert "Methods" not in written(tmp_path, make_run(["mine"], ["flowers"]))[1].texts
+    assert "Description and paper" not in written(tmp_path, make_run(["mine"], ["flowers"]))[1].texts
 
 
 def test_there_is_a_glossary_and_there_are_tables_to_paste(tmp_path, run):
