@@ -268,8 +268,8 @@ def test_a_kept_run_is_read_as_the_run_itself(run: Path, kept: Path) -> None:
     assert after.statistics.verdict == before.statistics.verdict
     for name in ("summary.csv", "inference.csv"):
         assert (kept / name).read_bytes() == (run / name).read_bytes()
-    # The share of tasks guessed right is known, but not its lowest and highest repetition. In summary.tex, whose columns
-    # are as wide as their texts, others may follow below.
+    # The share of tasks guessed right is known, but not its lowest and highest repetition. The columns of summary.tex
+    # are as wide as their texts, so that others may follow below.
     text, found = re.subn(r"(mahalanobis [|] [\d.]+) \([^)]*\)", r"\1", (run / "summary.md").read_text())
     assert found == len(METHODS)
     assert (kept / "summary.md").read_text() == text
