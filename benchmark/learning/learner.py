@@ -211,12 +211,14 @@ def _learn(
     bench.network.use_head(key, classes)
     bench.lay_out(cell.memory_format)
     method.generator = torch.Generator().manual_seed(cell.derive(number, "method"))
-    method.kept = {name: _kept(method, name, tensor, cell.device) for name, tensor in state.memory.items()}
+    # In one order, whether it was kept a moment ago or read from its file: sums over it must have the same bits.
+    memory = sorted(state.memory.items())
+    method.kept = {name: _kept(method, name, tensor, cell.device) for name, tensor in memory}
 
     clock = Clock(cell.device)
     torch.manual_seed(cell.derive(number, "training"))
     if method.trains_task():
-        lasting = [state.memory[name] for name in sorted(state.memory)]
+        lasting = [tensor for _, tensor in memory]
         lesson = _in_steps(cell, bench, number, task, training, clock, on_epoch, checkpoints, lasting)
     else:
         lesson = _in_one_pass(cell, bench, task, training, clock, on_epoch)
@@ -227,8 +229,8 @@ def _learn(
         own |= bench.take_head(key)
         if method.trains_old_heads:
             tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
-    memory = {name: _memory(method, name, tensor) for name, tensor in method.kept.items()}
-    learned = State(number, _shared(bench), {**tasks, number: own}, memory)
+    kept = {name: _memory(method, name, tensor) for name, tensor in method.kept.items()}
+    learned = State(number, _shared(bench), {**tasks, number: own}, kept)
     return Learned(
         learned, lesson.operations, lesson.steps, timing, lesson.losses, lesson.features_cached, lesson.stopping
     )

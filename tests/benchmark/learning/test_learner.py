@@ -217,3 +217,17 @@ def test_clip_limits_a_step(make_cell: Callable[..., Cell], tiny_tasks: tuple[Ta
     steps += [after.tasks[1]["heads.1.weight"] - head.weight, after.tasks[1]["heads.1.bias"] - head.bias]
     length = torch.cat([step.detach().flatten() for step in steps]).norm().item()
     assert length == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_what_is_kept_comes_in_one_order_whether_it_was_stored_or_not(
+    make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file has its tensors by name, where 10 stands before 2: a sum over them must not depend on it."""
+    seen: list[list[str]] = []
+    monkeypatch.setattr(Method, "before_training_exp", lambda self, *args, **kwargs: seen.append(list(self.kept)))
+    cell = make_cell("sgd")
+    training = Training(Recipe(), epochs=1, batch_size=8)
+    state = learn(cell, start(cell), tiny_tasks[0], training).state
+    for names in (("own.2", "own.10", "own.1"), ("own.1", "own.10", "own.2")):
+        learn(cell, replace(state, memory={name: torch.zeros(1) for name in names}), tiny_tasks[1], training)
+    assert seen[1:] == [["own.1", "own.10", "own.2"]] * 2
