@@ -10,8 +10,8 @@ WORKDIR /project
 COPY . .
 RUN PIP_EXTRA_INDEX_URL="$PIP_EXTRA_INDEX_URL" pip install --no-cache-dir -c constraints.txt ".$EXTRAS"
 
-# Runs are written to /work/results, and decoded images to /work/cache: mount a folder there.
-WORKDIR /work
-ENV XDG_CACHE_HOME=/work/cache
+# Runs are written to /runs/results, and decoded images to /runs/cache: mount a folder there.
+WORKDIR /runs
+ENV XDG_CACHE_HOME=/runs/cache
 ENTRYPOINT ["continual-benchmark"]
 CMD ["--help"]

@@ -162,7 +162,7 @@ def _run(
         matrix = Matrix(run_folder, manifest, jobs, tell)
         write_config(folder, prepared.settings, execution)
         write_labels(folder, _labels(prepared.stream))
-        for text in prepared.told:
+        for text in prepared.told if process["tasks_left"] else ():
             tell(Told(text))
         with _checked(run_folder):
             executor.run(matrix.jobs, tell_all(_placed(manifest, process), matrix.handle, tell))
