@@ -54,7 +54,7 @@ _COSTS = (
     "Extra parameters per task",
     "Extra (% of the backbone)",
     "Inference per image",
-    f"{TIMES} backbone",
+    f"Inference ({TIMES} backbone)",
 )
 
 # Patterns of tensors' names that are shown of a part.

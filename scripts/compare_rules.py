@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmark.config import Execution, Settings, parse_methods, parse_seeds
 from benchmark.planning.preparation import Prepared, prepare_run
-from benchmark.progress.notebook import progress_bars
+from benchmark.progress.shown import shown
 from benchmark.results.tables import read_table
 from benchmark.running.runner import run
 from benchmark.task_inference.rules import RULES
@@ -32,7 +32,7 @@ def on_validation_images(prepared: Prepared) -> Prepared:
 def compare(prepared: Prepared, folder: Path) -> pd.DataFrame:
     """The rows of inference.csv, of a run that is written into a folder."""
     execution = Execution(jobs=1, in_process=True)
-    with progress_bars(prepared.epochs_in_all([{"method": m.label} for m in prepared.methods])) as progress:
+    with shown(prepared.epochs_in_all([{"method": m.label} for m in prepared.methods])) as progress:
         run(prepared, execution, folder, ["compare_rules"], progress.handle)
     return read_table(folder / "inference.csv")
 

@@ -68,11 +68,11 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def without_tasks() -> Callable[[str], str]:
-    """without_tasks(text): what was printed, less the lines that tell what the tasks of a stream have."""
+    """without_tasks(text): what was printed, less the lines about tasks of the stream and about those learned."""
 
     def without(text: str) -> str:
         lines = text.splitlines(keepends=True)
-        return "".join(line for line in lines if not re.match(r"task \d+ of \d+, ", line))
+        return "".join(line for line in lines if not re.match(r"task \d+ of \d+, |\[\d+:\d\d:\d\d\] ", line))
 
     return without
 

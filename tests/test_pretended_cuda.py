@@ -293,7 +293,7 @@ FAULTS: dict[str, tuple[str, Plant, type[Exception], str]] = {
         "online-ewc",
         lambda patch: patch.setattr(learner, "detached", lambda tensor: tensor.detach().clone()),
         WrongError,
-        "memory-3/fisher' is stored on the GPU",
+        "memory-3/anchor' is stored on the GPU",
     ),
     "a network that is not wholly on the GPU": (
         "sgd",

@@ -57,10 +57,13 @@ class Lines:
     def handle(self, event: Event) -> None:
         """Tell what happens."""
         match event:
-            case Note(text) | Told(text):
+            case Note(text):
                 self._say(text)
+            # As on a terminal: a program may look for these.
+            case Told(text):
+                self._write(printable(text))
             case Warned(text):
-                self._say(f"warning: {text}")
+                self._write(printable(f"warning: {text}"))
             case CellBegan(name):
                 self._passes.begin(event)
                 self._cells[name] = _Learning(event.epochs)
@@ -77,7 +80,7 @@ class Lines:
                 self._end(name)
             case CellFailed(name, cause):
                 self._end(name)
-                self._say(f"{name} failed: {cause}")
+                self._write(printable(f"{name} failed: {cause}"))
 
     def _epoch(self, name: str, cell: _Learning) -> None:
         cell.done += 1

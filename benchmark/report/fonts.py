@@ -23,14 +23,17 @@ def drawing(texts: Iterable[str]) -> Iterator[None]:
     Args:
         texts: names of methods and tasks.
     """
-    missing = {ord(character) for text in texts for character in printable(text)} - _characters(_usual())
+    usual = _characters(_usual())
+    # In the order of the texts.
+    found = dict.fromkeys(ord(character) for text in texts for character in printable(text))
+    missing = {number for number in found if number not in usual}
     families = _families(missing)
     settings = {**RC, "font.family": [*RC["font.sans-serif"], *families]} if families else RC
     with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
         yield
     if missing:
-        shown = "".join(map(chr, sorted(missing)[:10]))
+        shown = "".join(chr(number) for number in [*filter(missing.__contains__, found)][:10])
         warnings.warn(
             f"no font of this machine has the characters {shown}, so that the .png figures show boxes in their place; "
             "install one that has them, as Noto Sans CJK, and run report again. The .svg figures and the page use the "

@@ -259,7 +259,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
 def _name(folder: Path, manifest: Manifest) -> str:
     """The run's name, and the day on which it ended, or began if it has not ended."""
     day = str(manifest.get("finished") or manifest.get("started") or "")[:10]
-    return ", ".join(filter(None, [folder.resolve().name, day]))
+    return ", ".join(filter(None, [manifest.get("name") or folder.resolve().name, day]))
 
 
 def _by_accuracy(results: Results) -> Callable[[Table], Table]:

@@ -109,6 +109,8 @@ def joined(paths: Sequence[Path], folder: Path, argv: list[str], reference: str 
         raise UserError(f"--name {folder.name}: there is something in {folder} already; give another --name")
     manifest = joined_manifest(sources, cells, argv)
     manifest["reference"] = reference or manifest["reference"]
+    # The page is made before the folder has its name.
+    manifest["name"] = folder.name
     with building(folder) as partial:
         run = RunFolder(partial)
         with writing(folder):

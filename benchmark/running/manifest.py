@@ -144,7 +144,8 @@ def check_same(
             f"{option} {name}: that {kind} exists, but this version of the program draws other random numbers; "
             f"go on with the version that began it, or give another {option}"
         )
-    _check_methods(old, new, option, name, kind)
+    if kind == "run":
+        _check_methods(old, new, option, name)
     # Files of `tune` and manifests of older versions have no budgets.
     if not growing and old.get("budgets", {}) != new.get("budgets", {}):
         raise UserError(
@@ -153,10 +154,10 @@ def check_same(
         )
 
 
-def _check_methods(old: dict[str, Any], new: dict[str, Any], option: str, name: object, kind: str) -> None:
+def _check_methods(old: dict[str, Any], new: dict[str, Any], option: str, name: object) -> None:
     """Refuse to go on with a version in which a default of a method is another one.
 
-    Manifests of older versions have no methods, and files of `tune` have other entries of that name.
+    Manifests of older versions have no methods.
     """
     for label, resolved in new.get("methods", {}).items():
         for part, values in resolved.items():
@@ -164,7 +165,7 @@ def _check_methods(old: dict[str, Any], new: dict[str, Any], option: str, name: 
             changed = next((key for key, value in values.items() if before.get(key, value) != value), None)
             if changed is not None:
                 raise UserError(
-                    f"{option} {name}: that {kind} learned '{label}' with {changed}={_shown(before[changed])}, and "
+                    f"{option} {name}: that run learned '{label}' with {changed}={_shown(before[changed])}, and "
                     f"this version of the program has another default, {changed}={_shown(values[changed])}; go on with "
                     f"the version that began it, or give another {option}"
                 )

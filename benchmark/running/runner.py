@@ -147,8 +147,8 @@ def _run(
     process |= {"workers": executor.workers, "gpus_per_cell": executor.share or None}
     epochs = prepared.epochs_in_all(manifest["cells"])
     with (
-        logged(folder, epochs, process["command"], tell) as tell,
         tracked(execution.tracker, run_folder, manifest, tell) as (tell, publish),
+        logged(folder, epochs, process["command"], tell) as tell,
     ):
         # An evaluation that is copied from another cell is not repeated, so it is not verified.
         share = not execution.verify_evaluations

@@ -46,7 +46,7 @@ def failure_of(error: Exception) -> Failure:
         said = first_line(memory).partition(" GPU 0 has")[0].rstrip(".")
         cause = f"{said}; a smaller --batch-size needs less memory"
     else:
-        cause = first_line(broken or error) + _place(error)
+        cause = first_line(broken) if broken else first_line(error) + _place(error)
     return Failure(
         cause,
         traceback.format_exc(),

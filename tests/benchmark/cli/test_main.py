@@ -520,7 +520,7 @@ def test_a_method_that_fails_does_not_stop_the_others_and_is_tried_again(place, 
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["status"] == "failed"
     assert [(cell["status"], cell["cause"]) for cell in manifest["cells"]] == [
-        ("failed", "RuntimeError: out of luck"),
+        ("failed", "RuntimeError: out of luck, in before_backward (plugin.py, line 12)"),
         ("succeeded", None),
     ]
     assert "in before_backward" in manifest["cells"][0]["traceback"]
