@@ -169,9 +169,16 @@ def read_newest(folder: Path) -> tuple[State, Records] | None:
         None if no task is learned.
 
     Raises:
-        UserError: a file of the state is damaged or missing.
+        UserError: a record, or a file of the state, is damaged or missing.
     """
     records = read_records(folder)
+    unread = record_path(folder, len(records) + 1)
+    # A record is there as a whole or not at all, also while a run goes on.
+    if unread.exists() and len(read_records(folder)) == len(records):
+        raise UserError(
+            f"{unread} is damaged; give the command of the run again with its --name, which learns again what cannot "
+            "be read"
+        )
     if not records:
         return None
     used = {stem: value for stem, value in records[-1]["checksums"].items() if not stem.startswith(_MEMORY)}

@@ -34,8 +34,7 @@ def card_of(learned: Learned, places: Sequence[int], values: int, among_all: boo
             "shape": ["any number", channels, size, size],
             "dtype": "uint8",
             "values": "0 to 255; channels are red, green, blue" if channels == 3 else "0 to 255; grey",
-            "before": f"resize to {size}x{size} with bilinear filtering and antialiasing; lay transparent parts on "
-            "white; the normalisation is inside",
+            "before": _preparation(learned),
         },
         "output": {
             "name": "logits",
@@ -57,6 +56,21 @@ def card_of(learned: Learned, places: Sequence[int], values: int, among_all: boo
         "versions": learned.manifest.get("versions"),
         "licence": {"program": "", "data": "", "backbone_weights": ""},
     }
+
+
+def _preparation(learned: Learned) -> str:
+    """What is done to an image file before the network sees it, as the run did it."""
+    size, reading = learned.image_size, learned.reading
+    steps = ["turn it upright as its EXIF tag says", "lay transparent parts on white"]
+    if reading.grey_range:
+        low, high = reading.grey_range
+        steps.append(f"scale greys of more than 8 bits so that {low:g} is black and {high:g} is white")
+    if learned.channels == 1:
+        steps.append("take the luma of its colours (ITU-R 601)")
+    if reading.resize == "crop":
+        steps.append("cut out the largest square in its middle")
+    steps.append(f"resize it to {size}x{size}, whatever its shape, with bilinear filtering and antialiasing")
+    return "; ".join([*steps, "the normalisation is inside"])
 
 
 def _task(learned: Learned, place: int, among_all: bool) -> Card:

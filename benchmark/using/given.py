@@ -59,7 +59,13 @@ class Pictures(ImageSource):
         self.labels = [0] * len(images)
 
     def read(self, index: int) -> Image.Image:
-        return self._images[index]
+        image = self._images[index]
+        try:
+            # Pillow reads an open file only now.
+            image.load()
+        except Exception as error:
+            raise UserError(f"image {index} cannot be read ({error}); replace or remove it") from error
+        return image
 
 
 def images_of(given: Given) -> ImageSource:
@@ -99,6 +105,8 @@ def _rows(given: Any) -> list[Any]:
     """The images of an array or tensor of several; or the items of any iterable."""
     if isinstance(given, np.ndarray | Tensor) and given.ndim < 4:
         return [given]
+    if not isinstance(given, Iterable):
+        raise UserError(f"images: {given!r} is neither a path nor an image; give paths or images, one or several")
     return list(given)
 
 

@@ -158,7 +158,7 @@ class _Submissions:
         if not calls:
             return []
         try:
-            with _errors_in(self._folder / "submitit.err"):
+            with _errors_in(self._folder / "submitit.err"), _own_modules():
                 return self._submitter.submit_array(calls)
         except (UncompletedJobError, FailedSubmissionError, OSError) as error:
             raise UserError(
@@ -293,6 +293,27 @@ def _submitter(folder: Path, name: str, slurm: Slurm) -> submitit.AutoExecutor:
     given = {option: value for option, value in options.items() if value}
     submitter.update_parameters(name=name, slurm_srun_args=srun, **given)
     return submitter
+
+
+@contextmanager
+def _own_modules() -> Iterator[None]:
+    """Let jobs that are submitted in the block import this program, and not modules of the user's of the same name.
+
+    They begin with `python -m`, which looks in the current folder first. Jobs inherit the environment.
+    """
+    home = str(Path(__file__).resolve().parents[3])
+    path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
+    given = {"PYTHONSAFEPATH": "1", "PYTHONPATH": path}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

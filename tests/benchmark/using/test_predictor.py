@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from benchmark.checks.tiny import three_tasks
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.state import part_path
 from benchmark.using import predictor as predicting
+from benchmark.using.given import images_of
 from benchmark.using.learned import read_learned
 from benchmark.using.predictor import COLUMNS, Predictor
 from methods.errors import UserError
@@ -224,3 +226,29 @@ def test_a_run_without_names_of_classes_has_their_numbers(tasked: Path, tmp_path
     named = load_results(tasked).predictor("clr", task=TASKS[0].name)(TASKS[0].test.images)
     assert found["class"].tolist() == named["class"].tolist()
     assert found["class_name"].isna().all()
+
+
+def test_a_picture_that_pillow_cannot_finish_reading_is_a_row_with_its_cause(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    pictures = images_of([Image.open(tmp_path / "a.png"), Image.open(tmp_path / "cut.png")])
+    assert pictures.read(0).size == (64, 64)
+    with pytest.raises(UserError, match="image 1 cannot be read"):
+        pictures.read(1)
+
+
+@pytest.mark.parametrize("given", [3, None])
+def test_what_is_neither_a_path_nor_an_image_is_refused(given: Any) -> None:
+    with pytest.raises(UserError, match="is neither a path nor an image"):
+        images_of(given)
+
+
+def test_a_damaged_record_is_named_and_no_older_state_answers(tasked: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tasked, run)
+    (path,) = run.glob("cells/clr/seed-0/after-3.json")
+    path.write_text("junk")
+    with pytest.raises(UserError, match=re.escape(f"{path} is damaged; give the command of the run again")):
+        read_learned(RunFolder(run), "clr")

@@ -69,6 +69,8 @@ def test_the_bytes_are_those_of_one_process_even_if_a_job_is_killed_or_moved(
     capfd: pytest.CaptureFixture[str],
     without_tasks: Callable[[str], str],
 ):
+    # A job must not take it for this program's package.
+    (place.path / "methods.py").write_text("raise RuntimeError('the file of the user ran')\n")
     expected = runs(place, exact, states, "alone", "mortal,displaced", "--jobs", "1")
     printed = capfd.readouterr()
     place.tell("die")
