@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbones.base import Backbone
-from benchmark.checks.base import Check, WrongError, move_random_states, process_state, refuse_changes
+from benchmark.checks.base import Check, WrongError, move_random_states, process_state, refuse_changes, state_before
 from benchmark.checks.gpu import GPU_CHECK
 from benchmark.checks.instance import Instances
 from benchmark.checks.options import OPTION_CHECKS
@@ -190,7 +190,7 @@ def runs_on_a_gpu(subject: BackboneSubject) -> None:
 
 def leaves_the_process_alone(subject: BackboneSubject) -> None:
     """It does not change threads, default types and random states of the process."""
-    before = process_state()
+    before = state_before()
     subject.features(subject.fresh())
     refuse_changes([name for name, value in process_state().items() if value != before[name]])
 

@@ -126,6 +126,12 @@ def move_random_states() -> None:
     torch.rand(1)
 
 
+def state_before() -> dict[str, object]:
+    """Move the random states, and return the state of the process: a seed that is set must lead to another state."""
+    move_random_states()
+    return process_state()
+
+
 def process_state() -> dict[str, object]:
     """Return the state of the whole process, by name in words."""
     return {

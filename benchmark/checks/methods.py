@@ -10,7 +10,15 @@ from pathlib import Path
 
 import torch
 
-from benchmark.checks.base import Check, WrongError, move_random_states, process_state, refuse_changes, same_bytes
+from benchmark.checks.base import (
+    Check,
+    WrongError,
+    move_random_states,
+    process_state,
+    refuse_changes,
+    same_bytes,
+    state_before,
+)
 from benchmark.checks.batches import BATCH_CHECKS
 from benchmark.checks.costs import COST_CHECKS
 from benchmark.checks.gpu import GPU_CHECK
@@ -289,7 +297,7 @@ def copes_with_spare_layers(subject: MethodSubject) -> None:
 def leaves_the_process_alone(subject: MethodSubject) -> None:
     """It does not change threads, default types and random states of the process."""
     cell = subject.cell()
-    before = process_state()
+    before = state_before()
     learn(cell, start(cell), subject.tasks[0], subject.training())
     changed = [name for name, value in process_state().items() if value != before[name]]
     # The learner sets this seed once, for the whole training.

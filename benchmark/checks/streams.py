@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from benchmark.checks.base import Check, WrongError, move_random_states, process_state, refuse_changes
+from benchmark.checks.base import Check, WrongError, move_random_states, process_state, refuse_changes, state_before
 from benchmark.checks.instance import Instances
 from benchmark.checks.options import OPTION_CHECKS, place_of
 from benchmark.images.source import ImageSource
@@ -198,7 +198,7 @@ def splits_are_apart(subject: StreamSubject) -> str | None:
 
 def leaves_the_process_alone(subject: StreamSubject) -> None:
     """It does not change random states of the process."""
-    before = process_state()
+    before = state_before()
     subject.raw(2)
     refuse_changes([name for name, value in process_state().items() if value != before[name]])
 

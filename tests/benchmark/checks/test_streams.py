@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from benchmark.checks.base import examine_one
@@ -120,6 +121,16 @@ def test_a_broken_copy(check, changes, says, broken, lab) -> None:
     assert "\n" not in text
 
 
+def test_a_seed_is_noticed_wherever_the_random_state_was(broken, lab) -> None:
+    """Something else in the process may have set the same seed just before."""
+    check, changes, says = BROKEN[-1]
+    file = broken(lab / "gratings.py", changes)
+    for _ in range(2):
+        np.random.seed(2)
+        status, text = told(file, check)
+        assert (status, says in text) == ("failed", True)
+
+
 def test_the_examples_stream_passes(lab) -> None:
     (target,) = targets([str(lab / "gratings.py")])
     assert str(target) == "stream Gratings"
@@ -132,7 +143,6 @@ def test_the_embedded_stream_passes() -> None:
 
 
 def test_folders_pass(tmp_path) -> None:
-    import numpy as np
     from PIL import Image
 
     random = np.random.RandomState(0)
