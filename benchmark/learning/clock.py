@@ -123,8 +123,13 @@ class Clock:
         return self._last - before
 
     def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        elif self._device.type == "mps":
-            torch.mps.synchronize()
+        wait_for(self._device)
         return time.perf_counter()
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait for what a GPU still computes."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
 
+from benchmark.learning.clock import wait_for
 from benchmark.learning.operations import training_operations_per_image
 from benchmark.learning.precision import Precision, arithmetic, computing
 from benchmark.planning.estimate import StreamShape
@@ -61,7 +62,7 @@ def measure_speed(
         UserError: the backbone cannot take images of that size.
     """
     operations = training_operations_per_image(backbone, classes, image_size)
-    network = copy.deepcopy(backbone).to(device)
+    network = copy.deepcopy(backbone)
     network.heads.add("timed", classes)
     network.use_head("timed", classes)
     network.to(device).train().requires_grad_(True)
@@ -71,7 +72,7 @@ def measure_speed(
         shape = (images, backbone.channels, image_size, image_size)
         batch = torch.randint(256, shape, dtype=torch.uint8, device=device)
         labels = torch.arange(images, device=device) % classes
-        _wait(device)
+        wait_for(device)
         start = clock()
         for _ in range(steps):
             optimizer.zero_grad()
@@ -79,7 +80,7 @@ def measure_speed(
                 logits = network(batch)
             cross_entropy(logits.float(), labels).backward()
             optimizer.step()
-        _wait(device)
+        wait_for(device)
         return clock() - start
 
     with arithmetic(precision, device):
@@ -88,12 +89,6 @@ def measure_speed(
         seconds(images, 1)
         rate = _STEPS * images / seconds(images, _STEPS)
     return Speed(device.type, rate, rate * operations)
-
-
-def _wait(device: torch.device) -> None:
-    """Wait for what a GPU still computes."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def forecast(parameters: pd.DataFrame, compute: pd.DataFrame, speed: Speed, repetitions: int = 1) -> pd.DataFrame:
