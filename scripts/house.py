@@ -19,8 +19,9 @@ from pathlib import Path
 #: From the ground up. A room may import the rooms of its own line and of lines above it.
 FLOORS = (
     ("methods", "benchmark.progress", "benchmark.workers"),
-    ("benchmark.files", "benchmark.declaration", "benchmark.gpus", "benchmark.snapshots"),
+    ("benchmark.files", "benchmark.declaration", "benchmark.machine", "benchmark.snapshots"),
     ("benchmark.storage",),
+    ("benchmark.images.formats",),
     ("benchmark.images",),
     ("baselines.shared", "baselines.avalanche", "benchmark.backbones", "benchmark.streams"),
     ("baselines", "benchmark.backbones.mini", "benchmark.streams.mini"),

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmark.images.machine import usable_cores
+from benchmark.machine.limits import usable_cores
 
 #: Bytes of a block. Each block has its own checksum.
 BLOCK = 4 << 20

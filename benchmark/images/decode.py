@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from benchmark.images.depth import DepthError, check_colours, declared_white, eight_bits, is_deep, note_depth
-from benchmark.images.formats import FORMATS, READERS, unread_format
-from benchmark.images.sizes import Size, Sizes, sizes_of
+from benchmark.images.formats.depth import DepthError, check_colours, declared_white, eight_bits, is_deep, note_depth
+from benchmark.images.formats.known import FORMATS, READERS, unread_format
+from benchmark.images.formats.sizes import Size, Sizes, sizes_of
 from benchmark.images.source import ImageSource
 from methods.errors import UserError
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from benchmark.images.decode import PLAIN, Pixels, Reading, decode_and_measure, decode_readable
-from benchmark.images.machine import usable_cores
-from benchmark.images.sizes import Sizes, joined
+from benchmark.images.formats.sizes import Sizes, joined
 from benchmark.images.source import ImageSource
+from benchmark.machine.limits import usable_cores
 from benchmark.workers import begin_worker, context
 from methods.errors import UserError
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch.backends import cuda, cudnn, mha, mkldnn
 
-from benchmark.gpus.visible import visible_gpus
+from benchmark.machine.gpus import visible_gpus
 from methods.devices import is_gpu
 from methods.errors import UserError
 

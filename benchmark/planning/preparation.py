@@ -11,10 +11,10 @@ import torch
 from benchmark.backbones import backbone_of
 from benchmark.backbones.base import Backbone
 from benchmark.config import Settings
-from benchmark.gpus.asking import ask
 from benchmark.images.decode import Reading
 from benchmark.learning.compilation import check_compiler
 from benchmark.learning.precision import check_precision, precision_warnings
+from benchmark.machine.asking import ask
 from benchmark.planning.budgets import Budget, check_budgets, fair_budgets, with_budgets
 from benchmark.planning.scenarios import check_classes, check_scenario, rules_for
 from benchmark.planning.usable import usable

@@ -13,8 +13,8 @@ import torch
 
 from benchmark.config import Execution
 from benchmark.files import remove_unfinished
-from benchmark.images.machine import cpu_quota
 from benchmark.images.thumbnails import thumbnail
+from benchmark.machine.limits import cpu_quota
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import CellBegan, CellEnded, Event, Listener, Note, Placed, Told, Warned, tell_all
 from benchmark.report.surest import pictured

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmark.gpus.visible import visible_gpus
+from benchmark.machine.gpus import visible_gpus
 
 _PACKAGES = ("continual-benchmark", "torch", "torchvision", "avalanche-lib", "numpy", "pillow", "safetensors")
 

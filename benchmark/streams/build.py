@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmark.images.decode import PLAIN, Reading
 from benchmark.images.decoder import Decoder
-from benchmark.images.sizes import joined
+from benchmark.images.formats.sizes import joined
 from benchmark.images.source import ImageSource
 from benchmark.images.store import store_folder
 from benchmark.streams import VALIDATION, streams

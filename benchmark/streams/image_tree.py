@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from benchmark.images.decode import read_image
-from benchmark.images.formats import EXTENSIONS
+from benchmark.images.formats.known import EXTENSIONS
 from benchmark.images.source import ImageSource
 from methods.errors import UserError
 from methods.names import printable

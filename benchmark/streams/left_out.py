@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.images.formats import what_is_missing
+from benchmark.images.formats.known import what_is_missing
 from benchmark.streams.image_tree import ImageTree, is_litter
 from methods.names import printable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmark.images.decode import Resize
-from benchmark.images.sizes import Sizes
+from benchmark.images.formats.sizes import Sizes
 from benchmark.streams.source import RawTask
 from methods.names import printable
 

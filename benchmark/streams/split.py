@@ -12,8 +12,8 @@ from torch import Tensor
 
 from benchmark.images.decode import PLAIN, Reading
 from benchmark.images.decoder import Decoder
+from benchmark.images.formats.sizes import Sizes, joined, read_sizes, write_sizes
 from benchmark.images.labelled import LabelledImages
-from benchmark.images.sizes import Sizes, joined, read_sizes, write_sizes
 from benchmark.images.source import ImageSource
 from benchmark.images.store import About, build_store, find_store, store_key
 from benchmark.streams.selection import Integers

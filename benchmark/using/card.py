@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.images.formats import FORMATS
+from benchmark.images.formats.known import FORMATS
 from benchmark.storage.answers import DERIVED
 from benchmark.using.learned import Learned
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 
 from benchmark.config import Execution, Settings, Slurm
-from benchmark.gpus.share import memory_fraction
-from benchmark.gpus.visible import visible_gpus
-from benchmark.images.machine import usable_memory
 from benchmark.learning.memory import training_memory
 from benchmark.learning.precision import check_precision
+from benchmark.machine.gpu_share import memory_fraction
+from benchmark.machine.gpus import visible_gpus
+from benchmark.machine.limits import usable_memory
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
 from benchmark.running.executors.cells import Cells

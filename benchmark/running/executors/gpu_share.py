@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.gpus.share import CONTEXT
-from benchmark.gpus.visible import Gpu
-from benchmark.images.machine import usable_cores
 from benchmark.learning.memory import training_memory
 from benchmark.learning.operations import training_operations_per_image
+from benchmark.machine.gpu_share import CONTEXT
+from benchmark.machine.gpus import Gpu
+from benchmark.machine.limits import usable_cores
 from benchmark.planning.preparation import Prepared
 
 # With more cells on a GPU, each would wait for the others.

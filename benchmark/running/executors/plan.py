@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmark.config import Settings
-from benchmark.gpus.share import limit_memory
+from benchmark.machine.gpu_share import limit_memory
 from benchmark.planning.budgets import Budget
 from benchmark.planning.preparation import Prepared, prepare_run
 from benchmark.running.executors.cells import Cells

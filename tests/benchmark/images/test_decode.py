@@ -7,8 +7,8 @@ from PIL import EpsImagePlugin, Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from benchmark.images.decode import MOST_SCANS, Reading, _scans, decode, decode_and_measure, read_image, to_rgb
-from benchmark.images.formats import FORMATS
-from benchmark.images.sizes import Sizes
+from benchmark.images.formats.known import FORMATS
+from benchmark.images.formats.sizes import Sizes
 from benchmark.images.source import ArrayImages, ImageSource
 from methods.errors import UserError
 

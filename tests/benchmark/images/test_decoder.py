@@ -17,7 +17,7 @@ from PIL import Image
 from benchmark.images import decoder as module
 from benchmark.images.decode import Reading, decode
 from benchmark.images.decoder import Decoder
-from benchmark.images.sizes import Sizes
+from benchmark.images.formats.sizes import Sizes
 from benchmark.images.source import ArrayImages
 from benchmark.streams.image_tree import FolderTree, TreeImages, ZipTree
 from methods.errors import UserError

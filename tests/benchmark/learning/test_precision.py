@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from benchmark.cli.main import main
 from benchmark.config import Settings
-from benchmark.gpus.visible import Gpu
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import Cell, learn, start
@@ -25,6 +24,7 @@ from benchmark.learning.precision import (
     computing,
 )
 from benchmark.learning.training import Training
+from benchmark.machine.gpus import Gpu
 from benchmark.planning.preparation import prepare_run
 from benchmark.results.answers import accuracy
 from benchmark.running.executors.plan import Plan

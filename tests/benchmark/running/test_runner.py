@@ -24,8 +24,8 @@ import torch
 
 from benchmark.cli.main import main
 from benchmark.config import Execution, Settings
-from benchmark.gpus import visible
-from benchmark.gpus.visible import Gpu
+from benchmark.machine import gpus
+from benchmark.machine.gpus import Gpu
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import EpochDone, Listener, Placed
 from benchmark.running import runner
@@ -343,9 +343,9 @@ def test_the_process_that_gives_out_jobs_never_touches_a_gpu(
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr("benchmark.planning.preparation.ask", lambda f, *given: asked.append(f.__name__))
     monkeypatch.setattr("benchmark.planning.preparation.warm_up", lambda: None)
-    monkeypatch.setattr(visible, "_asked", cache(visible._asked.__wrapped__))
-    gpus = (Gpu("made up", 80 << 30, (8, 0)),)
-    monkeypatch.setattr(visible, "ask", lambda f: asked.append(f.__name__) or gpus)
+    monkeypatch.setattr(gpus, "_asked", cache(gpus._asked.__wrapped__))
+    made_up = (Gpu("made up", 80 << 30, (8, 0)),)
+    monkeypatch.setattr(gpus, "ask", lambda f: asked.append(f.__name__) or made_up)
     monkeypatch.setattr(ProcessExecutor, "run", learn)
     assert main(["run", *options, "gpu", "--device", "cuda", "--precision", "bf16", "--compile"]) == 0
     assert touched == []

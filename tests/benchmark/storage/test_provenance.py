@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchmark.cli.main import main
-from benchmark.gpus.visible import Gpu
+from benchmark.machine.gpus import Gpu
 from benchmark.storage import processes, provenance
 from benchmark.storage.processes import differences, learning_processes
 from benchmark.storage.provenance import commit, several

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmark.cli.main import main
-from benchmark.images import formats
+from benchmark.images.formats import known
 from benchmark.streams import image_tree
 from benchmark.streams.build import build_stream
 from benchmark.streams.folder import FolderStream
@@ -63,8 +63,8 @@ def test_images_of_other_formats_are_told_with_their_class(task, extension):
 def test_images_that_a_package_would_read_are_told_with_its_name(task, extension, monkeypatch):
     kept = tuple(end for end in image_tree.EXTENSIONS if end not in (".heic", ".heif", ".hif"))
     monkeypatch.setattr(image_tree, "EXTENSIONS", kept)
-    missing = [replace(one, needs='pip install ".[heif]"' if one.name == "HEIF" else "") for one in formats._FORMATS]
-    monkeypatch.setattr(formats, "_FORMATS", missing)
+    missing = [replace(one, needs='pip install ".[heif]"' if one.name == "HEIF" else "") for one in known._FORMATS]
+    monkeypatch.setattr(known, "_FORMATS", missing)
     (task / "train" / "cat" / f"phone.{extension}").write_bytes(b"x")
     assert notes(task.parent) == [
         f"task 't' leaves out 1 image of a format that is not read (1 .{extension.lower()}, as train/cat/phone."

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmark.config import Execution, Settings
-from benchmark.gpus.visible import Gpu
+from benchmark.machine.gpus import Gpu
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
 from benchmark.running.executors.cells import Cells
@@ -34,7 +34,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """machine(threads=8, memory=64_000, gpus=2) -> from now on, this machine has that; memory in MB."""
 
     def become(threads: int, memory: int = 1_000_000, gpus: int = 0) -> None:
-        monkeypatch.setattr("benchmark.images.machine._OWN", Path("nowhere"))
+        monkeypatch.setattr("benchmark.machine.limits._OWN", Path("nowhere"))
         monkeypatch.setattr("torch.get_num_threads", lambda: threads)
         # Each has 8 GB, enough for 4 cells on tiny networks, which need little more than the 600 MB of CUDA itself.
         found = [Gpu("small", 8 << 30, (8, 0))] * gpus
@@ -113,8 +113,8 @@ def test_a_container_may_allow_less_memory_than_the_machine_has(
     machine(threads=8, memory=64_000)
     (tmp_path / "own").write_text("0::/\n")
     (tmp_path / "memory.max").write_text(f"{2600 * MEGABYTE}\n")
-    monkeypatch.setattr("benchmark.images.machine._OWN", tmp_path / "own")
-    monkeypatch.setattr("benchmark.images.machine._GROUPS", tmp_path)
+    monkeypatch.setattr("benchmark.machine.limits._OWN", tmp_path / "own")
+    monkeypatch.setattr("benchmark.machine.limits._GROUPS", tmp_path)
     # Of 2600 MB, four fifths are used.
     assert workers(choose(Execution(), seeds=20)[0]) == (2, 4, [])
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmark.config import Settings
-from benchmark.gpus.visible import Gpu
+from benchmark.machine.gpus import Gpu
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.gpu_share import cells_per_gpu
 from benchmark.streams.base import Stream, Task

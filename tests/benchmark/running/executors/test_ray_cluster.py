@@ -17,8 +17,8 @@ import torch
 
 from benchmark.cli.main import main
 from benchmark.config import Execution, Settings
-from benchmark.gpus import visible
-from benchmark.gpus.visible import Gpu
+from benchmark.machine import gpus
+from benchmark.machine.gpus import Gpu
 from benchmark.planning.preparation import Prepared, prepare_run
 from benchmark.running.executors import choice
 from benchmark.running.executors.plan import Plan
@@ -366,7 +366,7 @@ def test_a_node_does_not_touch_its_gpus(monkeypatch: pytest.MonkeyPatch):
 
     for name in ("_lazy_init", "init", "is_available", "device_count", "get_device_properties", "is_bf16_supported"):
         monkeypatch.setattr(torch.cuda, name, touched)
-    monkeypatch.setattr(visible, "_asked", lambda: (Gpu("H200", 150 << 30, (9, 0)), Gpu("T4", 15 << 30, (7, 5))))
+    monkeypatch.setattr(gpus, "_asked", lambda: (Gpu("H200", 150 << 30, (9, 0)), Gpu("T4", 15 << 30, (7, 5))))
     # Ray hides the GPUs from the task.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     here, warnings = ray_cluster._describe("cuda", "bf16")
@@ -379,7 +379,7 @@ def test_a_node_does_not_touch_its_gpus(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_gpus_of_the_driver_do_not_matter(cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch):
     cluster(GPUS)
-    monkeypatch.setattr(visible, "_asked", lambda: (Gpu("old", 1 << 30, (5, 0)),))
+    monkeypatch.setattr(gpus, "_asked", lambda: (Gpu("old", 1 << 30, (5, 0)),))
     with choice.site_of(*on_ray("cuda", "tf32")) as site:
         assert site.device == "cuda"
 

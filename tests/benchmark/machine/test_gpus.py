@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from benchmark.checks.pretended.cuda import MEMORY, pretended_gpu
-from benchmark.gpus import visible
-from benchmark.gpus.visible import Gpu, visible_gpus
+from benchmark.machine import gpus
+from benchmark.machine.gpus import Gpu, visible_gpus
 from methods.errors import UserError
 
 PROPERTIES = [
@@ -25,9 +25,9 @@ GPUS = (Gpu("NVIDIA H200", 150 << 30, (9, 0)), Gpu("Tesla T4", 15 << 30, (7, 5))
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """Nothing is remembered from other tests, or for them."""
-    visible._asked.cache_clear()
+    gpus._asked.cache_clear()
     yield
-    visible._asked.cache_clear()
+    gpus._asked.cache_clear()
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ def untouchable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_torch_knows_the_gpus(two_gpus: None):
-    assert visible._found() == GPUS
+    assert gpus._found() == GPUS
 
 
 @pytest.mark.usefixtures("untouchable")
 def test_another_process_is_asked_once(monkeypatch: pytest.MonkeyPatch):
     asked: list[Any] = []
-    monkeypatch.setattr(visible, "ask", lambda function: asked.append(function) or GPUS)
+    monkeypatch.setattr(gpus, "ask", lambda function: asked.append(function) or GPUS)
     assert [visible_gpus(), visible_gpus()] == [GPUS, GPUS]
-    assert asked == [visible._found]
+    assert asked == [gpus._found]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what torch says without a GPU")
@@ -67,7 +67,7 @@ def test_the_other_process_is_real():
 
 def test_a_process_that_uses_a_gpu_asks_no_other(two_gpus: None, monkeypatch: pytest.MonkeyPatch):
     """As a worker, which may not start one."""
-    monkeypatch.setattr(visible, "ask", None)
+    monkeypatch.setattr(gpus, "ask", None)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     assert visible_gpus() == GPUS
 
@@ -79,7 +79,7 @@ def test_the_pretended_gpu():
 
 def test_a_gpu_that_does_not_work_is_one_sentence_each_time(monkeypatch: pytest.MonkeyPatch):
     # Any function of torch that fails in the other process.
-    monkeypatch.setattr(visible, "_found", partial(torch.empty, -1))
+    monkeypatch.setattr(gpus, "_found", partial(torch.empty, -1))
     for _ in range(2):
         with pytest.raises(
             UserError, match=r"^--device cuda: torch cannot use the GPU here \(RuntimeError: Trying.*cpu$"

@@ -8,7 +8,7 @@ import os
 import pytest
 import torch
 
-from benchmark.gpus.asking import ask
+from benchmark.machine.asking import ask
 from methods.errors import UserError
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.images import formats
 from benchmark.images.decode import DECODER, read_image, to_rgb
+from benchmark.images.formats import known
 from methods.errors import UserError
 
 
@@ -19,7 +19,7 @@ def without() -> str:
         "import sys; sys.modules['pillow_heif'] = None\n"
         "from PIL import features\n"
         "features.modules.pop('avif', None); features.check_codec = lambda name: False\n"
-        "from benchmark.images.formats import EXTENSIONS, FORMATS, READERS, what_is_missing, unread_format\n"
+        "from benchmark.images.formats.known import EXTENSIONS, FORMATS, READERS, what_is_missing, unread_format\n"
         "print(FORMATS, '.avif' in EXTENSIONS, '.jp2' in EXTENSIONS, '.heic' in EXTENSIONS, sep='; ')\n"
         "print(what_is_missing(['a/b.HEIC', 'c.avif', 'd.svg', 'e.jp2']))\n"
         "print(what_is_missing(['d.svg', 'e.jpg', 'heic']) == '')\n"
@@ -40,13 +40,13 @@ def test_without_the_optional_readers():
 
 
 def test_the_versions_of_the_readers_are_part_of_the_key_of_decoded_images():
-    assert formats.READERS.startswith(f"Pillow {Image.__version__}")
-    assert DECODER.endswith(formats.READERS)
-    assert ("pillow-heif" in formats.READERS) == ("HEIF" in formats.FORMATS)
+    assert known.READERS.startswith(f"Pillow {Image.__version__}")
+    assert DECODER.endswith(known.READERS)
+    assert ("pillow-heif" in known.READERS) == ("HEIF" in known.FORMATS)
 
 
 def test_heic_under_another_name_says_what_to_install():
-    if "HEIF" in formats.FORMATS:
+    if "HEIF" in known.FORMATS:
         pytest.skip("pillow-heif is installed")
     data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
     with pytest.raises(UserError, match=r'^a\.jpg is a HEIF image, which is read after: pip install "\.\[heif\]"'):
@@ -66,7 +66,7 @@ def test_heic_is_read_and_upright():
     assert np.abs(image[16::32, 16::32, 0] - np.array([[80, 40], [160, 120], [240, 200]])).max() < 6
 
 
-@pytest.mark.skipif("AVIF" not in formats.FORMATS, reason="this Pillow does not read AVIF")
+@pytest.mark.skipif("AVIF" not in known.FORMATS, reason="this Pillow does not read AVIF")
 def test_avif_is_read_and_upright():
     blocks = np.kron(np.array([[40, 120, 200], [80, 160, 240]]), np.ones((32, 32))).astype(np.uint8)
     exif = Image.Exif()

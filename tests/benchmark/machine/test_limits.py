@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.images import machine
-from benchmark.images.machine import cpu_quota, usable_cores, usable_memory
+from benchmark.machine import limits
+from benchmark.machine.limits import cpu_quota, usable_cores, usable_memory
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no such limit")
@@ -38,8 +38,8 @@ def grouped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
             path = tmp_path / "groups" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text + "\n")
-        monkeypatch.setattr(machine, "_OWN", tmp_path / "own")
-        monkeypatch.setattr(machine, "_GROUPS", tmp_path / "groups")
+        monkeypatch.setattr(limits, "_OWN", tmp_path / "own")
+        monkeypatch.setattr(limits, "_GROUPS", tmp_path / "groups")
         monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 100}.__getitem__, raising=False)
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
 
@@ -87,5 +87,5 @@ def test_a_container_allows_less_than_there_is(
 
 def test_without_groups_the_machine_counts(grouped: Callable[..., None], monkeypatch: pytest.MonkeyPatch):
     grouped("0::/", {"memory.max": "300"})
-    monkeypatch.setattr(machine, "_OWN", Path("nowhere"))
+    monkeypatch.setattr(limits, "_OWN", Path("nowhere"))
     assert (usable_memory(), cpu_quota()) == (1000, None)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.gpus.share import limit_memory, memory_fraction
+from benchmark.machine.gpu_share import limit_memory, memory_fraction
 from methods.errors import UserError
 
 GIGABYTE = 1 << 30

@@ -2,7 +2,7 @@ from dataclasses import asdict
 
 import pytest
 
-from benchmark.images.sizes import Sizes, joined, read_sizes, sizes_of, write_sizes
+from benchmark.images.formats.sizes import Sizes, joined, read_sizes, sizes_of, write_sizes
 from benchmark.storage.json_files import sealed
 
 MET = Sizes((10, 40), (300, 200))

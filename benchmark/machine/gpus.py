@@ -11,7 +11,7 @@ from functools import cache
 
 import torch
 
-from benchmark.gpus.asking import ask
+from benchmark.machine.asking import ask
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from benchmark.images.decode import read_image, to_rgb
-from benchmark.images.depth import DepthError
-from benchmark.images.formats import FORMATS
+from benchmark.images.formats.depth import DepthError
+from benchmark.images.formats.known import FORMATS
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
