@@ -60,6 +60,17 @@ def flops_text(value: float) -> str:
     return _prefixed(value, "FLOP")
 
 
+def duration_text(seconds: float) -> str:
+    """A time in the two largest units that it has: 3 days 2 h, 2 h 5 min, 3 min 20 s, 0 s."""
+    rest = round(seconds)
+    counts: list[str] = []
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        counts.append(f"{count} {'day' if unit == 'days' and count == 1 else unit}")
+    first = next((place for place, count in enumerate(counts) if not count.startswith("0 ")), len(counts) - 1)
+    return " ".join(count for count in counts[first : first + 2] if not count.startswith("0 ")) or counts[first]
+
+
 def _prefixed(value: float, unit: str) -> str:
     prefixes = ("", "k", "M", "G", "T", "P", "E", "Z")
     power = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from benchmark.report.table import EMPTY
+from benchmark.report.table import EMPTY, duration_text
 from benchmark.report.text import aligned
 from benchmark.results.under_way import CellUnderWay, UnderWay
 from benchmark.storage.manifest import DIVERGED, FAILED, PENDING, RUNNING, SUCCEEDED
@@ -70,14 +70,3 @@ def _row(cell: CellUnderWay, view: UnderWay) -> Sequence[str]:
     status = "interrupted" if cell.status == RUNNING and not view.goes_on else cell.status
     task = cell.task if view.goes_on and cell.task else EMPTY
     return cell.name, status, f"{cell.learned}/{view.tasks}", task, accuracy, left
-
-
-def duration_text(seconds: float) -> str:
-    """A duration, in the two largest units that say something: 2 d 3 h, 1 h 05 min, 3 min 20 s, 45 s."""
-    whole = round(seconds)
-    minutes, hours = whole // 60, whole // 3600
-    if hours >= 24:
-        return f"{hours // 24} d {hours % 24} h"
-    if hours:
-        return f"{hours} h {minutes % 60:02} min"
-    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"

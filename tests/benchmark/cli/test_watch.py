@@ -80,7 +80,7 @@ def test_where_nobody_looks_it_is_printed_once(
     before = files(finished.parent)
     assert main(["watch", str(finished)]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("two on mini\ngoing on for " if going else "two on mini\nsucceeded after 1 h 00 min; 4 of 4 ")
+    assert out.startswith("two on mini\ngoing on for " if going else "two on mini\nsucceeded after 1 h; 4 of 4 ")
     assert err == ""
     assert files(finished.parent) == before
 

@@ -10,7 +10,7 @@ from benchmark.backbones import backbone_of
 from benchmark.learning.operations import training_operations_per_image
 from benchmark.planning.estimate import StreamShape
 from benchmark.planning.forecast import Speed, decoded_bytes, forecast, measure_speed
-from benchmark.report.forecast import duration_text, forecast_display
+from benchmark.report.forecast import forecast_display
 
 
 class Clock:
@@ -50,19 +50,3 @@ def test_time_and_disk_of_a_method() -> None:
 
 def test_decoded_images_take_a_byte_a_value() -> None:
     assert decoded_bytes(StreamShape(tasks=2, classes=3, images=10, image_size=4), channels=3) == 2 * 10 * 3 * 16
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.2, "1 s"),
-        (59.6, "1 min"),
-        (61, "1 min 1 s"),
-        (3600, "1 h"),
-        (3661, "1 h 1 min"),
-        (90000, "1 day 1 h"),
-        (172800 + 61, "2 days"),
-    ],
-)
-def test_times_have_two_units(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text

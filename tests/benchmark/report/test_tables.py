@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.report.latex import to_latex
 from benchmark.report.markdown import to_markdown
-from benchmark.report.table import EMPTY, MINUS, Cell, Table, bytes_text, flops_text
+from benchmark.report.table import EMPTY, MINUS, Cell, Table, bytes_text, duration_text, flops_text
 from benchmark.report.tables import compute_display, display_tables, rank_display, summary_display
 from benchmark.report.text import to_text
 from benchmark.results.blocks import Block
@@ -517,3 +517,23 @@ def test_methods_at_chance_are_never_bold(make_run, with_accuracy):
     assert best_of(summary_display(run)) == {("clr", "Average accuracy (%)")}
     # Without the two at chance there is one pair, which six blocks decide.
     assert len(run.statistics.pairs) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (4, "4 s"),
+        (3599.4, "59 min 59 s"),
+        (59.6, "1 min"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (3661, "1 h 1 min"),
+        (90000, "1 day 1 h"),
+        (86399, "23 h 59 min"),
+        (86400 * 3 + 3600 * 4 + 100, "3 days 4 h"),
+        (172800 + 61, "2 days"),
+    ],
+)
+def test_times_have_two_units(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
-from benchmark.report.under_way import duration_text, lines_of
+from benchmark.report.under_way import lines_of
 from benchmark.results.under_way import CellUnderWay, UnderWay
 
 CELLS = (
@@ -21,7 +19,7 @@ VIEW = UnderWay(True, "running", "four on tiny", 4, CELLS, 3725.0, 500.4, 12.0)
 def test_a_run_that_goes_on() -> None:
     assert lines_of(VIEW) == [
         "four on tiny",
-        "going on for 1 h 02 min; 6 of 16 tasks learned; about 8 min 20 s left; last written 12 s ago",
+        "going on for 1 h 2 min; 6 of 16 tasks learned; about 8 min 20 s left; last written 12 s ago",
         "",
         "cell         status     tasks  learns now  accuracy (%)        left",
         "clr, seed 0  succeeded    4/4  –                   81.2           –",  # noqa: RUF001
@@ -36,12 +34,12 @@ def test_a_run_that_goes_on() -> None:
 def test_the_end_of_a_run() -> None:
     drawing = replace(VIEW, cells=CELLS[:1])
     assert lines_of(drawing)[1] == (
-        "going on for 1 h 02 min; 4 of 4 tasks learned; making tables and figures; last written 12 s ago"
+        "going on for 1 h 2 min; 4 of 4 tasks learned; making tables and figures; last written 12 s ago"
     )
     ended = replace(VIEW, goes_on=False, status="failed", left=None)
-    assert lines_of(ended)[1] == "failed after 1 h 02 min; 6 of 16 tasks learned"
+    assert lines_of(ended)[1] == "failed after 1 h 2 min; 6 of 16 tasks learned"
     # Whoever was interrupted could not say so.
-    assert lines_of(replace(ended, status="running"))[1] == "interrupted after 1 h 02 min; 6 of 16 tasks learned"
+    assert lines_of(replace(ended, status="running"))[1] == "interrupted after 1 h 2 min; 6 of 16 tasks learned"
     assert lines_of(replace(ended, status="running"))[5].split()[3:5] == ["interrupted", "1/4"]
 
 
@@ -67,19 +65,3 @@ def test_names_do_nothing_but_be_read() -> None:
     lines = lines_of(replace(VIEW, cells=(cell,)))
     assert lines[4].startswith("er\\x1b[31m  running")
     assert "a\\nb" in lines[4]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.2, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (3599.4, "59 min 59 s"),
-        (3600, "1 h 00 min"),
-        (86399, "23 h 59 min"),
-        (86400 * 3 + 3600 * 4 + 100, "3 d 4 h"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
