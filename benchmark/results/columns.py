@@ -662,7 +662,9 @@ INFERENCE: tuple[Column, ...] = (
         name="evaluations",
         csv=("inference",),
         meaning="passes over a task's test images that were made for task inference in the whole run, beyond the "
-        "`evaluations` of `compute.csv`: mean over the cells of the method. All its rules use the same passes",
+        "`evaluations` of `compute.csv`: mean over the cells of the method. All its rules use the same passes. "
+        "Where all rules look at frozen features, a network is asked only about images that are guessed to be of its "
+        "task: a pass over a part of the images counts as that part",
         headers={"inference": "Evaluations"},
         form="count",
     ),

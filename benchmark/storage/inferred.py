@@ -26,13 +26,14 @@ class Inferred:
         answers: (place of the task whose images are asked, rule) -> answers, as columns.
         costs: rule -> `bytes` that the rule keeps, and `flops_per_image` that an answer takes in all: the passes
             through the networks that are asked, and the work of the rule.
-        evaluations: passes over a task's test images that were made for these answers alone.
+        evaluations: passes over a task's test images that were made for these answers alone; a pass over a part of them
+            counts as that part.
         frozen_evaluations: those through the backbone as given; they serve all methods of a seed and an order.
     """
 
     answers: Mapping[tuple[int, str], Answers]
     costs: Mapping[str, Mapping[str, int]]
-    evaluations: int
+    evaluations: float
     frozen_evaluations: int
 
 

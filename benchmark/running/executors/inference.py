@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmark.images.labelled import LabelledImages
 from benchmark.learning.fingerprints import NetworkFingerprints
 from benchmark.learning.panel import Panel
 from benchmark.storage.answers import Answers, Reference, read_answers, references
@@ -19,9 +24,10 @@ from benchmark.task_inference.guesses import Guessed, Guesses
 class Inference:
     """The answers of one cell to images whose task is not known, after each number of tasks.
 
-    What the network of a task answers to the images of a task is asked for once, and kept in memory as long as that
-    network does not change: of methods that isolate their tasks, T^2 evaluations give the answers after each of the T
-    tasks.
+    If a rule asks how sure the networks are, each network is asked about all images. What it answers to the images of a
+    task is asked for once, and kept in memory as long as that network does not change: of methods that isolate their
+    tasks, T^2 evaluations give the answers after each of the T tasks. Rules that look at frozen features guess the task
+    before any network is asked, so that a network is asked only about the images that are guessed to be of its task.
 
     Args:
         panel: the networks of the cell.
@@ -75,23 +81,70 @@ class Inference:
 
     def _after(self, learned: int, state: State, records: Records) -> Inferred:
         guessed = self._guesses.after(learned) if self._guesses else None
+        together = self._panel.is_together(state)
         answers: dict[tuple[int, str], Answers] = {}
         widths = [self._panel.classes(task) for task in range(1, learned + 1)]
-        for images in range(1, learned + 1):
-            self._ask_missing(learned, images, state, records)
-            given = [self._known[task, images][1] for task in range(1, learned + 1)]
+        if guessed and not together and guessed.bytes.keys() >= set(self._rules):
+            given_to, evaluations = self._ask_the_guessed(learned, guessed, state, records)
+        else:
+            given_to = self._ask_all(learned, state, records)
+            evaluations = passes(records[:learned], together)
+        for images, given in given_to.items():
             for rule in self._rules:
                 by_features = guessed.tasks.get((rule, images)) if guessed else None
                 places = surest(given, rule) if by_features is None else by_features
                 answers[images, rule] = in_columns_of(given, widths, places)
-        evaluations = passes(records[:learned], self._panel.is_together(state))
         return Inferred(
             answers, self._costs(learned, state, guessed), evaluations, guessed.evaluations if guessed else 0
         )
 
-    def _ask_missing(self, learned: int, images: int, state: State, records: Records) -> None:
-        """Ask the networks whose answers to the images of a task are not known."""
+    def _ask_all(self, learned: int, state: State, records: Records) -> dict[int, list[Answers]]:
+        """Return what the network of each task answers to the images of each task: images -> [tasks]."""
         tasks = range(1, learned + 1)
+        for images in tasks:
+            self._ask_missing(tasks, images, state, records)
+        return {images: [self._known[task, images][1] for task in tasks] for images in tasks}
+
+    def _ask_the_guessed(
+        self, learned: int, guessed: Guessed, state: State, records: Records
+    ) -> tuple[dict[int, list[Answers]], float]:
+        """Ask the network of each task about its own images, and about those that a rule takes for its own.
+
+        Returns:
+            What the network of each task answers to the images of each task, images -> [tasks], with zeros where it was
+            not asked; and the passes beyond those of the evaluations, where a part of a task's images is a part of a
+            pass.
+        """
+        tasks, evaluations = range(1, learned + 1), 0.0
+        given_to: dict[int, list[Answers]] = {images: [] for images in tasks}
+        # The images inside: a network is made once for all tasks.
+        for task in tasks:
+            for images in tasks:
+                if images == task:
+                    self._ask_missing([task], images, state, records)
+                    given_to[images].append(self._known[task, images][1])
+                    continue
+                test = self._stream.tasks[images - 1].test
+                asked = np.any([guessed.tasks[rule, images] == task for rule in self._rules], axis=0)
+                given_to[images].append(self._ask_about(state, task, test, asked))
+                evaluations += float(asked.mean())
+        return given_to, evaluations
+
+    def _ask_about(self, state: State, task: int, test: LabelledImages, asked: npt.NDArray[np.bool_]) -> Answers:
+        """Return what the network of a task answers to some of the images, with zeros for the others.
+
+        It is asked anew after each task, so that what is computed in one pass does not depend on what was asked before.
+        """
+        answers = Answers(np.zeros(len(asked), np.int64), np.zeros(len(asked), np.float32))
+        if asked.any():
+            some = torch.from_numpy(np.flatnonzero(asked))
+            given = self._panel.ask(state, task, LabelledImages(test.images[some], test.labels[some]), [task])
+            answers.classes[asked] = given.by_task[task].classes
+            answers.confidence[asked] = given.by_task[task].confidence
+        return answers
+
+    def _ask_missing(self, tasks: Sequence[int], images: int, state: State, records: Records) -> None:
+        """Ask those of the networks whose answers to the images of a task are not known."""
         networks = self._networks(state, records[-1]["checksums"], tasks)
         missing = [task for task in tasks if self._known.get((task, images), ("",))[0] != networks[task]]
         if images in missing and (kept := self._kept(images, records)):

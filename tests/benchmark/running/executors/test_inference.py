@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from benchmark.config import Settings
+from benchmark.images.labelled import LabelledImages
 from benchmark.learning import panel
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell, learn, start
@@ -62,13 +64,13 @@ def run(tiny_network: Network, tiny_tasks: tuple[Task, ...], tmp_path: Path) -> 
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A number for each pass of a task's test images through a network."""
+    """For each pass through a network, how many test images it has."""
     found: list[int] = []
     real = panel.answers_among
 
-    def note(*args: object) -> object:
-        found.append(1)
-        return real(*args)
+    def note(choices: object, images: LabelledImages, *how: Any) -> object:
+        found.append(len(images))
+        return real(choices, images, *how)
 
     monkeypatch.setattr(panel, "answers_among", note)
     return found
@@ -133,6 +135,43 @@ def test_the_passes_are_counted(run: Run, passes: list[int], spec: str) -> None:
     assert len(passes) == own + sum(each.evaluations for each in counted if each)
 
 
+@pytest.mark.parametrize("spec", ["clr", "psp", "ewc:bn=per-task", "single-task"])
+def test_rules_on_features_ask_a_network_only_about_images_of_the_task_that_they_guess(
+    run: Run, make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...], passes: list[int], spec: str
+) -> None:
+    rules = ("centres", "mahalanobis")
+    folder, sizes = run(spec, rules=rules), [len(task.test) for task in tiny_tasks]
+    own = sum(sizes[entry["task"] - 1] for record in read_records(folder) for entry in fresh(record))
+    expected = own
+    cell = replace(make_cell(spec), scenario="task", widths=(3, 2, 4), tasks=tuple(task.name for task in tiny_tasks))
+    for state in states(cell, tiny_tasks):
+        inferred = read_inferred(folder, state.learned)
+        assert inferred is not None
+        networks = [network_for(cell, state, k, width) for k, width in enumerate((3, 2, 4)[: state.learned], 1)]
+        strays = {}
+        for place, task in enumerate(tiny_tasks[: state.learned], 1):
+            guessed = {rule: np.digitize(inferred.answers[place, rule].classes, FIRSTS) for rule in rules}
+            for rule, answers in guessed.items():
+                with torch.no_grad():
+                    given = [
+                        FIRSTS[k - 1] + int(networks[k - 1](image[None])[0].argmax())
+                        for k, image in zip(answers, task.test.images, strict=True)
+                    ]
+                assert inferred.answers[place, rule].classes.tolist() == given
+            strays[place] = sum(
+                len(set(both) - {place}) for both in zip(*(guess.tolist() for guess in guessed.values()), strict=True)
+            )
+        assert inferred.evaluations == pytest.approx(sum(count / sizes[k - 1] for k, count in strays.items()))
+        expected += sum(strays.values())
+    assert sum(passes) == expected > own, "some images are taken for those of another task"
+
+
+def fresh(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of a record's tasks whose test images were asked after its own task."""
+    here = f"answers-{record['learned']}/"
+    return [entry for entry in record["evaluated"] if entry["answers"]["task"].startswith(here)]
+
+
 def test_networks_with_the_same_features_take_the_passes_of_the_evaluations(run: Run, passes: list[int]) -> None:
     run("sgd")
     assert len(passes) == 1 + 2 + 3
@@ -152,7 +191,7 @@ def test_own_answers_do_not_depend_on_the_rules(run: Run, spec: str) -> None:
 
 
 @pytest.mark.parametrize(("spec", "scenario"), [("clr", "task"), ("sgd", "task"), ("er:memory=9", "class")])
-@pytest.mark.parametrize("rules", [RULES, ("centres",), (*RULES, "mahalanobis")])
+@pytest.mark.parametrize("rules", [RULES, ("centres",), ("centres", "mahalanobis"), (*RULES, "mahalanobis")])
 def test_what_is_missing_is_made_again(run: Run, spec: str, scenario: Scenario, rules: tuple[str, ...]) -> None:
     """As after a kill between the state of a task and its answers."""
     folder = run(spec, scenario, rules)
