@@ -94,7 +94,8 @@ class EWC(FineTuning):
         return task_fisher(step, self.fisher, self.samples, self.generator)
 
     def after_training_exp(self, step: Step) -> None:
-        # The estimate first: it may replace the tensors of a layer that has two names by others of the same values.
+        # The anchor first: the estimate may replace the tensors of a layer that has two names by equal ones, and then
+        # they are no longer among the shared parameters.
         anchor, fisher = shared_vector(step), self.estimate_fisher(step)
         if self.storage == "per-task":
             self.kept |= {f"fisher.{self.task}": fisher, f"anchor.{self.task}": anchor}

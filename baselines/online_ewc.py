@@ -87,7 +87,8 @@ class OnlineEWC(FineTuning):
         return task_fisher(step, self.fisher, self.samples, self.generator)
 
     def after_training_exp(self, step: Step) -> None:
-        # The estimate first: it may replace the tensors of a layer that has two names by others of the same values.
+        # The anchor first: the estimate may replace the tensors of a layer that has two names by equal ones, and then
+        # they are no longer among the shared parameters.
         anchor, fisher = shared_vector(step), self.estimate_fisher(step)
         if "fisher" in self.kept:
             fisher += self.decay * lengthened(self.kept["fisher"], torch.zeros_like(fisher))
