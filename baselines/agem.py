@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
 from baselines.shared.memory import DEFAULT_MEMORY, Memory
 from baselines.shared.vectors import values_in_memory
-from methods import BNPolicy, MemorySize, Step, methods
+from methods import MemorySize, Step, methods
 from methods.gradients import gradients_of
 from methods.scenarios import Logits
 
@@ -46,7 +46,7 @@ class AGEM(FineTuning):
         self,
         memory: MemorySize = DEFAULT_MEMORY,
         replay_batch: int | None = None,
-        bn: BNPolicy = "shared",
+        bn: OnePassBN = "shared",
         logits: Logits = "seen",
     ):
         super().__init__(bn, logits)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from baselines.er import ER
+from baselines.shared.finetuning import OnePassBN
 from baselines.shared.memory import DEFAULT_MEMORY, Fill
-from methods import BNPolicy, MemorySize, Network, Range, Step, methods
+from methods import MemorySize, Network, Range, Step, methods
 from methods.scenarios import Logits
 
 _WORKING, _PLASTIC, _STEPS = "working.", "plastic.", "steps"
@@ -58,7 +59,7 @@ class CLSER(ER):
         plastic_decay: float = 0.999,
         replay_batch: int | None = None,
         fill: Fill = "after",
-        bn: BNPolicy = "shared",
+        bn: OnePassBN = "shared",
         logits: Logits = "seen",
     ):
         super().__init__(memory, "mean", replay_batch, fill, bn, logits)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
 from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, Passes, answer
-from methods import BNPolicy, MemorySize, Range, Step, methods
+from methods import MemorySize, Range, Step, methods
 from methods.scenarios import Logits
 
 _LOGITS = "replay.logits"
@@ -65,7 +65,7 @@ class DERpp(FineTuning):
         replay_batch: int | None = None,
         fill: Fill = "after",
         passes: Passes = "joint",
-        bn: BNPolicy = "shared",
+        bn: OnePassBN = "shared",
         logits: Logits = "seen",
     ):
         super().__init__(bn, logits)

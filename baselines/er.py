@@ -7,9 +7,9 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
 from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, answer
-from methods import BNPolicy, MemorySize, Step, methods
+from methods import MemorySize, Step, methods
 from methods.scenarios import Logits
 
 
@@ -49,7 +49,7 @@ class ER(FineTuning):
         loss: Literal["mean", "sum"] = "mean",
         replay_batch: int | None = None,
         fill: Fill = "after",
-        bn: BNPolicy = "shared",
+        bn: OnePassBN = "shared",
         logits: Logits = "seen",
     ):
         super().__init__(bn, logits)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
 from baselines.shared.memory import DEFAULT_MEMORY, Memory, Passes, answer
-from methods import BNPolicy, MemorySize, Step, methods
+from methods import MemorySize, Step, methods
 
 
 @methods.register("er-ace")
@@ -48,7 +48,7 @@ class ERACE(FineTuning):
         memory: MemorySize = DEFAULT_MEMORY,
         replay_batch: int | None = None,
         passes: Passes = "joint",
-        bn: BNPolicy = "shared",
+        bn: OnePassBN = "shared",
     ):
         super().__init__(bn)
         self.memory = memory

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from baselines.joint import Joint
-from baselines.shared.finetuning import ALL_SCENARIOS
+from baselines.shared.finetuning import ALL_SCENARIOS, OnePassBN
 from baselines.shared.memory import DEFAULT_MEMORY, Memory
-from methods import BNPolicy, MemorySize, methods
+from methods import MemorySize, methods
 
 
 @methods.register("gdumb")
@@ -35,7 +35,7 @@ class GDumb(Joint):
     scenarios = ALL_SCENARIOS
     bound = False
 
-    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
+    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: OnePassBN = "shared"):
         super().__init__(bn)
         self.memory = memory
         self.past = Memory(self, memory, balanced=True)

@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
 from baselines.shared.memory import Memory
-from methods import BNPolicy, Network, Range, Recipe, Samples, Step, methods
+from methods import Network, Range, Recipe, Samples, Step, methods
 
 
 @methods.register("joint")
@@ -31,7 +31,7 @@ class Joint(FineTuning):
     starts_over = True
     bound = True
 
-    def __init__(self, bn: BNPolicy = "shared", logits: Literal["seen", "all"] = "seen"):
+    def __init__(self, bn: OnePassBN = "shared", logits: Literal["seen", "all"] = "seen"):
         super().__init__(bn, logits)
         self.past = Memory(self, size=None)
 

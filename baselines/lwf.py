@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
-from methods import BNPolicy, Range, Step, methods
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
+from methods import Range, Step, methods
 from methods.scenarios import Logits
 
 
@@ -50,7 +50,7 @@ class LwF(FineTuning):
         strength: float = 1.0,
         temperature: float = 2.0,
         warmup: int = 0,
-        bn: BNPolicy = "shared",
+        bn: OnePassBN = "shared",
         logits: Logits = "current",
     ):
         super().__init__(bn, logits)

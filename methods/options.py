@@ -1,7 +1,8 @@
 """Specifications, `NAME[:POSITIONAL][:option=value...]`, and the constructors they call.
 
 A constructor's signature is its command line: `ewc:strength=500` calls `EWC(strength=500.0)`, each value converted to
-the annotated type of its parameter. The rule is the same for methods, streams and backbones.
+the annotated type of its parameter. The rule is the same for methods, streams and backbones. `Annotated[TYPE, "why"]`
+is TYPE, and a value that it does not have is refused with the reason "why".
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from methods.errors import UserError
 from methods.names import check_name
@@ -125,7 +126,7 @@ def check_options(cls: type, owner: str) -> None:
 
 def option_types(cls: type) -> dict[str, Any]:
     """Option name -> annotated type, from the constructor's signature."""
-    return {name: str if p.annotation is p.empty else p.annotation for name, p in _parameters(cls).items()}
+    return {name: _type_and_reason(p)[0] for name, p in _parameters(cls).items()}
 
 
 def option_values(instance: object) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def arguments(cls: type, spec: Spec, also: Sequence[str] = ()) -> dict[str, Any]
     Raises:
         UserError: as `construct`, but options that are missing or refused by `cls` are not noticed.
     """
-    hints, parameters = option_types(cls), _parameters(cls)
+    parameters = _parameters(cls)
     valid = [*parameters, *also]
     names = f"valid options of {spec.name} are {', '.join(valid)}" if valid else f"{spec.name} takes no options"
     given = dict(spec.options)
@@ -196,10 +197,11 @@ def arguments(cls: type, spec: Spec, also: Sequence[str] = ()) -> dict[str, Any]
             close = difflib.get_close_matches(key, valid, n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
             raise UserError(f"'{spec.text}' has no option '{key}': {hint}{names}")
+        wanted, reason = _type_and_reason(parameters[key])
         try:
-            converted[key] = _convert(value, hints[key])
+            converted[key] = _convert(value, wanted)
         except ValueError as error:
-            raise UserError(f"'{spec.text}': option {key}={value} {error}") from None
+            raise UserError(f"'{spec.text}': option {key}={value} {error}{reason and f': {reason}'}") from None
     return converted
 
 
@@ -213,6 +215,14 @@ def value_text(value: Any) -> str:
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     parameters = dict(inspect.signature(cls, eval_str=True).parameters)
     return {name: p for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _type_and_reason(parameter: inspect.Parameter) -> tuple[Any, str]:
+    """A parameter's type, and why it takes no other values; empty if its annotation gives no reason."""
+    if typing.get_origin(parameter.annotation) is Annotated:
+        wanted, reason, *_ = typing.get_args(parameter.annotation)
+        return wanted, reason if isinstance(reason, str) else ""
+    return str if parameter.annotation is parameter.empty else parameter.annotation, ""
 
 
 def _convertible(wanted: Any) -> bool:

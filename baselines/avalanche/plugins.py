@@ -24,8 +24,8 @@ from torch import Tensor
 
 from baselines.avalanche.state import restore, store
 from baselines.avalanche.view import AssumedValues, JointModel, TaskModel, experience_of, joint_head
-from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning
-from methods import BNPolicy, Method, Recipe, Step, UserError, methods
+from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
+from methods import Method, Recipe, Step, UserError, methods
 from methods.errors import first_line
 from methods.options import Spec
 from methods.scenarios import Scenario
@@ -84,7 +84,7 @@ class AvalanchePlugin(FineTuning):
 
     trains_old_heads = True
 
-    def __init__(self, plugin: str, bn: BNPolicy = "shared", **options: Any):
+    def __init__(self, plugin: str, bn: OnePassBN = "shared", **options: Any):
         super().__init__(bn)
         self.plugin = plugin
         self.plugin_class = find_plugin(plugin)

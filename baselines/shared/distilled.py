@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from baselines.shared.exemplars import Exemplars
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import FineTuning, OnePassBN
 from baselines.shared.memory import DEFAULT_MEMORY
-from methods import BNPolicy, MemorySize, Network, Samples, Step
+from methods import MemorySize, Network, Samples, Step
 from methods.scenarios import Scenario
 
 
@@ -26,7 +26,7 @@ class Distilled(FineTuning):
     scenarios: ClassVar[tuple[Scenario, ...]] = ("class",)
     trains_old_heads = True
 
-    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: BNPolicy = "shared"):
+    def __init__(self, memory: MemorySize = DEFAULT_MEMORY, bn: OnePassBN = "shared"):
         super().__init__(bn)
         self.memory = memory
         self.past = Exemplars(self, memory)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from torch import nn
 
 from methods import BatchNorm, BNPolicy, Method, Part, Recipe, Start
@@ -10,6 +12,9 @@ from methods.scenarios import Logits, Scenario
 #: The scenarios of methods that have an answer of their own in each. Each method says it for itself: others that derive
 #: from the base below may use their heads in ways that make no sense with one head for all tasks.
 ALL_SCENARIOS: tuple[Scenario, ...] = ("task", "class", "domain")
+
+#: What a method can do with batch normalisation if it passes images of several tasks through the network together.
+OnePassBN = Annotated[Literal["shared", "frozen"], "one pass serves several tasks"]
 
 
 class FineTuning(Method):

@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -239,6 +239,20 @@ def test_option_types_are_the_annotations():
     assert option_types(Reader) == {"dir": str, "order": str}
     assert option_types(Thing)["maybe"] == int | None
     assert option_types(Bare) == {}
+
+
+class Cup:
+    def __init__(self, drink: Annotated[Literal["tea", "milk"], "it is a cup"] = "tea"):
+        self.drink = drink
+
+
+def test_a_type_may_say_why_it_has_no_other_values():
+    check_options(Cup, "cup")
+    assert option_types(Cup) == {"drink": Literal["tea", "milk"]}
+    assert construct(Cup, parse_spec("cup:drink=milk")).drink == "milk"
+    assert refusal("cup:drink=wine", Cup) == (
+        "'cup:drink=wine': option drink=wine is not one of tea, milk: it is a cup"
+    )
 
 
 def test_options_have_defaults_or_are_required():

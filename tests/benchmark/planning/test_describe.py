@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from benchmark.config import Settings
-from benchmark.planning.describe import Description, Option, describe, name_patterns, to_text
+from benchmark.planning.describe import Description, Option, _values, describe, name_patterns, to_text
 from benchmark.planning.estimate import StreamShape, estimate
 from benchmark.report.tables import compute_display, storage_display
 from methods import methods
+from methods.configured import configure
 from methods.method import Method
+from methods.options import option_types
 from methods.recipe import Range, Recipe
 
 SHAPE = StreamShape(tasks=4, classes=3, images=20, image_size=32)
@@ -175,3 +177,13 @@ def test_long_lists_of_names_are_cut():
     lines = to_text(described("many")).splitlines()
     start = lines.index("  Memory: 22 values, 88 B, in 11 tensors")
     assert lines[start + 1 : start + 10] == [*(f"    {letter}.kept" for letter in "abcdefgh"), "    and 3 more"]
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_word_that_is_printed_for_an_option_can_be_used(name: str) -> None:
+    """Also of `avalanche`, here with a plugin that needs no option of its own."""
+    spec = "avalanche:MASPlugin" if name == "avalanche" else name
+    for option, annotation in option_types(configure(spec).cls).items():
+        printed = _values(annotation)
+        for word in printed.split(", ") if ", " in printed else ():
+            configure(f"{spec}:{option}={word}")
