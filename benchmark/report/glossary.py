@@ -18,7 +18,8 @@ GLOSSARY: dict[str, str] = {
     "pp": "Percentage points: from 80 % to 75 % are 5 pp.",
     "seed, order, repetition": "Random numbers follow from the seed. A method learns the stream once for each seed, "
     "and for each order of the tasks if there are several; each time is a repetition.",
-    "95 % confidence interval": "Where the true mean over all seeds likely is. It is shown from 5 repetitions on.",
+    "95 % confidence interval": "Where the true mean over all seeds likely is; half of it stands behind ±. It is shown "
+    "from 5 repetitions on.",
     "chance level": "The accuracy of the best answer that is always the same, without a look at the image. A method at "
     "chance has learned nothing that lasts.",
     "task oracle": "Whether an answer may know to which task an image belongs. Without it, the task is guessed, or all "

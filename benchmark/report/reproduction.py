@@ -29,7 +29,7 @@ _EXPLANATIONS = (
     "Whether the two numbers agree; the letters are explained above.",
 )
 _JUDGED = ("agrees", "higher", "lower")
-_SPREADS = {"sd": "SD", "se": "SE", "ci95": "95 % CI"}
+_SPREADS = {"sd": "SD", "se": "SE", "ci95": "half the 95 % CI"}
 
 # Each with the rules that it explains.
 _RULES: tuple[tuple[str, tuple[str, ...]], ...] = (

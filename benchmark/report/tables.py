@@ -96,7 +96,7 @@ def _about_spread(results: Results) -> str:
     """What stands behind the means in the summary: intervals, the lowest and the highest repetition, or nothing."""
     blocks = results.summary["blocks"]
     over = "orders of the tasks and seeds, the wider of the two" if results.statistics.orders else "seeds"
-    interval = f"± is the 95 % confidence interval over {over}; " if (blocks >= FEWEST_BLOCKS).any() else ""
+    interval = f"± is half the 95 % confidence interval over {over}; " if (blocks >= FEWEST_BLOCKS).any() else ""
     few = f"{_BRACKETS}; " if any_shown(results.repeated) else ""
     return interval + few
 
@@ -190,7 +190,7 @@ def rank_display(statistics: Statistics) -> Table | None:
     if reference == ALL_PAIRS:
         name, to, corrected = "best", "the best", "for all pairs of methods"
     each = ", each the mean of its repetitions" if statistics.orders else ""
-    spread = f"± is the paired 95 % confidence interval of the difference to {to}"
+    spread = f"± is half the paired 95 % confidence interval of the difference to {to}"
     if statistics.blocks < FEWEST_BLOCKS:
         spread = f"{_BRACKETS}, of the difference to {to}"
     caption = (

@@ -23,7 +23,7 @@ function percent(fraction) {
   return (100 * fraction).toFixed(2);
 }
 
-/** "80.25 %", and its 95 % interval where there is one. */
+/** "80.25 %", and half its 95 % interval where there is one. */
 function accuracyText(mean, interval, unit = "%") {
   return interval === null ? `${percent(mean)} ${unit}` : `${percent(mean)} ± ${percent(interval)} ${unit}`;
 }

@@ -470,8 +470,8 @@ def test_from_five_repetitions_on_tables_show_the_interval(make_run, with_accura
     half = f"{100 * 2.776445 * 0.025**0.5 / 5**0.5:.1f}"
     assert table.rows[0][2].text == f"50.0 ± {half}"
     assert ranks.rows[1][3].text == f"{MINUS}20.0 ± {half}"
-    assert "± is the 95 % confidence interval over seeds; pp" in table.caption
-    assert "± is the paired 95 %" in ranks.caption
+    assert "± is half the 95 % confidence interval over seeds; pp" in table.caption
+    assert "± is half the paired 95 % confidence interval" in ranks.caption
     assert "In brackets" not in table.caption + ranks.caption
 
 
@@ -491,7 +491,7 @@ def test_what_counts_are_independent_repetitions(make_run, with_accuracy):
     run = make_run(["clr"], ["flowers"], seeds=5)
     each = with_accuracy(run, accuracy=own[:5], order=range(5))
     caption = summary_display(each).caption
-    assert "± is the 95 % confidence interval over orders of the tasks and seeds, the wider of the two; pp" in caption
+    assert "± is half the 95 % confidence interval over orders of the tasks and seeds, the wider of the two;" in caption
 
 
 def test_the_caption_names_the_chance_level_and_who_is_at_it(make_run, with_accuracy):
