@@ -35,6 +35,12 @@ class EWC(FineTuning):
         bn: batch normalisation "shared" by all tasks, "frozen" as the backbone's, or "per-task".
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
+
+    Differs from the paper:
+        limit: a step's whole gradient, that of the penalty included, is cut to length 1 (`clip=0` cuts nothing). The
+            paper names no such limit.
+        batch normalisation: the penalty does not protect its statistics, which later tasks overwrite; `bn=frozen` and
+            `bn=per-task` prevent it. The paper says nothing about it.
     """
 
     any_layout = True

@@ -30,6 +30,11 @@ class LoRA(PerTask):
         alpha: the change is multiplied by alpha / rank.
         targets: the weights that change: "qv" of queries and values; "qkv" of keys too; "all" also that of the output
             of attention, and those of the perceptron.
+
+    Differs from the paper:
+        network: a vision transformer, with a head per task. The paper adapts language models.
+        start: A_t is drawn from a uniform distribution, as in the authors' code; the paper's is Gaussian.
+        dropout: none. The authors' code can have it before A, and their example for GPT-2 does.
     """
 
     any_layout = True

@@ -21,6 +21,10 @@ class NCM(FrozenFeatures):
     head's row of a class is c_y / |c_y|, without a bias, so that a logit is |f| cos(f, c_y): the same order for each
     image, but no cosine. Each image is seen once, and no gradient step is made. Where classes come again in each
     domain, the sum of each class's features is kept, and the mean is that of the images of all domains so far.
+
+    Differs from the paper:
+        scenarios: there, the classes of all tasks compete (`--scenario class`). This also answers where the task is
+            known, among the classes of that task, and where classes come again in each domain.
     """
 
     any_layout = True

@@ -38,6 +38,10 @@ class OnlineEWC(FineTuning):
             tasks count alike.
         knowledge base: the penalty holds a network that learns the tasks itself. In the paper it also holds one into
             which a second network, which learned the task, is distilled.
+        limit: a step's whole gradient, that of the penalty included, is cut to length 1 (`clip=0` cuts nothing). The
+            paper names no such limit.
+        batch normalisation: the penalty does not protect its statistics, which later tasks overwrite; `bn=frozen` and
+            `bn=per-task` prevent it. The paper says nothing about it.
     """
 
     any_layout = True

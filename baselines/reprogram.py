@@ -38,7 +38,7 @@ class Reprogram(Method):
     """Adversarial reprogramming (Elsayed et al., 2018, arXiv 1806.11146).
 
     features = backbone(x + tanh(theta_t)) for a normalised image x and a perturbation theta_t that starts at zero:
-    C * size^2 values a task, C = 3 colours. The backbone is frozen, batch normalisation included.
+    3 * size^2 values a task for images with colours. The backbone is frozen, batch normalisation included.
 
     Args:
         size: height and width of theta, which is stretched bilinearly to the images' size.

@@ -13,8 +13,8 @@ from methods.recipe import Recipe
 class SGDLastLayer(Method):
     """Frozen backbone and ONE linear head, as wide as the largest class count, which every task trains further.
 
-    A task with C classes uses the first C units: the task is known at test time, or all tasks have the same classes.
-    Features of the training images are computed once per task.
+    A task uses as many units as it has classes, the first ones: the task is known at test time, or all tasks have the
+    same classes. Features of the training images are computed once per task.
     """
 
     any_layout = True

@@ -43,6 +43,8 @@ class SI(FineTuning):
         theta: the penalty leaves the heads out, which belong to one task each; the code penalises all parameters.
         optimizer: SGD with momentum, as for most methods that train the whole network; the paper has Adam at 0.001.
         limit: Mammoth cuts each number of a step's gradient at 1 (`limit=1`); the authors' code and this do not.
+        batch normalisation: the penalty does not protect its statistics, which later tasks overwrite; `bn=frozen` and
+            `bn=per-task` prevent it. The paper says nothing about it.
     """
 
     any_layout = True

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.shared.exemplars import with_values
-from baselines.shared.finetuning import FineTuning
+from baselines.shared.finetuning import FineTuning, OnePassBN
 from baselines.shared.gaussians import factors, fitted, samples
 from methods import Range, Recipe, Step, methods
 from methods.heads import is_head, named
@@ -41,6 +40,10 @@ class SLCA(FineTuning):
         samples: samples of each class in an epoch, and rows of a batch.
         temperature: what normalised logits are divided by in the alignment.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's; its statistics would not be slow.
+
+    Differs from the paper:
+        learning rate: it falls like a cosine. The authors' code divides it by ten after given epochs.
+        covariance: 1.2e-7 of its trace is added if that is more than 1e-4. The authors' code always adds 1e-4.
     """
 
     any_layout = True
@@ -56,7 +59,7 @@ class SLCA(FineTuning):
         align: int = 5,
         samples: int = 256,
         temperature: float = 0.1,
-        bn: Literal["shared", "frozen"] = "frozen",
+        bn: OnePassBN = "frozen",
     ):
         super().__init__(bn, logits="current")
         if not 0 < slow <= 1:

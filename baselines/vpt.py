@@ -62,7 +62,7 @@ class VPT(PerTask):
     the same of them as in the paper, where they are between the class token and the patches. Shallow: those of the
     first block, [x, p] -> block 1 -> ... -> block L, n D values a task. Deep: each block i has its own, and what the
     block before made of its prompts is dropped, [x_i, p_i] -> block i; L n D values, 92,160 for a ViT-B/16. They start
-    as the authors': uniform in +- sqrt(6 / (3 P + D)), where P is the pixels of a patch.
+    as the authors': uniform in +- sqrt(6 / (3 p + D)), where p is the number of pixels of a patch.
 
     Args:
         tokens: n.

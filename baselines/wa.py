@@ -25,6 +25,10 @@ class WA(Softened):
     Args:
         memory: capacity, in images (500) or bytes (10MB).
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
+
+    Differs from the paper:
+        start: the backbone as given, pretrained if that is. The paper's networks start from random weights.
+        learning rate: it falls like a cosine. The paper's is divided by ten after given epochs.
     """
 
     any_layout = True

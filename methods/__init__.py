@@ -59,9 +59,9 @@ _LAZY = {
 
 methods: Registry[type[Method]] = Registry("method", entry_points="continual_benchmark.methods")
 for _name, _target, _summary in (
-    ("clr", "methods.clr:CLR", "frozen backbone; per-task 3x3 depthwise kernels after the k>1 convs, BN and head"),
+    ("clr", "methods.clr:CLR", "frozen backbone; per-task 3x3 depthwise kernels after all but 1x1 convs, BN and head"),
     ("clr-full", "methods.clr:CLRFull", "CLR with a 3x3 kernel after every conv"),
-    ("clr-mixed", "methods.clr:CLRMixed", "CLR with 3x3 kernels after k>1 convs and 1x1 ones after 1x1 convs"),
+    ("clr-mixed", "methods.clr:CLRMixed", "CLR that also has 1x1 kernels after 1x1 convs"),
     ("sgd", "baselines.sgd:SGD", "fine-tune everything, a head per task: no defence against forgetting"),
     ("sgd-ll", "baselines.sgd_ll:SGDLastLayer", "frozen backbone, one shared linear head that every task fine-tunes"),
     ("linear-probe", "baselines.linear_probe:LinearProbe", "frozen backbone, a linear head per task"),

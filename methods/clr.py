@@ -86,6 +86,12 @@ class CLR(Method):
 
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
+
+    Differs from the paper:
+        learning rate: it begins at 0.01 and falls like a cosine. The paper's begins at 0.001, and is a tenth of that
+            after each third of the epochs (`lr=0.001:schedule=step`, as `--preset paper` has it).
+        accuracy: that after the last epoch. The authors' code reports the best epoch, judged by the images on which the
+            accuracy is reported; `keep=best` judges by validation images.
     """
 
     any_layout = True
@@ -124,16 +130,16 @@ class CLR(Method):
         self.owner = torch.cat([torch.full_like(w, j, dtype=torch.int64).flatten() for j, w in enumerate(step.trained)])
         self.trained: list[Tensor] = [*step.trained]
 
-    # All norms at once, since there are many small tensors.
-
     @torch.no_grad()
     def before_backward(self, step: Step) -> None:
+        # All norms at once, because there are many small tensors.
         self.norms = torch.stack(torch._foreach_norm(self.trained))
         step.loss += self.penalty * self.norms.sum()
 
     @torch.no_grad()
     def after_backward(self, step: Step) -> None:
         tiny = torch.finfo(self.norms.dtype).tiny
+        # For each trained value the norm of its own tensor: one indexing in place of a division for each tensor.
         divisors = parts_like(self.norms.clamp(min=tiny)[self.owner], self.trained)
         torch._foreach_addcdiv_(gradients_of(self.trained), self.trained, divisors, value=self.penalty)
 
@@ -146,6 +152,9 @@ class CLRFull(CLR):
 
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
+
+    Differs from the paper:
+        learning rate, accuracy: as with `clr`.
     """
 
     any_layout = True
@@ -162,6 +171,9 @@ class CLRMixed(CLR):
 
     Args:
         penalty: coefficient of the sum of the L2 norms of the trained tensors.
+
+    Differs from the paper:
+        learning rate, accuracy: as with `clr`.
     """
 
     any_layout = True

@@ -8,10 +8,12 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
+import methods
 from benchmark.config import RUN_OPTIONS, Settings
 from benchmark.learning.learner import prepare, start
 from benchmark.planning.estimate import Simulation, StreamShape, empty_backbone, estimate, upper_bound
@@ -28,6 +30,14 @@ from methods.recipe import Range, Recipe
 _SHOWN = 8
 
 _TRANSFORMER = "mini-vit"
+
+# What the letters of docstrings mean, by the patterns of their uses.
+_LETTERS = {
+    r"(?<![A-Za-z_])C(?!\w)": "C: the output channels of all convolutions",
+    r"(?<![A-Za-z_])C3(?!\w)": "C3: the output channels of the convolutions larger than 1x1",
+    r"(?<![A-Za-z_])D(?!\w)": "D: the number of features, or the width of a transformer's tokens",
+    r"\d ?P(?!\w)": "P: the parameters of the backbone",
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class Description:
     Attributes:
         label: its specification.
         documentation: its class's documentation.
+        code: the file that defines it, from the project's folder on if it is there; empty if there is none.
         options, recipe: its own options, and its training options; it has none of these without gradient steps.
         scenarios: the scenarios in which it has an answer of its own.
         parts: how it divides the tensors.
@@ -82,6 +93,7 @@ class Description:
 
     label: str
     documentation: str
+    code: str
     options: tuple[Option, ...]
     recipe: tuple[Option, ...]
     scenarios: tuple[str, ...]
@@ -130,6 +142,7 @@ def describe(settings: Settings, shape: StreamShape) -> Description:
     return Description(
         label=spec.text,
         documentation=inspect.getdoc(cls) or "",
+        code=code_file(cls),
         options=options(own, option_defaults(cls)),
         recipe=options(option_types(Recipe), asdict(cls.recipe)) if cls.learns_in_steps else (),
         scenarios=cls.scenarios,
@@ -142,6 +155,21 @@ def describe(settings: Settings, shape: StreamShape) -> Description:
         storage=storage_display(parameters),
         compute=compute_display(compute),
     )
+
+
+def code_file(cls: type) -> str:
+    """The file that defines a class, from the project's folder on if it is there; empty for a class of a notebook."""
+    try:
+        file = Path(inspect.getsourcefile(cls) or "")
+    except (OSError, TypeError):
+        return ""
+    project = Path(methods.__file__).parents[1]
+    return (file.relative_to(project) if file.is_relative_to(project) else file).as_posix() if file.name else ""
+
+
+def _letters(documentation: str) -> str:
+    """Return what the letters in a docstring mean, as a line; empty if it uses none."""
+    return "; ".join(meaning for pattern, meaning in _LETTERS.items() if re.search(pattern, documentation))
 
 
 def _parts(settings: Settings, shape: StreamShape, method: ConfiguredMethod) -> Iterator[Part]:
@@ -204,6 +232,8 @@ def to_text(description: Description) -> str:
     """Return a description as text for a terminal."""
     sections = [
         f"{description.label}\n\n{description.documentation}",
+        _letters(description.documentation),
+        description.code and f"Code: {description.code}",
         _options_text("Options", description.options),
         _options_text("Training options", description.recipe),
         f"Scenarios: {', '.join(description.scenarios)}",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import torch
 
 from benchmark.config import Settings
-from benchmark.planning.describe import Description, Option, _values, describe, name_patterns, to_text
+from benchmark.planning.describe import Description, Option, _values, code_file, describe, name_patterns, to_text
 from benchmark.planning.estimate import StreamShape, estimate
 from benchmark.report.tables import compute_display, storage_display
 from methods import methods
@@ -16,6 +18,7 @@ from methods.configured import configure
 from methods.method import Method
 from methods.options import option_types
 from methods.recipe import Range, Recipe
+from methods.registry import load_plugin
 
 SHAPE = StreamShape(tasks=4, classes=3, images=20, image_size=32)
 # Of the backbone `mini`: parameters, channels (those of its batch normalisation), features.
@@ -187,3 +190,36 @@ def test_every_word_that_is_printed_for_an_option_can_be_used(name: str) -> None
         printed = _values(annotation)
         for word in printed.split(", ") if ", " in printed else ():
             configure(f"{spec}:{option}={word}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "file"),
+    [
+        ("clr-full", "methods/clr.py"),
+        ("er", "baselines/er.py"),
+        ("online-ewc", "baselines/online_ewc.py"),
+        ("avalanche:MASPlugin", "baselines/avalanche/plugins.py"),
+    ],
+)
+def test_the_file_of_a_method(spec: str, file: str) -> None:
+    assert code_file(configure(spec).cls) == file
+
+
+def test_the_file_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("class Mine: ...\n")
+    module = load_plugin(str(path))
+    monkeypatch.setattr(sys.modules[module.__name__], "__file__", str(path))
+    assert code_file(module.Mine) == path.as_posix()
+    monkeypatch.delitem(sys.modules, module.__name__)
+    assert code_file(module.Mine) == "", "as a class that was typed into a notebook"
+
+
+def test_letters_of_a_formula_are_explained() -> None:
+    lines = to_text(described("clr")).splitlines()
+    assert (
+        "C: the output channels of all convolutions; C3: the output channels of the convolutions larger than 1x1; "
+        "D: the number of features, or the width of a transformer's tokens"
+    ) in lines
+    assert "Code: methods/clr.py" in lines
+    assert not any(line.startswith(("C: ", "D: ", "P: ")) for line in to_text(described("sgd")).splitlines())
