@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-# For `from_code`, which is no part of any package.
-sys.path.insert(0, str(Path(__file__).parent))
+# For `from_code` and `code_tables`, which are no part of any package.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "scripts")]
 
 project = "Continual benchmark"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_code"]

@@ -41,7 +41,7 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def load_script() -> Callable[[str], ModuleType]:
-    """load_script("columns") -> scripts/columns.py, which is no module of a package."""
+    """load_script("house") -> scripts/house.py, which is no module of a package."""
 
     def load(name: str) -> ModuleType:
         path = Path(__file__).parents[1] / "scripts" / f"{name}.py"

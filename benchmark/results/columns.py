@@ -2,7 +2,7 @@
 
 CSV files, the tables that a reader sees, the page and the tables of columns in results/README.md are all made from
 these records. A new metric is one entry, at its place in the tables, with a higher `added` than all others. Then
-`python scripts/columns.py` writes it into the README.
+`python scripts/code_tables.py` writes it into the README.
 """
 
 from __future__ import annotations

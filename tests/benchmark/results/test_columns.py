@@ -30,19 +30,19 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
-    return load_script("columns")
+    return load_script("code_tables")
 
 
 def test_the_readme_has_the_columns_as_they_are(script: ModuleType) -> None:
     text = script.README.read_text(encoding="utf-8")
     csvs = ("summary", "parameters", "compute", "classes", "epochs", "inference", "efficiency", "ranks", "reproduction")
     for csv in csvs:
-        assert f"<!-- columns of {csv}.csv, by scripts/columns.py -->\n| column | meaning | better |\n" in text
-    assert script.filled(text) == text, "run python scripts/columns.py"
+        assert f"<!-- columns of {csv}.csv, by scripts/code_tables.py -->\n| column | meaning | better |\n" in text
+    assert script.filled(text) == text, "run python scripts/code_tables.py"
 
 
 def test_what_the_readme_had_before_is_replaced(script: ModuleType) -> None:
-    old = "a\n<!-- columns of ranks.csv, by scripts/columns.py -->\n| old |\n<!-- end of the columns -->\nb\n"
+    old = "a\n<!-- columns of ranks.csv, by scripts/code_tables.py -->\n| old |\n<!-- end of the columns -->\nb\n"
     assert "old" not in script.filled(old)
     assert "| `mean_rank` | mean over blocks" in script.filled(old)
     assert script.filled(script.filled(old)) == script.filled(old)
