@@ -31,13 +31,13 @@ def _project(backbone: nn.Module, inputs: tuple[Tensor, ...], features: Tensor) 
 class RanPAC(FrozenFeatures):
     """RanPAC without the adaptation on its first task (McDonnell et al., 2023, arXiv 2307.02251).
 
-    h = ReLU(f W) of frozen features f, with a random W [D, width] from the normal distribution, which comes from the
-    seed and is not stored. G = sum of h h^T and Q = sum of h y^T, over all images so far with one-hot labels y, are
-    kept, and the head is (G + lambda I)^-1 Q, without a bias. At each task lambda is the power of ten from 1e-8 to 1e8
-    that, fitted on 80 % of the task's images, drawn at random, has the least squared error on the others, as in
-    the authors' code. Below the rounding of the kept G, 1.2e-7 of its trace, lambda is raised to that. Each image is
-    seen once, and no gradient step is made. G and lambda are those of all tasks, so that the heads of earlier tasks
-    change too.
+    h = ReLU(f W) of frozen features f, with a random W [D, width] from the normal distribution. W is drawn anew from
+    the seed, so that no file holds it, but an answer needs it, and so it is counted as stored beyond the backbone. G =
+    sum of h h^T and Q = sum of h y^T, over all images so far with one-hot labels y, are kept, and the head is (G +
+    lambda I)^-1 Q, without a bias. At each task lambda is the power of ten from 1e-8 to 1e8 that, fitted on 80 % of the
+    task's images, drawn at random, has the least squared error on the others, as in the authors' code. Below the
+    rounding of the kept G, 1.2e-7 of its trace, lambda is raised to that. Each image is seen once, and no gradient step
+    is made. G and lambda are those of all tasks, so that the heads of earlier tasks change too.
 
     Args:
         width: the number of random features; the paper has 10000. G has width^2 values: 16 MB with 2000, 400 MB with

@@ -75,7 +75,19 @@ class MyMethod(Method):
         """The values of stored tensors."""
         return tensors
 
+    def lr_scale(self, name: str) -> float:
+        """What the learning rate is multiplied by for a parameter, as for a backbone that learns more slowly."""
+        return 1.0
+
     # The training, in the order in which things happen. What crosses to the next task goes into self.kept.
+
+    def trains_task(self) -> bool:
+        """Whether self.task is learned in gradient steps, and not in the hooks before and after them alone."""
+        return self.learns_in_steps
+
+    def may_end(self, epoch: int, epochs: int) -> bool:
+        """Whether early stopping may end the task after this epoch; False until the last stage of several begins."""
+        return True
 
     def training_data(self, data: Samples, network: Network) -> Samples:
         """What the epochs go over."""

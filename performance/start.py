@@ -3,7 +3,7 @@
     python -m performance.start
 
 Runs one method twice on the same folder of small PNG files, each time in a process of its own, with a temporary cache
-folder that is empty the first time. Shown are the seconds until the command has loaded the stream and the backbone, of
+folder that is empty the first time. It prints the seconds until the command has loaded the stream and the backbone, of
 which the images take their part; those from the start of the cell until its first training step is made; those from the
 start of the command until then; and how many images were decoded.
 """

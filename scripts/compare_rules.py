@@ -51,7 +51,7 @@ def to_markdown(table: pd.DataFrame, rules: Sequence[str]) -> str:
 def main() -> None:
     """Parse the arguments, run, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--methods", default="clr,bn-only,linear-probe")
+    parser.add_argument("--methods", default="clr,norm-only,linear-probe")
     parser.add_argument("--stream", default="mini")
     parser.add_argument("--backbone", default="mini")
     parser.add_argument("--image-size", type=int)

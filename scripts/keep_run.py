@@ -1,9 +1,9 @@
 """Keep a finished run in docs/results/, as far as a reader needs it: `python scripts/keep_run.py RUN NAME`.
 
-Kept are the tables as CSV, the settings, and the manifest with the number of test images of each class; summary.md,
-summary.tex and the figures as SVG are made from these anew, which shows that they are enough. Left out are states and
-answers, everything with pictures of the data (report.html), and classes.csv, which has a row for each class of each
-cell.
+The tables as CSV, the settings, and the manifest with the number of test images of each class are kept; summary.md,
+summary.tex and the figures as SVG are made from these anew, which shows that they are enough. States and answers,
+everything with pictures of the data (report.html), and classes.csv, which has a row for each class of each cell, are
+left out.
 
 What says something of the machine's folders or of its network is left out, by two rules:
 

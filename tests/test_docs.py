@@ -6,6 +6,7 @@ than it normally would. For each command that does not run, the reason is given 
 
 from __future__ import annotations
 
+import ast
 import configparser
 import importlib.util
 import inspect
@@ -30,6 +31,7 @@ from benchmark.config import Settings
 from benchmark.streams import streams
 from methods import methods
 from methods.configured import configure
+from methods.method import Method
 from methods.options import construct, parse_spec
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +73,7 @@ NOT_RUN = {
     "run --methods sgd,er,joint --stream rotated-mnist --scenario domain": DOWNLOAD,
     "reproduce mammoth-split-mnist": DOWNLOAD,
     "reproduce clr-skill53": "a ResNet-50 takes many seconds; tests/benchmark/cli/test_reproduce.py runs protocols",
-    "run --methods clr,bn-only,linear-probe,er,ncm,ranpac --scenario class --infer all --image-size 64 --stream "
+    "run --methods clr,norm-only,linear-probe,er,ncm,ranpac --scenario class --infer all --image-size 64 --stream "
     "folder:DIR:order=flowers5,gtsrb,scenes15,pacs_sketch,food101,sign_digits,dtd10,trashnet --epochs 5 "
     "--train-images 200 --test-images 150 --backbone resnet18:until=layer3:weights=FILE": REAL,
     "run --methods sgd,ewc,er,joint:optimizer=sgd:lr=0.03,clr,ncm --scenario domain --infer all --image-size 64 "
@@ -249,6 +251,25 @@ def test_other_commands_are_known(page: Path) -> None:
             assert text.startswith(tuple(OTHERS)), text
             if words[1:] and words[1].startswith("scripts/"):
                 assert (ROOT / words[1]).exists(), text
+
+
+def test_every_extra_is_in_the_table_of_extras() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    section = (ROOT / "docs" / "install.md").read_text().partition("## Extras\n")[2].partition("\n## ")[0]
+    cells = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`([a-z]+)`", " ".join(cells))) == sorted(setup["options.extras_require"])
+
+
+def test_the_template_has_every_hook() -> None:
+    hooks = {name for name, each in vars(Method).items() if inspect.isfunction(each) and not name.startswith("_")}
+    template = ast.parse((ROOT / "examples" / "method.py").read_text())
+    (cls,) = (node for node in template.body if isinstance(node, ast.ClassDef))
+    found = [node.name for node in cls.body if isinstance(node, ast.FunctionDef) and node.name != "__init__"]
+    assert {"may_end", "forward", "after_training_exp"} <= hooks
+    assert set(found) == hooks
+    order = [name for name in found if name.startswith(("before_", "forward", "after_"))]
+    assert order == [name for name in vars(Method) if name in order], "in the order in which they run"
 
 
 @by_page

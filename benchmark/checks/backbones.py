@@ -160,7 +160,7 @@ def has_layers(subject: BackboneSubject) -> str | None:
     if not any(isinstance(module, nn.Conv2d) for module in modules):
         lacking.append("nn.Conv2d, which clr and others adapt")
     if not any(isinstance(module, _NORMALISATION) for module in modules):
-        lacking.append("batch or layer normalisation, which bn-only and others train")
+        lacking.append("batch or layer normalisation, which norm-only and others train")
     return f"it has no {' and no '.join(lacking)}" if lacking else None
 
 

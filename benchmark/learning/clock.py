@@ -33,8 +33,8 @@ class TrainingSeconds:
 class Clock:
     """Measures the seconds of a task's training; it starts when it is made.
 
-    Time is wall-clock time, because a GPU's work takes no time of the process. Left out is what belongs to the
-    measurement: counting operations, and messages about progress. Left out is also what happens once in a process: the
+    Time is wall-clock time, because a GPU's work takes no time of the process. What belongs to the measurement
+    is left out: counting operations, and messages about progress. So is what happens once in a process: the
     first pass through a network loads kernels and makes plans. So an epoch counts as the fastest epoch of its kind.
     Some of its steps are put aside: the first one, and those that are counted. For each of their images they take as
     long as the other steps, but no longer than they did, without the counting: the others may have few images each, and

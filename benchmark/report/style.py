@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from methods.names import method_name
@@ -72,6 +72,8 @@ _KNOWN = {
     for family, (colour, names) in enumerate(_FAMILIES)
     for k, name in enumerate(names)
 }
+# The older name of a method has its colour.
+_KNOWN["bn-only"] = replace(_KNOWN["bn-only"], colour=_KNOWN["norm-only"].colour)
 
 
 def method_style(label: str) -> MethodStyle:

@@ -686,8 +686,8 @@ EFFICIENCY: tuple[Column, ...] = (
         name="unbeaten",
         csv=("efficiency",),
         meaning="in what no other method is better: `storage` if none is at least as accurate and stores less (or is "
-        "more accurate and stores as little), `compute` the same with `training_flops`, else `no`. Compared are rows "
-        "that know the task with each other, and rows that do not; methods at chance take no part",
+        "more accurate and stores as little), `compute` the same with `training_flops`, else `no`. Rows that know "
+        "the task are compared with each other, and so are rows that do not; methods at chance take no part",
     ),
     Column(
         name="average_accuracy",

@@ -141,7 +141,7 @@ def test_known_backbones_pass(spec) -> None:
         (
             [("nn.BatchNorm2d(filters),", ""), ("nn.BatchNorm2d(self.features),", "")],
             "has layers that methods know",
-            "it has no batch or layer normalisation, which bn-only and others train",
+            "it has no batch or layer normalisation, which norm-only and others train",
         ),
         ([(FLAT, f"{FLAT}\n        ).double(")], "is in float32", "has weights in float64, here they are float32"),
     ],

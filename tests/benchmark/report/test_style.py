@@ -12,11 +12,11 @@ FAMILIES = [
     ["er", "derpp", "agem", "er-ace", "gdumb"],
     ["psp", "supsup", "piggyback", "packnet", "hat"],
     ["ccll", "eft", "residual-adapters", "conv-lora", "lora"],
-    ["bn-only", "confit", "linear-probe", "bpn", "reprogram"],
+    ["confit", "linear-probe", "bpn", "reprogram"],
     ["joint", "single-task"],
     ["sgd", "sgd-ll", "ncm", "slda", "ranpac"],
     ["icarl", "wa", "bic", "cls-er"],
-    ["norm-only", "bitfit", "ssf", "adapter", "vpt"],
+    ["norm-only", "bn-only", "bitfit", "ssf", "adapter", "vpt"],
     ["l2p", "dualprompt", "coda-prompt"],
     ["slca", "aper", "ease", "lae"],
 ]
