@@ -268,6 +268,8 @@ def _about_seconds(results: Results) -> str:
     """What a reader must know about the seconds in tables, or why there are none; may be empty."""
     if results.shows_seconds:
         return results.time_unit.note
+    if results.manifest.kept:
+        return "Seconds are left out: the machine may have done other work. The option seconds of report shows them."
     return (
         "Seconds are left out: cells ran side by side and slowed each other down. The option seconds of run and report "
         "shows them."

@@ -87,10 +87,14 @@ def comparable_seconds(entries: Sequence[Process]) -> bool:
 
 
 def shows_seconds(manifest: Mapping[str, Any]) -> bool:
-    """Whether a run's tables show seconds: its cells ran one after the other, as far as is known, or the user asked."""
-    return bool(manifest.get("show_seconds")) or all(
-        entry.get("workers", 1) == 1 for entry in learning_processes(manifest)
-    )
+    """Whether a run's tables show seconds.
+
+    They do if the user asked, or if its cells ran one after the other, as far as is known. Those of a kept run, whose
+    readers do not know what else its machine did, only if the user asked.
+    """
+    if manifest.get("show_seconds"):
+        return True
+    return not manifest.get("kept") and all(entry.get("workers", 1) == 1 for entry in learning_processes(manifest))
 
 
 def _mixed(entry: Process) -> bool:

@@ -166,6 +166,15 @@ def test_seconds_are_shown_where_cells_ran_alone_and_where_the_user_asked(run, w
     assert "side by side" not in summary_display(alone).caption
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_kept_run_shows_seconds_only_if_the_user_asked(run, asked):
+    """Its readers do not know what else the machine did."""
+    kept = with_processes(run, 1, kept=True, show_seconds=asked)
+    assert bool(shown_headers(kept) & TIMES_SHOWN) == asked
+    said = "Seconds are left out: the machine may have done other work."
+    assert (said in summary_display(kept).caption) != asked
+
+
 def test_a_process_that_learned_nothing_does_not_hide_seconds(run):
     """It only made the tables again, with any number of workers."""
     processes = [{"workers": 1, "tasks_left": 3}, {"workers": 2, "tasks_left": 0}]
