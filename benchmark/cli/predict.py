@@ -98,12 +98,14 @@ def predict_command(predictor: Predictor, paths: Sequence[str], out: Path | None
     """
     from benchmark.files import write_atomically
     from benchmark.progress.terminal import counting
+    from benchmark.streams.left_out import some
     from benchmark.using.given import files_of
     from benchmark.using.predictor import COLUMNS
 
     source = files_of(paths)
     if source.left_out:
-        print(f"files without an image's extension are left out: {source.left_out:,}", file=sys.stderr)
+        number, shown = len(source.left_out), some(source.left_out)
+        print(f"files without an image's extension are left out: {number:,} ({shown})", file=sys.stderr)
     total, unread = len(source.labels), 0
     text: TextIO = sys.stdout if out is None else io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

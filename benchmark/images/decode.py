@@ -101,7 +101,10 @@ def decode_and_measure(
     pixels = np.empty((len(indices), size, size, channels), dtype=np.uint8)
     met: set[Size] = set()
     for row, index in zip(pixels, indices, strict=True):
-        image = _upright(source, index, reading)
+        try:
+            image = to_rgb(source.read(index), reading.grey_range)
+        except DepthError as error:
+            raise UserError(f"{source.describe(index)} {error}") from None
         met.add(image.size)
         row[:] = _square(image, size, channels, reading)
     return pixels, sizes_of(met)
@@ -110,31 +113,21 @@ def decode_and_measure(
 def decode_readable(
     source: ImageSource, indices: Sequence[int], size: int, channels: int = 3, reading: Reading = PLAIN
 ) -> tuple[Pixels, dict[int, str]]:
-    """Like `decode`, but images that cannot be read stop nothing: their pixels are zero.
+    """Like `decode`, but images that cannot be read stop nothing, and `reading` is settled: no advice is to change it.
 
     Returns:
-        The pixels, and place in `indices` -> what is wrong with that image.
+        The pixels, zero for an image that cannot be read, and place in `indices` -> what is wrong with that image.
     """
     pixels = np.zeros((len(indices), size, size, channels), dtype=np.uint8)
     causes = {}
     for place, index in enumerate(indices):
         try:
-            pixels[place] = _square(_upright(source, index, reading), size, channels, reading)
+            pixels[place] = _square(to_rgb(source.read(index), reading.grey_range), size, channels, reading)
         except UserError as error:
             causes[place] = str(error)
+        except DepthError as error:
+            causes[place] = f"{source.describe(index)} {error.settled}"
     return pixels, causes
-
-
-def _upright(source: ImageSource, index: int, reading: Reading) -> Image.Image:
-    """An image as `to_rgb` gives it.
-
-    Raises:
-        UserError: see `decode`.
-    """
-    try:
-        return to_rgb(source.read(index), reading.grey_range)
-    except DepthError as error:
-        raise UserError(f"{source.describe(index)} {error}") from None
 
 
 def _square(image: Image.Image, size: int, channels: int, reading: Reading) -> Pixels:

@@ -111,6 +111,8 @@ class FolderTree(ImageTree):
         try:
             status = place.stat()
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and place.is_symlink():
+                raise UserError(f"{printable(str(place))} is a link to a file that is gone; remove it") from error
             raise UserError(f"{printable(str(place))} cannot be read ({error.strerror})") from error
         # Reading a pipe or a device may never end.
         if not stat.S_ISREG(status.st_mode):

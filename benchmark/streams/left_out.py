@@ -26,7 +26,18 @@ _SHOWN = 3
 
 def may_be_image(path: str) -> bool:
     """Whether a file that is not read may be an image: it has the extension of one, or no extension."""
-    return _is_unread(path) or not _extension(path)
+    return is_unread(path) or not _extension(path)
+
+
+def is_unread(path: str) -> bool:
+    """Whether a file has the extension of an image of a format that is not read, or not everywhere."""
+    return _UNREAD.fullmatch(_extension(path)) is not None
+
+
+def why_unread(path: str) -> str:
+    """Why a file that `is_unread` is not read, and what to do; follows its name."""
+    missing = what_is_missing([path])
+    return f"is an image of a format that is not read; {missing or 'save it as JPEG or PNG'}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ def left_out(tree: ImageTree, splits: Mapping[str, Sequence[str]]) -> LeftOut:
         splits: split -> the folders of its classes.
     """
     class_of = _classes(splits)
-    unread = [path for path in tree.others if _is_unread(path) or (not _extension(path) and class_of(path))]
+    unread = [path for path in tree.others if is_unread(path) or (not _extension(path) and class_of(path))]
     others = sorted(set(tree.others).difference(unread))
     loose = [path for path in tree.images if not class_of(path)]
     return LeftOut(tuple(unread), tuple(loose), tuple(others))
@@ -125,10 +136,6 @@ def left_beside(folder: Path, stream: str) -> Iterator[str]:
         parts.append(f"{_count(others, 'other file')} ({some(others)})")
     if parts:
         yield printable(f"{stream}:{folder} leaves out {' and '.join(parts)}")
-
-
-def _is_unread(path: str) -> bool:
-    return _UNREAD.fullmatch(_extension(path)) is not None
 
 
 def _extension(path: str) -> str:

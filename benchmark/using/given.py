@@ -16,7 +16,9 @@ from torch import Tensor
 
 from benchmark.images.source import ImageSource
 from benchmark.streams.image_tree import FolderTree, ImageTree, TreeImages, ZipTree
+from benchmark.streams.left_out import is_unread, why_unread
 from methods.errors import UserError
+from methods.names import printable
 from methods.paths import given_path
 
 #: An image in RAM: uint8 [H, W, 3] or [H, W] as an array, uint8 [C, H, W] as a tensor.
@@ -29,14 +31,14 @@ class Together(ImageSource):
     """The images of several sources, one source after the other.
 
     Attributes:
-        left_out: how many files without an image's extension folders and zips have beside the images.
+        left_out: the files without an image's extension that folders and zips have beside the images.
     """
 
-    def __init__(self, sources: Sequence[ImageSource], left_out: int = 0):
+    def __init__(self, sources: Sequence[ImageSource], left_out: Sequence[str] = ()):
         self._sources = sources
         self._ends = list(accumulate(len(source.labels) for source in sources))
         self.labels = [0] * self._ends[-1]
-        self.left_out = left_out
+        self.left_out = tuple(left_out)
 
     def read(self, index: int) -> Image.Image:
         source, own = self._find(index)
@@ -49,6 +51,24 @@ class Together(ImageSource):
     def _find(self, index: int) -> tuple[ImageSource, int]:
         number = bisect_right(self._ends, index)
         return self._sources[number], index - (self._ends[number - 1] if number else 0)
+
+
+class _AllImages(TreeImages):
+    """All images of a folder or zip. Reading one of a format that is not read says so.
+
+    Attributes:
+        unread: the paths of those.
+    """
+
+    def __init__(self, tree: ImageTree):
+        self.unread = set(filter(is_unread, tree.others))
+        paths = sorted([*tree.images, *self.unread])
+        super().__init__(tree, paths, [0] * len(paths))
+
+    def read(self, index: int) -> Image.Image:
+        if self.paths[index] in self.unread:
+            raise UserError(f"{self.describe(index)} {why_unread(self.paths[index])}")
+        return super().read(index)
 
 
 class Pictures(ImageSource):
@@ -85,7 +105,9 @@ def images_of(given: Given) -> ImageSource:
 
 def files_of(paths: Sequence[str | PathLike[str]]) -> Together:
     """The image files at these paths; see `images_of`."""
-    sources, left_out, alone = [], 0, FolderTree(Path(), ())
+    sources: list[ImageSource] = []
+    left_out: list[str] = []
+    alone = FolderTree(Path(), ())
     for text in paths:
         path = given_path("images", text)
         if not path.exists() and not path.is_symlink():
@@ -94,10 +116,11 @@ def files_of(paths: Sequence[str | PathLike[str]]) -> Together:
             sources.append(TreeImages(alone, [str(path)], [0]))
             continue
         tree: ImageTree = FolderTree(path) if path.is_dir() else ZipTree(path)
-        if not tree.images:
+        images = _AllImages(tree)
+        if not images.paths:
             raise UserError(f"{path} has no image files; give image files, folders of them, or zips")
-        sources.append(TreeImages(tree, tree.images, [0] * len(tree.images)))
-        left_out += len(tree.others)
+        sources.append(images)
+        left_out += [printable(str(path / other)) for other in tree.others if other not in images.unread]
     return Together(sources, left_out)
 
 

@@ -27,7 +27,17 @@ _CODESTREAM, _PRECISION = b"\xff\x4f\xff\x51", 42
 
 
 class DepthError(ValueError):
-    """It is not known which values of an image are black and white. The message follows the image's name."""
+    """It is not known which values of an image are black and white. The message follows the image's name.
+
+    Args:
+        what: what is wrong.
+        remedy: what is right where it is settled how images are read.
+        in_run: what is right where `--grey-range` can be given; `remedy` if None.
+    """
+
+    def __init__(self, what: str, remedy: str, in_run: str | None = None):
+        super().__init__(f"{what}; {in_run or remedy}")
+        self.settled = f"{what}; {remedy}"
 
 
 def declared_white(image: ImageFile, data: bytes) -> int:
@@ -91,7 +101,7 @@ def eight_bits(image: Image.Image, grey_range: Sequence[float] = ()) -> Image.Im
     values = np.asarray(image)
     floating = image.mode == "F"
     if floating and not np.isfinite(values).all():
-        raise DepthError("has values that are not numbers, or are infinite; replace them")
+        raise DepthError("has values that are not numbers, or are infinite", "replace them")
     low, high = image.info.get(_RANGE) or grey_range or _usual_range(values, floating)
     shifted = values.astype(np.float64) - low
     scaled = np.rint(shifted * (255 / (high - low))) if floating else shifted * 256 // (high - low + 1)
@@ -112,7 +122,9 @@ def check_colours(image: Image.Image, grey_range: Sequence[float] = ()) -> None:
     if brightest < 256 * _DARK:
         raise DepthError(
             f"has room for 16 bits a colour and no value above {brightest * 256 + 255}, so that it would be dark or "
-            "black; save it with 8 bits a colour, or give --grey-range=0,65535 if the picture is that dark"
+            "black",
+            "save it with 8 bits a colour",
+            "save it with 8 bits a colour, or give --grey-range=0,65535 if the picture is that dark",
         )
 
 
@@ -130,7 +142,9 @@ def _usual_range(values: NDArray[np.generic], floating: bool) -> tuple[float, fl
     darker = f", or 0,{white} if the picture is that dark" if least >= 0 and most <= white else ""
     raise DepthError(
         f"has grey values from {least:g} to {most:g}, and its file does not say which of them are black and white "
-        f"(without that, 0 and {white} are); say it with --grey-range=LOW,HIGH, for example {example}{darker}"
+        f"(without that, 0 and {white} are)",
+        "save it with 8 bits",
+        f"say it with --grey-range=LOW,HIGH, for example {example}{darker}",
     )
 
 

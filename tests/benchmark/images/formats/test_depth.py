@@ -188,8 +188,10 @@ def test_colours_of_16_bits_are_right_where_their_upper_8_bits_are_used():
 @pytest.mark.parametrize("factor", [1, 16, 64])
 def test_colours_of_16_bits_that_would_be_dark_are_refused(factor, grey_range):
     data = colours_of_16_bits(RAMP.astype(int) * factor)
-    with pytest.raises(DepthError, match=r"^has room for 16 bits a colour and no value above"):
+    with pytest.raises(DepthError, match=r"^has room for 16 bits a colour and no value above") as refused:
         to_rgb(read_image(data, "a"), grey_range)
+    assert "--grey-range=0,65535" in str(refused.value)
+    assert refused.value.settled.endswith("so that it would be dark or black; save it with 8 bits a colour")
     assert np.asarray(to_rgb(read_image(data, "a"), (0, 65535)))[..., 0].max() == 255 * factor // 256
 
 
