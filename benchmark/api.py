@@ -21,7 +21,7 @@ from benchmark.report.tables import summary_display
 from benchmark.report.text import to_text
 from benchmark.results.run import Results as Numbers
 from benchmark.results.run import read
-from benchmark.running.config_file import did_you_mean, layered
+from benchmark.running.config_file import layered
 from benchmark.running.manifest import planned_cells
 from benchmark.running.request import requested
 from benchmark.running.runner import run as learn
@@ -33,6 +33,7 @@ from benchmark.workers import warm_up
 from methods import methods as registered
 from methods.errors import UserError
 from methods.method import Method
+from methods.names import did_you_mean
 from methods.options import Spec, join_specs
 from methods.registry import Registry, load_plugin
 

@@ -16,7 +16,7 @@ from benchmark.declaration import Option, list_items, options_of, setting
 from benchmark.files import folder_name
 from benchmark.storage.published import Published
 from benchmark.storage.tuned import Tuned
-from benchmark.streams import MOST_VALIDATION, VALIDATION, streams
+from benchmark.streams import MOST_VALIDATION, VALIDATION, check_stream
 from benchmark.task_inference.rules import parse_rules
 from methods import methods
 from methods.errors import UserError
@@ -276,7 +276,7 @@ class Settings:
             other = folders.setdefault(folder_name(text).casefold(), text)
             if other != text:
                 raise UserError(f"--methods: '{other}' and '{text}' would share a folder; run one of them by itself")
-        streams.check(self.stream.name)
+        check_stream(self.stream)
         backbones.check(self.backbone.name)
         for method in (self.equal_memory, self.equal_compute):
             if method is not None:

@@ -1,4 +1,4 @@
-"""The one exception that a user sees as a sentence instead of a traceback."""
+"""What a user sees as a sentence: the one exception without a traceback, and the one warning without a line number."""
 
 
 class UserError(Exception):
@@ -7,6 +7,10 @@ class UserError(Exception):
     The message is one sentence: the option or file, what is wrong with it, and what would be right. The command line
     prints it and exits with status 2, before anything trains.
     """
+
+
+class Notice(UserWarning):
+    """Something that the user should know. The command line prints it as a line that begins with `warning:`."""
 
 
 def cannot(method: str, why: str, instead: str = "leave the method out") -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+import unicodedata
+from collections.abc import Iterable
 
 from methods.errors import UserError
 
@@ -10,6 +13,9 @@ from methods.errors import UserError
 # (Python uses them for bytes that are not UTF-8), and what XML does not allow. They change a terminal and break a CSV
 # or SVG file.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+# What makes a name unclear in a list: what separates its items, marks of quotation, space at an end.
+_UNCLEAR = re.compile(r"[,;'\"]|^\s|\s$")
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -23,6 +29,41 @@ def printable(text: str, keep: str = "") -> str:
         return found[0] if found[0] in keep else found[0].encode("unicode_escape").decode()
 
     return _UNSHOWN.sub(escaped, text)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a list in a sentence. One that could be taken for several, or for part of the sentence, is quoted."""
+    return ", ".join(_quoted(name) if _UNCLEAR.search(name) else name for name in names)
+
+
+def _quoted(name: str) -> str:
+    mark = '"' if "'" in name and '"' not in name else "'"
+    return f"{mark}{name}{mark}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "did you mean 'WORD'? " with the closest of the known words, in whatever case; empty if none is close."""
+    close = closest(word, known)
+    return "" if close is None else f"did you mean {_quoted(close)}? "
+
+
+def same_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is the same; None if there is none.
+
+    One in another Unicode form is the same: both forms of é, one character or two, look alike, and systems mix them.
+    """
+    names = list(known)
+    if name in names:
+        return name
+    form = unicodedata.normalize("NFC", name)
+    return next((each for each in names if unicodedata.normalize("NFC", each) == form), None)
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is closest to another one, in whatever case; None if none is close."""
+    in_small = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(word.casefold(), in_small, n=1)
+    return in_small[close[0]] if close else None
 
 
 def method_name(label: str) -> str:

@@ -8,7 +8,6 @@ is TYPE, and a value that it does not have is refused with the reason "why".
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import math
 import re
@@ -18,14 +17,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from methods.errors import UserError
-from methods.names import check_name
+from methods.names import check_name, did_you_mean
 
 T = TypeVar("T")
 
 # A colon starts an option only if "name=" follows, so that paths and values like "seed:7" may contain colons.
 _OPTION_START = re.compile(r":(?=[A-Za-z][A-Za-z0-9_-]*=)")
 
-# A comma that separates specifications; a comma after a backslash belongs to a value.
+# A comma that separates the items of a list; a comma after a backslash belongs to an item.
 _SEPARATOR = re.compile(r"(?<!\\),")
 
 
@@ -89,10 +88,14 @@ def parse_spec(text: str) -> Spec:
     return Spec(text, name, positional, options)
 
 
+def split_list(text: str) -> list[str]:
+    r"""The items of a list `A,B,C`. A comma in an item is written `\,`."""
+    return [item.replace("\\,", ",") for item in _SEPARATOR.split(text)]
+
+
 def split_specs(text: str) -> list[str]:
     r"""The specifications in a list `A,B,C`. A comma in a value is written `\,`: `mine:words=a\,b` is one."""
-    items = (item.strip().replace("\\,", ",") for item in _SEPARATOR.split(text))
-    return [item for item in items if item]
+    return [item for item in map(str.strip, split_list(text)) if item]
 
 
 def join_specs(specs: Iterable[str]) -> str:
@@ -194,8 +197,7 @@ def arguments(cls: type, spec: Spec, also: Sequence[str] = ()) -> dict[str, Any]
     converted: dict[str, Any] = {}
     for key, value in given.items():
         if key not in parameters:
-            close = difflib.get_close_matches(key, valid, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
+            hint = did_you_mean(key, valid)
             raise UserError(f"'{spec.text}' has no option '{key}': {hint}{names}")
         wanted, reason = _type_and_reason(parameters[key])
         try:

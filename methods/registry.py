@@ -7,7 +7,6 @@ checking names imports neither torch nor Avalanche.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -20,11 +19,14 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from methods.errors import UserError, first_line
-from methods.names import check_name
+from methods.names import check_name, did_you_mean
 from methods.options import check_options, required_options
 from methods.paths import given_path
 
 C = TypeVar("C", bound=type)
+
+# The fewest letters that are taken for the start of a full name.
+_FULL_NAME = 6
 
 
 @dataclass
@@ -188,11 +190,20 @@ class Registry(Generic[C]):
     def _lookup(self, name: str) -> _Entry:
         self._discover()
         if name not in self._entries:
-            close = difflib.get_close_matches(name, self._entries, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
+            hint = did_you_mean(name, [*self._entries, *self._groups]) or self._hint_by_full_name(name)
             groups = f"; groups are {', '.join(self._groups)}" if self._groups else ""
             raise UserError(f"unknown {self.kind} '{name}': {hint}known are {', '.join(self._entries)}{groups}")
         return self._entries[name]
+
+    def _hint_by_full_name(self, name: str) -> str:
+        """A question about the entry whose summary or documentation begins with what the user wrote."""
+        written = " ".join(name.casefold().split())
+        known = (each for each in self._entries if any(text.startswith(written) for text in self._texts(each)))
+        found = next(known, None) if len(written) >= _FULL_NAME else None
+        return f"did you mean '{found}'? " if found else ""
+
+    def _texts(self, name: str) -> tuple[str, str]:
+        return self.summary(name).casefold(), self.documentation(name).casefold()
 
     def _discover(self) -> None:
         """Add, once, what installed packages announce."""

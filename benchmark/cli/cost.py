@@ -65,6 +65,7 @@ COMMAND = Command(
         RUN_OPTIONS["plugin"],
         RUN_OPTIONS["config"],
     ),
+    of_runs="cost takes the numbers of a stream; `run --dry-run` with that option tells what a run will take",
 )
 
 

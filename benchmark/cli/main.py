@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
+from typing import Any, NoReturn
 
 from benchmark.backbones import backbones
 from benchmark.cli import (
@@ -27,7 +31,7 @@ from benchmark.cli.options import Command
 from benchmark.running.config_file import layered
 from benchmark.streams import streams
 from methods import methods
-from methods.errors import UserError
+from methods.errors import Notice, UserError
 from methods.names import printable
 from methods.registry import load_plugin
 
@@ -42,6 +46,14 @@ class _Version(argparse.Action):
             version = "(not installed)"
         print(f"continual-benchmark {version}")
         parser.exit()
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command. All that would be right is in the help."""
+
+    def error(self, message: str) -> NoReturn:
+        end = "" if message.endswith("?") else ";"
+        self.exit(2, f"error: {printable(message)}{end} {self.prog} --help tells all\n")
 
 
 class _Completion(argparse.Action):
@@ -71,19 +83,46 @@ def main(argv: list[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        arguments = parse(argv)
-        for registry in (methods, streams, backbones):
-            for complaint in registry.complaints():
-                print(f"warning: {printable(complaint)}", file=sys.stderr)
-        for path in getattr(arguments, "plugin", ()):
-            load_plugin(path)
-        return arguments.command.run(arguments, argv)
+        with _notices_as_lines():
+            return _run(argv)
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _run(argv: list[str]) -> int:
+    arguments = parse(argv)
+    for registry in (methods, streams, backbones):
+        for complaint in registry.complaints():
+            _warn(complaint)
+    for path in getattr(arguments, "plugin", ()):
+        load_plugin(path)
+    return int(arguments.command.run(arguments, argv))
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {printable(text)}", file=sys.stderr)
+
+
+@contextmanager
+def _notices_as_lines() -> Iterator[None]:
+    """Warnings of this program are lines for the user. Those of other packages keep the place that they come from."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, Notice):
+            _warn(str(message))
+        else:
+            others(message, category, *place)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = others
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -98,7 +137,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     for text in argv:
         if not text.isprintable() and ("\0" in text or text != text.encode(errors="replace").decode()):
             raise UserError(f"{ascii(text)[1:-1]} is not text in UTF-8 without NUL characters; write or rename it so")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m benchmark",
         description="Compare continual-learning methods on one stream of tasks: what each keeps, and what each costs.",
     )
@@ -114,8 +153,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     for command in _COMMANDS:
         command.add_to(parsers[command.name])
         parsers[command.name].set_defaults(command=command)
-    given = vars(parser.parse_args(argv))
+    known, unknown = parser.parse_known_args(argv)
+    given = vars(known)
     chosen: Command = given["command"]
+    if unknown:
+        advice = chosen.advice(unknown)
+        parsers[chosen.name].error(f"unrecognized arguments: {' '.join(unknown)}{': ' * bool(advice)}{advice}")
     values = layered(chosen.options, given)
     missing = [option.flag for option in chosen.options if option.required and values[option.name] is None]
     if missing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from benchmark.config import RUN_OPTIONS, check_most
 from benchmark.declaration import Option
 from methods.errors import UserError
+from methods.names import closest
 from methods.paths import given_path
 
 
@@ -25,6 +26,7 @@ class Command:
         run: runs it with the options and the command line, and returns the exit status.
         options: its options.
         add_arguments: adds arguments without a name, such as the RUN of `report RUN`.
+        of_runs: what is right instead of an option that `run` has and this command does not.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Command:
     run: Callable[[argparse.Namespace, list[str]], int]
     options: tuple[Option, ...] = ()
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    of_runs: str = ""
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         """Add this command's arguments to a parser. Its result has only those that are given."""
@@ -41,6 +44,15 @@ class Command:
             if option.group not in groups:
                 groups[option.group] = parser.add_argument_group(option.group)
             groups[option.group].add_argument(option.flag, **_argparse(option))
+
+    def advice(self, unknown: Sequence[str]) -> str:
+        """What may be right instead of arguments that this command does not have; empty if nothing is known."""
+        flag = next((text.partition("=")[0] for text in unknown if text.startswith("--")), "")
+        name = flag.removeprefix("--").replace("_", "-")
+        if name.replace("-", "_") in RUN_OPTIONS and self.of_runs:
+            return self.of_runs
+        close = closest(name, [option.flag.removeprefix("--") for option in self.options])
+        return f"did you mean --{close}?" if close else ""
 
 
 def _argparse(option: Option) -> dict[str, Any]:

@@ -56,6 +56,7 @@ COMMAND = Command(
         RUN_OPTIONS["plugin"],
     ),
     _add_arguments,
+    of_runs="predict reads images and answers as the run did",
 )
 
 

@@ -16,11 +16,12 @@ from benchmark.config import RUN_OPTIONS, Execution, Place, Settings, parse_seed
 from benchmark.declaration import Option, list_items, options_of
 from benchmark.files import MANIFEST, refuse_foreign, remove_unfinished
 from benchmark.report.text import aligned
-from benchmark.running.config_file import did_you_mean, layered
+from benchmark.running.config_file import layered
 from benchmark.running.request import requested_settings
 from benchmark.storage.folder import folder_to_write, open_folder
 from benchmark.storage.reproduced import reproduced_in
 from methods.errors import UserError
+from methods.names import did_you_mean
 
 if TYPE_CHECKING:
     # Reading a protocol needs the names of all metrics, and with them pandas.

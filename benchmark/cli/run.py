@@ -56,6 +56,7 @@ def dry_run(settings: Settings) -> int:
     from benchmark.planning.preparation import prepare_run
     from benchmark.progress.terminal import loading
     from benchmark.report.text import to_text
+    from benchmark.results.blocks import counted
 
     with loading() as (note, warn):
         prepared = prepare_run(settings, note, warn=warn)
@@ -66,7 +67,8 @@ def dry_run(settings: Settings) -> int:
         table = forecast_table(settings, shape, prepared.backbone, parameters, compute, repetitions)
     print(to_text(table))
     methods = len(prepared.methods)
-    print(f"{methods * repetitions} cells: {methods} methods, {repetitions} repetitions, {shape.tasks} tasks each.")
+    counts = (counted(methods, "method"), counted(repetitions, "repetition"), f"{counted(shape.tasks, 'task')} each")
+    print(f"{counted(methods * repetitions, 'cell')}: {', '.join(counts)}.")
     print("Nothing was learned, and nothing was written but decoded images.")
     return 0
 

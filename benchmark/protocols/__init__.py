@@ -6,8 +6,8 @@ from pathlib import Path
 
 from benchmark.protocols.protocol import Protocol
 from benchmark.protocols.reading import read_protocol
-from benchmark.running.config_file import did_you_mean
 from methods.errors import UserError
+from methods.names import did_you_mean
 from methods.paths import given_path
 
 _FOLDER = Path(__file__).parent

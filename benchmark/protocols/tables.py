@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.running.config_file import did_you_mean, shown_value
+from benchmark.running.config_file import shown_value
 from methods.errors import UserError
+from methods.names import did_you_mean
 
 _WORDS = {
     str: "text in quotes",

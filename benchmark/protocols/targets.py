@@ -9,8 +9,9 @@ from typing import Any, get_args
 from benchmark.protocols.tables import Number, Place, check_table
 from benchmark.results.columns import AccuracyMetric
 from benchmark.results.reproduction import is_fraction, reproducible_metrics
-from benchmark.running.config_file import did_you_mean, shown_value
+from benchmark.running.config_file import shown_value
 from benchmark.storage.published import SpreadKind, Target
+from methods.names import did_you_mean
 
 _SPREADS: tuple[str, ...] = get_args(SpreadKind)
 

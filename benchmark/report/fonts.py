@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,11 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 from benchmark.report.style import RC
+from methods.errors import Notice
 from methods.names import printable
+
+# How the names of the characters of Chinese, Japanese and Korean begin.
+_CJK = ("CJK ", "HIRAGANA ", "KATAKANA ", "HANGUL ", "BOPOMOFO ", "IDEOGRAPHIC ", "FULLWIDTH ", "HALFWIDTH ")
 
 
 @contextmanager
@@ -33,13 +38,31 @@ def drawing(texts: Iterable[str]) -> Iterator[None]:
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
         yield
     if missing:
-        shown = "".join(chr(number) for number in [*filter(missing.__contains__, found)][:10])
+        lacking = [chr(number) for number in found if number in missing]
         warnings.warn(
-            f"no font of this machine has the characters {shown}, so that the .png figures show boxes in their place; "
-            "install one that has them, as Noto Sans CJK, and run report again. The .svg figures and the page use the "
-            "reader's fonts",
+            f"no font of this machine has the characters {''.join(lacking[:10])}, so that the .png figures show boxes "
+            f"in their place; install {_fonts_for(lacking)} and run report again. The .svg figures and the page use "
+            "the reader's fonts",
+            Notice,
             stacklevel=3,
         )
+
+
+def _fonts_for(characters: Iterable[str]) -> str:
+    """Fonts that have these characters, as words of a sentence."""
+    fonts = dict.fromkeys(map(_font_for, characters))
+    named = [font for font in fonts if font]
+    others = [f"a font that has {'the others' if named else 'them'}"] if None in fonts else []
+    return " and ".join(named + others)
+
+
+def _font_for(character: str) -> str | None:
+    """A free font for the writing of a character; None if it is none of these."""
+    name = unicodedata.name(character, "")
+    if name.startswith(_CJK):
+        return "Noto Sans CJK"
+    # Pictures, from mahjong tiles to the newest ones, and their colours of skin.
+    return "Noto Emoji" if 0x1F000 <= ord(character) < 0x1FC00 else None
 
 
 def _families(missing: set[int]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from benchmark.config import PRESETS, Execution, Settings
 from benchmark.declaration import Option, options_of
 from benchmark.files import write_atomically
 from methods.errors import UserError, first_line
+from methods.names import did_you_mean
 from methods.paths import given_path
 
 #: The file's name in a run's folder.
@@ -86,12 +86,6 @@ def option_values(content: Mapping[str, Any], options: Sequence[Option], where: 
         except ValueError as error:
             raise UserError(f"{where}: {key} = {shown_value(value)} {error}") from None
     return values
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return "did you mean 'WORD'? " with the closest of the known words; empty if none is close."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean '{close[0]}'? " if close else ""
 
 
 def toml_content(path: Path, parse_float: Callable[[str], float] = float) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from methods.errors import UserError
+from methods.options import Spec
 from methods.registry import Registry
 
 #: Per cent of a task's training images that are held out where its source has no validation images, and the most.
@@ -36,3 +39,16 @@ for _name, _target, _summary in (
     ("avalanche", "avalanche_sets:AvalancheStream", "avalanche:NAME - a classic benchmark of Avalanche"),
 ):
     streams.add_lazy(_name, f"benchmark.streams.{_target}", _summary)
+
+
+def check_stream(spec: Spec) -> None:
+    """Refuse a specification that names no stream.
+
+    Raises:
+        UserError: naming the known streams, or how a folder is given.
+    """
+    # A path is also known by its slash, as it may be misspelt.
+    if spec.name not in streams.names() and ("/" in spec.name or Path(spec.name).exists()):
+        kind = "split-folder" if spec.name.lower().endswith(".zip") else "folder"
+        raise UserError(f"unknown stream '{spec.text}': your own data are {kind}:DIR, so write {kind}:{spec.text}")
+    streams.check(spec.name)

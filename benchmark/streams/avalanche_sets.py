@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from benchmark.images.source import ImageSource
 from benchmark.streams import streams
 from benchmark.streams.source import RawTask, StreamSource
 from methods.errors import UserError, first_line
+from methods.names import did_you_mean
 from methods.paths import given_path
 
 # Avalanche opens all formats that Pillow knows. For PostScript, which no data set uses, Pillow starts a program.
@@ -104,8 +104,7 @@ class AvalancheStream(StreamSource):
             if "return_task_id" in inspect.signature(function).parameters
         }
         if self.benchmark not in known:
-            close = difflib.get_close_matches(self.benchmark, known, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
+            hint = did_you_mean(self.benchmark, known)
             raise UserError(
                 f"avalanche: '{self.benchmark}' is not a classic benchmark that gives task labels: {hint}"
                 f"known are {', '.join(known)}"

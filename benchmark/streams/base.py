@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from benchmark.images.labelled import LabelledImages
+from methods.names import same_name
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Stream:
             if len(task.classes) != len(first.classes):
                 return f"'{first.name}' has {len(first.classes)} classes and '{task.name}' has {len(task.classes)}"
             for number, (one, other) in enumerate(zip(first.classes, task.classes, strict=True), 1):
-                if one != other:
+                if same_name(one, (other,)) is None:
                     return f"class {number} is '{one}' in '{first.name}' and '{other}' in '{task.name}'"
         return ""
 

@@ -6,26 +6,28 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.images.formats.known import EXTENSIONS
 from benchmark.streams import streams
 from benchmark.streams.image_tree import FolderTree, ZipTree
 from benchmark.streams.left_out import left_beside
 from benchmark.streams.source import RawTask, StreamSource
 from benchmark.streams.task_tree import read_task, split_of
 from methods.errors import UserError
-from methods.names import check_name
+from methods.names import check_name, did_you_mean, listed, same_name
+from methods.options import split_list
 from methods.paths import given_path
 
 
 @streams.register("folder")
 class FolderStream(StreamSource):
-    """folder:DIR[:order=a,b,c] - an ImageFolder tree or zip per task.
+    r"""folder:DIR[:order=a,b,c] - an ImageFolder tree or zip per task.
 
     A task has the name of its folder, or of its zip without the extension. Other files are left out with a warning.
 
     Args:
         dir: the folder that holds one folder or zip per task (see task_tree.read_task).
-        order: "name"; or the tasks' names, separated by commas, which leaves out all others; or "seed:N", a random
-            order that depends on N only.
+        order: "name"; or the tasks' names, separated by commas, which leaves out all others (a comma in a name is
+            written `\,`); or "seed:N", a random order that depends on N only.
     """
 
     default_image_size = 224
@@ -38,6 +40,12 @@ class FolderStream(StreamSource):
     def raw_tasks(self, limit: int | None) -> list[RawTask]:
         folder = given_path("--stream", self.dir, home=True)
         entries = find_tasks(folder, "folder")
+        # One folder with images may also be a task whose classes have no folders.
+        if len(entries) > 1 and all(map(_is_class, entries.values())):
+            raise UserError(
+                f"{folder} has class folders and no tasks; split-folder:{self.dir}:tasks=N divides its classes among N "
+                "tasks, and folder:DIR reads DIR/<task>/train/<class>/"
+            )
         self.notes = tuple(left_beside(folder, "folder"))
         return [read_entry(name, entries[name]) for name in self._ordered(sorted(entries))[:limit]]
 
@@ -47,10 +55,14 @@ class FolderStream(StreamSource):
         if self._seed is not None:
             # NumPy promises never to change RandomState's numbers, so the order is the same in every version.
             return [names[i] for i in np.random.RandomState(self._seed).permutation(len(names))]
-        chosen = self.order.split(",")
+        chosen = [same_name(name, names) or name for name in split_list(self.order)]
         for name in chosen:
             if name not in names:
-                raise UserError(f"order={self.order}: {self.dir} has no task '{name}'; it has {', '.join(names)}")
+                comma = "; a comma in a name is written \\," if any("," in each for each in names) else ""
+                raise UserError(
+                    f"order={self.order}: {self.dir} has no task '{name}'; {did_you_mean(name, names)}it has "
+                    f"{listed(names)}{comma}"
+                )
             if chosen.count(name) > 1:
                 raise UserError(f"order={self.order} names task '{name}' more than once; name it once")
         return chosen
@@ -85,8 +97,17 @@ def find_tasks(folder: Path, stream: str) -> dict[str, Path]:
     # A task may be called like a split if it has splits itself.
     splits = {name: split_of(name) for name, path in entries.items() if split_of(name) and not _has_train(path)}
     if "train" in splits.values() or len(set(splits.values())) > 1:
-        raise UserError(f"{folder} is a task itself, as it has a folder {min(splits)}; name the folder that holds it")
+        raise UserError(
+            f"{folder} is a task itself, as it has a folder {min(splits)}; name the folder that holds it, or divide "
+            "its classes among tasks with split-folder:DIR:tasks=N"
+        )
     return entries
+
+
+def _is_class(path: Path) -> bool:
+    """Whether a folder has images and no folders."""
+    inside = _listed(path) if path.is_dir() else []
+    return any(each.suffix.lower() in EXTENSIONS for each in inside) and not any(each.is_dir() for each in inside)
 
 
 def _has_train(path: Path) -> bool:

@@ -10,7 +10,7 @@ from benchmark.streams.image_tree import ImageTree, TreeImages
 from benchmark.streams.left_out import left_out, left_out_note, may_be_image
 from benchmark.streams.source import RawTask
 from methods.errors import UserError
-from methods.names import check_name, printable
+from methods.names import check_name, printable, same_name
 
 #: Name of a folder in small letters -> the split that it holds.
 SPLITS = {
@@ -170,7 +170,7 @@ def _check_classes(
             f"{tree.root}: the folder {splits[split]} has no class folders; it needs "
             f"{posixpath.basename(splits[split])}/<class>/, as train has"
         )
-    names = set(map(posixpath.basename, found))
+    names = {_class_of(folder, classes) for folder in found}
     difference = sorted(names - set(classes) if split == "validation" else names ^ set(classes))
     if difference:
         where = "train" if difference[0] in classes else split
@@ -183,11 +183,17 @@ def _check_classes(
 
 def _images(tree: ImageTree, folders: Sequence[str], classes: Sequence[str]) -> TreeImages:
     """The images below the folders of the classes."""
-    label_of = {folder: classes.index(posixpath.basename(folder)) for folder in folders}
+    label_of = {folder: classes.index(_class_of(folder, classes)) for folder in folders}
     depth = folders[0].count("/") + 1
     labelled = [(path, label_of.get("/".join(path.split("/")[:depth]))) for path in tree.images]
     found = [(path, label) for path, label in labelled if label is not None]
     return TreeImages(tree, [path for path, _ in found], [label for _, label in found])
+
+
+def _class_of(folder: str, classes: Sequence[str]) -> str:
+    """The class that a split's folder holds: one of the classes, or another one with the folder's own name."""
+    name = posixpath.basename(folder)
+    return same_name(name, classes) or name
 
 
 def _children(tree: ImageTree, parent: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from benchmark.streams.image_tree import FolderTree, TreeImages
 from benchmark.streams.source import RawTask, StreamSource
 from benchmark.streams.torchvision_sets import default_root
 from methods.errors import UserError
+from methods.names import did_you_mean
+from methods.options import split_list
 from methods.paths import given_path
 
 #: One split as loaded by torchvision, and the folder of all data sets -> its images, with torchvision's labels.
@@ -183,11 +184,10 @@ class TorchvisionStream(StreamSource):
     def __init__(self, sets: str, root: str | None = None):
         self.sets = sets
         self.root = root
-        self._names = [name for item in sets.split(",") for name in (OPEN if item == "open" else (item,))]
+        self._names = [name for item in split_list(sets) for name in (OPEN if item == "open" else (item,))]
         for name in self._names:
             if name not in SETS:
-                close = difflib.get_close_matches(name, SETS, n=1)
-                hint = f"did you mean '{close[0]}'? " if close else ""
+                hint = did_you_mean(name, SETS)
                 raise ValueError(f"there is no data set '{name}': {hint}known are {', '.join(SETS)}, and open")
             if self._names.count(name) > 1:
                 raise ValueError(f"data set '{name}' is named more than once; name it once")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 from benchmark.declaration import list_items
 from methods.errors import UserError
+from methods.names import did_you_mean
 
 _SURENESS: Mapping[str, str] = {
     "max-softmax": "the task whose own network gives the largest probability",
@@ -43,8 +43,7 @@ def parse_rules(asked: str | Iterable[str]) -> tuple[str, ...]:
         rules += sorted(RULES, key=lambda rule: rule != DEFAULT_RULE) if item == _ALL else [item]
     for number, rule in enumerate(rules):
         if rule not in RULES:
-            close = difflib.get_close_matches(rule, RULES, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
+            hint = did_you_mean(rule, RULES)
             raise UserError(f"--infer: unknown rule '{rule}': {hint}known are {', '.join(RULES)}, or {_ALL}")
         if rule in rules[:number]:
             raise UserError(f"--infer gives '{rule}' twice; give each rule once")

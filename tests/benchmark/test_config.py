@@ -66,6 +66,14 @@ def test_settings_survive_the_manifest():
         ({"methods": ("clr", "eer")}, "unknown method 'eer': did you mean 'er'? known are clr, "),
         ({"methods": (":x=1",)}, "':x=1' has no name before its first colon"),
         ({"stream": "minni"}, "unknown stream 'minni': did you mean 'mini'? known are mini, folder, "),
+        (
+            {"stream": "../data/good"},
+            "unknown stream '../data/good': your own data are folder:DIR, so write folder:../data/good",
+        ),
+        (
+            {"stream": "x/y.zip:tasks=2"},
+            "unknown stream 'x/y.zip:tasks=2': your own data are split-folder:DIR, so write split-folder:x/y.zip",
+        ),
         ({"stream": ""}, "'' has no name before its first colon"),
         ({"backbone": "resnet17"}, "unknown backbone 'resnet17': did you mean 'resnet1"),
         ({"tasks": 0}, "--tasks 0 must be at least 1"),

@@ -2,7 +2,7 @@ import pytest
 
 from methods import methods
 from methods.errors import UserError
-from methods.names import check_name, printable
+from methods.names import check_name, did_you_mean, listed, printable
 from methods.options import parse_spec
 from methods.registry import Registry
 
@@ -57,3 +57,21 @@ def test_a_registered_name_is_refused():
         Registry("method").add_lazy("a\a", "plugin:Bell", "")
     with pytest.raises(UserError, match=r"method 'e\\x1bc' has the character"):
         methods.register("e\x1bc")(type("Escape", (), {}))
+
+
+def test_names_that_could_be_several_are_quoted_in_a_list():
+    assert listed(["a b", "c, d", "it's", '"e"', "f\u2019s", " g"]) == "a b, 'c, d', \"it's\", '\"e\"', f\u2019s, ' g'"
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("CLR", "did you mean 'clr'? "),
+        ("clrr", "did you mean 'clr'? "),
+        ("splitmnist", "did you mean 'SplitMNIST'? "),
+        ("04 gray", "did you mean '04 grey'? "),
+        ("nothing of that", ""),
+    ],
+)
+def test_the_closest_name_is_found_in_any_case(word, hint):
+    assert did_you_mean(word, ["ewc", "clr", "SplitMNIST", "04 grey"]) == hint

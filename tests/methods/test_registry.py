@@ -86,6 +86,21 @@ def test_unknown_name_lists_what_is_known_and_suggests(registry):
     assert refusal(registry.check, "zzz") == "unknown thing 'zzz': known are online-ewc, er"
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("CLR", "clr"),
+        ("Er-Ace", "er-ace"),
+        ("PAPER", "paper"),
+        ("Elastic Weight Consolidation", "ewc"),
+        ("learning  without Forgetting", "lwf"),
+        ("Synaptic Intelligence", "si"),
+    ],
+)
+def test_capitals_and_full_names_of_methods_are_understood(written, meant):
+    assert f"unknown method '{written}': did you mean '{meant}'? known are " in refusal(methods.check, written)
+
+
 def test_a_name_belongs_to_one_target(registry):
     registry.add_lazy("one", "m:A", "")
     registry.add_lazy("one", "m:A", "again")

@@ -291,13 +291,26 @@ def test_what_cannot_be_used_is_one_sentence(command, says, capsys, monkeypatch)
         ("run --methods clr --epochs x", "argument --epochs: invalid int value: 'x'"),
         ("run --methods clr --device tpu", "argument --device: invalid choice: 'tpu'"),
         ("run --methods clr --epoch-size 3", "unrecognized arguments: --epoch-size 3"),
+        ("run --methods clr --grayrange 1", "unrecognized arguments: --grayrange 1: did you mean --grey-range?"),
+        ("run --methods clr --Grey_Range=0,1", "--Grey_Range=0,1: did you mean --grey-range?"),
+        ("streams mini --gray-range 0,1", "unrecognized arguments: --gray-range 0,1: did you mean --grey-range?"),
+        (
+            "cost --methods clr --stream folder:DIR",
+            "--stream folder:DIR: cost takes the numbers of a stream; `run --dry",
+        ),
+        ("predict mine a.png --method clr --grey-range 0,9", "--grey-range 0,9: predict reads images and answers as "),
+        ("watch mine more", "unrecognized arguments: more;"),
     ],
 )
 def test_arguments_that_cannot_be_parsed(command, says, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(command.split())
     assert stopped.value.code == 2
-    assert says in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.startswith("error: ")
+    assert said.endswith(" --help tells all\n")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -407,6 +420,8 @@ def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(place, monkey
     said = capsys.readouterr().out
     assert "What it takes here (3 repetitions, one cell at a time): plain fine-tuning was timed at " in said
     assert "6 cells: 2 methods, 3 repetitions, 2 tasks each." in said
+    assert main(f"{RUN} --methods clr --name dry --dry-run".split()) == 0
+    assert "\n1 cell: 1 method, 1 repetition, 2 tasks each.\n" in capsys.readouterr().out
     assert not (place / "results" / "dry").exists()
     # What a run refuses, this refuses.
     assert main(f"{RUN} --methods clr --reference er --dry-run".split()) == 2

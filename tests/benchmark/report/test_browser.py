@@ -433,6 +433,17 @@ def test_a_class_of_another_task_is_named_with_its_task(reader, make_run, tmp_pa
     assert [cell.text for cell in reader.all("#answers-shown td.right")] == ["", "1"]
 
 
+def test_headings_from_below_turn_every_writing(reader, run, tmp_path):
+    """Without that, a Chinese character stands on its head."""
+    answers = {("clr", 0, 0): dict.fromkeys((1, 2, 3), answered([0, 1], [1, 1]))}
+    guesses = {("clr", "class"): {("clr", 0, 0): np.diag([4, 4, 2])}}
+    reader.open(write_page(replace(run, path=tmp_path, answers=answers, guesses=guesses)))
+    for shown in ("#answers-shown", "#guesses-shown"):
+        heading = f"{shown} .heat thead span"
+        assert reader.style(heading, "writing-mode").startswith("vertical-")
+        assert reader.style(heading, "text-orientation") == "sideways"
+
+
 def test_which_task_was_guessed(reader, run, tmp_path):
     """Of a method's rules one is chosen, and of the next method the same rule is shown, if it has it."""
     right, worse = np.diag([4, 4, 2]), np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])

@@ -10,8 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
+from benchmark.cli import main
+from benchmark.cli.options import Command
 from benchmark.report import fonts
 from benchmark.report.fonts import drawing
+from methods.errors import Notice
 
 # Matplotlib brings this one too, and it has characters that the usual font lacks.
 OTHER = font_manager.findfont("STIXNonUnicode")
@@ -51,6 +54,40 @@ def test_without_such_a_font_one_sentence_says_so(machine):
     with pytest.warns(UserWarning, match=expected) as said, drawing(["clr", CHINESE]):
         pixels(CHINESE)
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "fonts"),
+    [
+        ("中文鳥", "Noto Sans CJK"),
+        ("ひらカタ한글", "Noto Sans CJK"),
+        ("🐦", "Noto Emoji"),
+        ("🐦鳥🦜", "Noto Emoji and Noto Sans CJK"),
+        ("ᚠ", "a font that has them"),
+        ("ᚠ鳥", "Noto Sans CJK and a font that has the others"),
+    ],
+)
+def test_the_font_to_install_has_the_characters(machine, text, fonts):
+    machine()
+    with pytest.warns(Notice, match=f"in their place; install {fonts} and run report again"), drawing([text]):
+        pass
+
+
+def test_the_command_line_prints_the_sentence_alone(machine, monkeypatch, capsys):
+    machine()
+
+    def draw(arguments, argv):
+        with drawing([CHINESE]):
+            warnings.warn("of another package", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(main, "_COMMANDS", (Command("draw", "", draw),))
+    with pytest.warns(UserWarning, match="of another package") as others:
+        assert main.main(["draw"]) == 0
+    assert len(others) == 1
+    line, *more = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: no font of this machine has the characters {CHINESE}, so")
+    assert not more
 
 
 def test_usual_names_ask_for_no_font(monkeypatch):

@@ -70,6 +70,77 @@ def test_wrong_orders_are_refused(three, order, says):
         build_stream(f"folder:{three}:order={order}")
 
 
+@pytest.fixture
+def commas(tmp_path, write_task):
+    """A folder with tasks whose names have commas."""
+    for name in ("01 Vögel, wild", "01 Vögel", "a,b,c"):
+        write_task(tmp_path / name, train=3, test=1)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("order", "chosen"),
+    [
+        (r"a\,b\,c,01 Vögel\, wild", ["a,b,c", "01 Vögel, wild"]),
+        (r"01 Vögel\, wild", ["01 Vögel, wild"]),
+        (r"01 Vögel,a\,b\,c", ["01 Vögel", "a,b,c"]),
+    ],
+)
+def test_a_comma_in_the_name_of_a_task_has_a_backslash(commas, order, chosen):
+    stream = build_stream(f"folder:{commas}:order={order}", image_size=8)
+    assert [task.name for task in stream.tasks] == chosen
+
+
+def test_unknown_names_in_an_order_are_answered_with_clear_ones(commas):
+    with pytest.raises(UserError) as refused:
+        build_stream(f"folder:{commas}:order=01 vogel,x")
+    assert str(refused.value).endswith(
+        "has no task '01 vogel'; did you mean '01 Vögel'? it has 01 Vögel, '01 Vögel, wild', 'a,b,c'; a comma in a "
+        "name is written \\,"
+    )
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("forms", [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_names_in_two_unicode_forms_are_the_same_class(tmp_path, write_images, forms):
+    for split, name in zip(("train", "test"), forms, strict=True):
+        write_images(tmp_path / "t" / split / name, 3)
+        write_images(tmp_path / "t" / split / "dog", 2)
+    write_images(tmp_path / "t" / "val" / forms[1], 1)
+    (task,) = FolderStream(str(tmp_path), "t").raw_tasks(None)
+    assert task.classes == tuple(sorted((forms[0], "dog")))
+    place = task.classes.index(forms[0])
+    assert [list(images.labels).count(place) for images in (task.train, task.test, task.validation)] == [3, 3, 1]
+
+
+def test_two_classes_that_look_alike_stay_two_where_all_splits_have_both(tmp_path, write_images):
+    for split in ("train", "test"):
+        for count, name in enumerate((COMPOSED, DECOMPOSED), 2):
+            write_images(tmp_path / "t" / split / name, count)
+    (task,) = FolderStream(str(tmp_path)).raw_tasks(None)
+    assert task.classes == (DECOMPOSED, COMPOSED)
+    assert list(task.test.labels) == [0, 0, 0, 1, 1]
+
+
+def test_an_order_names_a_task_in_any_unicode_form(tmp_path, write_task):
+    for name in (DECOMPOSED, "b"):
+        write_task(tmp_path / name, train=3, test=1)
+    assert names(tmp_path, f"b,{COMPOSED}") == ["b", DECOMPOSED]
+
+
+def test_class_folders_without_tasks_are_for_another_stream(tmp_path, write_images):
+    for name in ("cat", "dog"):
+        write_images(tmp_path / "plain" / name, 5)
+    with pytest.raises(UserError) as refused:
+        names(tmp_path / "plain")
+    advice = f"split-folder:{tmp_path / 'plain'}:tasks=N"
+    assert str(refused.value).startswith(f"{tmp_path / 'plain'} has class folders and no tasks; {advice} divides")
+    (task,) = build_stream(advice.replace("N", "1"), image_size=8).tasks
+    assert task.classes == ("cat", "dog")
+
+
 def test_tree_gives_classes_by_name_and_labels(tmp_path, write_images):
     write_images(tmp_path / "t" / "train" / "dog", 3)
     write_images(tmp_path / "t" / "train" / "cat", 2)
