@@ -10,7 +10,7 @@ from benchmark.cli.options import Command
 from benchmark.report.text import aligned
 from methods.names import printable
 
-_HEADER = ("task", "split", "images", "pixels", "MB", "created")
+_HEADER = ("task", "split", "images", "pixels", "MB", "created", "from")
 _EMPTY = "there are no decoded images in {}"
 
 
@@ -42,9 +42,9 @@ def list_command() -> int:
             stores[key] = read_about(store_folder() / key)
         except FileNotFoundError:
             # A store that is being made, or that a killed process left.
-            others.append(("(unfinished)", "", "", "", _megabytes(sizes[key]), ""))
+            others.append(("(unfinished)", "", "", "", _megabytes(sizes[key]), "", ""))
         except OSError:
-            others.append(("(damaged)", "", "", "", _megabytes(sizes[key]), ""))
+            others.append(("(damaged)", "", "", "", _megabytes(sizes[key]), "", ""))
     rows = [
         (
             printable(about.task),
@@ -53,11 +53,12 @@ def list_command() -> int:
             f"{about.size}x{about.size}",
             _megabytes(sizes[key]),
             f"{datetime.fromisoformat(about.created).astimezone():%Y-%m-%d %H:%M}",
+            printable(about.place),
         )
         for key, about in sorted(stores.items(), key=lambda item: item[1].created)
     ]
     images = sum(about.images for about in stores.values())
-    total = ("total", "", f"{images:,}", "", _megabytes(sum(sizes.values())), "")
+    total = ("total", "", f"{images:,}", "", _megabytes(sum(sizes.values())), "", "")
     print(*aligned([_HEADER, *rows, *others, total], right=(2, 3, 4)), sep="\n")
     print(f"\nin {store_folder()}")
     return 0

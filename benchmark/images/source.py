@@ -23,6 +23,11 @@ class ImageSource(ABC):
 
     labels: Sequence[int]
 
+    @property
+    def place(self) -> str:
+        """The folder or archive that holds the images, for the user; empty if there is none."""
+        return ""
+
     @abstractmethod
     def read(self, index: int) -> Image.Image:
         """The image at `index`, any mode and size. Called from several threads at once.

@@ -35,6 +35,7 @@ class About:
 
     Attributes:
         task, split: the first task and split that it was made for; another task with the same images shares it.
+        place: the folder or archive that it was made from; empty if there is none.
         images: how many, at least 1.
         size: their height and width, in pixels.
         channels: 3 for colours, 1 for grey.
@@ -53,6 +54,7 @@ class About:
     blocks: tuple[str, ...] = ()
     created: str = ""
     channels: int = 3
+    place: str = ""
 
     @property
     def bytes(self) -> int:

@@ -173,12 +173,23 @@ def efficiency_display(results: Results) -> Table:
     """efficiency.csv as a reader sees it."""
     caption = (
         "What is reached with what is stored and computed. Points are percentage points of average accuracy above "
-        "chance. Unbeaten in storage or in compute: no other method is as accurate at a lower cost of that kind."
+        f"chance{_chance_of_answers(results)}. Unbeaten in storage or in compute: no other method is as accurate at a "
+        "lower cost of that kind."
     )
     table = results.efficiency
     several = table["answer"].nunique() > 1
     names = ("method", "answer", "unbeaten") if several else ("method", "unbeaten")
     return _table("efficiency", caption, table, names=names)
+
+
+def _chance_of_answers(results: Results) -> str:
+    """The chance level of each kind of answers, in brackets; empty where there is one kind, as summary.md says it."""
+    known = results.tables["summary"].dropna(subset="chance_level")
+    if known["answer"].nunique() < 2:
+        return ""
+    levels = known["chance_level"].map(WRITERS["percent"])
+    answers = known["answer"].groupby(levels, sort=False).agg(lambda names: ", ".join(dict.fromkeys(names)))
+    return f" ({'; '.join(f'{level} % for {names}' for level, names in answers.items())})"
 
 
 def rank_display(statistics: Statistics) -> Table | None:

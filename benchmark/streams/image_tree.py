@@ -219,6 +219,10 @@ class TreeImages(ImageSource):
         self.paths = paths
         self.labels = labels
 
+    @property
+    def place(self) -> str:
+        return str(self.tree.root.absolute())
+
     def read(self, index: int) -> Image.Image:
         return read_image(self.tree.read(self.paths[index]), self.describe(index))
 

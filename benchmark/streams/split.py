@@ -78,7 +78,7 @@ class Split:
             decoder.to_file(self.source, indices, self.size, path, self.channels, self.reading, met=self._met.append)
             write_sizes(path.parent, joined(self._met))
 
-        about = About(self.task, self.name, len(indices), self.size, channels=self.channels)
+        about = About(self.task, self.name, len(indices), self.size, channels=self.channels, place=self.source.place)
         return LabelledImages.from_store(build_store(self._key, about, write), self._labels)
 
     def sizes(self, data: LabelledImages) -> Sizes | None:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmark.images.formats.known import FORMATS
+from benchmark.report.markdown import markdown_text
 from benchmark.storage.answers import DERIVED
 from benchmark.using.learned import Learned
+from methods.names import listed
 
 #: The name of the card in a program's file, and in a folder.
 CARD = "card.json"
@@ -110,17 +112,20 @@ def as_markdown(card: Card, usage: str) -> str:
     """
     given, tasks = card["input"], card["tasks"]
     rows = [
-        f"| {task['name']} | {len(task['classes'])} | {task['training_images']:,} | {task['test_images']:,} | "
-        f"{_percent(task['test_accuracy'])} |"
+        f"| {markdown_text(task['name'])} | {len(task['classes'])} | {task['training_images']:,} | "
+        f"{task['test_images']:,} | {_percent(task['test_accuracy'])} |"
         for task in tasks
     ]
     shape = " x ".join(map(str, given["shape"]))
-    classes = [f"- {task['name']}, from logit {task['first_logit']}: {', '.join(task['classes'])}" for task in tasks]
+    classes = [
+        f"- {markdown_text(task['name'])}, from logit {task['first_logit']}: {markdown_text(listed(task['classes']))}"
+        for task in tasks
+    ]
     missing = "(fill in)"
     licences = [f"- {name.replace('_', ' ')}: {text or missing}" for name, text in card["licence"].items()]
     versions = ", ".join(f"{name} {version}" for name, version in (card["versions"] or {}).items())
     lines = [
-        f"# {card['method']}: {', '.join(task['name'] for task in tasks)}",
+        markdown_text(f"# {card['method']}: {listed(task['name'] for task in tasks)}"),
         "",
         f"{card['method_about']} Learned on the stream `{card['data']}`, on the backbone `{card['backbone']}`, with "
         f"seed {card['seed']}, after {card['tasks_learned']} tasks.",

@@ -15,6 +15,7 @@ from benchmark.using.card import CARD, as_json, as_markdown, card_of
 from benchmark.using.learned import Learned
 from benchmark.using.program import check_answers, count_values, deployed, export, traced
 from methods.errors import UserError, first_line
+from methods.names import listed
 
 #: The forms of a file, by its ending.
 FORMS = (".pt2", ".onnx")
@@ -83,7 +84,7 @@ def place_to_export(learned: Learned, task: str | None) -> int | None:
     if len(learned.tasks) == 1:
         return 1
     raise UserError(
-        f"{learned.key[0]} has a network for each task: give --task with one of {', '.join(learned.names)}, or "
+        f"{learned.key[0]} has a network for each task: give --task with one of {listed(learned.names)}, or "
         "--all-tasks for one trunk and the small parts"
     )
 

@@ -23,6 +23,7 @@ from benchmark.storage.state import State, read_newest
 from methods import methods
 from methods.configured import ConfiguredMethod, configure
 from methods.errors import UserError
+from methods.names import did_you_mean, listed, same_name
 from methods.network import Network
 from methods.options import parse_spec
 
@@ -103,16 +104,20 @@ class Learned:
         return [self.manifest.repetition(key) for key in each]
 
     def place_of(self, task: str) -> int:
-        """The place of a task, by its name.
+        """The place of a task, by its name, or else by the place itself, as predictions have it.
 
         Raises:
-            UserError: no learned task has that name.
+            UserError: no learned task has that name or place.
         """
-        if task in self.names:
-            return self.names.index(task) + 1
+        name = same_name(task, self.names)
+        if name is not None:
+            return self.names.index(name) + 1
+        if task.isdecimal() and 1 <= int(task) <= len(self.names):
+            return int(task)
         later = any(task == entry["task_name"] for entry in self.manifest.tasks)
         why = f"has not been learned yet by {self.key[0]}" if later else f"is no task of {self.run.path}"
-        raise UserError(f"--task {task} {why}; learned are {', '.join(self.names)}")
+        hint = "" if later else did_you_mean(task, self.names)
+        raise UserError(f"--task {task} {why}; {hint}learned are {listed(self.names)}")
 
 
 def read_learned(
@@ -148,7 +153,7 @@ def read_learned(
     key = (entry["method"], entry["seed"], entry["order"])
     if entry["status"] in (FAILED, DIVERGED):
         good = [label for label, status in manifest.statuses.items() if status == SUCCEEDED]
-        others = f"; others succeeded: {', '.join(good)}" if good else ""
+        others = f"; others succeeded: {listed(good)}" if good else ""
         raise UserError(f"--method {method}: {cell_name(entry, manifest)} failed: {entry['cause']}{others}")
     found = read_newest(run.cell(*key))
     if entry["status"] == SUCCEEDED:
@@ -177,7 +182,8 @@ def _chosen(run: RunFolder, manifest: Manifest, method: str, seed: int | None, o
     """The manifest's entry of a cell."""
     cells = [cell for cell in manifest.cells if cell["method"] == method]
     if not cells:
-        raise UserError(f"--method {method} is none of the methods of {run.path}: {', '.join(manifest.labels)}")
+        hint = did_you_mean(method, manifest.labels)
+        raise UserError(f"--method {method} is none of the methods of {run.path}: {hint}{listed(manifest.labels)}")
     for name, asked in (("seed", seed), ("order", order)):
         there = _each(cells, name)
         cells = [cell for cell in cells if asked in (None, cell[name])]

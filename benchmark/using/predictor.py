@@ -23,6 +23,7 @@ from benchmark.using.given import Given, images_of
 from benchmark.using.guesser import Guesser, usable_rules
 from benchmark.using.learned import Learned
 from methods.errors import UserError
+from methods.names import listed
 
 #: The columns of a prediction. `task` is a number in the order of learning, from 1, `class` one within the task, from
 #: 0. Where an image cannot be read, only `image` and `cause` have values.
@@ -75,7 +76,7 @@ class Predictor:
             if infer is None and len(learned.tasks) > 1:
                 raise UserError(
                     f"{learned.key[0]} answers for one task at a time, and the run does not say which: give --task "
-                    f"with one of {', '.join(learned.names)}, or --infer with one of {', '.join(usable_rules(learned))}"
+                    f"with one of {listed(learned.names)}, or --infer with one of {', '.join(usable_rules(learned))}"
                 )
             self._place = int(infer is None)
         self._guesser = None if infer is None else Guesser(learned, infer)

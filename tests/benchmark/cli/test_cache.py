@@ -47,6 +47,15 @@ def test_stores_are_listed_in_the_order_they_were_made(capsys):
     assert lines[-1] == f"in {store_folder()}"
 
 
+def test_the_place_that_images_come_from_is_listed(capsys):
+    build("a", About("t1", "train", 20, 224, place="/data/中文/t1"))
+    build("b", About("t1", "train", 20, 224, place="/data/b.zip"))
+    assert main(["cache"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split()[-1] == "from"
+    assert [line.split()[-1] for line in lines[:2]] == ["/data/中文/t1", "/data/b.zip"]
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "[" * 100_000, "[1]", '{"task": 1}', '{"created": "yesterday"}', '{"images": %s}' % ("9" * 5000)],

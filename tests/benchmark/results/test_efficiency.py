@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -72,4 +73,8 @@ def test_a_run_has_the_rows_of_its_summary_and_the_reader_sees_which_answer(clas
     found = collect(run, run.read_manifest())
     names = ["method", "answer", "average_accuracy", "stored_bytes"]
     assert found.efficiency[names].equals(found.tables["summary"][names])
-    assert efficiency_display(found).headers[:3] == ("Method", "Answer", "Unbeaten")
+    shown = efficiency_display(found)
+    assert shown.headers[:3] == ("Method", "Answer", "Unbeaten")
+    levels = found.tables["summary"].groupby("answer")["chance_level"].first()
+    for answer, level in levels.items():
+        assert re.search(rf"[(; ]{100 * level:.1f} % for [^;)]*\b{re.escape(str(answer))}\b", shown.caption), answer

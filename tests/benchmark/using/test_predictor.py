@@ -161,6 +161,21 @@ def test_what_cannot_be_answered_is_one_sentence(asked: dict[str, object], sente
     assert "\n" not in str(error.value)
 
 
+def test_a_task_is_named_by_its_number_too(tasked: Path, pictures: dict[str, Path]) -> None:
+    images = pictures[TASKS[0].name]
+    named = load_results(tasked).predictor("clr", task=TASKS[1].name)(images)
+    numbered = load_results(tasked).predictor("clr", task=str(named["task"][0]))(images)
+    pd.testing.assert_frame_equal(named, numbered)
+
+
+def test_a_misspelt_task_is_answered_with_the_closest(tasked: Path) -> None:
+    name = TASKS[0].name
+    with pytest.raises(
+        UserError, match=f"--task {name.upper()} is no task of .*; did you mean '{name}'[?] learned are "
+    ):
+        load_results(tasked).predictor("clr", task=name.upper())
+
+
 @pytest.mark.parametrize("images", [[], ["gone.png"], [3], [np.zeros((8, 8, 3))], ["a.png", np.zeros((8, 8), "uint8")]])
 def test_what_is_no_image_is_refused(images: list[object], tasked: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
