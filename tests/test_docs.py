@@ -279,6 +279,22 @@ def test_links_lead_to_files(page: Path) -> None:
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
+def headings(page: Path) -> set[str]:
+    """The names of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE))
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+@by_page
+def test_links_lead_to_headings_where_pages_are_read_as_files(page: Path) -> None:
+    """The built site is less strict: it also knows pages that include others, and more names of a heading."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target, heading in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text):
+        if not target.startswith("https://"):
+            assert heading in headings(page.parent / target if target else page), f"{target}#{heading}"
+
+
 def test_the_method_of_the_contributing_guide(here: Path) -> None:
     assert contributed_method().count("\n") < 40
     command = "run --plugin l2_anchor.py --methods sgd,l2-anchor:strength=1 --tasks 2 --epochs 1 --train-images 60"
