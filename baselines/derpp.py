@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
-from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, Passes, answer
+from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, Passes
 from methods import MemorySize, Range, Step, methods
 from methods.scenarios import Logits
 
@@ -90,6 +90,7 @@ class DERpp(FineTuning):
         self.widths = heads.widths
         if self.past.holds_samples:
             self.kept[_LOGITS] = self.widened(self.kept[_LOGITS])
+        # Without values, one step stands for all of a task. So the task's images enter here, and the step replays.
         if self.fill == "during" and step.task_data.images.is_meta:
             logits = torch.zeros(len(step.task_data), self.width, device=step.device)
             self.past.add(step.task_data, step.device, more_bytes=4 * self.width, beside={"logits": logits})
@@ -103,7 +104,7 @@ class DERpp(FineTuning):
         if not self.replays:
             return super().forward(step)
         self.replayed = self.past.draw(step, 2 * self.past.batch_of(step))
-        logits, self.answers = answer(step, self.task, self.replayed, self.passes, batches=2)
+        logits, self.answers = self.past.answer_with(step, self.replayed, self.passes, batches=2)
         return logits
 
     def before_backward(self, step: Step) -> None:

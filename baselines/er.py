@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
-from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory, answer
+from baselines.shared.memory import DEFAULT_MEMORY, Fill, Memory
 from methods import MemorySize, Step, methods
 from methods.scenarios import Logits
 
@@ -60,6 +60,7 @@ class ER(FineTuning):
         self.past = Memory(self, memory, batch=replay_batch, fill=fill)
 
     def before_training_exp(self, step: Step) -> None:
+        # Without values, one step stands for all of a task. So the task's images enter here, and the step replays.
         if self.fill == "during" and step.task_data.images.is_meta:
             self.past.add(step.task_data, step.device)
 
@@ -68,7 +69,7 @@ class ER(FineTuning):
         if not self.replays:
             return super().forward(step)
         self.replayed = self.past.draw(step, self.past.batch_of(step))
-        logits, self.answers = answer(step, self.task, self.replayed)
+        logits, self.answers = self.past.answer_with(step, self.replayed)
         return logits
 
     def before_backward(self, step: Step) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from baselines.shared.finetuning import ALL_SCENARIOS, FineTuning, OnePassBN
-from baselines.shared.memory import DEFAULT_MEMORY, Memory, Passes, answer
+from baselines.shared.memory import DEFAULT_MEMORY, Memory, Passes
 from methods import MemorySize, Step, methods
 
 
@@ -63,7 +63,7 @@ class ERACE(FineTuning):
         if self.task == 1:
             return super().forward(step)
         self.replayed = self.past.draw(step, self.past.batch_of(step))
-        logits, self.answers = answer(step, self.task, self.replayed, self.passes)
+        logits, self.answers = self.past.answer_with(step, self.replayed, self.passes)
         columns = torch.arange(logits.shape[1], device=logits.device)
         absent = (step.labels[:, None] != columns).all(0)
         return logits.masked_fill(absent, float("-inf"))

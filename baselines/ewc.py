@@ -69,6 +69,7 @@ class EWC(FineTuning):
     def before_training_exp(self, step: Step) -> None:
         self.quadratic = self.sum_of_penalties(shared_vector(step))
         if self.quadratic is not None:
+            # The rest does not depend on theta: it has no gradient, and only the loss that is shown needs it.
             fisher, mean, self.rest = self.quadratic
             self.penalty = Quadratic(step.shared_parameters().values(), fisher, mean, self.strength / 2)
 

@@ -102,7 +102,7 @@ class Method(SupervisedPlugin):
             the same at any position of the task in the stream.
         left_on_cpu: beginnings of names in `kept` whose tensors stay on the CPU while a task is learned, because they
             may be large and a step needs little of them.
-        asked: whether `task` or `generator` was read; the harness sets it back.
+        task_was_read: whether `task` or `generator` was read; the harness sets it back.
     """
 
     name: ClassVar[str]
@@ -124,7 +124,7 @@ class Method(SupervisedPlugin):
     scenario: Scenario = "task"
     logits: Logits = "seen"
     left_on_cpu: tuple[str, ...] = ()
-    asked: bool = False
+    task_was_read: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

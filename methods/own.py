@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class TasksOwn(Generic[T]):
-    """An attribute with another value for each task. Reading it sets the method's `asked` to True.
+    """An attribute with another value for each task. Reading it sets the method's `task_was_read` to True.
 
     So it is known whether a network that `adapt` has changed is the same for all tasks.
     """
@@ -23,7 +23,7 @@ class TasksOwn(Generic[T]):
     def __get__(self, method: Any, owner: type) -> Self | T:
         if method is None:
             return self
-        method.asked = True
+        method.task_was_read = True
         try:
             value: T = vars(method)[self._name]
         except KeyError:

@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         def alone(count: int) -> Callable[[int], Spent]:
             def run(repetition: int) -> Spent:
                 with threads(count):
-                    return spend(SerialExecutor(plan(f"alone {count}", repetition).cells(prepared)), jobs)
+                    return spend(SerialExecutor(plan(f"alone {count}", repetition).learner(prepared)), jobs)
 
             return run
 

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from benchmark.images.labelled import LabelledImages
 from benchmark.images.layout import MemoryFormat, laid_out, lay_out
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, start
 from benchmark.learning.precision import computing
 from benchmark.learning.training import Training, decay, make_optimizer
 from benchmark.storage.state import State
@@ -55,7 +55,7 @@ def seconds_per_step(ends: list[float], steps: int) -> list[float]:
     return [(end - begin) / steps for begin, end in pairwise(ends)]
 
 
-def harness_loop(cell: Cell, state: State, task: Task, training: Training) -> tuple[list[float], Learned]:
+def harness_loop(cell: Cell, state: State, task: Task, training: Training) -> tuple[list[float], LearnedTask]:
     """Learn a task in the harness: seconds per step of each epoch after the first, and what was learned."""
     ends: list[float] = []
     learned = learn(cell, state, task, training, lambda: ends.append(time.perf_counter()))

@@ -68,7 +68,7 @@ def _main(notes: Path, command: list[str]) -> int:
     import benchmark.running.runner
     from benchmark.images.decoder import Decoder
     from benchmark.learning.strategy import Strategy
-    from benchmark.running.executors.cells import Cells
+    from benchmark.running.executors.cell_learner import CellLearner
 
     times: dict[str, float] = {}
     decoded = 0
@@ -94,7 +94,7 @@ def _main(notes: Path, command: list[str]) -> int:
     with ExitStack() as patches:
         for owner, name, before, after in (
             (benchmark.planning.preparation, "prepare_run", "loading", "loaded"),
-            (Cells, "do", "cell", "cell end"),
+            (CellLearner, "do", "cell", "cell end"),
             (Strategy, "optimizer_step", "step begin", "step"),
             (benchmark.running.runner, "write_report", "report", "reported"),
         ):

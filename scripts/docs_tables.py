@@ -32,7 +32,7 @@ import pandas as pd
 
 from benchmark.files import MANIFEST
 from benchmark.report.markdown import markdown_rows, markdown_text
-from benchmark.report.table import EMPTY, MINUS, WRITERS, Cell, Table
+from benchmark.report.table import EMPTY, MINUS, WRITERS, Table, TableCell
 from benchmark.report.tables import display_tables, rank_display
 from benchmark.results.columns import columns_of
 from benchmark.results.matrices import drawn_runs
@@ -157,7 +157,7 @@ def selected(table: Table, columns: Sequence[str] | None, rows: Sequence[str] | 
     return replace(table, headers=tuple(table.headers[place] for place in places), rows=chosen, words=_words(chosen))
 
 
-def _words(rows: Sequence[Sequence[Cell]]) -> int:
+def _words(rows: Sequence[Sequence[TableCell]]) -> int:
     """How many columns stand before the first one with a number."""
     numbers = [any(cell.value is not None for cell in column) for column in zip(*rows, strict=True)]
     return [*numbers, True].index(True)
@@ -188,7 +188,8 @@ def by_task(results: Results) -> Table:
     means = main.pivot_table("accuracy", "task_name", "method")
     labels = [label for label in manifest.labels if label in means]
     rows = tuple(
-        (Cell(name), *(_percent(means.loc[name, label]) for label in labels)) for name in results.tasks["task_name"]
+        (TableCell(name), *(_percent(means.loc[name, label]) for label in labels))
+        for name in results.tasks["task_name"]
     )
     return Table("tasks", "", ("Task", *labels), rows)
 
@@ -201,7 +202,7 @@ def matrix(results: Results, label: str) -> Table:
     if results.over_orders:
         # Each order has another task at each place.
         names = [f"task {place}" for place in range(1, len(names) + 1)]
-    rows = tuple((Cell(name), *map(_percent, R[place])) for place, name in enumerate(names))
+    rows = tuple((TableCell(name), *map(_percent, R[place])) for place, name in enumerate(names))
     return Table("matrix", "", ("After", *names), rows)
 
 
@@ -222,18 +223,18 @@ def csv_table(path: Path) -> Table:
     return Table(path.stem, "", tuple(map(str, frame)), rows, words=_words(rows))
 
 
-def _texts(column: pd.Series, write: Callable[[float], str] | None) -> list[Cell]:
+def _texts(column: pd.Series, write: Callable[[float], str] | None) -> list[TableCell]:
     """The cells of a column: numbers by the form that it has in tables, or else with as many digits as they need."""
     if column.dtype.kind not in "iuf":
-        return [Cell(EMPTY if pd.isna(each) else str(each)) for each in column]
+        return [TableCell(EMPTY if pd.isna(each) else str(each)) for each in column]
     return [_number(each, write or (lambda value: f"{value:,.10g}")) for each in map(float, column)]
 
 
-def _number(value: float, write: Callable[[float], str]) -> Cell:
-    return Cell(EMPTY) if np.isnan(value) else Cell(write(value).replace("-", MINUS), value=value)
+def _number(value: float, write: Callable[[float], str]) -> TableCell:
+    return TableCell(EMPTY) if np.isnan(value) else TableCell(write(value).replace("-", MINUS), value=value)
 
 
-def _percent(share: float) -> Cell:
+def _percent(share: float) -> TableCell:
     return _number(share, WRITERS["percent"])
 
 

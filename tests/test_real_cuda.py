@@ -15,7 +15,7 @@ import torch
 
 from benchmark.checks.base import same_bytes
 from benchmark.checks.subject import MethodSubject, flat
-from benchmark.learning.learner import Learned
+from benchmark.learning.learner import LearnedTask
 from benchmark.learning.strategy import Strategy
 from methods import methods
 from methods.configured import configure
@@ -57,7 +57,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-def learned(spec: str, device: torch.device = DEVICE) -> list[Learned]:
+def learned(spec: str, device: torch.device = DEVICE) -> list[LearnedTask]:
     """The tiny tasks, learned on a device."""
     subject = MethodSubject(configure(spec))
     return subject.fold(replace(subject.cell(), device=device), subject.tasks)

@@ -163,29 +163,27 @@ class Memory:
             classes = torch.cat(both, 1).unique(dim=1, return_inverse=True)[1]
         return balanced_step(classes[:held], classes[held:], capacity, generator)
 
+    def answer_with(
+        self, step: Step, replayed: dict[str, Tensor], passes: Passes = "joint", batches: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of the minibatch and of replayed samples.
 
-def answer(
-    step: Step, task: int, replayed: dict[str, Tensor], passes: Passes = "joint", batches: int = 1
-) -> tuple[Tensor, Tensor]:
-    """Logits of the minibatch and of replayed samples.
+        Args:
+            replayed: from `draw`, R samples.
+            passes: one pass of all images, or first the minibatch and then each replay batch.
+            batches: how many replay batches of the same size the samples are.
 
-    Args:
-        task: the number of the minibatch's task.
-        replayed: from `Memory.draw`, R samples.
-        passes: one pass of all images, or first the minibatch and then each replay batch.
-        batches: how many replay batches of the same size the samples are.
-
-    Returns:
-        The minibatch's logits [B, classes of the task], and those of the samples [R, widest head], each from its own
-        task's head and -inf beyond its classes.
-    """
-    network, count = step.model, len(step.labels)
-    images = [step.images, *replayed["images"].chunk(batches)]
-    tasks = torch.cat([torch.full_like(step.labels, task), replayed["tasks"]])
-    parts = [torch.cat(images)] if passes == "joint" else images
-    features = [network.features(_as_laid_out(step.images, part)) for part in parts]
-    logits = network.heads.own(torch.cat(features), tasks)
-    return logits[:count, : network.classes], logits[count:]
+        Returns:
+            The minibatch's logits [B, classes of the task], and those of the samples [R, widest head], each from its
+            own task's head and -inf beyond its classes.
+        """
+        network, count = step.model, len(step.labels)
+        images = [step.images, *replayed["images"].chunk(batches)]
+        tasks = torch.cat([torch.full_like(step.labels, self.method.task), replayed["tasks"]])
+        parts = [torch.cat(images)] if passes == "joint" else images
+        features = [network.features(_as_laid_out(step.images, part)) for part in parts]
+        logits = network.heads.own(torch.cat(features), tasks)
+        return logits[:count, : network.classes], logits[count:]
 
 
 def _as_laid_out(images: Tensor, others: Tensor) -> Tensor:

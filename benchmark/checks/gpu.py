@@ -18,7 +18,7 @@ from benchmark.checks.pretended.places import is_on_gpu
 from benchmark.checks.subject import MethodSubject, flat
 from benchmark.learning.clock import Clock
 from benchmark.learning.evaluation import evaluate, network_for
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, start
 from benchmark.learning.strategy import Strategy
 from benchmark.learning.training import Training
 from benchmark.streams.base import Task
@@ -28,7 +28,7 @@ from methods.step import Step
 DEVICE = torch.device("cuda")
 
 
-def learn_on_gpu(cell: Cell, tasks: Sequence[Task], training: Training, log: Log) -> list[Learned]:
+def learn_on_gpu(cell: Cell, tasks: Sequence[Task], training: Training, log: Log) -> list[LearnedTask]:
     """Learn tasks on the pretended GPU, and tell the log when steps begin and end.
 
     Args:

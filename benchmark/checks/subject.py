@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmark.backbones.base import Backbone
 from benchmark.checks.tiny import TINY, Backbones, three_tasks, tiny_network
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, start
 from benchmark.learning.training import Training
 from benchmark.planning.scenarios import learned_as
 from benchmark.planning.usable import refusal
@@ -124,7 +124,7 @@ class MethodSubject:
         """Return a training of two epochs in batches of 8, with the method's recipe."""
         return replace(Training(self.method.recipe, epochs=2, batch_size=8), **changes)
 
-    def fold(self, cell: Cell, tasks: Sequence[Task], **changes: Any) -> list[Learned]:
+    def fold(self, cell: Cell, tasks: Sequence[Task], **changes: Any) -> list[LearnedTask]:
         """Learn tasks one after the other, from the start."""
         state, found = start(cell), []
         for task in tasks:
@@ -133,7 +133,7 @@ class MethodSubject:
         return found
 
     @cached_property
-    def learned(self) -> list[Learned]:
+    def learned(self) -> list[LearnedTask]:
         """The results of the three tasks, learned without interruption."""
         return self.fold(self.cell(), self.tasks)
 

@@ -35,7 +35,8 @@ def _run(arguments: argparse.Namespace, argv: list[str]) -> int:
         return dry_run(settings)
     if execution.may_start_workers:
         workers.warm_up()
-    return run_command(settings, execution, folder, argv, resume_command(argv, arguments, folder))
+    results = do_run(settings, execution, folder, argv, resume_command(argv, arguments, folder))
+    return INTERRUPTED if results is None else exit_status(results)
 
 
 COMMAND = Command(
@@ -71,12 +72,6 @@ def dry_run(settings: Settings) -> int:
     print(f"{counted(methods * repetitions, 'cell')}: {', '.join(counts)}.")
     print("Nothing was learned, and nothing was written but decoded images.")
     return 0
-
-
-def run_command(settings: Settings, execution: Execution, folder: Path, argv: list[str], resume: str) -> int:
-    """Do a run with checked options, and return the exit status. The arguments are those of `do_run`."""
-    results = do_run(settings, execution, folder, argv, resume)
-    return INTERRUPTED if results is None else exit_status(results)
 
 
 def exit_status(results: Results) -> int:

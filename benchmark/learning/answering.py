@@ -87,9 +87,9 @@ class Answering:
         if form in self._operations:
             return self._operations[form]
         bench = self._with(wanted)
-        bench.method.asked = False
+        bench.method.task_was_read = False
         operations = inference_operations_per_image(bench.network, wanted.classes, image_size)
-        if bench.serves_all_tasks and not bench.method.asked:
+        if bench.serves_all_tasks and not bench.method.task_was_read:
             self._operations[form] = operations
         return operations
 

@@ -73,8 +73,12 @@ class Cell:
         """How many logits answer for a task of `classes` classes after `learned` tasks."""
         return sum(self.widths[:learned]) if self.scenario == "class" else classes
 
-    def asked(self, learned: int, images: str) -> str:
-        """What is asked about images after `learned` tasks: their fingerprint, and how many classes compete."""
+    def data_key(self, learned: int, images: str) -> str:
+        """What answers after `learned` tasks depend on beside the network: the images, and how many classes compete.
+
+        Args:
+            images: their fingerprint.
+        """
         return f"{images} among {self.answered(learned, 0)}" if self.scenario == "class" else images
 
     def derive(self, task: int, purpose: str) -> int:
@@ -83,7 +87,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedTask:
     """The result of learning a task.
 
     Attributes:
@@ -173,7 +177,7 @@ def learn(
     training: Training,
     on_epoch: Callable[[], None] = lambda: None,
     checkpoints: Checkpoints | None = None,
-) -> Learned:
+) -> LearnedTask:
     """Learn the stream's next task. The result depends only on the arguments; `state` is not changed.
 
     Args:
@@ -189,17 +193,17 @@ def learn(
         UserError: the best epoch cannot be kept, because an object of the method cannot be stored.
     """
     with arithmetic(training.precision, cell.device):
-        return _learn(cell, state, task, training, on_epoch, checkpoints)
+        return _learn_in_set_precision(cell, state, task, training, on_epoch, checkpoints)
 
 
-def _learn(
+def _learn_in_set_precision(
     cell: Cell,
     state: State,
     task: Task,
     training: Training,
     on_epoch: Callable[[], None],
     checkpoints: Checkpoints | None,
-) -> Learned:
+) -> LearnedTask:
     number = state.learned + 1
     bench = prepare(cell, number)
     method, key = bench.method, bench.head_key(number)
@@ -231,7 +235,7 @@ def _learn(
             tasks = {old: {**tensors, **bench.take_head(str(old))} for old, tensors in tasks.items()}
     kept = {name: _memory(method, name, tensor) for name, tensor in method.kept.items()}
     learned = State(number, _shared(bench), {**tasks, number: own}, kept)
-    return Learned(
+    return LearnedTask(
         learned, lesson.operations, lesson.steps, timing, lesson.losses, lesson.features_cached, lesson.stopping
     )
 
@@ -245,7 +249,7 @@ def _own_values(bench: Workbench, state: State) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class _Lesson:
-    """What the training of a task tells, beside the state: see Learned."""
+    """What the training of a task tells, beside the state: see LearnedTask."""
 
     operations: int
     steps: int
@@ -260,7 +264,7 @@ def _in_one_pass(
     """Learn without gradient steps."""
     operations = OnePass(bench, task.train, training.precision, clock, cell.memory_format).learn()
     with clock.stopped():
-        # A task without steps of a method that makes some in others has its epochs too, for who counts them.
+        # A method that makes steps in other tasks has epochs in the progress, and they must all be told.
         for _ in range(training.epochs if bench.method.learns_in_steps else 1):
             on_epoch()
     return _Lesson(operations, steps=0, losses=[], features_cached=False)
@@ -333,7 +337,7 @@ def _in_steps(
         compile_network(bench.network)
     strategy.train(SimpleNamespace(current_experience=number - 1, task_label=number - 1), eval_streams=[])
     for _ in range(training.epochs - strategy.epochs_done):
-        # For who counts them: they are not needed.
+        # Training has stopped early. The progress counts these epochs too, so they are told as done.
         on_epoch()
     operations = strategy.operations + sum(each.operations for each in (features, seen) if each)
     return _Lesson(operations, strategy.steps, strategy.losses, features is not None, strategy.stopping)

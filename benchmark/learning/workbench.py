@@ -44,7 +44,7 @@ class Workbench:
         refuse_hooked_weights(pristine)
         self.network = copy.deepcopy(pristine)
         torch.manual_seed(seed)
-        method.asked = False
+        method.task_was_read = False
         with _evaluating(self.network):
             method.adapt(self.network)
         subsample_first(self.network)
@@ -65,7 +65,7 @@ class Workbench:
                 f"method '{method.name}' keeps tensors for each task, so it has no answer where the task is not known; "
                 "give it other options, or use --scenario task"
             )
-        self._same_for_all_tasks = not method.asked
+        self._same_for_all_tasks = not method.task_was_read
         #: Where each of a task's own tensors starts in a task after the first.
         self.starts: dict[str, Start] = {
             name: "initial" if method.starts_over else method.starts_at(owner, name)

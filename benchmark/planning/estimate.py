@@ -15,7 +15,7 @@ from benchmark.backbones import backbone_of
 from benchmark.config import Settings
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.evaluation import network_for
-from benchmark.learning.learner import Cell, Learned, frozen_bytes, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, frozen_bytes, learn, start
 from benchmark.learning.operations import backbone_size, inference_operations_per_image, training_operations_per_image
 from benchmark.learning.origin import origin_of
 from benchmark.learning.training import Training
@@ -140,7 +140,7 @@ class Simulation:
         batch = min(settings.batch_size, shape.images)
         self.training = Training(method.recipe, settings.epochs, batch, settings.augment, dry=True)
 
-    def learn(self, state: State) -> Learned:
+    def learn(self, state: State) -> LearnedTask:
         """Learn the next task."""
         task = _task(self.shape, self.cell.pristine.channels, state.learned + 1)
         return learn(self.cell, state, task, self.training)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.report.table import Cell, Table, bytes_text, duration_text
+from benchmark.report.table import Table, TableCell, bytes_text, duration_text
 
 
 def forecast_display(forecast: pd.DataFrame, caption: str) -> Table:
@@ -20,5 +20,9 @@ def forecast_display(forecast: pd.DataFrame, caption: str) -> Table:
     return Table("forecast", caption, ("Method", "Training", "Disk"), tuple(rows))
 
 
-def _row(method: str, seconds: float, size: float) -> tuple[Cell, Cell, Cell]:
-    return Cell(method), Cell(duration_text(max(1, seconds)), value=seconds), Cell(bytes_text(size), value=size)
+def _row(method: str, seconds: float, size: float) -> tuple[TableCell, TableCell, TableCell]:
+    return (
+        TableCell(method),
+        TableCell(duration_text(max(1, seconds)), value=seconds),
+        TableCell(bytes_text(size), value=size),
+    )

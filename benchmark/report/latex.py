@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.report.markdown import conclusion, escape
-from benchmark.report.table import EMPTY, MINUS, Cell, Table
+from benchmark.report.table import EMPTY, MINUS, Table, TableCell
 from benchmark.results.columns import TIMES
 from benchmark.results.paired_tests import Statistics
 
@@ -146,11 +146,11 @@ def _pages(names: Sequence[Sequence[Sequence[str]]]) -> list[range]:
 def _block(
     table: Table, names: Sequence[Sequence[Sequence[str]]], rows: Sequence[int], columns: Sequence[int]
 ) -> _Block:
-    def bold(cell: Cell) -> str:
+    def bold(cell: TableCell) -> str:
         text = escape(cell.text, _LATEX)
         return rf"\textbf{{{text}}}" if cell.best else text
 
-    def name(lines: Sequence[str], cell: Cell) -> str:
+    def name(lines: Sequence[str], cell: TableCell) -> str:
         return bold(cell) if len(lines) == 1 else _stacked([escape(line, _LATEX) for line in lines], "[t]", "l")
 
     def header(text: str) -> str:
@@ -201,7 +201,7 @@ def _width(text: str) -> float:
     return _EM * sum(_WIDTHS.get(character, 0.56 if character.isascii() else 1) for character in text)
 
 
-def _cell_width(cell: Cell) -> float:
+def _cell_width(cell: TableCell) -> float:
     return _width(cell.text) * (_BOLD if cell.best else 1)
 
 

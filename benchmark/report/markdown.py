@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from benchmark.report.table import Cell, Table
+from benchmark.report.table import Table, TableCell
 from benchmark.report.tables import rank_display
 from benchmark.results.paired_tests import Statistics
 
@@ -37,7 +37,7 @@ def markdown_rows(table: Table) -> str:
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cells) + " |\n"
 
-    def bold(cell: Cell) -> str:
+    def bold(cell: TableCell) -> str:
         text = markdown_text(cell.text)
         return f"**{text}**" if cell.best else text
 

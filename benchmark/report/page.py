@@ -32,7 +32,7 @@ from benchmark.report.oracle_gap import has_gaps
 from benchmark.report.page_data import page_data
 from benchmark.report.recipes import recipes_display
 from benchmark.report.reproduction import reproduction_display
-from benchmark.report.table import EMPTY, Cell, Table
+from benchmark.report.table import EMPTY, Table, TableCell
 from benchmark.report.tables import display_tables, rank_display
 from benchmark.results.blocks import repetitions_text
 from benchmark.results.paired_tests import Statistics
@@ -379,9 +379,9 @@ def _tasks(tasks: pd.DataFrame, orders: int) -> Table:
     }
     rows = [
         (
-            Cell(f"{row['task']}. {row['task_name']}"),
-            *(Cell(f"{row[name]:,}", value=row[name]) for name in columns),
-            Cell(str(row["fingerprint"])[:12]),
+            TableCell(f"{row['task']}. {row['task_name']}"),
+            *(TableCell(f"{row[name]:,}", value=row[name]) for name in columns),
+            TableCell(str(row["fingerprint"])[:12]),
         )
         for row in tasks.to_dict("records")
     ]

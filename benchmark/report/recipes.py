@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.report.table import EMPTY, Cell, Table
+from benchmark.report.table import EMPTY, Table, TableCell
 from benchmark.storage.manifest import Manifest
 from methods.options import value_text
 
@@ -37,9 +37,9 @@ def recipes_display(manifest: Manifest) -> Table | None:
     names = list(dict.fromkeys(name for entry in resolved.values() for name in entry["recipe"]))
     rows = [
         (
-            Cell(label),
-            *(Cell(_text(entry["recipe"][name]) if name in entry["recipe"] else EMPTY) for name in names),
-            Cell(", ".join(f"{name}={_text(value)}" for name, value in entry["options"].items()) or EMPTY),
+            TableCell(label),
+            *(TableCell(_text(entry["recipe"][name]) if name in entry["recipe"] else EMPTY) for name in names),
+            TableCell(", ".join(f"{name}={_text(value)}" for name, value in entry["options"].items()) or EMPTY),
         )
         for label, entry in resolved.items()
     ]

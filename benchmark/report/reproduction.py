@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.report.markdown import markdown
-from benchmark.report.table import EMPTY, MINUS, Cell, Table
+from benchmark.report.table import EMPTY, MINUS, Table, TableCell
 from benchmark.results.blocks import counted
 from benchmark.results.reproduction import is_fraction, published_of, reproducible_metrics
 from benchmark.results.run import Results
@@ -110,7 +110,7 @@ def conclusion(verdicts: Sequence[str]) -> str:
     return " ".join([*parts, *(text.format(n) for each, text in said.items() if (n := verdicts.count(each)))])
 
 
-def _cells(part: str, target: Target, row: Mapping[str, Any]) -> tuple[Cell, ...]:
+def _cells(part: str, target: Target, row: Mapping[str, Any]) -> tuple[TableCell, ...]:
     digits, scale = target.digits, 100.0 if is_fraction(target.metric) else 1.0
 
     def number(value: Any, sign: str = "", more: int = 0) -> str:
@@ -143,7 +143,7 @@ def _cells(part: str, target: Target, row: Mapping[str, Any]) -> tuple[Cell, ...
     values = (None, None, target.value * scale, row["ours"], row["difference"], row["difference_ci95"], None)
     texts = (target.row, where, published, ours, difference, interval, verdict)
     return tuple(
-        Cell(printable(text), value=None if _missing(value) else float(value))
+        TableCell(printable(text), value=None if _missing(value) else float(value))
         for text, value in zip(texts, values, strict=True)
     )
 

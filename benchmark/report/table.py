@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One table cell as a reader sees it; `best` if it is in bold, see Statistics.leaders.
 
     `value` is the number behind the text, for sorting rows; None for names and missing numbers.
@@ -34,7 +34,7 @@ class Table:
     name: str
     caption: str
     headers: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     explanations: tuple[str, ...] = ()
     words: int = 1
     places: tuple[int, ...] = ()

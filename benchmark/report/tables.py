@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from benchmark.report.table import EMPTY, MINUS, WRITERS, Cell, Table
+from benchmark.report.table import EMPTY, MINUS, WRITERS, Table, TableCell
 from benchmark.results.blocks import counted
 from benchmark.results.columns import TIMES, Column, explanation_of, shown_in
 from benchmark.results.paired_tests import RANKED_BY, Statistics
@@ -309,7 +309,7 @@ def _table(
     if columns is None:
         columns = [(column, column.header(name, over_orders)) for column in shown_in(name, over_orders)]
     words = [*names, "status"] if statuses else names
-    body = [[Cell(printable(str(text))) for text in frame[word]] for word in words]
+    body = [[TableCell(printable(str(text))) for text in frame[word]] for word in words]
     headers, explanations = [word.capitalize() for word in words], [explanation_of(word) for word in words]
     for column, header in columns:
         if column.name in frame:
@@ -323,7 +323,7 @@ def _table(
 
 def _cells(
     frame: pd.DataFrame, column: Column, leaders: Collection[str], names: Sequence[str], repeated: Repeated
-) -> list[Cell]:
+) -> list[TableCell]:
     cells, write = [], WRITERS[column.form]
     for row in frame.to_dict("records"):
         number = float(row[column.name])
@@ -334,5 +334,5 @@ def _cells(
         elif column.ci95 is not None and not math.isnan(spread := float(row[column.ci95])):
             text += f" ± {write(spread)}"
         best = row["method"] in leaders if leaders else False
-        cells.append(Cell(text.replace("-", MINUS), best, value=None if math.isnan(number) else number))
+        cells.append(TableCell(text.replace("-", MINUS), best, value=None if math.isnan(number) else number))
     return cells

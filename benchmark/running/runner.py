@@ -28,8 +28,8 @@ from benchmark.running.executors.plan import Plan
 from benchmark.running.growth import Growth, check_growth, grown, growth_of
 from benchmark.running.log import logged
 from benchmark.running.manifest import check_same, new_manifest
-from benchmark.running.matrix import Matrix
 from benchmark.running.resume import check_device, check_plugins, difference_warning, fingerprints, resumed
+from benchmark.running.status_board import StatusBoard
 from benchmark.storage.folder import RunFolder, cell_name, open_run
 from benchmark.storage.labels import TaskLabels, write_labels
 from benchmark.storage.lock import locked
@@ -141,9 +141,9 @@ def _run(
         id=manifest["id"],
         checkpoint_minutes=execution.checkpoint_minutes,
     )
-    cells = plan.cells(prepared)
-    independent = {method.label for method in prepared.methods if cells.are_independent(method.label)}
-    executor, split = choose_executor(execution, plan, prepared, cells, independent, manifest["cells"], site)
+    learner = plan.learner(prepared)
+    independent = {method.label for method in prepared.methods if learner.are_independent(method.label)}
+    executor, split = choose_executor(execution, plan, prepared, learner, independent, manifest["cells"], site)
     process |= {"workers": executor.workers, "gpus_per_cell": executor.share or None}
     epochs = prepared.epochs_in_all(manifest["cells"])
     with (
@@ -159,14 +159,14 @@ def _run(
         if growth:
             # Its options are others now. If this process is killed before it writes them, the next one does.
             (folder / CONFIG_NAME).unlink(missing_ok=True)
-        matrix = Matrix(run_folder, manifest, jobs, tell)
+        board = StatusBoard(run_folder, manifest, jobs, tell)
         write_config(folder, prepared.settings, execution)
         write_labels(folder, _labels(prepared.stream))
         for text in prepared.told if process["tasks_left"] else ():
             tell(Told(text))
         with _checked(run_folder):
-            executor.run(matrix.jobs, tell_all(_placed(manifest, process), matrix.handle, tell))
-            matrix.finish()
+            executor.run(board.jobs, tell_all(_placed(manifest, process), board.handle, tell))
+            board.finish()
             tell(Note("drawing tables and figures"))
             results = collect(run_folder, manifest)
             write_thumbnails(folder, _thumbnails(prepared.stream, pictured(results)))

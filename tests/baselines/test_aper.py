@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmark.checks.tiny import three_tasks
 from benchmark.learning.evaluation import evaluate, network_for
-from benchmark.learning.learner import Cell, Learned, learn, prepare, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, prepare, start
 from benchmark.learning.operations import feature_operations_per_image
 from benchmark.learning.training import Training
 from benchmark.planning.estimate import StreamShape
@@ -28,10 +28,10 @@ ENDS = {"class": (0, 3, 5, 9), "domain": (0, 0, 0, 0)}
 @pytest.fixture
 def learn_on_vit(
     make_cell: Callable[..., Cell], vit: Network
-) -> Callable[[str, Scenario], tuple[Cell, tuple[Any, ...], list[Learned]]]:
+) -> Callable[[str, Scenario], tuple[Cell, tuple[Any, ...], list[LearnedTask]]]:
     """learn_on_vit("aper", "class") -> the cell, its three tasks and what was learned of each, in double precision."""
 
-    def fold(spec: str, scenario: Scenario) -> tuple[Cell, tuple[Any, ...], list[Learned]]:
+    def fold(spec: str, scenario: Scenario) -> tuple[Cell, tuple[Any, ...], list[LearnedTask]]:
         tasks = three_tasks(scenario)
         widths = tuple(len(task.classes) for task in tasks)
         cell = replace(make_cell(spec, vit), scenario=scenario, widths=widths, most_classes=max(widths))

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from baselines.icarl import ICaRL
 from benchmark.checks.tiny import three_tasks
 from benchmark.learning.evaluation import network_for
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, start
 from benchmark.learning.training import Training
 from methods import MemorySize
 from methods.network import Network
@@ -28,7 +28,7 @@ def cell(tiny_network: Network) -> Cell:
     )
 
 
-def learn_all(cell: Cell) -> list[Learned]:
+def learn_all(cell: Cell) -> list[LearnedTask]:
     found, state = [], start(cell)
     for task in TASKS:
         found.append(learn(cell, state, task, Training(ICaRL.recipe, epochs=2, batch_size=8)))

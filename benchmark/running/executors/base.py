@@ -6,7 +6,8 @@ from collections import deque
 from typing import Protocol
 
 from benchmark.progress.events import Failure, Listener
-from benchmark.running.executors.cells import Cells, Job
+from benchmark.running.executors.cell_learner import CellLearner
+from benchmark.running.executors.cells import Job
 from benchmark.running.executors.failures import failure_of
 from benchmark.running.executors.plan import Plan
 
@@ -34,7 +35,7 @@ class Executor(Protocol):
 
 
 # In a worker: the plan that this process works on, and what it has loaded for the plan.
-_at_work: tuple[Plan, Cells] | None = None
+_at_work: tuple[Plan, CellLearner] | None = None
 
 
 def attempt(plan: Plan, job: Job, tell: Listener) -> Failure | None:
@@ -42,16 +43,16 @@ def attempt(plan: Plan, job: Job, tell: Listener) -> Failure | None:
     global _at_work
     if _at_work is None or _at_work[0] != plan:
         try:
-            _at_work = plan, plan.cells(plan.prepare())
+            _at_work = plan, plan.learner(plan.prepare())
         except Exception as error:
             return failure_of(error)
     return guarded(_at_work[1], job, tell)
 
 
-def guarded(cells: Cells, job: Job, tell: Listener) -> Failure | None:
+def guarded(learner: CellLearner, job: Job, tell: Listener) -> Failure | None:
     """Do a job. After any error, the other jobs continue."""
     try:
-        cells.do(job, tell)
+        learner.do(job, tell)
     except Exception as error:
         return failure_of(error)
     return None

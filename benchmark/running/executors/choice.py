@@ -18,7 +18,7 @@ from benchmark.machine.gpus import visible_gpus
 from benchmark.machine.limits import usable_memory
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
-from benchmark.running.executors.cells import Cells
+from benchmark.running.executors.cell_learner import CellLearner
 from benchmark.running.executors.gpu_share import cells_per_gpu
 from benchmark.running.executors.plan import Plan
 from benchmark.running.executors.processes import ProcessExecutor
@@ -112,7 +112,7 @@ def choose_executor(
     execution: Execution,
     plan: Plan,
     prepared: Prepared,
-    cells: Cells,
+    learner: CellLearner,
     independent: Collection[str],
     entries: Sequence[Mapping[str, Any]],
     site: Site,
@@ -121,7 +121,7 @@ def choose_executor(
 
     Args:
         plan: the run's plan, with the threads of this process.
-        prepared, cells: for jobs in this process.
+        prepared, learner: for jobs in this process.
         independent: labels of the methods with independent tasks.
         entries: the manifest's cells.
         site: where the jobs are done.
@@ -150,7 +150,7 @@ def choose_executor(
         # The processes of several workers are forked, after which Apple's libraries do not work.
         workers = 1 if site.device == "mps" else min(jobs, execution.jobs or _affordable(prepared))
         if workers == 1:
-            executor = SerialExecutor(cells, share)
+            executor = SerialExecutor(learner, share)
         else:
             executor = ProcessExecutor(plan.sharing([plan.threads], workers).with_stream(prepared.stream), workers)
     split = may_split and (workers > 1 or bool(execution.parallel_tasks))

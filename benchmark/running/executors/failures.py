@@ -12,7 +12,7 @@ from benchmark.files import StorageError
 from benchmark.learning.origin import origin_of
 from benchmark.learning.strategy import DivergedError
 from benchmark.progress.events import Failure
-from benchmark.running.executors.cells import KeepsError
+from benchmark.running.executors.cell_learner import KeepsError
 from methods.errors import UserError, first_line
 from methods.method import Method
 

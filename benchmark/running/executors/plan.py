@@ -15,7 +15,7 @@ from benchmark.config import Settings
 from benchmark.machine.gpu_share import limit_memory
 from benchmark.planning.budgets import Budget
 from benchmark.planning.preparation import Prepared, prepare_run
-from benchmark.running.executors.cells import Cells
+from benchmark.running.executors.cell_learner import CellLearner
 from benchmark.storage.folder import RunFolder
 from benchmark.streams.base import Stream
 from methods.registry import load_plugin
@@ -30,12 +30,12 @@ class Plan:
         plugins: files that register methods.
         directory: the directory to which paths are relative.
         folder: the run's folder.
-        orders, keep_states, verify: see Cells.
+        orders, keep_states, verify: see CellLearner.
         names: the tasks' names when the run began; the current names if empty.
         id: see RunFolder.
         threads: the number of threads that a job may use.
         budgets: see Prepared.
-        checkpoint_minutes: see Cells.
+        checkpoint_minutes: see CellLearner.
         stream: the pickled stream, for workers that reach its image files; None if workers must build it.
     """
 
@@ -69,10 +69,10 @@ class Plan:
         fitting = (each for each in possible if sum(threads // each for threads in machines) >= workers)
         return replace(self, threads=max(fitting, default=1))
 
-    def cells(self, prepared: Prepared) -> Cells:
+    def learner(self, prepared: Prepared) -> CellLearner:
         """Return the object that does the jobs."""
         prepared = replace(prepared, stream=prepared.stream.renamed(self.names or prepared.stream.names))
-        return Cells(
+        return CellLearner(
             prepared,
             RunFolder(self.folder, self.id),
             self.orders,

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from benchmark.progress.events import JobBegan, JobEnded, Listener
 from benchmark.running.executors.base import guarded
-from benchmark.running.executors.cells import Cells, Job
+from benchmark.running.executors.cell_learner import CellLearner
+from benchmark.running.executors.cells import Job
 from methods.errors import UserError
 
 
@@ -17,11 +18,11 @@ class SerialExecutor:
     """An executor without workers.
 
     Attributes:
-        cells: does the jobs.
+        learner: does the jobs.
         share: 1 if it uses a GPU, else 0.
     """
 
-    cells: Cells
+    learner: CellLearner
     share: float = 0.0
     workers: ClassVar[int] = 1
 
@@ -34,7 +35,7 @@ class SerialExecutor:
         while jobs:
             job = jobs.popleft()
             tell(JobBegan(job.name))
-            failure = guarded(self.cells, job, tell)
+            failure = guarded(self.learner, job, tell)
             tell(JobEnded(job.name, failure))
             if failure and failure.broken and self.share:
                 raise UserError(

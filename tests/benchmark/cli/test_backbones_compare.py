@@ -64,7 +64,7 @@ def test_each_backbone_is_a_run_and_the_table_is_made_of_them(place, capsys, mon
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("what is done is not done again")
 
-    monkeypatch.setattr("benchmark.running.executors.cells.learn", refuse)
+    monkeypatch.setattr("benchmark.running.executors.cell_learner.learn", refuse)
     before = (folder / "backbones.csv").read_bytes()
     assert run("mini,mini:weights=other.pth,mini:weights=random", "--name", "all") == 0
     assert (folder / "backbones.csv").read_bytes() == before
@@ -74,7 +74,7 @@ def test_ctrl_c_ends_all_of_them_and_says_how_to_go_on(place, monkeypatch, capsy
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmark.running.executors.cells.learn", interrupted)
+    monkeypatch.setattr("benchmark.running.executors.cell_learner.learn", interrupted)
     assert run("mini,mini:weights=random", "--name", "stopped") == 130
     folder = place / "results" / "stopped"
     assert not (folder / "mini_weights=random").exists()
@@ -132,7 +132,7 @@ def test_a_failure_is_a_row_and_the_others_go_on(place, capsys, quick_report):
     ],
 )
 def test_what_cannot_be_used_is_said_before_anything_is_learned(capsys, monkeypatch, backbones, more, says):
-    monkeypatch.setattr("benchmark.running.executors.cells.learn", None)
+    monkeypatch.setattr("benchmark.running.executors.cell_learner.learn", None)
     assert run(backbones, *more.split()) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {says}")

@@ -519,7 +519,7 @@ def test_report_shows_the_seconds_of_cells_that_ran_side_by_side_if_it_is_asked(
 
 
 def test_a_finished_run_is_not_trained_again(finished, capsys, monkeypatch):
-    monkeypatch.setattr("benchmark.running.executors.cells.learn", lambda *arguments: pytest.fail("it was"))
+    monkeypatch.setattr("benchmark.running.executors.cell_learner.learn", lambda *arguments: pytest.fail("it was"))
     before = (finished / "summary.csv").read_bytes()
     assert main(f"{RUN} --methods clr,sgd:lr=0.01 --name finished".split()) == 0
     assert (finished / "summary.csv").read_bytes() == before
@@ -557,7 +557,7 @@ def test_an_interrupted_run_says_how_to_go_on(place, capsys, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmark.running.executors.cells.learn", interrupted)
+    monkeypatch.setattr("benchmark.running.executors.cell_learner.learn", interrupted)
     assert main(f"{RUN} --methods clr --out elsewhere".split()) == 130
     (run,) = (place / "elsewhere").iterdir()
     said = f"python -m benchmark {RUN} --methods clr --out elsewhere --name {run.name}\n"

@@ -120,7 +120,7 @@ def test_the_numbers_are_run_compared_and_written(here: Path, capsys, monkeypatc
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("what is done is not done again")
 
-    monkeypatch.setattr("benchmark.running.executors.cells.learn", refuse)
+    monkeypatch.setattr("benchmark.running.executors.cell_learner.learn", refuse)
     assert reproduce("mine.toml", "--name", "mine") == 0
     assert pd.read_csv(folder / "reproduction.csv")["published"].tolist()[0] == 0.124, "a corrected number counts"
 

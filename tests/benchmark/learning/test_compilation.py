@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, start
 from benchmark.learning.training import Training
 from benchmark.streams.base import Task
 from methods.network import Network
@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     torch._dynamo.reset()
 
 
-def learn_two(cell: Cell, tasks: tuple[Task, ...], compiled: bool, before_second: Callable[[], None]) -> Learned:
+def learn_two(cell: Cell, tasks: tuple[Task, ...], compiled: bool, before_second: Callable[[], None]) -> LearnedTask:
     """The second of two tasks, in two epochs of 5 steps."""
     training = Training(cell.make_method().recipe, epochs=2, batch_size=8, compiled=compiled)
     state = learn(cell, start(cell), tasks[0], training).state

@@ -16,7 +16,7 @@ import torch
 
 from baselines.shared.finetuning import FineTuning
 from benchmark.learning.course import CannotResumeError
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, start
 from benchmark.learning.training import Training
 from benchmark.snapshots.snapshot import Snapshot
 from benchmark.storage.checkpoint import CheckpointFile
@@ -115,7 +115,7 @@ def _own_methods(monkeypatch: pytest.MonkeyPatch) -> None:
 def begin(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> Callable[..., Any]:
     """begin(spec) -> learn(checkpoints): learns the second task of a stream in what might be a new process."""
 
-    def make(spec: str, epochs: int = EPOCHS) -> Callable[[CheckpointFile | None], Learned]:
+    def make(spec: str, epochs: int = EPOCHS) -> Callable[[CheckpointFile | None], LearnedTask]:
         training = Training(configure(spec).recipe, epochs, 8, ("flip", "crop"))
         cell = make_cell(spec)
         state = learn(cell, start(cell), tiny_tasks[0], training).state
@@ -124,7 +124,7 @@ def begin(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> Calla
         memory = safetensors.torch.load(safetensors.torch.save(dict(sorted(state.memory.items()))))
         read = replace(state, memory=memory)
 
-        def second(checkpoints: CheckpointFile | None = None) -> Learned:
+        def second(checkpoints: CheckpointFile | None = None) -> LearnedTask:
             random.seed(1)
             np.random.seed(2)
             before = read if checkpoints and checkpoints.path.exists() else state
@@ -135,7 +135,7 @@ def begin(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> Calla
     return make
 
 
-def assert_same(one: Learned, other: Learned) -> None:
+def assert_same(one: LearnedTask, other: LearnedTask) -> None:
     parts, others = dict(one.state.parts()), dict(other.state.parts())
     assert parts.keys() == others.keys()
     for part, tensors in parts.items():

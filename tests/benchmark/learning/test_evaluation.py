@@ -19,7 +19,8 @@ from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import ignore
 from benchmark.results.answers import accuracy
-from benchmark.running.executors.cells import Cells, Job
+from benchmark.running.executors.cell_learner import CellLearner
+from benchmark.running.executors.cells import Job
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.records import read_records
 from benchmark.streams.base import Stream
@@ -144,7 +145,7 @@ def records_of(tiny_network: Network, tiny_tasks, tmp_path: Path):
         settings = Settings(methods=(text,), epochs=1, batch_size=8)
         prepared = Prepared(settings, (configure(text),), Stream("tiny", tiny_tasks), tiny_network, CPU)
         folder, key = RunFolder(tmp_path), (text, 0, 0)
-        Cells(prepared, folder, [[1, 2, 3]], keep_states=False, verify=False).do(Job(text, key), ignore)
+        CellLearner(prepared, folder, [[1, 2, 3]], keep_states=False, verify=False).do(Job(text, key), ignore)
         return read_records(folder.cell(*key))
 
     return learn_all
@@ -206,7 +207,7 @@ def test_tasks_of_the_same_images_are_evaluated_each_for_itself(tiny_tasks, tiny
     tmp_path.mkdir(exist_ok=True)
     (tmp_path / HOLDER).touch()
     folder = RunFolder(tmp_path)
-    Cells(prepared, folder, [[1, 2]], keep_states=False, verify=False).do(Job(method, (method, 0, 0)), ignore)
+    CellLearner(prepared, folder, [[1, 2]], keep_states=False, verify=False).do(Job(method, (method, 0, 0)), ignore)
     records = read_records(folder.cell(method, 0, 0))
     assert [[entry["task"] for entry in record["evaluated"]] for record in records] == [[1], [1, 2]]
 

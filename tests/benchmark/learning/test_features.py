@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmark.checks.tiny import without_data
 from benchmark.config import Settings
 from benchmark.learning.features import precompute
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, start
 from benchmark.learning.training import Training
 from benchmark.planning.estimate import StreamShape, estimate
 from benchmark.streams.base import Task
@@ -43,10 +43,10 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def learn_two(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> Callable[..., list[Learned]]:
+def learn_two(make_cell: Callable[..., Cell], tiny_tasks: tuple[Task, ...]) -> Callable[..., list[LearnedTask]]:
     """learn_two("sgd-ll", epochs=3, ...): the first two tasks; keywords as of Training."""
 
-    def learned(name: str, **keywords: Any) -> list[Learned]:
+    def learned(name: str, **keywords: Any) -> list[LearnedTask]:
         cell = make_cell(name)
         state, results = start(cell), []
         for task in tiny_tasks[:2]:
@@ -97,7 +97,7 @@ def test_features_in_half_precision_are_kept_in_single(tiny_network: Network, ti
 @pytest.mark.parametrize("name", HEAD_ONLY)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_heads_are_those_that_images_in_every_epoch_give(
-    name: str, precision: str, learn_two: Callable[..., list[Learned]], monkeypatch: pytest.MonkeyPatch
+    name: str, precision: str, learn_two: Callable[..., list[LearnedTask]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once = learn_two(name, epochs=3, precision=precision)
     # A method that looks at steps has to be shown the images.
@@ -114,7 +114,7 @@ def test_heads_are_those_that_images_in_every_epoch_give(
 
 @pytest.mark.parametrize("name", HEAD_ONLY)
 def test_the_backbone_sees_each_image_once_per_task(
-    name: str, learn_two: Callable[..., list[Learned]], passes: list[int]
+    name: str, learn_two: Callable[..., list[LearnedTask]], passes: list[int]
 ) -> None:
     learn_two(name, epochs=3)
     assert passes == [40, 40]
@@ -122,14 +122,14 @@ def test_the_backbone_sees_each_image_once_per_task(
 
 @pytest.mark.parametrize("name", HEAD_ONLY)
 def test_augmented_images_are_others_in_each_epoch(
-    name: str, learn_two: Callable[..., list[Learned]], passes: list[int]
+    name: str, learn_two: Callable[..., list[LearnedTask]], passes: list[int]
 ) -> None:
     learned = learn_two(name, epochs=3, augment=("flip",))
     assert [task.features_cached for task in learned] == [False, False]
     assert passes == [8] * (2 * 3 * 5)
 
 
-def test_methods_that_train_more_than_a_head_see_the_images(learn_two: Callable[..., list[Learned]]) -> None:
+def test_methods_that_train_more_than_a_head_see_the_images(learn_two: Callable[..., list[LearnedTask]]) -> None:
     for name in ("sgd", "clr", "bn-only"):
         assert not any(task.features_cached for task in learn_two(name, epochs=1))
 
@@ -150,7 +150,7 @@ def test_without_values_a_size_of_batch_passes_once_and_counts_each_time(
 
 @pytest.mark.parametrize(("name", "classes"), [("linear-probe", 3), ("sgd-ll", 4)])
 def test_operations_are_one_pass_and_the_heads_steps(
-    name: str, classes: int, learn_two: Callable[..., list[Learned]]
+    name: str, classes: int, learn_two: Callable[..., list[LearnedTask]]
 ) -> None:
     """A step computes logits and the head's gradient from 5 features, and none for the features."""
     head = 2 * (2 * 5 * classes)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from benchmark.images import batches
-from benchmark.learning.learner import Cell, Learned, is_independent, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, is_independent, learn, start
 from benchmark.learning.strategy import DivergedError, Strategy
 from benchmark.learning.training import Training
 from benchmark.streams.base import Task
@@ -63,7 +63,7 @@ def cell(make_cell: Callable[..., Cell]) -> Callable[..., Cell]:
     return make
 
 
-def lesson(cell: Cell, task: Task, **changes: Any) -> Learned:
+def lesson(cell: Cell, task: Task, **changes: Any) -> LearnedTask:
     return learn(cell, start(cell), task, replace(Training(Recipe(), epochs=3, batch_size=8), **changes))
 
 

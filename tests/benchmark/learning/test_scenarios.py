@@ -13,7 +13,7 @@ from benchmark.checks.subject import flat
 from benchmark.checks.tiny import make_task
 from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import evaluate, network_for
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, start
 from benchmark.learning.panel import Panel
 from benchmark.learning.training import Training
 from benchmark.results.answers import accuracy
@@ -43,7 +43,7 @@ def cell_and_tasks(make_cell: Callable[..., Cell]) -> Callable[..., tuple[Cell, 
     return make
 
 
-def fold(cell: Cell, tasks: tuple[Task, ...]) -> list[Learned]:
+def fold(cell: Cell, tasks: tuple[Task, ...]) -> list[LearnedTask]:
     state, found = start(cell), []
     for task in tasks:
         found.append(learn(cell, state, task, Training(cell.make_method().recipe, epochs=1, batch_size=8)))
@@ -125,8 +125,8 @@ def test_answers_change_with_the_classes_that_compete(
 ) -> None:
     """So that a known evaluation is not taken for one among more classes."""
     cell, _ = cell_and_tasks("sgd", 3)
-    assert len({cell.asked(learned, "images") for learned in (1, 2, 3)}) == 3
-    assert replace(cell, scenario="task").asked(2, "images") == "images"
+    assert len({cell.data_key(learned, "images") for learned in (1, 2, 3)}) == 3
+    assert replace(cell, scenario="task").data_key(2, "images") == "images"
 
 
 def test_one_network_for_all_tasks_answers_like_new_ones(
@@ -145,7 +145,7 @@ def test_one_network_for_all_tasks_answers_like_new_ones(
     assert many - few == 2 * 5 * (9 - 3)
 
 
-def head_operations(learned: Learned, classes: int) -> int:
+def head_operations(learned: LearnedTask, classes: int) -> int:
     return learned.operations - 3 * 40 * 2 * 5 * classes
 
 

@@ -12,7 +12,7 @@ import torch
 from baselines.shared.finetuning import FineTuning
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.evaluation import network_for
-from benchmark.learning.learner import Cell, Learned, learn, start
+from benchmark.learning.learner import Cell, LearnedTask, learn, start
 from benchmark.learning.operations import inference_operations_per_image
 from benchmark.learning.training import Training
 from benchmark.learning.validation import Stopping
@@ -35,12 +35,12 @@ def tasks(tiny_tasks: tuple[Task, ...]) -> tuple[Task, ...]:
 
 
 @pytest.fixture
-def second(make_cell: Callable[..., Cell], tasks: tuple[Task, ...]) -> Callable[..., tuple[Cell, State, Learned]]:
+def second(make_cell: Callable[..., Cell], tasks: tuple[Task, ...]) -> Callable[..., tuple[Cell, State, LearnedTask]]:
     """second(spec, epochs, first) -> what is learned of the second task, after the first one with the specification
     `first`.
     """
 
-    def make(spec: str, epochs: int, first: str) -> tuple[Cell, State, Learned]:
+    def make(spec: str, epochs: int, first: str) -> tuple[Cell, State, LearnedTask]:
         before = make_cell(first)
         state = learn(before, start(before), tasks[0], Training(configure(first).recipe, 2, 8)).state
         cell = make_cell(spec)
@@ -80,7 +80,7 @@ def assert_same(one: State, other: State) -> None:
 @pytest.mark.parametrize("name", ["sgd", "clr", "ewc", "si", "er:fill=during", "linear-probe"])
 @pytest.mark.parametrize("patience", [0, 1, 2])
 def test_it_ends_as_if_it_had_had_so_many_epochs(
-    name: str, patience: int, second: Callable[..., tuple[Cell, State, Learned]], tasks: tuple[Task, ...]
+    name: str, patience: int, second: Callable[..., tuple[Cell, State, LearnedTask]], tasks: tuple[Task, ...]
 ) -> None:
     # With a large, constant rate the accuracy goes up and down, and fewer epochs are the beginning of more.
     plain = f"{name}:schedule=constant:lr=0.3"
@@ -107,7 +107,7 @@ def test_it_ends_as_if_it_had_had_so_many_epochs(
         assert learned.operations == alone[ends - 1][2].operations + 40 * (once + ends * each)
 
 
-def test_looking_changes_nothing(second: Callable[..., tuple[Cell, State, Learned]]) -> None:
+def test_looking_changes_nothing(second: Callable[..., tuple[Cell, State, LearnedTask]]) -> None:
     """Neither random numbers, nor running statistics, nor the mode of a module."""
     for name in ("sgd", "er:fill=during", "hat", "cls-er", "confit"):
         _, _, plain = second(name, 4, name)
@@ -118,7 +118,7 @@ def test_looking_changes_nothing(second: Callable[..., tuple[Cell, State, Learne
 
 @pytest.mark.parametrize(("name", "first"), [("confit", 4), ("packnet", 5), ("sgd", 1)])
 def test_a_method_with_stages_ends_in_the_last_one(
-    name: str, first: int, second: Callable[..., tuple[Cell, State, Learned]]
+    name: str, first: int, second: Callable[..., tuple[Cell, State, LearnedTask]]
 ) -> None:
     """confit trains everything after half of the epochs; packnet prunes after two thirds of them."""
     _, _, learned = second(f"{name}:keep=best", EPOCHS, name)
@@ -127,7 +127,7 @@ def test_a_method_with_stages_ends_in_the_last_one(
     assert learned.stopping.kept >= first
 
 
-def test_packnet_keeps_what_it_pruned(second: Callable[..., tuple[Cell, State, Learned]]) -> None:
+def test_packnet_keeps_what_it_pruned(second: Callable[..., tuple[Cell, State, LearnedTask]]) -> None:
     """The kept epoch leaves weights for later tasks, as the last one does."""
     _, _, plain = second("packnet", EPOCHS, "packnet")
     _, _, learned = second("packnet:keep=best:lr=1:schedule=constant", EPOCHS, "packnet")

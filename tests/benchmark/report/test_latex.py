@@ -9,7 +9,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from benchmark.report.latex import _width, latex, to_latex
-from benchmark.report.table import Cell, Table
+from benchmark.report.table import Table, TableCell
 
 LABELS = [
     "clr",
@@ -23,8 +23,8 @@ NUMBERS = [f"A long header of column {k} (%)" for k in range(14)]
 def table(name="wide", rows=14, columns=14, words=1):
     body = [
         (
-            *(Cell(LABELS[(row + k) % len(LABELS)]) for k in range(words)),
-            *(Cell(f"{row + 60}.1 (55.5 to {row + 62}.5)", best=row == 0) for _ in range(columns)),
+            *(TableCell(LABELS[(row + k) % len(LABELS)]) for k in range(words)),
+            *(TableCell(f"{row + 60}.1 (55.5 to {row + 62}.5)", best=row == 0) for _ in range(columns)),
         )
         for row in range(rows)
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.report.latex import to_latex
 from benchmark.report.markdown import to_markdown
-from benchmark.report.table import EMPTY, MINUS, Cell, Table, bytes_text, duration_text, flops_text
+from benchmark.report.table import EMPTY, MINUS, Table, TableCell, bytes_text, duration_text, flops_text
 from benchmark.report.tables import compute_display, display_tables, rank_display, summary_display
 from benchmark.report.text import to_text
 from benchmark.results.blocks import Block
@@ -364,7 +364,10 @@ def test_text_for_a_terminal_breaks_headers_and_leaves_out_empty_columns() -> No
         "t",
         "A caption.",
         ("Method", "Average accuracy (%)", "Empty"),
-        ((Cell("clr"), Cell("81.5"), Cell(EMPTY)), (Cell("online-ewc"), Cell("9.0"), Cell(EMPTY))),
+        (
+            (TableCell("clr"), TableCell("81.5"), TableCell(EMPTY)),
+            (TableCell("online-ewc"), TableCell("9.0"), TableCell(EMPTY)),
+        ),
     )
     assert to_text(table) == (
         "A caption.\n"

@@ -161,7 +161,7 @@ def test_a_checkpoint_that_cannot_be_used_costs_the_task_only(
         path.write_bytes(path.read_bytes()[:-100])
     else:
         made = {"commit": commit(ROOT), "versions": {"torch": "0.1"}}
-        monkeypatch.setattr("benchmark.running.executors.cells.provenance", lambda *arguments: made)
+        monkeypatch.setattr("benchmark.running.executors.cell_learner.provenance", lambda *arguments: made)
     capsys.readouterr()
     assert main(command("run", "--jobs", "1")) == 0
     said = capsys.readouterr().err

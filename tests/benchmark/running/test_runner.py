@@ -284,8 +284,8 @@ def test_one_order_of_a_method_may_fail(
             raise RuntimeError("out of luck")
         return load(folder, *arguments)
 
-    load = sys.modules["benchmark.running.executors.cells"].load
-    monkeypatch.setattr("benchmark.running.executors.cells.load", unlucky)
+    load = sys.modules["benchmark.running.executors.cell_learner"].load
+    monkeypatch.setattr("benchmark.running.executors.cell_learner.load", unlucky)
     folder, heard = go(tmp_path, Stream("tiny", tiny_tasks), orders=3)
     assert heard.failures == [("clr, seed 5, order 2", "RuntimeError: out of luck")]
     summary = pd.read_csv(tmp_path / "summary.csv")
@@ -334,7 +334,7 @@ def test_the_process_that_gives_out_jobs_never_touches_a_gpu(
         plan = replace(executor.plan, settings=settings, share=0.0)
         with monkeypatch.context() as worker:
             worker.setattr("torch.cuda.is_available", lambda: False)
-            SerialExecutor(plan.cells(plan.prepare())).run(waiting, tell)
+            SerialExecutor(plan.learner(plan.prepare())).run(waiting, tell)
 
     touched: list[list[str]] = []
     asked: list[str] = []

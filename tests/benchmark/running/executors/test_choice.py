@@ -13,7 +13,7 @@ from benchmark.config import Execution, Settings
 from benchmark.machine.gpus import Gpu
 from benchmark.planning.preparation import Prepared
 from benchmark.running.executors.base import Executor
-from benchmark.running.executors.cells import Cells
+from benchmark.running.executors.cell_learner import CellLearner
 from benchmark.running.executors.choice import Site, choose_executor, site_of
 from benchmark.running.executors.plan import Plan
 from benchmark.running.executors.processes import ProcessExecutor
@@ -61,7 +61,7 @@ def choose(tiny_network: Network, tiny_tasks: tuple[Task, ...], tmp_path: Path) 
         threads = torch.get_num_threads()
         listed = [[1, 2, 3], [3, 2, 1], [2, 1, 3]][:orders]
         plan = Plan(settings, (), tmp_path, tmp_path, listed, keep_states=False, verify=False, threads=threads)
-        cells = Cells(prepared, RunFolder(tmp_path), plan.orders, keep_states=False, verify=False)
+        cells = CellLearner(prepared, RunFolder(tmp_path), plan.orders, keep_states=False, verify=False)
         entries = [
             {"method": method, "seed": seed, "order": order}
             for method in settings.methods

@@ -14,7 +14,8 @@ from benchmark.learning import answering
 from benchmark.learning.learner import Cell
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import ignore
-from benchmark.running.executors.cells import Cells, Job
+from benchmark.running.executors.cell_learner import CellLearner
+from benchmark.running.executors.cells import Job
 from benchmark.running.executors.evaluations import EvaluationChangedError
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.records import Records, read_records, record_path, write_record
@@ -34,7 +35,7 @@ def run(tiny_network: Network, tiny_tasks: tuple[Task, ...], tmp_path: Path) -> 
         settings = Settings(methods=(method.label,), epochs=1, batch_size=8)
         prepared = Prepared(settings, (method,), Stream("tiny", tiny_tasks), tiny_network, CPU)
         folder, key = RunFolder(tmp_path), (method.label, 0, 0)
-        Cells(prepared, folder, [[1, 2, 3]], keep_states=True, verify=verify).do(Job(method.label, key), ignore)
+        CellLearner(prepared, folder, [[1, 2, 3]], keep_states=True, verify=verify).do(Job(method.label, key), ignore)
         return read_records(folder.cell(*key))
 
     return learn

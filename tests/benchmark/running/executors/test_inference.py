@@ -19,7 +19,8 @@ from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import ignore
-from benchmark.running.executors.cells import Cells, Job
+from benchmark.running.executors.cell_learner import CellLearner
+from benchmark.running.executors.cells import Job
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.inferred import inferred_path, read_inferred
 from benchmark.storage.parallel_tasks import look
@@ -55,7 +56,7 @@ def run(tiny_network: Network, tiny_tasks: tuple[Task, ...], tmp_path: Path) -> 
         folder, key = RunFolder(tmp_path / name), (spec, 0, 0)
         (tmp_path / name).mkdir(exist_ok=True)
         for part in parts:
-            cells = Cells(prepared, folder, [list(order)], keep_states=False, verify=False)
+            cells = CellLearner(prepared, folder, [list(order)], keep_states=False, verify=False)
             cells.do(Job(spec, key, part), ignore)
         return folder.cell(*key)
 

@@ -40,7 +40,7 @@ def test_the_files_are_those_of_one_process_even_if_a_worker_is_killed(
     labels = ("mortal", "er", "clr")
     jobs = [cell("mortal"), cell("er"), single("clr", 2), single("clr", 1)]
     plan = place.plan("alone", *labels)
-    alone = SerialExecutor(plan.cells(prepare_run(plan.settings, print)))
+    alone = SerialExecutor(plan.learner(prepare_run(plan.settings, print)))
     done = {job.name: None for job in jobs}
     assert place.do(alone, jobs, make_listener()) == done
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from benchmark.progress.events import Event, JobBegan, JobEnded
-from benchmark.running.executors.cells import Cells, Job
+from benchmark.running.executors.cell_learner import CellLearner
+from benchmark.running.executors.cells import Job
 from benchmark.running.executors.serial import SerialExecutor
 from methods.errors import UserError
 
@@ -16,7 +17,7 @@ FIRST, SECOND = (Job(f"sgd, seed {seed}", ("sgd", seed, 0)) for seed in range(2)
 ERROR = RuntimeError("CUDA error: device-side assert triggered\nSearch for it")
 
 
-class Unlucky(Cells):
+class Unlucky(CellLearner):
     """Its jobs end with an error."""
 
     def __init__(self, error: Exception):

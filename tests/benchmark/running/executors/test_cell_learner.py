@@ -18,7 +18,8 @@ from baselines.linear_probe import LinearProbe
 from benchmark.config import Execution, Settings
 from benchmark.files import HOLDER
 from benchmark.planning.preparation import Prepared
-from benchmark.running.executors.cells import Cells, Job
+from benchmark.running.executors.cell_learner import CellLearner
+from benchmark.running.executors.cells import Job
 from benchmark.running.runner import run
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.parallel_tasks import unite
@@ -55,11 +56,11 @@ class Bench:
         settings = Settings(methods=names, epochs=2, batch_size=8, **settings)
         return Prepared(settings, tuple(map(configure, names)), self.stream, self.network, torch.device("cpu"))
 
-    def cells(self, folder: Path, *names: str, orders: Sequence[list[int]] = ([1, 2, 3],)) -> Cells:
+    def cells(self, folder: Path, *names: str, orders: Sequence[list[int]] = ([1, 2, 3],)) -> CellLearner:
         folder.mkdir(parents=True, exist_ok=True)
         # As a killed process leaves it: a run may go on here.
         (folder / HOLDER).touch()
-        return Cells(self.prepared(*names), RunFolder(folder), list(orders), keep_states=False, verify=False)
+        return CellLearner(self.prepared(*names), RunFolder(folder), list(orders), keep_states=False, verify=False)
 
     def run(self, folder: Path, *names: str, orders: int = 1, seeds: tuple[int, ...] = (0,), **options: Any) -> Any:
         """A run, new or going on, with one job at a time; what was heard of it."""
@@ -206,8 +207,8 @@ def test_a_task_that_fails_fails_in_every_order(bench: Bench, tmp_path: Path, mo
             raise RuntimeError("out of luck")
         return learn(cell, state, task, *arguments)
 
-    learn = sys.modules["benchmark.running.executors.cells"].learn
-    monkeypatch.setattr(sys.modules["benchmark.running.executors.cells"], "learn", refuse)
+    learn = sys.modules["benchmark.running.executors.cell_learner"].learn
+    monkeypatch.setattr(sys.modules["benchmark.running.executors.cell_learner"], "learn", refuse)
     bench.run(tmp_path, "clr", orders=2, parallel_tasks=True)
     causes = [cell["cause"] for cell in RunFolder(tmp_path).read_manifest()["cells"]]
     assert causes == ["RuntimeError: out of luck", "RuntimeError: out of luck (clr, seed 0, order 0, task 2)"]

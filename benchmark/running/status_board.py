@@ -17,7 +17,7 @@ from benchmark.storage.provenance import now
 from benchmark.storage.records import CellKey, read_records
 
 
-class Matrix:
+class StatusBoard:
     """Keeps the status of each cell in the manifest while its jobs run.
 
     A method may say that its tasks are independent, but still keep something for the next task. This is detected when
