@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Any, NoReturn
+from typing import NoReturn, TextIO
 
 from benchmark.backbones import backbones
 from benchmark.cli import (
@@ -112,11 +112,18 @@ def _notices_as_lines() -> Iterator[None]:
     """Warnings of this program are lines for the user. Those of other packages keep the place that they come from."""
     others = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, Notice):
             _warn(str(message))
         else:
-            others(message, category, *place)
+            others(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
     try:

@@ -118,7 +118,7 @@ def as_markdown(card: Card, usage: str) -> str:
     ]
     shape = " x ".join(map(str, given["shape"]))
     classes = [
-        f"- {markdown_text(task['name'])}, from logit {task['first_logit']}: {markdown_text(listed(task['classes']))}"
+        markdown_text(f"{listed([task['name']])}, from logit {task['first_logit']}: {listed(task['classes'])}")
         for task in tasks
     ]
     missing = "(fill in)"
@@ -147,7 +147,7 @@ def as_markdown(card: Card, usage: str) -> str:
         "",
         "## Classes",
         "",
-        *classes,
+        *(f"- {line}" for line in classes),
         "",
         "## Origin",
         "",

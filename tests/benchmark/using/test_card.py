@@ -31,6 +31,6 @@ def test_names_keep_their_meaning_in_the_card_for_people(tasked: Path) -> None:
     task = card["tasks"][0] | {"name": "a|b, *c*", "classes": ["<b>bold<", "Vögel, wild", "cat"]}
     lines = as_markdown(card | {"tasks": [task]}, "").splitlines()
     assert lines[0] == r"# clr: 'a\|b, \*c\*'"
-    assert r"- a\|b, \*c\*, from logit 0: \<b\>bold\<, 'Vögel, wild', cat" in lines
+    assert r"- 'a\|b, \*c\*', from logit 0: \<b\>bold\<, 'Vögel, wild', cat" in lines
     (row,) = [line for line in lines if line.startswith("| a")]
     assert row.startswith(r"| a\|b, \*c\* | 3 | ")
