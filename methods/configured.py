@@ -10,6 +10,7 @@ from methods import methods
 from methods.errors import UserError
 from methods.memory import MemorySize
 from methods.method import Method
+from methods.mistakes import refuse_mistakes
 from methods.options import Spec, arguments, call, option_defaults, option_types, parse_spec
 from methods.recipe import Range, Recipe, rates_for
 
@@ -88,12 +89,13 @@ def configure(
         lr, optimizer, schedule: used if the specification does not give them; the method's own if None.
 
     Raises:
-        UserError: no such method or option, or a value that is refused.
+        UserError: no such method or option, a value that is refused, or a mistake in the method's class.
     """
     spec = parse_spec(text)
     cls = methods.get(spec.name)
     if not (isinstance(cls, type) and issubclass(cls, Method)):
         raise UserError(f"method '{spec.name}' is no subclass of methods.Method; derive it from that class")
+    refuse_mistakes(cls, f"method '{spec.name}'")
     cls = cls.specialised(spec)
     of_recipe = [field.name for field in fields(Recipe)]
     if taken := [option for option in option_types(cls) if option in of_recipe]:

@@ -175,6 +175,9 @@ class Strategy(SupervisedTemplate, Step):
     def shared_parameters(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.bench.trainable() if self.bench.is_shared(name)}
 
+    def _check_plugin_compatibility(self) -> None:
+        """Nothing: methods.mistakes has looked for misspelt hooks, and helpers of a method may begin like hooks."""
+
     # The methods below replace Avalanche's data sets, loaders and dynamic models by our own, and measure.
 
     def train_dataset_adaptation(self, **kwargs: Any) -> None:
