@@ -12,11 +12,13 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from methods.errors import UserError, first_line
 from methods.names import check_name, did_you_mean
@@ -27,6 +29,9 @@ C = TypeVar("C", bound=type)
 
 # The fewest letters that are taken for the start of a full name.
 _FULL_NAME = 6
+
+# Each plugin that was loaded, and whether it registered anything: a class that it only defines has no name.
+_PLUGINS: dict[str, bool] = {}
 
 
 @dataclass
@@ -52,6 +57,9 @@ class Registry(Generic[C]):
         entry_points: the entry-point group through which installed packages add entries.
     """
 
+    #: How many names all registries together know beside those that are only announced.
+    registered: ClassVar[int] = 0
+
     def __init__(self, kind: str, entry_points: str | None = None):
         self.kind = kind
         self._entries: dict[str, _Entry] = {}
@@ -73,6 +81,7 @@ class Registry(Generic[C]):
             self._accept(name, cls)
             summary = (cls.__doc__ or "").strip().partition("\n")[0]
             known = self._entries.get(name)
+            Registry.registered += known is None
             self._entries[name] = _Entry(target, known.summary if known else summary, cls)
             cls.name = name  # type: ignore[attr-defined]
             return cls
@@ -192,7 +201,8 @@ class Registry(Generic[C]):
         if name not in self._entries:
             hint = did_you_mean(name, [*self._entries, *self._groups]) or self._hint_by_full_name(name)
             groups = f"; groups are {', '.join(self._groups)}" if self._groups else ""
-            raise UserError(f"unknown {self.kind} '{name}': {hint}known are {', '.join(self._entries)}{groups}")
+            known = f"{hint}known are {', '.join(self._entries)}{groups}"
+            raise UserError(f"unknown {self.kind} '{name}': {known}{self._silent()}")
         return self._entries[name]
 
     def _hint_by_full_name(self, name: str) -> str:
@@ -204,6 +214,12 @@ class Registry(Generic[C]):
 
     def _texts(self, name: str) -> tuple[str, str]:
         return self.summary(name).casefold(), self.documentation(name).casefold()
+
+    def _silent(self) -> str:
+        """What to say of plugins that registered nothing, behind a name that is unknown."""
+        files = ", ".join(path for path, registers in _PLUGINS.items() if not registers)
+        how = f'write @{self.kind}s.register("NAME") above the class'
+        return f"; {files} registers nothing: {how}" if files else ""
 
     def _discover(self) -> None:
         """Add, once, what installed packages announce."""
@@ -251,11 +267,22 @@ def load_plugin(path: str, asked: str = "--plugin") -> ModuleType:
         raise UserError(f"{asked}: {path} is not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    before = Registry.registered
     try:
         spec.loader.exec_module(module)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise UserError(f"{asked}: {path} does not import: {first_line(error)}") from error
+        raise UserError(f"{asked}: {path} does not import: {first_line(error)}{_place(error, file)}") from error
+    _PLUGINS[path] = _PLUGINS.get(path, False) or Registry.registered > before
     return module
+
+
+def _place(error: BaseException, file: Path) -> str:
+    """Where an error comes from, as " (mine.py, line 4)": a file, or one beside it; empty if the error tells it."""
+    if isinstance(error, SyntaxError):
+        return ""
+    frames = ((Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__))
+    own = [(path.name, line) for path, line in frames if path.parent.resolve() == file.parent.resolve()]
+    return f" ({own[-1][0]}, line {own[-1][1]})" if own else ""

@@ -37,11 +37,13 @@ class Target:
         registry: the registry of its kind.
         text: its specification.
         backbone: the specification of the network that a method is checked on; empty for a tiny one.
+        note: what the user must know before it is used; empty if nothing.
     """
 
     registry: Registry[Any]
     text: str
     backbone: str = ""
+    note: str = ""
 
     def __str__(self) -> str:
         return f"{self.registry.kind} {self.text}"
@@ -149,7 +151,15 @@ def _defined(module: ModuleType) -> Iterator[Target]:
             for registry, base in _KINDS:
                 if issubclass(value, base) and not name.startswith("_"):
                     registry.register(name)(value)
-                    yield Target(registry, name)
+                    yield Target(registry, name, note=_unregistered(name, registry.kind))
+
+
+def _unregistered(name: str, kind: str) -> str:
+    """What to say of a class that only a check knows."""
+    return (
+        f"{name} is checked, but not registered, so that `run --plugin` does not know it; write "
+        f'@{kind}s.register("NAME") above the class, or announce it as a {kind} of an installed package'
+    )
 
 
 def _of_name(text: str) -> list[Target]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 
 from benchmark.cli.options import Command
@@ -26,6 +27,8 @@ def _check(arguments: argparse.Namespace, argv: list[str]) -> int:
     failed = 0
     for target in targets(arguments.what, arguments.backbone or ""):
         print(printable(str(target)))
+        if target.note:
+            print(f"note: {printable(target.note)}", file=sys.stderr)
         findings = []
         for finding in target.findings():
             findings.append(finding)

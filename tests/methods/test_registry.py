@@ -260,6 +260,42 @@ def test_plugin_that_cannot_be_used_is_one_sentence(tmp_path, name, source, says
         sys.modules.pop("plugin_bad", None)
 
 
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({"bad.py": "x = 1\n\n\ny = x / 0\n"}, "ZeroDivisionError: division by zero (bad.py, line 4)"),
+        ({"bad.py": "def f():\n    return {}['a']\n\nf()\n"}, "KeyError: 'a' (bad.py, line 2)"),
+        ({"bad.py": "import json\njson.loads('{')\n"}, " (bad.py, line 2)"),
+        ({"bad.py": "import helps\n", "helps.py": "\nnot_there\n"}, " (helps.py, line 2)"),
+        ({"bad.py": "\ndef f(:\n"}, "SyntaxError: invalid syntax (bad.py, line 2)"),
+    ],
+)
+def test_an_error_while_a_plugin_is_imported_has_its_line(tmp_path, monkeypatch, files, place):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert refusal(load_plugin, str(tmp_path / "bad.py")).endswith(place)
+
+
+def test_a_plugin_that_registers_nothing_is_named_where_a_name_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setattr("methods.registry._PLUGINS", {})
+    monkeypatch.setattr(methods, "_entries", methods.entries())
+    for name, above in (("silent", ""), ("speaks", '@methods.register("speaks")\n')):
+        text = f"from methods import Method, methods\n\n{above}class Mine(Method):\n    'Mine.'\n"
+        (tmp_path / f"{name}.py").write_text(text)
+    try:
+        load_plugin(str(tmp_path / "speaks.py"))
+        load_plugin(str(tmp_path / "speaks.py"))
+        assert "registers nothing" not in refusal(methods.get, "Mine")
+        load_plugin(str(tmp_path / "silent.py"))
+        assert refusal(methods.get, "Mine").endswith(
+            f'; {tmp_path / "silent.py"} registers nothing: write @methods.register("NAME") above the class'
+        )
+    finally:
+        for name in ("silent", "speaks"):
+            sys.modules.pop(f"plugin_{name}", None)
+
+
 @pytest.mark.parametrize("name", methods.names())
 def test_every_method_resolves_and_says_what_it_is(name):
     cls = methods.get(name)

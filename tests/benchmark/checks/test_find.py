@@ -65,6 +65,22 @@ def test_the_command(tmp_path, capsys, lab) -> None:
     assert lines[-2] == "  25 of 25 checks passed"
 
 
+def test_a_class_without_a_name_is_checked_and_told_so(tmp_path, capsys, monkeypatch, lab) -> None:
+    monkeypatch.setattr("benchmark.checks.find.METHOD_CHECKS", METHOD_CHECKS[:1])
+    assert main(["check", str(lab / "mean_imm.py")]) == 0
+    assert capsys.readouterr().err == (
+        "note: MeanIMM is checked, but not registered, so that `run --plugin` does not know it; write "
+        '@methods.register("NAME") above the class, or announce it as a method of an installed package\n'
+    )
+    named = tmp_path / "named.py"
+    text = (lab / "mean_imm.py").read_text().replace("class MeanIMM", '@methods.register("mean")\nclass MeanIMM')
+    named.write_text(text.replace("from __future__ import annotations", "from methods import methods"))
+    assert main(["check", str(named)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("method mean\n")
+    assert said.err == ""
+
+
 def test_the_command_fails(tmp_path, capsys, lab) -> None:
     broken = tmp_path / "mine.py"
     broken.write_text(
