@@ -38,11 +38,11 @@ def refuse_mistakes(cls: type[Method], owner: str) -> None:
         UserError: the class has a function or a setting that nobody uses, and whose name is nearly that of one which
             the program uses; or its constructor leaves out that of the class that it is derived from.
     """
-    for base in _own_bases(cls):
+    for base in own_bases(cls):
         for name, value in vars(base).items():
             said = _misnamed(name, value)
             if said and not _is_used(name, cls):
-                raise UserError(f"{owner}: {said.format(f'{name!r}{_place(value)}')}")
+                raise UserError(f"{owner}: {said.format(f'{name!r}{place(value)}')}")
     _refuse_forgotten_constructor(cls, owner)
 
 
@@ -65,7 +65,7 @@ def _misnamed(name: str, value: object) -> str:
     return f"nothing uses {{}}; did you mean '{close[0]}'? If not, give it a name that is less like that"
 
 
-def _own_bases(cls: type) -> list[type]:
+def own_bases(cls: type) -> list[type]:
     """The class and those that it is derived from, without Method and what is no method."""
     others = [base for base in cls.__mro__ if base not in Method.__mro__]
     return [base for base in others if issubclass(base, Method) or base.__module__ == cls.__module__]
@@ -73,10 +73,10 @@ def _own_bases(cls: type) -> list[type]:
 
 def _is_used(name: str, cls: type) -> bool:
     """Whether another function in the modules of the class and of those that it is derived from reads a name."""
-    for module in {base.__module__ for base in _own_bases(cls)}:
+    for module in {base.__module__ for base in own_bases(cls)}:
         held = vars(sys.modules[module]).values() if module in sys.modules else ()
         here = [value for value in held if getattr(value, "__module__", None) == module]
-        codes = (code for value in (*here, *_own_bases(cls)) for code in _codes(value))
+        codes = (code for value in (*here, *own_bases(cls)) for code in _codes(value))
         if any(name in _read(code) for code in codes if code.co_name != name):
             return True
     return False
@@ -84,12 +84,12 @@ def _is_used(name: str, cls: type) -> bool:
 
 def _refuse_forgotten_constructor(cls: type, owner: str) -> None:
     """Refuse a constructor that does not call another one where the class is derived from one that has its own."""
-    made = [base for base in _own_bases(cls) if "__init__" in vars(base)]
+    made = [base for base in own_bases(cls) if "__init__" in vars(base)]
     for base in made[:-1]:
         constructor = vars(base)["__init__"]
         if not {"super", "__init__"} & read_names(constructor):
             raise UserError(
-                f"{owner}: {base.__name__}.__init__{_place(constructor)} does not call super().__init__(), so that "
+                f"{owner}: {base.__name__}.__init__{place(constructor)} does not call super().__init__(), so that "
                 "what it is derived from is not set up; write that as its first line"
             )
 
@@ -121,7 +121,7 @@ def _read(code: CodeType) -> set[str]:
     return found
 
 
-def _place(value: Any) -> str:
+def place(value: Any) -> str:
     """Where a function is, as " (mine.py, line 12)"; empty for what is no function."""
     code = next(_codes(value), None)
     return f" ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code else ""

@@ -22,12 +22,14 @@ from benchmark.checks.base import (
 from benchmark.checks.batches import BATCH_CHECKS
 from benchmark.checks.costs import COST_CHECKS
 from benchmark.checks.gpu import GPU_CHECK
+from benchmark.checks.lost import watched
 from benchmark.checks.options import OPTION_CHECKS, place_of
 from benchmark.checks.subject import CPU, MethodSubject, file_of, flat
 from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import evaluate, network_for
 from benchmark.learning.learner import is_independent, learn, prepare, start
 from benchmark.learning.operations import inference_operations_per_image
+from benchmark.planning.usable import changes_nothing
 from benchmark.results.answers import accuracy
 from benchmark.storage.state import load, pack, save
 from methods.configured import configure
@@ -53,9 +55,15 @@ def search_is_valid(subject: MethodSubject) -> None:
             configure(f"{bare}:{name}={text}")
 
 
-def parts_are_valid(subject: MethodSubject) -> None:
+def parts_are_valid(subject: MethodSubject) -> str | None:
     """`part` returns "frozen", "shared" or "task" for each tensor of the backbone."""
     prepare(subject.cell(), 1)
+    if changes_nothing(subject.network().to("meta"), subject.method, subject.scenario):
+        return (
+            "it finds nothing to change in this backbone: it trains heads alone, as linear-probe does; --backbone "
+            "checks it on another one, for example --backbone mini-vit"
+        )
+    return None
 
 
 def fills_what_runs(subject: MethodSubject) -> None:
@@ -143,7 +151,14 @@ def state_is_all(subject: MethodSubject) -> None:
     """All earlier learning is in the state, and nowhere else."""
     cell = subject.cell()
     subject.fold(subject.cell(seed=1), subject.tasks[:2])
-    again = learn(cell, subject.states[1], subject.tasks[1], subject.training()).state
+    lost: list[str] = []
+    watching = replace(cell, make_method=lambda: watched(subject.make(), lost))
+    again = learn(watching, subject.states[1], subject.tasks[1], subject.training()).state
+    if lost:
+        raise WrongError(
+            f"after_training_exp sets self.{lost[0]}, which is lost: a new instance is made for each task; put it into "
+            "self.kept"
+        )
     same_bytes(
         flat(subject.states[2]),
         flat(again),

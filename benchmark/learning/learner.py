@@ -332,6 +332,7 @@ def _in_steps(
         checkpoints=None if training.dry else checkpoints,
         fixed=[cell, data],
         lasting=[*lasting, data.images, data.labels],
+        chosen=data.labels is not task.train.labels,
     )
     if training.compiled and features is None:
         compile_network(bench.network)

@@ -17,6 +17,7 @@ from benchmark.images.layout import MemoryFormat
 from benchmark.learning.clock import Clock
 from benchmark.learning.course import Checkpoints, Course
 from benchmark.learning.features import features_in_order
+from benchmark.learning.given import refuse_no_logits, refuse_no_loss
 from benchmark.learning.precision import computing
 from benchmark.learning.step_counts import StepCounts
 from benchmark.learning.training import Training, make_optimizer, scheduler, takes_lists
@@ -77,6 +78,7 @@ class Strategy(SupervisedTemplate, Step):
         checkpoints: Checkpoints | None = None,
         fixed: Sequence[object] = (),
         lasting: Sequence[Tensor] = (),
+        chosen: bool = False,
     ):
         trained = [parameter for _, parameter in bench.trainable()]
         optimizer = make_optimizer(trained, training.recipe, device, bench.lr_scales(training.recipe.layer_decay))
@@ -105,6 +107,8 @@ class Strategy(SupervisedTemplate, Step):
         self.steps = 0
         self.losses: list[float] = []
         self._batches = batches
+        # Whether the method has chosen other images than the task's, or other labels.
+        self._chosen = chosen
         self._training = training
         # Avalanche has a `clock` too: it counts steps.
         self._seconds = clock
@@ -286,9 +290,11 @@ class Strategy(SupervisedTemplate, Step):
         with computing(self._training.precision, self.device):
             hooks.call("before_forward", self)
             self.mb_output = self.forward()
+            refuse_no_logits(self.bench, self.mb_output, self.mb_y, self._chosen)
             hooks.call("after_forward", self)
             self.loss = self.criterion()
             hooks.call("before_backward", self)
+        refuse_no_loss(self.bench.method, self.mb_output, self.loss)
         self.loss.backward()
         hooks.call("after_backward", self)
         hooks.call("before_update", self)

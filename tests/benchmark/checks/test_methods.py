@@ -124,6 +124,46 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
         "something is kept in the class, in the module or in a default value; put it into self.kept",
     ),
     (
+        "everything that crosses a task is in the state",
+        [
+            (KEEP, "self.last = self.mean.clone()"),
+            (CONDITION, 'if hasattr(self, "last"):'),
+            (PENALTY, "(self.features.mean(0) - self.last)"),
+        ],
+        "after_training_exp sets self.last, which is lost: a new instance is made for each task; put it into self.kept",
+    ),
+    (
+        "everything that crosses a task is in the state",
+        [
+            ("self.bn = bn", "self.bn = bn\n        self.past = []"),
+            (KEEP, "self.past.append(self.mean)"),
+            (CONDITION, "for mean in self.all_past():"),
+            (PENALTY, "(self.features.mean(0) - mean)"),
+            ("    def forward", "    def all_past(self):\n        return list(self.past)\n\n    def forward"),
+        ],
+        "after_training_exp sets self.past, which is lost",
+    ),
+    (
+        "everything that crosses a task is in the state",
+        [
+            ("self.bn = bn", "self.bn, self.last = bn, None"),
+            (KEEP, "self.last = self.mean"),
+            (CONDITION, "if self.last is not None:"),
+            (PENALTY, "(self.features.mean(0) - self.last)"),
+        ],
+        "after_training_exp sets self.last, which is lost",
+    ),
+    (
+        "learns three tasks and answers for each",
+        [(ANSWER, "step.model.answer(self.features)")],
+        "forward gave None, not logits [8, 3], in MyMethod (mine.py, line ",
+    ),
+    (
+        "learns three tasks and answers for each",
+        [(ANSWER, f"{ANSWER}[:, :1]")],
+        "forward gave [8, 1]; the task has 3 classes, in MyMethod (mine.py, line ",
+    ),
+    (
         "a fresh instance answers the same",
         [(START, f"{START}; step.model.shift += 0.5")],
         "the network answers otherwise once it is made from the state",
@@ -283,6 +323,26 @@ def test_what_differs_from_a_paper_is_no_option(broken) -> None:
     )
     changed = broken(TEMPLATE, [(BN_SAID, f"{BN_SAID}\n    {section}not of each class.\n")])
     assert told(changed, "its docstring describes it and each option")[0] == "ok"
+
+
+def test_what_is_set_at_the_end_for_the_end_alone_is_not_lost(broken) -> None:
+    """For `stored`, which runs later, for a helper, and for the task itself, which set it before."""
+    changes = [
+        (KEEP, f"self.done = self.mean + 1; self.mean = self.mean / 1; self.helper(); {KEEP}"),
+        (
+            "        return tensors\n\n    def restored",
+            "        getattr(self, 'done', 0)\n        return tensors\n\n    def restored",
+        ),
+        ("    def forward", "    def helper(self):\n        return self.done\n\n    def forward"),
+    ]
+    assert told(broken(TEMPLATE, changes), "everything that crosses a task is in the state") == ("ok", "")
+
+
+def test_a_method_that_changes_nothing_on_the_network_is_told_so(broken) -> None:
+    frozen = [('self.bn if isinstance(module, BatchNorm) else "shared"', '"frozen"')]
+    status, text = told(broken(TEMPLATE, frozen), "part says frozen, shared or task of each tensor")
+    assert status == "ok"
+    assert text.startswith("it finds nothing to change in this backbone: it trains heads alone, as linear-probe does")
 
 
 def test_it_says_where(broken) -> None:
