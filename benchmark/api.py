@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -104,7 +104,7 @@ def run(
     if stream is None and options.get("config") is None:
         stream = Settings.stream
     # Read twice below, and an iterator can be read only once.
-    methods = methods if methods is None or isinstance(methods, (str, type)) else list(methods)
+    methods = methods if methods is None or isinstance(methods, (str, type)) else _listed(methods)
     options = {name: list(value) if isinstance(value, Iterator) else value for name, value in options.items()}
     settings, execution, folder = understand(methods, stream=stream, **options)
     command = as_command(methods, stream=stream, **options)
@@ -201,17 +201,35 @@ def _text(methods: str | type[Method] | Iterable[str | type[Method]]) -> str:
 
 
 def _specifications(methods: type[Method] | Iterable[str | type[Method]]) -> list[str]:
-    return [_specification(method) for method in ([methods] if isinstance(methods, type) else methods)]
+    return [_specification(method) for method in ([methods] if isinstance(methods, type) else _listed(methods))]
 
 
-def _specification(method: str | type[Method]) -> str:
+def _listed(methods: Any) -> list[Any]:
+    """Several methods, which can be gone through once."""
+    if not isinstance(methods, Iterable) or isinstance(methods, Mapping):
+        raise _no_method(methods)
+    return list(methods)
+
+
+def _no_method(given: object) -> UserError:
+    kind = type(given).__name__
+    instead = f"; give the class, {kind}" if isinstance(given, Method) else ""
+    return UserError(
+        f"methods takes specifications or registered classes, as methods=['clr', 'ewc:strength=500'], not an object of "
+        f"the type {kind}{instead}"
+    )
+
+
+def _specification(method: Any) -> str:
     """A method as --methods takes it.
 
     Raises:
-        UserError: a class that was not registered.
+        UserError: something else, or a class that was not registered.
     """
     if isinstance(method, str):
         return method
+    if not isinstance(method, type):
+        raise _no_method(method)
     name = getattr(method, "name", None)
     # A derived class also has the name of the registered class it is derived from.
     if name is None or registered.get(name) is not method:

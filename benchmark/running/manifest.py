@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Collection
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from benchmark.backbones.base import fingerprint
@@ -18,7 +20,12 @@ from benchmark.storage.manifest import PENDING, Manifest, key_of
 from benchmark.storage.provenance import provenance
 from benchmark.streams.base import Task
 from benchmark.streams.orders import draw_orders
+from methods import Method, methods
 from methods.errors import UserError
+from methods.options import parse_spec
+
+# The packages of this program.
+_OURS = ("methods", "baselines", "benchmark")
 
 
 def new_manifest(prepared: Prepared, command: list[str]) -> Manifest:
@@ -164,11 +171,23 @@ def _check_methods(old: dict[str, Any], new: dict[str, Any], option: str, name: 
             before = old.get("methods", {}).get(label, {}).get(part, {})
             changed = next((key for key, value in values.items() if before.get(key, value) != value), None)
             if changed is not None:
+                who, remedy = _default_of(label, part)
                 raise UserError(
                     f"{option} {name}: that run learned '{label}' with {changed}={_shown(before[changed])}, and "
-                    f"this version of the program has another default, {changed}={_shown(values[changed])}; go on with "
-                    f"the version that began it, or give another {option}"
+                    f"{who} has another default, {changed}={_shown(values[changed])}; {remedy}, or give another "
+                    f"{option}"
                 )
+
+
+def _default_of(label: str, part: str) -> tuple[str, str]:
+    """Whose default of a method's options, or of its recipe, is another one, and how to have the old one again."""
+    cls: type[Method] = methods.get(parse_spec(label).name)
+    name = "recipe" if part == "recipe" else "__init__"
+    definer = next((base for base in cls.__mro__ if name in vars(base)), cls)
+    if definer.__module__.partition(".")[0] in _OURS or definer is object:
+        return "this version of the program", "go on with the version that began it"
+    file = Path(getattr(sys.modules.get(definer.__module__), "__file__", None) or definer.__module__).name
+    return f"{file}, which has changed since,", "write the old one there again"
 
 
 def _shown(value: Any) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 import benchmark
 from benchmark import UserError, load_results, run
-from benchmark.api import Results, understand
+from benchmark.api import Results, as_command, understand
 from benchmark.cli.main import main, parse
 from benchmark.config import Execution, Settings
 from benchmark.results.schema import ALL_ACCURACY_COLUMNS, COMPUTE_COLUMNS, PARAMETER_COLUMNS, TASK_COLUMNS
@@ -244,6 +244,29 @@ def test_every_option_of_the_command_line_can_be_given():
     assert {"epochs", "backbone", "tracker", "equal_memory"} <= given.keys()
     options = {name: value for name, value in given.items() if name not in ("methods", "command", "dry_run")}
     assert meant(**options)[0] == meant()[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "instead"),
+    [
+        ([{"name": "sgd"}], "dict", ""),
+        ({"name": "sgd"}, "dict", ""),
+        (3, "int", ""),
+        (["sgd", 3], "int", ""),
+        ([methods.get("sgd")()], "FineTuning", "; give the class, FineTuning"),
+        (methods.get("sgd")(), "FineTuning", "; give the class, FineTuning"),
+    ],
+)
+def test_what_is_no_method_is_refused_in_a_sentence(given, kind, instead):
+    kind = type(methods.get("sgd")()).__name__ if kind == "FineTuning" else kind
+    instead = instead.replace("FineTuning", kind)
+    for what in (run, lambda methods: as_command(methods)):
+        with pytest.raises(UserError) as caught:
+            what(given)
+        assert str(caught.value) == (
+            "methods takes specifications or registered classes, as methods=['clr', 'ewc:strength=500'], not an "
+            f"object of the type {kind}{instead}"
+        )
 
 
 def test_a_class_is_run_by_its_registered_name():

@@ -147,6 +147,25 @@ def test_a_plugin_that_has_changed_is_refused(go: Callable[..., int], tmp_path: 
     assert Path("run/manifest.json").read_bytes() == before
 
 
+def test_another_default_is_of_the_file_that_has_it(go: Callable[..., int], tmp_path: Path, capsys: Any):
+    options = "    recipe = Recipe(lr=0.5)\n\n    def __init__(self, strength: float = 1.0):\n        "
+    options += "super().__init__()\n        self.strength = strength\n"
+    text = f"from methods import Recipe\n{PLUGIN}\n{options}"
+    Path("mine.py").write_text(text)
+    assert go("--plugin", "mine.py", names="mine") == 0
+    for old, new, before, now in (
+        ("= 1.0", "= 2.0", "strength=1.0", "strength=2.0"),
+        ("=0.5", "=0.25", "lr=0.5", "lr=0.25"),
+    ):
+        Path("mine.py").write_text(text.replace(old, new))
+        capsys.readouterr()
+        assert go("--plugin", "mine.py", names="mine") == 2
+        assert capsys.readouterr().err == (
+            f"error: --name run: that run learned 'mine' with {before}, and mine.py, which has changed since, has "
+            f"another default, {now}; write the old one there again, or give another --name\n"
+        )
+
+
 def test_a_run_of_an_older_version_goes_on_with_its_plugin(go: Callable[..., int], tmp_path: Path):
     assert go("--plugin", "mine.py", names="mine") == 0
     manifest = json.loads(Path("run/manifest.json").read_text())
