@@ -260,7 +260,11 @@ class Method(SupervisedPlugin):
         """Before `forward`. From here to `before_backward` passes have the run's precision. Counted as a step's."""
 
     def forward(self, step: Step) -> Tensor:
-        """The minibatch's logits [B, classes], from which its cross entropy is computed. Counted as a step's."""
+        """The minibatch's logits [B, classes], from which its cross entropy is computed. Counted as a step's.
+
+        It is for training only: a task answers with the network. What must also act on an answer is a module put into
+        the network by `adapt`, with its values in buffers.
+        """
         logits: Tensor = step.model(step.images)
         return logits
 

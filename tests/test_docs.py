@@ -16,6 +16,7 @@ import shlex
 import shutil
 import textwrap
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,14 @@ from PIL import Image
 
 from benchmark import workers
 from benchmark.backbones import backbones
+from benchmark.checks.subject import MethodSubject
 from benchmark.cli import about, backbones_compare, cost, reproduce, run, tune
 from benchmark.cli.main import main
 from benchmark.config import Settings
 from benchmark.streams import streams
 from methods import methods
 from methods.configured import configure
+from methods.memory import MemorySize
 from methods.method import Method
 from methods.options import construct, parse_spec
 
@@ -305,6 +308,20 @@ def test_the_method_of_the_contributing_guide(here: Path) -> None:
     assert summary["status"].tolist() == ["succeeded", "succeeded"]
     record = json.loads((run / "cells" / "l2-anchor_strength=1" / "seed-0" / "after-2.json").read_text())
     assert record["bytes"]["memory"] == 4 * 293_912, "the anchor is counted because it is kept"
+
+
+def test_the_method_that_stores_logits(here: Path, capsys: pytest.CaptureFixture) -> None:
+    """It passes all checks, and a memory in bytes counts the logits."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    (text,) = (block for block in blocks if "class LogitReplay" in block)
+    Path("logit_replay.py").write_text(text)
+    assert main(["check", "logit_replay.py"]) == 0, capsys.readouterr()
+    assert "25 of 25 checks passed" in capsys.readouterr().out
+    image, widest = 3 * 8 * 8, 4
+    method = methods.get("logit-replay")(memory=MemorySize(bytes=10 * (image + 4 + 4 * widest)))
+    subject = MethodSubject(replace(configure("logit-replay"), options={"memory": method.memory}))
+    memory = subject.learned[-1].state.memory
+    assert memory["replay.logits"].shape == (10, widest)
 
 
 @pytest.mark.parametrize("section", [False, True], ids=["without", "with"])
