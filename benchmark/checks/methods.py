@@ -21,6 +21,7 @@ from benchmark.checks.base import (
 )
 from benchmark.checks.batches import BATCH_CHECKS
 from benchmark.checks.costs import COST_CHECKS
+from benchmark.checks.forward import compared
 from benchmark.checks.gpu import GPU_CHECK
 from benchmark.checks.lost import watched
 from benchmark.checks.options import OPTION_CHECKS, place_of
@@ -35,6 +36,7 @@ from benchmark.storage.state import load, pack, save
 from methods.configured import configure
 from methods.heads import is_head
 from methods.method import STEP_HOOKS, Method
+from methods.network import Network
 from methods.options import option_types, value_text
 from methods.recipe import Range, Recipe
 
@@ -168,13 +170,15 @@ def state_is_all(subject: MethodSubject) -> None:
     )
 
 
-def answers_again(subject: MethodSubject) -> None:
+def answers_again(subject: MethodSubject) -> str | None:
     """A fresh instance with the stored tensors gives the same answers as the network that learned."""
     cell, task = subject.cell(), subject.tasks[1]
-    state = learn(cell, subject.states[1], task, subject.training()).state
+    differs: list[float] = []
+    comparing = replace(cell, make_method=lambda: compared(subject.make(), differs))
+    state = learn(comparing, subject.states[1], task, subject.training()).state
     live = subject.live
     if live is None:
-        return
+        return None
     live.eval()
     with torch.no_grad():
         restored = network_for(cell, state, 2, len(task.classes))(task.test.images)
@@ -188,6 +192,17 @@ def answers_again(subject: MethodSubject) -> None:
             "that was learned is no parameter or buffer, or is frozen; make it one, and let part call it "
             "'shared' or 'task'"
         )
+    # What has modules of its own in the network lets these act on an answer: a part of them may be trained alone.
+    if not differs or _modules(live) != _modules(cell.pristine):
+        return None
+    return (
+        f"NOTE: forward gives other logits than those that answer (they differ by up to {differs[0]:.2g}); it is for "
+        "training only: what must also act on an answer is a module put into the network by adapt"
+    )
+
+
+def _modules(network: Network) -> list[tuple[str, type]]:
+    return [(name, type(module)) for name, module in network.backbone.named_modules()]
 
 
 def switches_tasks(subject: MethodSubject) -> None:
@@ -295,8 +310,7 @@ def computes_in_bfloat16(subject: MethodSubject) -> None:
         if name not in rounded or rounded[name].dtype != tensor.dtype:
             kind = rounded[name].dtype if name in rounded else "missing"
             raise WrongError(f"'{name}' is {tensor.dtype} and with --precision bf16 {kind}; store it as .float()")
-        if tensor.is_floating_point() and not rounded[name].isfinite().all():
-            raise WrongError(f"'{name}' is not finite with --precision bf16; compute it from .float()")
+    refuse_not_finite(rounded, exact, "with --precision bf16; compute it from .float()")
     if all(torch.equal(tensor, rounded[name]) for name, tensor in exact.items()):
         raise WrongError("--precision bf16 changes nothing: it computes outside the harness's pass; use step.model")
 
@@ -304,9 +318,22 @@ def computes_in_bfloat16(subject: MethodSubject) -> None:
 def copes_with_spare_layers(subject: MethodSubject) -> None:
     """It works with parameters that the loss does not use, whose gradient is None."""
     cell = subject.cell(network=subject.network(spare=True))
-    for name, tensor in flat(subject.fold(cell, subject.tasks[:2])[-1].state).items():
+    spare = flat(subject.fold(cell, subject.tasks[:2])[-1].state)
+    refuse_not_finite(spare, flat(subject.states[2]), "on a backbone with layers that its forward pass does not use")
+
+
+def refuse_not_finite(tensors: dict[str, torch.Tensor], usual: dict[str, torch.Tensor], cause: str) -> None:
+    """Refuse stored numbers that are not finite.
+
+    Args:
+        usual: the same tensors without what is checked.
+        cause: what is checked, and what to do about it.
+    """
+    for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise WrongError(f"'{name}' is not finite on a backbone with layers that its forward pass does not use")
+            if name in usual and not usual[name].isfinite().all():
+                cause = "in any run; store finite numbers, for example 0 in place of -inf"
+            raise WrongError(f"'{name}' is not finite {cause}")
 
 
 def leaves_the_process_alone(subject: MethodSubject) -> None:

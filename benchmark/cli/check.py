@@ -35,7 +35,12 @@ def _check(arguments: argparse.Namespace, argv: list[str]) -> int:
             print(f"  {printable(str(finding))}", flush=True)
         wrong = sum(finding.status != "ok" for finding in findings)
         failed += wrong
-        print(f"  {len(findings) - wrong} of {len(findings)} checks passed\n")
+        print(f"  {len(findings) - wrong} of {len(findings)} checks passed")
+        # Once more, because much may stand below them.
+        for finding in findings[:-1]:
+            if finding.status == "failed":
+                print(f"  {printable(str(finding))}")
+        print()
     return 1 if failed else 0
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from benchmark.checks.base import WrongError
 from benchmark.checks.find import targets
 from benchmark.checks.methods import METHOD_CHECKS
 from benchmark.cli.main import main
@@ -63,6 +66,19 @@ def test_the_command(tmp_path, capsys, lab) -> None:
     assert lines[0] == "method MeanIMM"
     assert lines[1] == "  ok      its docstring describes it and each option"
     assert lines[-2] == "  25 of 25 checks passed"
+
+
+def test_failures_are_told_once_more_at_the_end(capsys, monkeypatch) -> None:
+    def wrong(subject) -> None:
+        raise WrongError("it is wrong")
+
+    checks = [replace(METHOD_CHECKS[0], look=wrong), *METHOD_CHECKS[1:3]]
+    monkeypatch.setattr("benchmark.checks.find.METHOD_CHECKS", checks)
+    assert main(["check", "linear-probe"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    told = f"  FAILED  {checks[0].name}: it is wrong"
+    assert [index for index, line in enumerate(lines) if line == told] == [1, 5]
+    assert lines[4] == "  2 of 3 checks passed"
 
 
 def test_a_class_without_a_name_is_checked_and_told_so(tmp_path, capsys, monkeypatch, lab) -> None:

@@ -266,6 +266,16 @@ BROKEN: list[tuple[str, list[tuple[str, str]], str]] = [
         "on a GPU it waits in each step: tolist; make tensors on the device of others",
     ),
     (
+        "computes in bfloat16",
+        [(KEEP, f"{KEEP}; self.kept['logits'] = self.mean - torch.inf")],
+        "'memory-2/logits' is not finite in any run; store finite numbers, for example 0 in place of -inf",
+    ),
+    (
+        "copes with parameters without a gradient",
+        [(KEEP, f"{KEEP}; self.kept['logits'] = self.mean - torch.inf")],
+        "'memory-2/logits' is not finite in any run; store finite numbers, for example 0 in place of -inf",
+    ),
+    (
         "copes with parameters without a gradient",
         [('"""Right before the optimiser\'s step."""', "[p.grad.mul_(1) for p in step.trained]")],
         "skip parameters whose grad is None",
@@ -343,6 +353,16 @@ def test_a_method_that_changes_nothing_on_the_network_is_told_so(broken) -> None
     status, text = told(broken(TEMPLATE, frozen), "part says frozen, shared or task of each tensor")
     assert status == "ok"
     assert text.startswith("it finds nothing to change in this backbone: it trains heads alone, as linear-probe does")
+
+
+def test_a_forward_that_is_not_what_answers_is_noted(broken) -> None:
+    shifted = [(ANSWER, "return step.model.answer(self.features - 0.5)")]
+    status, text = told(broken(TEMPLATE, shifted), "a fresh instance answers the same")
+    assert status == "ok"
+    assert text.startswith("NOTE: forward gives other logits than those that answer (they differ by up to ")
+    assert text.endswith(
+        "it is for training only: what must also act on an answer is a module put into the network by adapt"
+    )
 
 
 def test_it_says_where(broken) -> None:
