@@ -31,6 +31,9 @@ class Checkpoints(Protocol):
     def write(self, snapshot: Snapshot) -> None:
         """Store one in place of the one before."""
 
+    def goes_on(self, epoch: int) -> None:
+        """Say in which epoch, from 1, the task goes on from the one that was read."""
+
     def give_up(self, cause: str) -> None:
         """Say why there are none, and ask for no more."""
 

@@ -245,6 +245,8 @@ class Strategy(SupervisedTemplate, Step):
         with self._seconds.stopped():
             if not self._course.resume():
                 return
+            assert self._checkpoints is not None
+            self._checkpoints.goes_on(self.epochs_done + 1)
             if self._within_epoch:
                 self._batches.go_on()
             # The progress of the epochs is shown once more.

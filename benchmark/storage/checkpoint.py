@@ -28,7 +28,7 @@ class CheckpointFile:
         task: the task's number, from 1.
         minutes: how long after one the next is due; 0: after every step; None: never.
         about: gives the text of each thing that a checkpoint must have in common with whoever reads it.
-        warn: called with one line of text.
+        warn, say: called with one line of text: of something that is wrong, and of what goes on.
         name: what is being learned, for these lines.
     """
 
@@ -39,13 +39,14 @@ class CheckpointFile:
         minutes: float | None,
         about: Callable[[], Mapping[str, str]],
         warn: Callable[[str], None],
+        say: Callable[[str], None],
         name: str,
     ):
         self._folder = folder
         self._task = task
         self._minutes = minutes
         self._make_about = about
-        self._warn = warn
+        self._warn, self._say = warn, say
         self._name = name
         self._written = time.monotonic()
 
@@ -111,6 +112,10 @@ class CheckpointFile:
             "beginning"
         )
         self.path.unlink(missing_ok=True)
+
+    def goes_on(self, epoch: int) -> None:
+        """Say in which epoch, from 1, the task goes on."""
+        self._say(f"{self._name}: task {self._task} goes on from its checkpoint, in epoch {epoch}")
 
     def give_up(self, cause: str) -> None:
         """Store no more checkpoints of the task, and say why."""

@@ -18,7 +18,7 @@ from benchmark.learning.panel import Panel
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.planning.scenarios import learned_as
-from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Guessing, Listener, TaskBegan, Warned
+from benchmark.progress.events import CellBegan, CellEnded, EpochDone, Guessing, Listener, TaskBegan, Told, Warned
 from benchmark.running.executors.cells import Job
 from benchmark.running.executors.evaluations import Evaluations
 from benchmark.running.executors.inference import Inference
@@ -358,6 +358,7 @@ class CellLearner:
             self._checkpoint_minutes,
             about,
             lambda text: tell(Warned(text)),
+            lambda text: tell(Told(text)),
             job.name,
         )
         return file if self._checkpoint_minutes is not None or file.path.exists() else None

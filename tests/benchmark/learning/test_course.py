@@ -46,7 +46,9 @@ class File(CheckpointFile):
     def __init__(self, folder: Path, last: int | None = None):
         self.said: list[str] = []
         self.written, self.last = 0, last
-        super().__init__(folder, 2, 0, lambda: {"the program": "this one"}, self.said.append, "clr, seed 0")
+        super().__init__(
+            folder, 2, 0, lambda: {"the program": "this one"}, self.said.append, lambda text: None, "clr, seed 0"
+        )
 
     def write(self, snapshot: Snapshot) -> None:
         super().write(snapshot)

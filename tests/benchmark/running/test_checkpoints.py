@@ -110,7 +110,13 @@ def steps(plugin: Path) -> Iterator[tuple[int, ...]]:
 
 
 def test_a_killed_process(
-    whole: Path, command: Callable[..., list[str]], plugin: Path, tmp_path: Path, exact: Callable, states: Callable
+    whole: Path,
+    command: Callable[..., list[str]],
+    plugin: Path,
+    tmp_path: Path,
+    exact: Callable,
+    states: Callable,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     # The 18th step is the second of the second epoch of the second task of the first seed.
     plugin.with_name("die").write_text("18")
@@ -124,6 +130,7 @@ def test_a_killed_process(
     assert checkpoint_path(cell, 2).exists()
     # The option is needed to store checkpoints, not to go on from one.
     assert main(command("killed", "--jobs", "1")) == 0
+    assert "mortal, seed 0: task 2 goes on from its checkpoint, in epoch 2" in capsys.readouterr().err
     assert exact(tmp_path / "killed") == exact(whole)
     assert states(tmp_path / "killed") == states(whole), "no checkpoint is left either"
     # The step in which the process was killed is the only one that was not stored.

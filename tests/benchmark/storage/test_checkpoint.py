@@ -22,7 +22,9 @@ def open_file(tmp_path: Path) -> Callable[..., tuple[CheckpointFile, list[str]]]
     def make(minutes: float | None = 0, version: str = "1") -> tuple[CheckpointFile, list[str]]:
         said: list[str] = []
         about = {"the version of torch": version, "the device": "cpu"}
-        return CheckpointFile(tmp_path / "seed-0", 3, minutes, lambda: about, said.append, "er, seed 0"), said
+        return CheckpointFile(
+            tmp_path / "seed-0", 3, minutes, lambda: about, said.append, said.append, "er, seed 0"
+        ), said
 
     return make
 
