@@ -86,6 +86,21 @@ NOT_RUN = {
     "run --methods linear-probe,norm-only,lora --epochs 3 --train-images 100 --test-images 100 --stream "
     "folder:DIR:order=flowers5,gtsrb,scenes15,pacs_sketch,trashnet,dtd10 --name dino --backbone "
     "timm:vit_small_patch14_dinov2:image_size=98:weights=FILE": REAL,
+    "run --methods "
+    "clr,ewc,online-ewc,si,lwf,er,derpp,supsup,psp,ccll,confit,eft,sgd,sgd-ll,single-task,norm-only,linear-probe,ncm,"
+    "slda,ranpac,supsup:init=pretrained:sparsity=0.7,ewc:bn=per-task "
+    "--seeds 0, --tuned tuned.json --stream folder:../shared/data/tasks --backbone "
+    "resnet18:until=layer3:weights=../shared/data/backbones/resnet18_to_layer3.pth --image-size 64 --train-images "
+    "600 --epochs 8 --precision bf16 --infer mahalanobis --device cpu": REAL,
+    "run --methods joint --seeds 0, --tuned tuned.json --stream folder:../shared/data/tasks --backbone "
+    "resnet18:until=layer3:weights=../shared/data/backbones/resnet18_to_layer3.pth --image-size 64 --train-images "
+    "600 --epochs 8 --precision bf16 --infer mahalanobis --device cpu": REAL,
+    "tune --methods "
+    "paper,single-task,joint,norm-only,linear-probe,slda,supsup:init=pretrained:sparsity=0.7,ewc:bn=per-task "
+    "--budget 4 --seeds 100,101 --stream folder:../shared/data/tasks:order=dtd10,pacs_cartoon,scenes15 "
+    "--tuning-tasks 3 --image-size 64 --train-images 240 --validation 25 --epochs 10 --backbone "
+    "resnet18:until=layer3:weights=../shared/data/backbones/resnet18_to_layer3.pth --precision bf16 --out "
+    "tuned.json": REAL,
     "run --methods paper --preset paper --stream skill53:DIR --name skill53": DOWNLOAD,
     "run --methods paper --stream torchvision:open --train-images 2560 --test-images 512 --name open": DOWNLOAD,
     "run --methods clr,ewc,er --stream torchvision:flowers102,dtd,svhn --image-size 128 --name three": DOWNLOAD,
@@ -211,7 +226,9 @@ def test_commands_mean_something(page: Path, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setattr(backbones_compare, "compare_backbones", compare)
     several = lambda runs, *others: max(check(settings) for settings, _ in runs.values())  # noqa: E731
     monkeypatch.setattr(reproduce, "reproduce_command", several)
-    for module, name in ((run, "run"), (cost, "cost"), (tune, "tune"), (about, "describe")):
+    monkeypatch.setattr(run, "do_run", check)
+    monkeypatch.setattr(run, "exit_status", int)
+    for module, name in ((cost, "cost"), (tune, "tune"), (about, "describe")):
         monkeypatch.setattr(module, f"{name}_command", check)
     for argv in benchmark_commands(page):
         made_before = ("check", "report", "watch", "compare", "predict", "export", "pretrain")
