@@ -10,7 +10,7 @@ from methods import methods
 from methods.errors import UserError
 from methods.memory import MemorySize
 from methods.method import Method
-from methods.mistakes import refuse_mistakes
+from methods.mistakes import refuse_forgotten_constructor
 from methods.options import Spec, arguments, call, option_defaults, option_types, parse_spec
 from methods.recipe import Range, Recipe, rates_for
 
@@ -89,13 +89,12 @@ def configure(
         lr, optimizer, schedule: used if the specification does not give them; the method's own if None.
 
     Raises:
-        UserError: no such method or option, a value that is refused, or a mistake in the method's class.
+        UserError: no such method or option, a value that is refused, or a constructor that leaves out another one.
     """
     spec = parse_spec(text)
     cls = methods.get(spec.name)
     if not (isinstance(cls, type) and issubclass(cls, Method)):
         raise UserError(f"method '{spec.name}' is no subclass of methods.Method; derive it from that class")
-    refuse_mistakes(cls, f"method '{spec.name}'")
     cls = cls.specialised(spec)
     of_recipe = [field.name for field in fields(Recipe)]
     if taken := [option for option in option_types(cls) if option in of_recipe]:
@@ -112,7 +111,7 @@ def configure(
     options = Spec(spec.text, spec.name, spec.positional, own)
     values = arguments(cls, options, also=of_recipe)
     # One instance, to check that the class accepts the options.
-    call(cls, options, values)
+    refuse_forgotten_constructor(call(cls, options, values), f"method '{spec.name}'")
     # --lr and its like are for those methods of a run that make steps.
     asked: dict[str, Any] = {"lr": lr, "optimizer": optimizer, "schedule": schedule} if cls.learns_in_steps else {}
     try:

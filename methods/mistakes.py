@@ -22,28 +22,78 @@ HOOKS = (
     *("after_training_epoch", "after_training_exp"),
 )
 
-# From this likeness on, a name that nobody uses is taken for a misspelt one: "adopt" and "adapt" are just as like.
+# From this likeness on, a name is taken for a misspelt one: "adopt" and "adapt" are just as like.
 _ALIKE = 0.8
 
 _MEANT = tuple(name for name in (*vars(Method), *Method.__annotations__) if not name.startswith("_"))
 
 
-def refuse_mistakes(cls: type[Method], owner: str) -> None:
-    """Refuse a class with a mistake that would let it learn something else than its author means.
+def refuse_forgotten_constructor(method: Method, owner: str) -> None:
+    """Refuse a method whose constructor left out that of a class which it is derived from.
 
     Args:
-        owner: what the class is, for the message.
+        method: an instance.
+        owner: what it is, for the message.
 
     Raises:
-        UserError: the class has a function or a setting that nobody uses, and whose name is nearly that of one which
-            the program uses; or its constructor leaves out that of the class that it is derived from.
+        UserError: a constructor calls no other one, and an instance has nothing of what the one above it sets.
     """
-    for base in own_bases(cls):
-        for name, value in vars(base).items():
-            said = _misnamed(name, value)
-            if said and not _is_used(name, cls):
-                raise UserError(f"{owner}: {said.format(f'{name!r}{place(value)}')}")
-    _refuse_forgotten_constructor(cls, owner)
+    made = [base for base in own_bases(type(method)) if "__init__" in vars(base)]
+    for number, base in enumerate(made, 1):
+        constructor = vars(base)["__init__"]
+        sets = {name for above in made[number:] for name in _sets(vars(above)["__init__"])} - _sets(constructor)
+        if sets and not sets & vars(method).keys() and not {"super", "__init__"} & read_names(constructor):
+            raise UserError(
+                f"{owner}: {base.__name__}.__init__{place(constructor)} does not call super().__init__(), so that "
+                "what it is derived from is not set up; write that as its first line"
+            )
+
+
+def misspelt_hooks(cls: type[Method]) -> list[str]:
+    """What to say of each function that begins like a hook, is none, and is used nowhere in the class's modules.
+
+    It may still be called from elsewhere or by a name that is put together, so that this is no reason to refuse it.
+    """
+    found = []
+    for name, value in _unused(cls):
+        if not (name.startswith(("before_", "after_")) and any(_codes(value))):
+            continue
+        if "_eval" in name and hasattr(Method, name):
+            found.append(f"{name!r}{place(value)} is never called: evaluation runs without hooks")
+            continue
+        close = difflib.get_close_matches(name, HOOKS, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"hooks are {', '.join(HOOKS)}"
+        found.append(f"{name!r}{place(value)} is no hook, and nothing here calls it; {hint}")
+    return found
+
+
+def is_surely_misspelt(cls: type[Method]) -> bool:
+    """Whether one of these functions has nearly the name of a hook."""
+    names = [name for name, value in _unused(cls) if any(_codes(value)) and not hasattr(Method, name)]
+    return any(difflib.get_close_matches(name, HOOKS, n=1, cutoff=_ALIKE) for name in names)
+
+
+def resembling(cls: type[Method]) -> list[str]:
+    """What to say of each other attribute that nothing here uses, with nearly the name of one that the program uses."""
+    found = []
+    for name, value in _unused(cls):
+        close = difflib.get_close_matches(name, _MEANT, n=1, cutoff=_ALIKE)
+        if close and not hasattr(Method, name) and not name.startswith(("before_", "after_")):
+            found.append(f"nothing here uses {name!r}{place(value)}; did you mean '{close[0]}'?")
+    return found
+
+
+def _unused(cls: type[Method]) -> list[tuple[str, Any]]:
+    """The attributes of a class, and of those that it is derived from, that the program does not know, nor they."""
+    return [
+        (name, value)
+        for base in own_bases(cls)
+        for name, value in vars(base).items()
+        if not name.startswith("__")
+        and (not hasattr(Method, name) or "_eval" in name)
+        and name not in Method.__annotations__
+        and not _is_used(name, cls)
+    ]
 
 
 def read_names(function: Any) -> set[str]:
@@ -51,18 +101,29 @@ def read_names(function: Any) -> set[str]:
     return {name for code in _codes(function) for name in _read(code)}
 
 
-def _misnamed(name: str, value: object) -> str:
-    """What to say of an attribute if nobody uses it, with {} for it; empty if there is nothing to say."""
-    if name.startswith("__") or (hasattr(Method, name) and "_eval" not in name) or name in Method.__annotations__:
-        return ""
-    if name.startswith(("before_", "after_")) and any(_codes(value)):
-        close = difflib.get_close_matches(name, HOOKS, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"hooks are {', '.join(HOOKS)}"
-        return f"{{}} is no hook, so that it never runs; {hint}"
-    close = difflib.get_close_matches(name, _MEANT, n=1, cutoff=_ALIKE)
-    if not close:
-        return ""
-    return f"nothing uses {{}}; did you mean '{close[0]}'? If not, give it a name that is less like that"
+def read_of_self(function: Any) -> set[str]:
+    """The attributes of its first parameter that a function or a property reads, or asks for as a text."""
+    return {name for code in _codes(function) if code.co_argcount for name in _read_of(code.co_varnames[0], code)}
+
+
+def _read_of(variable: str, code: CodeType) -> set[str]:
+    """What code reads of a variable: the name or the text in the instruction after the one that loads it."""
+    found, loaded = set(), False
+    for step in dis.get_instructions(code):
+        if isinstance(step.argval, CodeType):
+            found |= _read_of(variable, step.argval)
+        elif loaded and isinstance(step.argval, str) and step.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_CONST"):
+            found.add(step.argval)
+        # One instruction may load two variables.
+        last = step.argval[-1] if isinstance(step.argval, tuple) and step.argval else step.argval
+        loaded = step.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) and last == variable
+    return found
+
+
+def _sets(constructor: Any) -> set[str]:
+    """The attributes that a constructor sets."""
+    steps = (step for code in _codes(constructor) for step in dis.get_instructions(code))
+    return {step.argval for step in steps if step.opname == "STORE_ATTR"}
 
 
 def own_bases(cls: type) -> list[type]:
@@ -80,18 +141,6 @@ def _is_used(name: str, cls: type) -> bool:
         if any(name in _read(code) for code in codes if code.co_name != name):
             return True
     return False
-
-
-def _refuse_forgotten_constructor(cls: type, owner: str) -> None:
-    """Refuse a constructor that does not call another one where the class is derived from one that has its own."""
-    made = [base for base in own_bases(cls) if "__init__" in vars(base)]
-    for base in made[:-1]:
-        constructor = vars(base)["__init__"]
-        if not {"super", "__init__"} & read_names(constructor):
-            raise UserError(
-                f"{owner}: {base.__name__}.__init__{place(constructor)} does not call super().__init__(), so that "
-                "what it is derived from is not set up; write that as its first line"
-            )
 
 
 def _codes(value: Any) -> Iterator[CodeType]:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from methods.method import Method
-from methods.mistakes import own_bases, read_names
+from methods.mistakes import own_bases, read_of_self
 from methods.step import Step
 
 _END = "after_training_exp"
@@ -51,7 +51,8 @@ def _marks(method: Method) -> _Marks:
 
 def _changes(value: Any) -> int:
     if isinstance(value, Tensor):
-        return int(value._version)
+        # Those of torch.inference_mode do not count their changes.
+        return 0 if value.is_inference() else int(value._version)
     return len(value) if isinstance(value, (list, dict, set)) else 0
 
 
@@ -69,7 +70,7 @@ def _read_early(cls: type[Method]) -> set[str]:
     found: set[str] = set()
     reached = [name for name in own if hasattr(Method, name) and name not in (*_LATER, "__init__")]
     while reached:
-        new = read_names(own[reached.pop()]) - found
+        new = read_of_self(own[reached.pop()]) - found
         found |= new
         reached += [name for name in new if name in own]
     return found

@@ -36,6 +36,7 @@ from benchmark.storage.state import load, pack, save
 from methods.configured import configure
 from methods.heads import is_head
 from methods.method import STEP_HOOKS, Method
+from methods.mistakes import is_surely_misspelt, misspelt_hooks, resembling
 from methods.network import Network
 from methods.options import option_types, value_text
 from methods.recipe import Range, Recipe
@@ -68,8 +69,8 @@ def parts_are_valid(subject: MethodSubject) -> str | None:
     return None
 
 
-def fills_what_runs(subject: MethodSubject) -> None:
-    """Without gradient steps, it fills no hook of a step or an epoch."""
+def fills_what_runs(subject: MethodSubject) -> str | None:
+    """Without gradient steps, it fills no hook of a step or an epoch; and no name is a misspelt one."""
     of_epochs = ("training_data", "forward", "before_training_epoch", "after_training_epoch")
     filled = [hook for hook in (*of_epochs, *STEP_HOOKS) if getattr(subject.cls, hook) is not getattr(Method, hook)]
     if filled and not subject.cls.learns_in_steps:
@@ -77,6 +78,11 @@ def fills_what_runs(subject: MethodSubject) -> None:
             f"learns_in_steps is False, so that {filled[0]} never runs; use before_training_exp or after_training_exp, "
             "or say learns_in_steps = True"
         )
+    said = misspelt_hooks(subject.cls)
+    if is_surely_misspelt(subject.cls):
+        raise WrongError(said[0])
+    notes = [*said, *resembling(subject.cls)]
+    return f"NOTE: {notes[0]}" if notes else None
 
 
 def learns_tasks(subject: MethodSubject) -> None:

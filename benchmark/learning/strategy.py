@@ -180,7 +180,7 @@ class Strategy(SupervisedTemplate, Step):
         return {name: p for name, p in self.bench.trainable() if self.bench.is_shared(name)}
 
     def _check_plugin_compatibility(self) -> None:
-        """Nothing: methods.mistakes has looked for misspelt hooks, and helpers of a method may begin like hooks."""
+        """Nothing: a run looks for misspelt hooks itself, and helpers of a method may begin like hooks."""
 
     # The methods below replace Avalanche's data sets, loaders and dynamic models by our own, and measure.
 

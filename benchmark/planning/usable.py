@@ -14,6 +14,7 @@ from benchmark.planning.scenarios import learned_as
 from methods.configured import ConfiguredMethod
 from methods.errors import UserError
 from methods.method import Method
+from methods.mistakes import misspelt_hooks
 from methods.network import Network
 from methods.scenarios import Scenario
 from methods.transformers import blocks
@@ -47,6 +48,8 @@ def usable(
         warn(f"--methods {spec.group} goes on without {spec}: {error}")
     found = tuple(method for method, error in tried if error is None)
     for method in found:
+        for said in misspelt_hooks(method.cls):
+            warn(f"'{method.label}': {said}")
         if changes_nothing(pristine, method, settings.scenario):
             warn(
                 f"'{method.label}' finds nothing to change in --backbone {settings.backbone}: it trains heads alone, "

@@ -41,6 +41,13 @@ for _name, _target, _summary in (
     streams.add_lazy(_name, f"benchmark.streams.{_target}", _summary)
 
 
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # the name is too long for a file
+        return False
+
+
 def check_stream(spec: Spec) -> None:
     """Refuse a specification that names no stream.
 
@@ -48,7 +55,7 @@ def check_stream(spec: Spec) -> None:
         UserError: naming the known streams, or how a folder is given.
     """
     # A path is also known by its slash, as it may be misspelt.
-    if spec.name not in streams.names() and ("/" in spec.name or Path(spec.name).exists()):
-        kind = "split-folder" if spec.name.lower().endswith(".zip") else "folder"
+    if spec.name not in streams.names() and ("/" in spec.name or _exists(spec.name)):
+        kind = "split-folder" if spec.name.lower().endswith(".zip") or "tasks" in spec.options else "folder"
         raise UserError(f"unknown stream '{spec.text}': your own data are {kind}:DIR, so write {kind}:{spec.text}")
     streams.check(spec.name)

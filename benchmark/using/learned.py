@@ -112,8 +112,9 @@ class Learned:
         name = same_name(task, self.names)
         if name is not None:
             return self.names.index(name) + 1
-        if task.isdecimal() and 1 <= int(task) <= len(self.names):
-            return int(task)
+        places = {str(place): place for place in range(1, len(self.names) + 1)}
+        if task in places:
+            return places[task]
         later = any(task == entry["task_name"] for entry in self.manifest.tasks)
         why = f"has not been learned yet by {self.key[0]}" if later else f"is no task of {self.run.path}"
         hint = "" if later else did_you_mean(task, self.names)

@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.running import runner
-from benchmark.running.executors import cells
+from benchmark.running.executors import cell_learner
 from benchmark.storage.lock import locked
 
 TASKS = 2
@@ -39,8 +39,8 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], ob
             return learned[-1]
 
         learned: list[Any] = []
-        learn = cells.learn
-        monkeypatch.setattr(cells, "learn", spy)
+        learn = cell_learner.learn
+        monkeypatch.setattr(cell_learner, "learn", spy)
 
     return arrange
 

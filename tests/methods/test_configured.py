@@ -105,7 +105,10 @@ def test_every_instance_is_a_new_one():
         ("ewc:strength=-1", "'ewc:strength=-1': strength=-1 must not be negative"),
         ("ewc:samples=0", "'ewc:samples=0': samples=0 must be at least 1"),
         ("er:memory=0", "'er:memory=0': option memory=0 is not a memory size"),
-        ("er:bn=per-task", "'er:bn=per-task': bn=per-task cannot be used"),
+        (
+            "er:bn=per-task",
+            "'er:bn=per-task': option bn=per-task is not one of shared, frozen: one pass serves several tasks",
+        ),
         ("clr:penalty=-1", "'clr:penalty=-1': penalty=-1 must not be negative"),
         ("online-ewc:decay=2", "'online-ewc:decay=2': decay=2 must be between 0 and 1"),
     ],

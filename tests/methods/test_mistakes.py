@@ -10,61 +10,77 @@ from baselines.shared.finetuning import FineTuning
 from methods import methods
 from methods.errors import UserError
 from methods.method import Method
-from methods.mistakes import refuse_mistakes
+from methods.mistakes import (
+    is_surely_misspelt,
+    misspelt_hooks,
+    read_of_self,
+    refuse_forgotten_constructor,
+    resembling,
+)
+from methods.options import required_options
 
 
 def refusal(cls: type[Method]) -> str:
     with pytest.raises(UserError) as caught:
-        refuse_mistakes(cls, "method 'mine'")
+        refuse_forgotten_constructor(cls(), "method 'mine'")
     return str(caught.value)
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_no_method_of_the_project_is_refused(name: str) -> None:
-    refuse_mistakes(methods.get(name), name)
+def test_nothing_is_said_of_the_methods_of_the_project(name: str) -> None:
+    cls = methods.get(name)
+    assert [*misspelt_hooks(cls), *resembling(cls)] == []
+    if not required_options(cls):
+        refuse_forgotten_constructor(cls(), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant", "sure"),
+    [
+        ("before_backwards", "before_backward", True),
+        ("after_training_task", "after_training_exp", True),
+        ("after_first", "after_forward", False),
+        ("after_optimizer_step", None, False),
+    ],
+)
+def test_a_misspelt_hook(name: str, meant: str | None, sure: bool) -> None:
+    def misspelt(self, *things):
+        """Call what it is called like, as an author would."""
+        getattr(super(), name)(*things)
+
+    mine, line = type("Mine", (FineTuning,), {name: misspelt}), misspelt.__code__.co_firstlineno
+    (said,) = misspelt_hooks(mine)
+    assert said.startswith(f"'{name}' (test_mistakes.py, line {line}) is no hook, and nothing here calls it; ")
+    assert (f"did you mean '{meant}'?" if meant else "hooks are before_training_exp, before_training_epoch, ") in said
+    assert is_surely_misspelt(mine) == sure
+    assert resembling(mine) == []
+
+
+def test_hooks_that_only_avalanche_has() -> None:
+    """It calls `before_training`; evaluation runs without it."""
+    mine = type("Mine", (FineTuning,), dict.fromkeys(("before_training", "after_eval_exp"), lambda self, step: None))
+    (said,) = misspelt_hooks(mine)
+    assert said.startswith("'after_eval_exp' (test_mistakes.py, line ")
+    assert said.endswith(" is never called: evaluation runs without hooks")
+    assert not is_surely_misspelt(mine)
 
 
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("before_backwards", "before_backward"),
-        ("after_training_task", "after_training_exp"),
-        ("before_training", None),
-        ("before_eval_exp", "before_training_exp"),
-        ("after_optimizer_step", None),
         ("adopt", "adapt"),
         ("parts", "part"),
         ("start_at", "starts_at"),
         ("train_data", "training_data"),
         ("_forward", "forward"),
+        ("isolate_tasks", "isolates_tasks"),
+        ("train_old_heads", "trains_old_heads"),
+        ("scenario_s", "scenarios"),
     ],
 )
-def test_a_misspelt_function(name: str, meant: str | None) -> None:
-    if name == "before_training":
-        # Avalanche calls it, so that it works.
-        refuse_mistakes(type("Mine", (FineTuning,), {name: lambda self, step: None}), "mine")
-        return
-
-    def misspelt(self, *things):
-        """Call what it is called like, as an author would."""
-        getattr(super(), name)(*things)
-
-    line = misspelt.__code__.co_firstlineno
-    said = refusal(type("Mine", (FineTuning,), {name: misspelt}))
-    what = "is no hook, so that it never runs" if name.startswith(("before", "after")) else "nothing uses"
-    assert said.startswith("method 'mine': ")
-    assert what in said
-    assert f"'{name}' (test_mistakes.py, line {line})" in said
-    assert (f"did you mean '{meant}'?" if meant else "hooks are before_training_exp, before_training_epoch, ") in said
-
-
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    [("isolate_tasks", "isolates_tasks"), ("train_old_heads", "trains_old_heads"), ("scenario_s", "scenarios")],
-)
-def test_a_misspelt_setting(name: str, meant: str) -> None:
-    said = refusal(type("Mine", (FineTuning,), {name: True}))
-    assert said.startswith(f"method 'mine': nothing uses '{name}'; did you mean '{meant}'?")
+def test_a_name_that_is_nearly_another_one(name: str, meant: str) -> None:
+    (said,) = resembling(type("Mine", (FineTuning,), {name: True}))
+    assert said == f"nothing here uses '{name}'; did you mean '{meant}'?"
 
 
 def test_the_fault_may_be_in_a_class_that_it_is_derived_from() -> None:
@@ -74,7 +90,7 @@ def test_the_fault_may_be_in_a_class_that_it_is_derived_from() -> None:
     class Mine(Base):
         """Fills nothing."""
 
-    assert "'before_forwards' (test_mistakes.py, line" in refusal(Mine)
+    assert "'before_forwards' (test_mistakes.py, line" in misspelt_hooks(Mine)[0]
 
 
 def test_helpers_are_no_mistakes() -> None:
@@ -103,7 +119,7 @@ def test_helpers_are_no_mistakes() -> None:
         def after_update(self, step) -> None:
             print(self.trained)
 
-    refuse_mistakes(Mine, "mine")
+    assert [*misspelt_hooks(Mine), *resembling(Mine)] == []
 
 
 def used_by_a_function_of_the_module(method) -> None:
@@ -114,7 +130,7 @@ def test_a_helper_may_be_used_anywhere_in_its_file() -> None:
     class Mine(FineTuning):
         def after_all_of_it(self) -> None: ...
 
-    refuse_mistakes(Mine, "mine")
+    assert misspelt_hooks(Mine) == []
 
 
 def test_a_constructor_that_forgets_the_one_before() -> None:
@@ -148,5 +164,37 @@ def test_constructors_that_are_right() -> None:
         def __init__(self, strength: float = 1.0):
             self.strength = strength
 
-    for cls in (ByName, Plain):
-        refuse_mistakes(cls, "mine")
+    class ByAnother(FineTuning):
+        def __init__(self) -> None:
+            self.set_up()
+
+        def set_up(self) -> None:
+            FineTuning.__init__(self)
+
+    class Counting(FineTuning):
+        def __init__(self, count: int = 0):
+            super().__init__()
+            self.count = count
+
+    class Alone(Method):
+        def __init__(self, strength: float = 1.0):
+            self.strength = strength
+
+    class Both(Alone, Counting):
+        """Calls each constructor by its name."""
+
+        def __init__(self) -> None:
+            Alone.__init__(self)
+            Counting.__init__(self)
+
+    for cls in (ByName, Plain, ByAnother, Both):
+        refuse_forgotten_constructor(cls(), "mine")
+
+
+def test_what_is_read_of_the_instance() -> None:
+    def hook(self, step):
+        self.first = step.model
+        return [self.second for _ in step.images if getattr(self, "third", None) is hasattr(step, "fourth")]
+
+    assert {"second", "third"} <= read_of_self(hook)
+    assert not {"model", "images", "fourth", "first"} & read_of_self(hook)

@@ -314,7 +314,7 @@ def test_the_template_has_every_hook() -> None:
         assert hasattr(Method, hook)
         assert f"    def {hook}(self, " in text
     for_experts = {"name", "bound", "grows_evenly", "left_on_cpu"}
-    of_the_harness = {"task", "generator", "asked", "scenario", "logits"}
+    of_the_harness = {"task", "generator", "task_was_read", "scenario", "logits"}
     for attribute in Method.__annotations__.keys() - for_experts - of_the_harness:
         assert f"\n    {attribute} = " in text
 

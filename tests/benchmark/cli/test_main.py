@@ -202,7 +202,8 @@ def finished(place: Path) -> Path:
         ("run --methods clr --plugin file", "--plugin: file is not a Python file; its name must end in .py\n"),
         (
             "run --methods clr --plugin bad_plugin.py",
-            "--plugin: bad_plugin.py does not import: ModuleNotFoundError: No module named 'no_such_module'\n",
+            "--plugin: bad_plugin.py does not import: ModuleNotFoundError: No module named 'no_such_module' "
+            "(bad_plugin.py, line 1)\n",
         ),
         (
             "run --methods not-a-method --plugin plugin.py",

@@ -136,9 +136,9 @@ def test_rows_and_seeds_can_be_chosen_and_the_table_says_so(here: Path, capsys, 
 
 
 def test_parts_are_runs_of_their_own_and_what_was_stopped_goes_on(here: Path, capsys, monkeypatch, quick_report):
-    from benchmark.running.executors import cells
+    from benchmark.running.executors import cell_learner
 
-    learn, learned = cells.learn, []
+    learn, learned = cell_learner.learn, []
 
     def stop(*arguments: object, **options: object):
         learned.append(arguments)
@@ -146,7 +146,7 @@ def test_parts_are_runs_of_their_own_and_what_was_stopped_goes_on(here: Path, ca
             raise KeyboardInterrupt
         return learn(*arguments, **options)
 
-    monkeypatch.setattr(cells, "learn", stop)
+    monkeypatch.setattr(cell_learner, "learn", stop)
     assert reproduce("parts.toml", "--name", "both") == 130
     assert "Go on with: python -m benchmark reproduce parts.toml" in capsys.readouterr().err
     assert len(learned) == 6

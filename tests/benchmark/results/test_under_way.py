@@ -19,7 +19,7 @@ from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import Event
 from benchmark.results import under_way
 from benchmark.results.under_way import UnderWay, Watched
-from benchmark.running.executors import cells
+from benchmark.running.executors import cell_learner
 from benchmark.running.runner import run
 from benchmark.storage.folder import RunFolder
 from benchmark.storage.records import record_path, write_record
@@ -228,8 +228,8 @@ def test_a_run_is_watched_while_it_goes_on(
             raise RuntimeError("out of luck")
         return learn(cell, state, *arguments)
 
-    learn: Callable[..., Any] = cells.learn
-    monkeypatch.setattr(cells, "learn", unlucky)
+    learn: Callable[..., Any] = cell_learner.learn
+    monkeypatch.setattr(cell_learner, "learn", unlucky)
     watched, seen, folder = Watched(RunFolder(tmp_path / "run")), [], tmp_path / "run"
 
     def look(event: Event) -> None:

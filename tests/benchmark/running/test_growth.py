@@ -18,7 +18,7 @@ from benchmark.config import Execution, Settings
 from benchmark.files import folder_name
 from benchmark.planning.budgets import Budget
 from benchmark.planning.preparation import Prepared
-from benchmark.running.executors import cells
+from benchmark.running.executors import cell_learner
 from benchmark.running.runner import run
 from benchmark.storage.manifest import Manifest
 from benchmark.storage.processes import learning_processes
@@ -195,14 +195,14 @@ def test_a_run_that_was_killed_grows_and_is_killed_again(
             real(*arguments)
 
         with monkeypatch.context() as patched:
-            patched.setattr(cells, "save", save)
+            patched.setattr(cell_learner, "save", save)
             if number is None:
                 go(tmp_path / "grown", tasks)
                 return
             with pytest.raises(KeyboardInterrupt):
                 go(tmp_path / "grown", tasks)
 
-    real = cells.save
+    real = cell_learner.save
     until(dies, 2)
     until(dies_later, 3)
     go(tmp_path / "grown", 3)
@@ -238,9 +238,9 @@ def test_a_cell_that_failed_is_tried_again(
             raise RuntimeError("out of luck")
         return learn(cell, state, *arguments)
 
-    learn = cells.learn
+    learn = cell_learner.learn
     with monkeypatch.context() as patched:
-        patched.setattr(cells, "learn", unlucky)
+        patched.setattr(cell_learner, "learn", unlucky)
         go(tmp_path / "grown", 2)
     assert manifest(tmp_path / "grown").statuses == {"clr": "succeeded", "er:memory=9": "failed"}
     heard = go(tmp_path / "grown", 3)
@@ -348,7 +348,7 @@ def test_what_would_be_another_run_is_refused(
     less: Any, more: Any, says: str, go: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Every cell fails at once: nothing need be learned for this.
-    monkeypatch.setattr(cells, "learn", None)
+    monkeypatch.setattr(cell_learner, "learn", None)
     if "equal_memory" in less:
         less, more = ({**each, "methods": ("clr", "er")} for each in (less, more))
     go(tmp_path / "mine", **less)

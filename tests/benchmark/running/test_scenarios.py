@@ -27,7 +27,7 @@ from benchmark.report.tables import summary_display
 from benchmark.results.join import joined
 from benchmark.results.run import Results, collect
 from benchmark.running import runner
-from benchmark.running.executors import cells
+from benchmark.running.executors import cell_learner
 from benchmark.streams.base import Stream
 from methods.configured import configure
 from methods.errors import UserError
@@ -69,7 +69,7 @@ def test_killed_at_any_task_and_started_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = go(tmp_path / "whole", scenario, verify_evaluations=True)
-    save, written = cells.save, []
+    save, written = cell_learner.save, []
 
     def dies(*args: Any) -> None:
         written.append(args)
@@ -77,7 +77,7 @@ def test_killed_at_any_task_and_started_again(
             raise KeyboardInterrupt
         save(*args)
 
-    monkeypatch.setattr(cells, "save", dies)
+    monkeypatch.setattr(cell_learner, "save", dies)
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
             go(tmp_path / "killed", scenario)
