@@ -147,7 +147,9 @@ def _codes(value: Any) -> Iterator[CodeType]:
     """The code of a function, of what wraps one, and of all functions of a class."""
     if isinstance(value, type):
         for each in vars(value).values():
-            yield from _codes(each)
+            # Of the classes that it holds only those that are written in it: others may hold it in turn.
+            if not isinstance(each, type) or each.__qualname__.startswith(f"{value.__qualname__}."):
+                yield from _codes(each)
     elif isinstance(value, property):
         for each in (value.fget, value.fset, value.fdel):
             yield from _codes(each)

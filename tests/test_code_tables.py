@@ -10,11 +10,23 @@ from types import ModuleType
 
 import pytest
 
+from benchmark.backbones import backbones
 from benchmark.cli.run import COMMAND
 from benchmark.report.glossary import GLOSSARY
+from benchmark.streams import streams
+from methods import methods
 from methods.errors import UserError
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def only_what_the_project_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what other tests, or packages that happen to be installed, have registered."""
+    own = ("baselines.", "benchmark.", "methods.")
+    for registry in (methods, streams, backbones):
+        known = {name: entry for name, entry in registry.entries().items() if entry.target.startswith(own)}
+        monkeypatch.setattr(registry, "_entries", known)
 
 
 @pytest.fixture(scope="module")
