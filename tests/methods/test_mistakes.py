@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import pytest
 
@@ -122,6 +123,19 @@ def test_helpers_are_no_mistakes() -> None:
     assert [*misspelt_hooks(Mine), *resembling(Mine)] == []
 
 
+def test_a_name_that_is_put_together_is_no_reason_to_refuse() -> None:
+    class Mine(FineTuning):
+        kind = "first"
+
+        def before_backward(self, step) -> None:
+            getattr(self, f"after_{self.kind}")(step)
+
+        def after_first(self, step) -> None: ...
+
+    assert "'after_first' (test_mistakes.py, line " in misspelt_hooks(Mine)[0]
+    assert not is_surely_misspelt(Mine)
+
+
 def used_by_a_function_of_the_module(method) -> None:
     method.after_all_of_it()
 
@@ -187,7 +201,15 @@ def test_constructors_that_are_right() -> None:
             Alone.__init__(self)
             Counting.__init__(self)
 
-    for cls in (ByName, Plain, ByAnother, Both):
+    @dataclass
+    class Data(Method):
+        strength: float = 1.0
+
+    @dataclass
+    class More(Data):
+        count: int = 1
+
+    for cls in (ByName, Plain, ByAnother, Both, Data, More):
         refuse_forgotten_constructor(cls(), "mine")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from baselines.shared.finetuning import FineTuning
 from benchmark.cli.main import main
 from benchmark.config import Settings, parse_methods
 from benchmark.planning.preparation import Prepared, prepare_run
@@ -18,6 +19,7 @@ from methods import methods
 from methods.errors import UserError
 from methods.method import Method, Part
 from methods.network import Network
+from methods.step import Step
 
 # hat and bpn work on convolutions, and a perceptron has none.
 MLP = "mlp:size=8"
@@ -174,6 +176,22 @@ def test_tuned_members_that_cannot_be_used_here_are_left_out(capsys: pytest.Capt
     assert "--methods few goes on without hat:" in capsys.readouterr().err
     manifest = json.loads(Path("results", "tuned", "manifest.json").read_text())
     assert list(manifest["tuned"]["methods"]) == manifest["settings"]["methods"] == ["sgd:lr=0.03"]
+
+
+def test_a_function_that_only_begins_like_a_hook_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Typo(FineTuning):
+        """Its penalty never acts."""
+
+        def before_backwards(self, step: Step) -> None:
+            step.loss += 1
+
+    monkeypatch.setattr(methods, "_entries", dict(methods._entries))
+    methods.register("typo")(Typo)
+    said: list[str] = []
+    prepared("typo,sgd", said)
+    (line,) = said
+    assert line.startswith("'typo': 'before_backwards' (test_usable.py, line ")
+    assert line.endswith(" is no hook, and nothing here calls it; did you mean 'before_backward'?")
 
 
 def test_a_method_that_finds_nothing_to_change_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
