@@ -49,14 +49,19 @@ def refuse_forgotten_constructor(method: Method, owner: str) -> None:
             )
 
 
-def misspelt_hooks(cls: type[Method]) -> list[str]:
+def misspelt_hooks(cls: type[Method], surely: bool = False) -> list[str]:
     """What to say of each function that begins like a hook, is none, and is used nowhere in the class's modules.
 
     It may still be called from elsewhere or by a name that is put together, so that this is no reason to refuse it.
+
+    Args:
+        surely: only of those that have nearly the name of a hook.
     """
     found = []
     for name, value in _unused(cls):
         if not (name.startswith(("before_", "after_")) and any(_codes(value))):
+            continue
+        if surely and (hasattr(Method, name) or not difflib.get_close_matches(name, HOOKS, n=1, cutoff=_ALIKE)):
             continue
         if "_eval" in name and hasattr(Method, name):
             found.append(f"{name!r}{place(value)} is never called: evaluation runs without hooks")
@@ -65,12 +70,6 @@ def misspelt_hooks(cls: type[Method]) -> list[str]:
         hint = f"did you mean '{close[0]}'?" if close else f"hooks are {', '.join(HOOKS)}"
         found.append(f"{name!r}{place(value)} is no hook, and nothing here calls it; {hint}")
     return found
-
-
-def is_surely_misspelt(cls: type[Method]) -> bool:
-    """Whether one of these functions has nearly the name of a hook."""
-    names = [name for name, value in _unused(cls) if any(_codes(value)) and not hasattr(Method, name)]
-    return any(difflib.get_close_matches(name, HOOKS, n=1, cutoff=_ALIKE) for name in names)
 
 
 def resembling(cls: type[Method]) -> list[str]:

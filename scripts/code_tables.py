@@ -36,13 +36,13 @@ from benchmark.protocols import find_protocol, protocol_names
 from benchmark.protocols.protocol import Protocol
 from benchmark.report.glossary import GLOSSARY
 from benchmark.results.columns import Column, columns_of
+from fill_pages import ROOT, fill_pages
 from house import FLOORS
 from methods import methods
 from methods.configured import configure
 from methods.errors import UserError
 from methods.scenarios import Scenario
 
-ROOT = Path(__file__).parents[1]
 README = ROOT / "results" / "README.md"
 
 _BY = ", by scripts/code_tables.py -->"
@@ -227,17 +227,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def main() -> int:
     """Fill all pages, and print which have changed; returns the exit status."""
-    for page in pages():
-        before = page.read_text(encoding="utf-8")
-        try:
-            after = filled(before)
-        except UserError as error:
-            print(f"error: {page}: {error}", file=sys.stderr)
-            return 2
-        if after != before:
-            page.write_text(after, encoding="utf-8")
-            print(page.relative_to(ROOT))
-    return 0
+    return fill_pages(pages(), filled)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ from benchmark.results.questions import asked
 from benchmark.results.run import Results, read
 from benchmark.results.tables import read_table
 from benchmark.storage.folder import RunFolder
+from fill_pages import ROOT, fill_pages
 from methods.errors import UserError
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 
 _BLOCK = re.compile(
@@ -240,17 +240,7 @@ def _percent(share: float) -> TableCell:
 
 def main() -> int:
     """Fill all pages, and print which have changed; returns the exit status."""
-    for page in pages():
-        before = page.read_text(encoding="utf-8")
-        try:
-            after = filled(before)
-        except UserError as error:
-            print(f"error: {page}: {error}", file=sys.stderr)
-            return 2
-        if after != before:
-            page.write_text(after, encoding="utf-8")
-            print(page.relative_to(ROOT))
-    return 0
+    return fill_pages(pages(), filled)
 
 
 if __name__ == "__main__":

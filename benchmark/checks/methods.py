@@ -36,7 +36,7 @@ from benchmark.storage.state import load, pack, save
 from methods.configured import configure
 from methods.heads import is_head
 from methods.method import STEP_HOOKS, Method
-from methods.mistakes import is_surely_misspelt, misspelt_hooks, resembling
+from methods.mistakes import misspelt_hooks, resembling
 from methods.network import Network
 from methods.options import option_types, value_text
 from methods.recipe import Range, Recipe
@@ -78,10 +78,9 @@ def fills_what_runs(subject: MethodSubject) -> str | None:
             f"learns_in_steps is False, so that {filled[0]} never runs; use before_training_exp or after_training_exp, "
             "or say learns_in_steps = True"
         )
-    said = misspelt_hooks(subject.cls)
-    if is_surely_misspelt(subject.cls):
-        raise WrongError(said[0])
-    notes = [*said, *resembling(subject.cls)]
+    if wrong := misspelt_hooks(subject.cls, surely=True):
+        raise WrongError(wrong[0])
+    notes = [*misspelt_hooks(subject.cls), *resembling(subject.cls)]
     return f"NOTE: {notes[0]}" if notes else None
 
 

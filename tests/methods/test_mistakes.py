@@ -12,7 +12,6 @@ from methods import methods
 from methods.errors import UserError
 from methods.method import Method
 from methods.mistakes import (
-    is_surely_misspelt,
     misspelt_hooks,
     read_of_self,
     refuse_forgotten_constructor,
@@ -53,8 +52,16 @@ def test_a_misspelt_hook(name: str, meant: str | None, sure: bool) -> None:
     (said,) = misspelt_hooks(mine)
     assert said.startswith(f"'{name}' (test_mistakes.py, line {line}) is no hook, and nothing here calls it; ")
     assert (f"did you mean '{meant}'?" if meant else "hooks are before_training_exp, before_training_epoch, ") in said
-    assert is_surely_misspelt(mine) == sure
+    assert misspelt_hooks(mine, surely=True) == ([said] if sure else [])
     assert resembling(mine) == []
+
+
+def test_of_several_the_surely_misspelt_is_named() -> None:
+    names = ("after_first", "_before_backward", "before_backwards")
+    mine = type("Mine", (FineTuning,), dict.fromkeys(names, lambda self, step: None))
+    (said,) = misspelt_hooks(mine, surely=True)
+    assert said.startswith("'before_backwards' ")
+    assert len(misspelt_hooks(mine)) == 2
 
 
 def test_hooks_that_only_avalanche_has() -> None:
@@ -63,7 +70,7 @@ def test_hooks_that_only_avalanche_has() -> None:
     (said,) = misspelt_hooks(mine)
     assert said.startswith("'after_eval_exp' (test_mistakes.py, line ")
     assert said.endswith(" is never called: evaluation runs without hooks")
-    assert not is_surely_misspelt(mine)
+    assert misspelt_hooks(mine, surely=True) == []
 
 
 @pytest.mark.parametrize(
@@ -133,7 +140,7 @@ def test_a_name_that_is_put_together_is_no_reason_to_refuse() -> None:
         def after_first(self, step) -> None: ...
 
     assert "'after_first' (test_mistakes.py, line " in misspelt_hooks(Mine)[0]
-    assert not is_surely_misspelt(Mine)
+    assert misspelt_hooks(Mine, surely=True) == []
 
 
 def used_by_a_function_of_the_module(method) -> None:
