@@ -21,7 +21,7 @@ class HAT(Method):
     epoch s rises from 1/smax to smax, s = 1/smax + (smax - 1/smax) (b - 1)/(B - 1) in step b of B; answers use smax.
     With a^<t, the largest gates of the tasks before, the weights W, which all tasks share, and e^t are trained by
 
-    L = CE + strength * sum a^t (1 - a^<t) / sum (1 - a^<t),
+    L = CE + strength * sum a^t (1 - a^<t) / max(1, sum (1 - a^<t)),
     dL/dW_ij multiplied by 1 - min(a_i^<t, a_j^<t), dL/de by smax (cosh(s e) + 1) / (s (cosh(e) + 1)),
 
     where a_j^<t of a convolution's input are the earlier gates that reach its channels, through skip connections too: C

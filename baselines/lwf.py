@@ -28,7 +28,7 @@ class LwF(FineTuning):
         strength: the paper's lambda.
         temperature: the paper's T.
         warmup: epochs in which the new head is trained alone; the paper does so until it converges, Mammoth for as many
-            epochs as the task has.
+            epochs as the task has. With --scenario domain that is the head of all tasks.
         bn: batch normalisation "shared" by all tasks, or "frozen" as the backbone's.
         logits: the logits in the loss with --scenario class: of all classes "seen" so far, of the "current" task's
             only, or of "all" classes of the stream.
@@ -76,7 +76,7 @@ class LwF(FineTuning):
                 self.warm_up(step)
 
     def warm_up(self, step: Step) -> None:
-        """Train the units of the new task alone. Those of old classes get no gradient, and stay as they are."""
+        """Train the units of the new task alone. Those of other classes get no gradient, and stay as they are."""
         network, data, heads = step.model.eval(), step.task_data, step.model.heads
         with torch.no_grad():
             parts = [network.features(images.to(step.device)) for images in data.images.split(step.batch_size)]

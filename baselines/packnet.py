@@ -27,7 +27,8 @@ class PackNet(Method):
     The first task starts from the backbone as given. For later tasks the free weights are 0, as published, so they
     start as the network of the previous task. There is no symmetry to break: the gradient of a free weight depends on
     the kept weights around it, which differ. Shares are rounded down, so a task keeps at least one weight if one is
-    free; otherwise it uses those of earlier tasks. Everything else than these weights, biases too, is trained by the
+    free, unless weights are equally small: then all of these are pruned, as those that got no gradient. Without a
+    weight of its own it uses those of earlier tasks. Everything else than these weights, biases too, is trained by the
     first task only.
 
     Args:

@@ -59,10 +59,10 @@ class SLDA(FrozenFeatures):
 
     Class means mu_y and one covariance Sigma of all classes, of frozen features, are updated image by image, from 0 on,
     as in the authors' code; many images are computed at once, with the same result. With Lambda = ((1 - shrinkage)
-    Sigma + shrinkage I)^-1 the head's row of a class is Lambda mu_y, and its bias -mu_y^T Lambda mu_y / 2. The share of
-    I is raised to the rounding of the kept Sigma, 1.2e-7 of its trace, if it is below that, as with features of great
-    length. Each image is seen once, and no gradient step is made. The covariance is that of all tasks, so that the
-    heads of earlier tasks change too.
+    Sigma + shrinkage I)^-1 the head's row of a class is Lambda mu_y, and its bias -mu_y^T Lambda mu_y / 2. What is
+    added of I is raised to the rounding of the kept Sigma, 1.2e-7 of its trace, if it is less than that, as with
+    features of great length. Each image is seen once, and no gradient step is made. The covariance is that of all
+    tasks, so that the heads of earlier tasks change too.
 
     Args:
         shrinkage: the share of the identity in the covariance.

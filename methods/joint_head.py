@@ -68,7 +68,6 @@ class JointHead(Classifier):
             tasks: the columns of each task up to the one that is learned.
             logits: which logits take part in the loss of its images.
         """
-        self.tasks = tuple(tasks)
         *earlier, new = tasks
         self.tasks = tuple(tasks)
         before = max((columns.stop for columns in earlier), default=0)

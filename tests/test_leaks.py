@@ -16,6 +16,7 @@ from torch import Tensor
 from benchmark.checks.subject import CPU, MethodSubject
 from benchmark.checks.tiny import make_images
 from benchmark.images import batches
+from benchmark.images.batches import image_batches
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.evaluation import Choice, answers_among, network_for
 from benchmark.learning.learner import learn, start, units_from_start
@@ -140,7 +141,7 @@ def test_who_is_right_among_all_classes_is_right_among_those_of_the_task(spec: s
         for number, (task, own) in enumerate(zip(known.tasks, columns, strict=False), 1):
             network = network_for(known.cell(), state, number, len(task.classes))
             among_all = range(columns[-1].stop)
-            answers, derived = answers_among(among(network, among_all, own), task.test, CPU)
+            answers, derived = answers_among(among(network, among_all, own), image_batches(task.test, CPU), CPU)
             labels = task.test.labels.numpy()
             assert set(labels) <= set(own)
             assert np.isin(derived.classes, own).all()
@@ -164,10 +165,10 @@ def test_answers_are_the_same_in_batches_of_any_size_and_in_any_order(
     found = []
     for size in (300, 256, 7, 1):
         monkeypatch.setattr(batches, "_LEAST_IN_ORDER", size)
-        found.append([(a.classes, a.confidence) for a in answers_among(choices, data, CPU)])
+        found.append([(a.classes, a.confidence) for a in answers_among(choices, image_batches(data, CPU), CPU)])
         shuffled = LabelledImages(data.images[order], data.labels[order])
         back = order.argsort().numpy()
-        mixed = answers_among(choices, shuffled, CPU)
+        mixed = answers_among(choices, image_batches(shuffled, CPU), CPU)
         found.append([(a.classes[back], a.confidence[back]) for a in mixed])
     assert len(set(found[0][0][1].tolist())) > 200
     for each in found[1:]:

@@ -17,6 +17,7 @@ from benchmark.checks.pretended.operators import Operators
 from benchmark.checks.pretended.places import is_on_gpu, is_pinned, tensors_in
 from benchmark.checks.subject import MethodSubject, flat
 from benchmark.checks.tiny import make_task
+from benchmark.images.batches import image_batches
 from benchmark.learning.clock import Clock
 from benchmark.learning.evaluation import Choice, answers_among, network_for
 from benchmark.learning.precision import check_precision, computes_bfloat16, precision_warnings
@@ -84,7 +85,7 @@ def test_every_method_learns_and_answers(name: str) -> None:
             def choices(images: torch.Tensor, network: Any = network) -> list[Choice]:
                 return [Choice(network(images), measured=True)]
 
-            (answers,) = answers_among(choices, task.test, gpu.DEVICE, sureness=SURENESS)
+            (answers,) = answers_among(choices, image_batches(task.test, gpu.DEVICE), gpu.DEVICE, sureness=SURENESS)
             assert set(answers.sureness) == set(SURENESS)
     found = flat(state)
     assert {key: (tensor.shape, tensor.dtype) for key, tensor in found.items()} == {

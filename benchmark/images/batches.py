@@ -141,6 +141,13 @@ def in_order(
         data.release()
 
 
+def image_batches(
+    data: Samples, device: torch.device, memory_format: MemoryFormat = "channels-last"
+) -> Iterator[Tensor]:
+    """All images, as `in_order` gives them, without labels."""
+    return (images for images, _ in in_order(data, device, memory_format))
+
+
 def pass_size(pixels: int) -> int:
     """How many images of so many pixels each pass at once through a network that trains nothing."""
     return max(_LEAST_IN_ORDER, _PIXELS_IN_ORDER // max(1, pixels))

@@ -79,6 +79,11 @@ class Answering:
         bench = self._bench or prepare(self.cell, 1)
         return bench.is_same_for_all_tasks and all(all(map(is_head, own)) for own in state.tasks.values())
 
+    def see_alike(self, state: State) -> bool:
+        """Whether an image has the same features after every task and for every task: only heads are ever trained."""
+        bench = self._bench or prepare(self.cell, 1)
+        return bench.trains_head_only and not bench.network.weights_vary and self.differ_by_head(state)
+
     def operations(self, state: State, task: int, classes: int, image_size: int) -> int:
         """Return the floating-point operations for one image of a task, counted once where tasks have the same."""
         wanted = self._wanted(state, task, classes)

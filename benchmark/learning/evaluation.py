@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple, TypeAlias
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from benchmark.images.batches import in_order
+from benchmark.images.batches import image_batches
 from benchmark.images.labelled import LabelledImages
 from benchmark.images.layout import MemoryFormat
 from benchmark.learning.answering import Answering
@@ -61,26 +61,26 @@ def evaluate(
     def choices(images: Tensor) -> list[Choice]:
         return [Choice(network(images))]
 
-    return answers_among(choices, data, device, precision, memory_format, weights_vary=network.weights_vary)[0]
+    batches = image_batches(data, device, memory_format)
+    return answers_among(choices, batches, device, precision, weights_vary=network.weights_vary)[0]
 
 
 @torch.inference_mode()
 def answers_among(
     choices: Callable[[Tensor], Sequence[Choice]],
-    data: LabelledImages,
+    batches: Iterable[Tensor],
     device: torch.device,
     precision: Precision = "fp32",
-    memory_format: MemoryFormat = "channels-last",
     sureness: Sureness | None = None,
     weights_vary: bool = False,
 ) -> list[Answers]:
-    """Return the answers to each image of `data`, as many as `choices` gives logits for.
+    """Return the answers to each image, as many as `choices` gives logits for.
 
     Args:
-        choices: images uint8 [N, C, S, S] on the device -> the logits of each answer.
-        data: the images.
+        choices: a batch -> the logits of each answer.
+        batches: images uint8 [n, C, S, S], or what else `choices` takes, on the device.
         device: where the network is.
-        precision, memory_format: of the passes.
+        precision: of the passes.
         sureness: for the choices that are measured.
         weights_vary: of the network that `choices` asks, see there.
     """
@@ -88,8 +88,8 @@ def answers_among(
     # A weight that is computed from other tensors is computed once, not in each pass, where that is right.
     once = nullcontext() if weights_vary else parametrize.cached()
     with arithmetic(precision, device), computing(precision, device), once:
-        for images, _ in in_order(data, device, memory_format):
-            given = choices(images)
+        for batch in batches:
+            given = choices(batch)
             answers = answers or [_Columns() for _ in given]
             for columns, choice in zip(answers, given, strict=True):
                 columns.add(choice, sureness or {})

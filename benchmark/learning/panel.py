@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from benchmark.images.batches import image_batches
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import Choice, Sureness, answers_among
+from benchmark.learning.kept_features import KeptFeatures
 from benchmark.learning.learner import Cell
 from benchmark.learning.precision import Precision
 from benchmark.storage.answers import DERIVED, Answers
 from benchmark.storage.state import State
+from methods.network import Network
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Panel:
         self.answering = Answering(cell)
         self.sureness = sureness or {}
         self._precision: Precision = precision
+        self._seen = KeptFeatures(cell.device, cell.memory_format)
 
     def anew(self) -> Panel:
         """Return a panel that makes its networks anew."""
@@ -56,43 +60,61 @@ class Panel:
         """Whether one pass gives what the networks of all tasks answer."""
         return self.cell.scenario != "task" or self.answering.differ_by_head(state)
 
-    def ask(self, state: State, task: int, images: LabelledImages, together: Sequence[int] = ()) -> Given:
-        """Return the answers to images, from one pass.
+    def ask(
+        self,
+        state: State,
+        task: int,
+        images: LabelledImages,
+        together: Sequence[int] = (),
+        some: Tensor | None = None,
+    ) -> Given:
+        """Return the answers to images, from one pass, or from the features of an earlier one where these stay.
 
         Args:
             state: the state that answers.
             task: the task whose images these are, from 1; its network answers.
             images: the images.
             together: the tasks whose networks are asked in the same pass; only where `is_together`.
+            some: the numbers of the images that are asked about, int64; None for all.
         """
         others = [other for other in together if other != task]
         network = self.answering.network(state, task, self.classes(task), {k: self.classes(k) for k in others})
-        how = (images, self.cell.device, self._precision, self.cell.memory_format, self.sureness, network.weights_vary)
+        features = self._features(network, state, images, some)
+        how = (features, self.cell.device, self._precision, self.sureness, network.weights_vary)
         if self.cell.scenario == "task":
             heads = [(self.answering.head_key(k), self.classes(k)) for k in (task, *others)]
 
-            def of_heads(images: Tensor) -> Iterator[Choice]:
-                features = network.features(images)
+            def of_heads(features: Tensor) -> Iterator[Choice]:
                 for key, classes in heads:
                     network.use_head(key, classes)
                     yield Choice(network.answer(features), measured=True)
 
-            given = answers_among(lambda images: list(of_heads(images)), *how)
+            given = answers_among(lambda features: list(of_heads(features)), *how)
             return Given({"task": given[0]}, dict(zip((task, *others), given, strict=True)))
         columns = self.cell.columns(state.learned)
         own: dict[str, range] = {self.cell.scenario: range(network.classes)}
         if self.cell.scenario == "class":
             own[DERIVED] = columns[task - 1]
 
-        def of_columns(images: Tensor) -> Iterator[Choice]:
-            logits = network(images)
+        def of_columns(features: Tensor) -> Iterator[Choice]:
+            logits = network.answer(features)
             for part in own.values():
                 yield Choice(logits[:, part.start : part.stop], part.start)
             for k in together:
                 yield Choice(logits[:, columns[k - 1].start : columns[k - 1].stop], measured=True)
 
-        given = answers_among(lambda images: list(of_columns(images)), *how)
+        given = answers_among(lambda features: list(of_columns(features)), *how)
         return Given(dict(zip(own, given, strict=False)), dict(zip(together, given[len(own) :], strict=True)))
+
+    def _features(
+        self, network: Network, state: State, images: LabelledImages, some: Tensor | None
+    ) -> Iterator[Tensor]:
+        """The features of images, batch after batch, as they are asked for."""
+        if self.answering.see_alike(state):
+            return self._seen.of(network.features, images, some)
+        if some is not None:
+            images = LabelledImages(images.images[some], images.labels[some])
+        return map(network.features, image_batches(images, self.cell.device, self.cell.memory_format))
 
     def operations(self, state: State, task: int, image_size: int) -> int:
         """Return the floating-point operations of the network of a task for one image."""

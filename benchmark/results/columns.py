@@ -438,7 +438,8 @@ COLUMNS: tuple[Column, ...] = (
         name="evaluations",
         csv=("compute",),
         formula=lambda own: round(own.total("evaluations")),
-        meaning="evaluations of a task that were made; what nothing has changed since is not evaluated again",
+        meaning="evaluations of a task that were made; what nothing has changed since is not evaluated again. Where "
+        "nothing but heads is trained, each test image passes once through the backbone, and the heads answer again",
         headers={"compute": "Evaluations"},
         form="count",
         measured=True,
@@ -664,7 +665,8 @@ INFERENCE: tuple[Column, ...] = (
         meaning="passes over a task's test images that were made for task inference in the whole run, beyond the "
         "`evaluations` of `compute.csv`: mean over the cells of the method. All its rules use the same passes. "
         "Where all rules look at frozen features, a network is asked only about images that are guessed to be of its "
-        "task: a pass over a part of the images counts as that part",
+        "task: a pass over a part of the images counts as that part. Heads alone that answer again, where nothing else is "
+        "trained, count as a pass",
         headers={"inference": "Evaluations"},
         form="count",
     ),

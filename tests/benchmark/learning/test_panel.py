@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmark.checks.tiny import make_task
+from benchmark.images import batches
+from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell, learn, start
 from benchmark.learning.operations import inference_operations_per_image
@@ -19,6 +21,9 @@ from benchmark.learning.training import Training
 from benchmark.storage.state import State
 from benchmark.streams.base import Stream, Task
 from benchmark.streams.columns import in_columns
+from methods import Network
+from methods.configured import configure
+from methods.scenarios import Scenario
 
 WIDTHS = (3, 2, 4)
 SURENESS = {"largest": lambda logits: logits.amax(1), "spread": lambda logits: logits.std(1)}
@@ -26,17 +31,30 @@ Fold = Callable[..., tuple[Cell, State, tuple[Task, ...]]]
 
 
 @pytest.fixture
-def fold(make_cell: Callable[..., Cell]) -> Fold:
-    """fold("clr", "task") -> a cell, its state after three tasks, and these."""
+def fold_each(make_cell: Callable[..., Cell]) -> Fold:
+    """fold_each("clr", "task") -> a cell, its states after one, two and three tasks, and these."""
 
-    def run(spec: str, scenario: str = "task") -> tuple[Cell, State, tuple[Task, ...]]:
+    def run(spec: str, scenario: Scenario = "task") -> tuple[Cell, list[State], tuple[Task, ...]]:
         tasks = tuple(make_task(number, width) for number, width in enumerate(WIDTHS, 1))
         stream = in_columns(Stream("tiny", tasks), scenario)
         cell = replace(make_cell(spec), scenario=scenario, widths=stream.widths, tasks=stream.names)
-        state = start(cell)
+        states = [start(cell)]
         for task in stream.tasks:
-            state = learn(cell, state, task, Training(cell.make_method().recipe, epochs=1, batch_size=8)).state
-        return cell, state, stream.tasks
+            states.append(
+                learn(cell, states[-1], task, Training(cell.make_method().recipe, epochs=1, batch_size=8)).state
+            )
+        return cell, states[1:], stream.tasks
+
+    return run
+
+
+@pytest.fixture
+def fold(fold_each: Fold) -> Fold:
+    """fold("clr", "task") -> a cell, its state after three tasks, and these."""
+
+    def run(spec: str, scenario: Scenario = "task") -> tuple[Cell, State, tuple[Task, ...]]:
+        cell, states, tasks = fold_each(spec, scenario)
+        return cell, states[-1], tasks
 
     return run
 
@@ -108,6 +126,58 @@ def test_operations_are_those_of_all_networks_or_of_one_pass(fold: Fold) -> None
         else:
             made = network_for(cell, state, 3, 4)
             assert panel.operations_of_all(state, 8) == inference_operations_per_image(made, sum(WIDTHS), 8)
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each pass through a backbone has."""
+    found: list[int] = []
+    real = Network.features
+
+    def features(network: Network, images: Tensor) -> Tensor:
+        found.append(len(images))
+        return real(network, images)
+
+    monkeypatch.setattr(Network, "features", features)
+    return found
+
+
+@pytest.mark.parametrize("scenario", ["task", "class"])
+@pytest.mark.parametrize("spec", ["linear-probe", "sgd-ll", "ncm", "slda", "ranpac"])
+def test_where_only_heads_are_trained_an_image_passes_once(
+    fold_each: Fold, passed: list[int], monkeypatch: pytest.MonkeyPatch, spec: str, scenario: Scenario
+) -> None:
+    if scenario not in configure(spec).cls.scenarios:
+        pytest.skip(f"{spec} has no answer there")
+    monkeypatch.setattr(batches, "_PIXELS_IN_ORDER", 0)
+    monkeypatch.setattr(batches, "_LEAST_IN_ORDER", 5)
+    cell, states, tasks = fold_each(spec, scenario)
+    keeping, unseen = Panel(cell, "fp32", SURENESS), sum(len(task.test) for task in tasks)
+    for state in states:
+        for number, task in enumerate(tasks[: state.learned], 1):
+            for some in (None, torch.tensor([6, 1, 4])):
+                passed.clear()
+                given = keeping.ask(state, number, task.test, [number], some)
+                unseen -= sum(passed)
+                anew = Panel(cell, "fp32", SURENESS)
+                assert given == anew.ask(state, number, task.test, [number], some)
+                with monkeypatch.context() as patched:
+                    patched.setattr(Answering, "see_alike", lambda answering, state: False)
+                    passing = anew.ask(state, number, task.test, [number], some)
+                # The bits of a pass depend on the images in it.
+                assert passing == given or some is not None
+                assert passing.by_task[number].classes.tolist() == given.by_task[number].classes.tolist()
+    assert unseen == 0, "each image has passed once"
+
+
+@pytest.mark.parametrize("spec", ["clr", "sgd", "norm-only", "psp", "ewc:bn=per-task"])
+def test_where_more_is_trained_images_pass_for_each_answer(fold: Fold, passed: list[int], spec: str) -> None:
+    cell, state, tasks = fold(spec)
+    panel = Panel(cell, "fp32")
+    for _ in range(2):
+        passed.clear()
+        panel.ask(state, 1, tasks[0].test)
+        assert sum(passed) == len(tasks[0].test)
 
 
 def test_what_is_not_asked_for_is_not_measured(fold: Fold) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from benchmark.config import Settings
 from benchmark.images.labelled import LabelledImages
-from benchmark.learning import panel
 from benchmark.learning.evaluation import network_for
 from benchmark.learning.learner import Cell, learn, start
+from benchmark.learning.panel import Given, Panel
 from benchmark.learning.training import Training
 from benchmark.planning.preparation import Prepared
 from benchmark.progress.events import ignore
@@ -65,15 +66,22 @@ def run(tiny_network: Network, tiny_tasks: tuple[Task, ...], tmp_path: Path) -> 
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """For each pass through a network, how many test images it has."""
+    """For each time that a network is asked, about how many test images."""
     found: list[int] = []
-    real = panel.answers_among
+    real = Panel.ask
 
-    def note(choices: object, images: LabelledImages, *how: Any) -> object:
-        found.append(len(images))
-        return real(choices, images, *how)
+    def note(
+        panel: Panel,
+        state: State,
+        task: int,
+        images: LabelledImages,
+        together: Sequence[int] = (),
+        some: Tensor | None = None,
+    ) -> Given:
+        found.append(len(images if some is None else some))
+        return real(panel, state, task, images, together, some)
 
-    monkeypatch.setattr(panel, "answers_among", note)
+    monkeypatch.setattr(Panel, "ask", note)
     return found
 
 
