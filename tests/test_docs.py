@@ -92,6 +92,11 @@ NOT_RUN = {
     "--seeds 0, --tuned tuned.json --stream folder:../shared/data/tasks --backbone "
     "resnet18:until=layer3:weights=../shared/data/backbones/resnet18_to_layer3.pth --image-size 64 --train-images "
     "600 --epochs 8 --precision bf16 --infer mahalanobis --device cpu": REAL,
+    "run --methods "
+    "clr,single-task,norm-only,linear-probe,ncm,slda,ranpac,supsup:init=pretrained:sparsity=0.7 "
+    "--seeds 0,1,2 --tuned tuned.json --stream folder:../shared/data/tasks --backbone "
+    "resnet18:until=layer3:weights=../shared/data/backbones/resnet18_to_layer3.pth --image-size 64 --train-images "
+    "600 --epochs 8 --infer mahalanobis --device cpu": REAL,
     "run --methods joint --seeds 0, --tuned tuned.json --stream folder:../shared/data/tasks --backbone "
     "resnet18:until=layer3:weights=../shared/data/backbones/resnet18_to_layer3.pth --image-size 64 --train-images "
     "600 --epochs 8 --precision bf16 --infer mahalanobis --device cpu": REAL,

@@ -665,8 +665,8 @@ INFERENCE: tuple[Column, ...] = (
         meaning="passes over a task's test images that were made for task inference in the whole run, beyond the "
         "`evaluations` of `compute.csv`: mean over the cells of the method. All its rules use the same passes. "
         "Where all rules look at frozen features, a network is asked only about images that are guessed to be of its "
-        "task: a pass over a part of the images counts as that part. Heads alone that answer again, where nothing else is "
-        "trained, count as a pass",
+        "task: a pass over a part of the images counts as that part. An answer of the heads alone, where nothing "
+        "else is trained, counts as a pass",
         headers={"inference": "Evaluations"},
         form="count",
     ),

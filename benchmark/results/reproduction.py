@@ -115,14 +115,16 @@ def _row(target: Target, values: Mapping[Repetition, float] | float, factors: Se
         "definition": target.definition,
     }
     if isinstance(values, float):
-        ours, half = Sample(values), math.nan
+        samples, half = [Sample(values)], math.nan
     else:
-        ours = Sample.of([float(mean) for mean in block_means(values, factors[0]).values()])
+        samples = [Sample.of(list(map(float, block_means(values, factor).values()))) for factor in factors]
         half = interval_95(values, factors)
     # Forgetting and its like are not defined for one task.
-    if math.isnan(ours.mean):
+    if math.isnan(samples[0].mean):
         return row
-    judged = judge(ours, target, _rounding(target))
+    # If repetitions differ in seeds and orders, the wider interval counts.
+    pairs = [(sample, judge(sample, target, _rounding(target))) for sample in samples]
+    ours, judged = max(pairs, key=lambda pair: pair[1].half)
     return row | {
         "ours": ours.mean,
         "ours_ci95": half,

@@ -35,6 +35,22 @@ def test_a_column_of_another_version_is_left_out_and_the_other_numbers_are_compa
     assert [each.row for each in published.targets] == ["b"], "as many as rows, for who shows them side by side"
 
 
+def test_of_seeds_and_orders_the_wider_interval_judges() -> None:
+    """Two orders differ by 0.4, two seeds by 0.02: 0.3 below the published number is no surprise for other orders."""
+    accuracies = {(0, 0): 0.30, (1, 0): 0.32, (0, 1): 0.70, (1, 1): 0.72}
+    matrices = {("er", "task"): {repetition: np.array([[a]]) for repetition, a in accuracies.items()}}
+    manifest = Manifest(
+        reproduces=Published("p", "", "t", "s", (Target("a", "er", "task", "average_accuracy", 0.81),)).as_json()
+    )
+    for factors in (["seed", "order"], ["order", "seed"]):
+        (row,) = reproduction_table(manifest, matrices, [], factors).to_dict("records")
+        assert row["ours"] == pytest.approx(0.51)
+        # t of one degree of freedom is 12.706; the sd of 0.31 and 0.71 is 0.2828; one published run.
+        assert row["difference_ci95"] == pytest.approx(12.7062 * 0.282843 * (1 / 2 + 1) ** 0.5 + 0.005, rel=1e-4)
+        assert row["our_spread"] == pytest.approx(0.282843, rel=1e-4)
+        assert row["verdict"] == "agrees"
+
+
 @pytest.mark.parametrize("gone", ["part", "targets", "value"])
 def test_a_manifest_that_lacks_something_is_refused_in_a_sentence(gone: str) -> None:
     content = Published("p", "", "t", "s", (Target("a", "er", "task", "average_accuracy", 0.5),)).as_json()
