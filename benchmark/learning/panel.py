@@ -11,7 +11,6 @@ from benchmark.images.batches import image_batches
 from benchmark.images.labelled import LabelledImages
 from benchmark.learning.answering import Answering
 from benchmark.learning.evaluation import Choice, Sureness, answers_among
-from benchmark.learning.kept_features import KeptFeatures
 from benchmark.learning.learner import Cell
 from benchmark.learning.precision import Precision
 from benchmark.storage.answers import DERIVED, Answers
@@ -46,7 +45,9 @@ class Panel:
         self.answering = Answering(cell)
         self.sureness = sureness or {}
         self._precision: Precision = precision
-        self._seen = KeptFeatures(cell.device, cell.memory_format)
+        # Digest of images -> their features, on the CPU, where these are the same after every task. Answers from them
+        # equal those of a new pass bit for bit, because the batches are the same.
+        self._seen: dict[str, list[Tensor]] = {}
 
     def anew(self) -> Panel:
         """Return a panel that makes its networks anew."""
@@ -60,14 +61,7 @@ class Panel:
         """Whether one pass gives what the networks of all tasks answer."""
         return self.cell.scenario != "task" or self.answering.differ_by_head(state)
 
-    def ask(
-        self,
-        state: State,
-        task: int,
-        images: LabelledImages,
-        together: Sequence[int] = (),
-        some: Tensor | None = None,
-    ) -> Given:
+    def ask(self, state: State, task: int, images: LabelledImages, together: Sequence[int] = ()) -> Given:
         """Return the answers to images, from one pass, or from the features of an earlier one where these stay.
 
         Args:
@@ -75,11 +69,10 @@ class Panel:
             task: the task whose images these are, from 1; its network answers.
             images: the images.
             together: the tasks whose networks are asked in the same pass; only where `is_together`.
-            some: the numbers of the images that are asked about, int64; None for all.
         """
         others = [other for other in together if other != task]
         network = self.answering.network(state, task, self.classes(task), {k: self.classes(k) for k in others})
-        features = self._features(network, state, images, some)
+        features = self._features(network, state, images)
         how = (features, self.cell.device, self._precision, self.sureness, network.weights_vary)
         if self.cell.scenario == "task":
             heads = [(self.answering.head_key(k), self.classes(k)) for k in (task, *others)]
@@ -106,15 +99,16 @@ class Panel:
         given = answers_among(lambda features: list(of_columns(features)), *how)
         return Given(dict(zip(own, given, strict=False)), dict(zip(together, given[len(own) :], strict=True)))
 
-    def _features(
-        self, network: Network, state: State, images: LabelledImages, some: Tensor | None
-    ) -> Iterator[Tensor]:
+    def _features(self, network: Network, state: State, images: LabelledImages) -> Iterator[Tensor]:
         """The features of images, batch after batch, as they are asked for."""
-        if self.answering.see_alike(state):
-            return self._seen.of(network.features, images, some)
-        if some is not None:
-            images = LabelledImages(images.images[some], images.labels[some])
-        return map(network.features, image_batches(images, self.cell.device, self.cell.memory_format))
+        passes = map(network.features, image_batches(images, self.cell.device, self.cell.memory_format))
+        if not self.answering.see_alike(state):
+            yield from passes
+            return
+        if images.digest not in self._seen:
+            self._seen[images.digest] = [features.cpu() for features in passes]
+        for features in self._seen[images.digest]:
+            yield features.to(self.cell.device)
 
     def operations(self, state: State, task: int, image_size: int) -> int:
         """Return the floating-point operations of the network of a task for one image."""

@@ -137,7 +137,8 @@ class Inference:
         """
         answers = Answers(np.zeros(len(asked), np.int64), np.zeros(len(asked), np.float32))
         if asked.any():
-            given = self._panel.ask(state, task, test, [task], torch.from_numpy(np.flatnonzero(asked)))
+            some = torch.from_numpy(np.flatnonzero(asked))
+            given = self._panel.ask(state, task, LabelledImages(test.images[some], test.labels[some]), [task])
             answers.classes[asked] = given.by_task[task].classes
             answers.confidence[asked] = given.by_task[task].confidence
         return answers

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.checks.tiny import without_data
 from benchmark.config import Settings
@@ -26,20 +26,6 @@ HEAD_ONLY = ("linear-probe", "sgd-ll")
 
 #: Per image at 8x8: 3x3 kernels from 3 to 6 channels and 1x1 kernels from 6 to 5, at 64 positions.
 BACKBONE_OPERATIONS = 2 * 64 * (6 * 3 * 9 + 5 * 6)
-
-
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many images each pass through the backbone takes."""
-    counts: list[int] = []
-    features = Network.features
-
-    def counted(self: Network, images: Tensor) -> Tensor:
-        counts.append(len(images))
-        return features(self, images)
-
-    monkeypatch.setattr(Network, "features", counted)
-    return counts
 
 
 @pytest.fixture
